@@ -1,0 +1,25 @@
+"""tfssl: self-supervised learning (SimCLR) for Keras 3 on TensorFlow.
+
+    import tfssl
+    result = tfssl.run(tfssl.Config(dataset="shapes", model_dir="runs/first"))
+    encoder = tfssl.load_encoder("runs/first")      # a keras.Model: images in [0, 1] -> h
+
+Importing the package is cheap: TensorFlow is loaded by the first name that needs it, so that a
+command line can print its help, or refuse a flag, in a fraction of a second.
+"""
+
+import importlib
+
+from tfssl.config import Config
+from tfssl.errors import TrainingError, UsageError
+
+__version__ = "0.1.0"
+__all__ = ["Config", "TrainingError", "UsageError", "load_encoder", "run"]
+
+_LAZY = {"run": "tfssl.train", "load_encoder": "tfssl.train.export"}
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tfssl' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -1,0 +1,13 @@
+"""The exceptions whose message is all that a user needs: shown in one line, without a traceback."""
+
+
+class UsageError(ValueError):
+    """A request that cannot be honoured; exit code 2.
+
+    Raised before anything is computed or written, so that nothing is lost. The sentence names the
+    flag, what was expected and what was received.
+    """
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; exit code 1. What was saved before is kept."""

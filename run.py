@@ -1,0 +1,31 @@
+"""The front door: flags -> Config -> the work. See `python run.py --help`."""
+
+import os
+import sys
+
+import flags
+from tfssl.errors import TrainingError, UsageError
+
+
+def main(argv):
+    """Runs one command line; returns 0, or 1 where training failed, or 2 where it was refused."""
+    try:
+        parsed = flags.parse(argv)
+        if parsed is None:
+            print(flags.help_text())
+            return 0
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
+        from tfssl import train  # here, so that help and refusals do not wait for TensorFlow
+
+        train.run(*parsed, flagfile=flags.dump)
+    except UsageError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    except TrainingError as error:
+        print(f"\nrun.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

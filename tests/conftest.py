@@ -1,0 +1,16 @@
+"""Shared by all tests: quiet TensorFlow, and the real data where it is."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def real_data_dir():
+    """Directory of prepared CIFAR-10 and Imagenette; $TFSSL_DATA_DIR. Skips where it is not set."""
+    path = os.environ.get("TFSSL_DATA_DIR")
+    if not path or not os.path.isdir(os.path.join(path, "cifar10")):
+        pytest.skip("TFSSL_DATA_DIR does not hold cifar10")
+    return path

@@ -1,0 +1,103 @@
+"""The command line: parsing, Google's spelling, flagfiles, help."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+import flags
+from tfssl.config import GOOGLE_DEFAULTS, Config
+from tfssl.errors import UsageError
+
+ROOT = pathlib.Path(__file__).parent.parent
+CIFAR_COMMAND = (
+    "--train_mode=pretrain --train_batch_size=512 --train_epochs=1000 --learning_rate=1.0 "
+    "--weight_decay=1e-4 --temperature=0.5 --dataset=cifar10 --image_size=32 --eval_split=test "
+    "--resnet_depth=18 --use_blur=False --color_jitter_strength=0.5 "
+    "--model_dir=/tmp/simclr_test --use_tpu=False")
+IMAGENET_COMMAND = (
+    "--train_mode=pretrain --train_batch_size=4096 --train_epochs=100 --temperature=0.1 "
+    "--learning_rate=0.075 --learning_rate_scaling=sqrt --weight_decay=1e-4 "
+    "--dataset=imagenet2012 --image_size=224 --eval_split=validation --data_dir=DATA "
+    "--model_dir=MODEL --use_tpu=True --tpu_name=TPU --train_summary_steps=0")
+
+
+def parse(line):
+    return flags.parse(["run.py", *line.split()])
+
+
+def test_no_flags_is_the_default_config():
+    assert parse("") == (Config(), set())
+
+
+def test_the_mission_line():
+    config, given = parse("--mode=pretrain --resnet_depth=50 --use_blur")
+    assert config == Config(resnet_depth=50, use_blur=True)
+    assert given == {"mode", "resnet_depth", "use_blur"}
+
+
+def test_googles_cifar_command_means_what_it_means_there():
+    config, _ = parse(CIFAR_COMMAND)
+    assert (config.task, config.trains, config.evaluates) == ("pretrain", True, False)
+    assert (config.train_batch_size, config.train_epochs, config.learning_rate) == (512, 1000, 1.0)
+    assert (config.resnet_depth, config.use_blur, config.temperature) == (18, False, 0.5)
+    assert (config.optimizer, config.warmup_epochs, config.num_proj_layers) == ("lars", 10, 3)
+    assert config.learning_rate_scaling == "linear" and config.use_tpu is False
+
+
+def test_googles_imagenet_command_takes_googles_defaults_for_what_it_leaves_out():
+    config, _ = parse(IMAGENET_COMMAND)
+    assert (config.resnet_depth, config.use_blur, config.color_jitter_strength) == (50, True, 1.0)
+    assert (config.learning_rate_scaling, config.learning_rate) == ("sqrt", 0.075)
+    assert (config.use_tpu, config.tpu_name, config.train_summary_steps) == (True, "TPU", 0)
+
+
+@pytest.mark.parametrize("mode", ["train", "train_then_eval"])
+def test_googles_modes_speak_google_and_ours_do_not(mode):
+    assert parse(f"--mode={mode}")[0].resnet_depth == GOOGLE_DEFAULTS["resnet_depth"]
+    assert parse("--mode=pretrain")[0].resnet_depth == 18
+
+
+@pytest.mark.parametrize("line", [
+    "", CIFAR_COMMAND, IMAGENET_COMMAND, "--knn_k= --nolinear_eval --cache_dataset=False",
+    "--train_split=train[:10%] --width_multiplier=0.25"])
+def test_a_dumped_flagfile_gives_the_same_config(line, tmp_path):
+    config, _ = parse(line)
+    file = tmp_path / "flags.flags"
+    file.write_text(flags.dump(config, "a header\nof two lines"))
+    assert parse(f"--flagfile={file}")[0] == config
+
+
+def test_later_flags_override_a_flagfile(tmp_path):
+    file = tmp_path / "a.flags"
+    file.write_text("# comment\n--use_blur\n--temperature=0.5\n")
+    config, _ = parse(f"--flagfile={file} --nouse_blur")
+    assert (config.use_blur, config.temperature) == (False, 0.5)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "flags").rglob("*.flags")), ids=lambda p: p.name)
+def test_every_flagfile_parses_and_says_what_it_is(file):
+    assert parse(f"--flagfile={file}")[1]
+    assert file.read_text().startswith("#")
+
+
+@pytest.mark.parametrize("line,said", [
+    ("--temprature=1", "temprature"),
+    ("--mode=fly", "pretrain"),
+    ("--train_batch_size=many", "train_batch_size"),
+    ("--flagfile=nowhere.flags", "nowhere.flags"),
+    ("positional", "positional"),
+    ("--resnet_depth=19", "18, 34, 50"),
+])
+def test_refusals_are_one_sentence(line, said):
+    with pytest.raises(UsageError) as refusal:
+        parse(line)
+    assert said in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "-h"])
+def test_help_names_every_flag_once(flag):
+    assert parse(flag) is None
+    text = flags.help_text()
+    for field in dataclasses.fields(Config):
+        assert text.count(f"\n  --{field.name}=") == 1, field.name

@@ -1,0 +1,335 @@
+"""Every knob of tfssl, once: its type, default, meaning and check.
+
+The command line (`flags/`), the record of a run (`flags.flags`, `flags.json`) and the checks of
+bad input are all made from the table in this file. It uses the standard library alone, so that a
+wrong flag is refused before TensorFlow is loaded.
+
+"Table n" in a help text is a table of Sáez Maldonado, *Mutual Information in Self-Supervised
+Learning* (Granada, 2021); "SimCLR" is Chen et al., arXiv:2002.05709.
+"""
+
+import dataclasses
+import hashlib
+import math
+import os
+import types
+import typing
+from typing import Literal, Optional
+
+from tfssl.errors import UsageError
+
+# A check is (predicate, what was expected). None always passes: it means "not given".
+POSITIVE = (lambda x: x > 0, "a number above 0")
+NON_NEGATIVE = (lambda x: x >= 0, "0 or more")
+PROBABILITY = (lambda x: 0 <= x <= 1, "a probability in [0, 1]")
+FRACTION = (lambda x: 0 < x <= 1, "a fraction in (0, 1]")
+NOT_EMPTY = (lambda x: bool(x.strip()), "a name")
+
+
+def at_least(low):
+    return (lambda x: x >= low, f"an integer of at least {low}")
+
+
+def knob(default, group, help, check=None):  # `help` is argparse's and absl's word for it
+    """One setting: a dataclass field that carries its group, its help text and its check."""
+    return dataclasses.field(
+        default=default, metadata={"group": group, "help": help, "check": check}
+    )
+
+
+RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
+METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
+COMPAT = "Accepted for compatibility with google-research/simclr"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run, whole. Defaults: the thesis's best ResNet-18 recipe on CIFAR-10 (Table 4, batch 512).
+
+    Raises:
+        UsageError: a value of the wrong type, outside its range, or at odds with another one.
+    """
+
+    # ---------------------------------------------------------------- run
+    mode: Literal["pretrain", "finetune", "eval", "train", "train_then_eval"] = knob(
+        "pretrain", RUN,
+        "What to do. pretrain: learn the encoder, then evaluate it. eval: evaluate what is in "
+        "--model_dir. finetune: train a pretrained encoder with labels (not in this version). "
+        "train and train_then_eval are google-research/simclr's spelling: with --train_mode, train "
+        "only, or train and then evaluate.")
+    train_mode: Optional[Literal["pretrain", "finetune"]] = knob(
+        None, RUN,
+        "google-research/simclr's spelling of what to train. When this flag, or --mode=train or "
+        "train_then_eval, is given, every flag that is not takes the default it has there.")
+    model_dir: Optional[str] = knob(
+        None, RUN, "Directory of the run: checkpoints, TensorBoard files, results. Not given: a "
+        "name made from the settings, under runs/. The same command again continues the run.")
+    seed: int = knob(0, RUN, "Seed of everything random: initial weights, order of the data, "
+                     "augmentation, the embedded dataset.", NON_NEGATIVE)
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = knob(
+        "auto", RUN, "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
+        "or GPU computes in it, float32 elsewhere. Losses and statistics are float32 always.")
+    # ---------------------------------------------------------------- data
+    dataset: str = knob(
+        "cifar10", DATA, "shapes (embedded, no download) or the name of a tensorflow_datasets "
+        "image-classification builder: cifar10, cifar100, imagenette/160px-v2, imagenet2012, ...",
+        NOT_EMPTY)
+    data_dir: Optional[str] = knob(
+        None, DATA, "Where tensorflow_datasets keeps prepared datasets. Not given: its default.")
+    train_split: str = knob("train", DATA, "Split to learn from; a slice such as train[:90%] too.",
+                            NOT_EMPTY)
+    eval_split: Optional[str] = knob(
+        None, DATA, "Split to evaluate on. Not given: the dataset's test split, or validation.")
+    image_size: Optional[int] = knob(
+        None, DATA, "Side of the square views, in pixels. Not given: the dataset's own size (32 "
+        "for CIFAR), 32 for shapes, 128 for imagenette, 224 for images of mixed sizes.",
+        at_least(1))
+    cache_dataset: Optional[bool] = knob(
+        None, DATA, "Hold the whole dataset in memory, decoded. Not given: when it takes less "
+        "than 2 GiB.")
+    # ---------------------------------------------------------------- augmentation
+    crop_area_min: float = knob(0.08, VIEW, "Smallest random crop, as a fraction of the image's "
+                                "area.", FRACTION)
+    crop_area_max: float = knob(1.0, VIEW, "Largest random crop, likewise.", FRACTION)
+    crop_aspect_min: float = knob(3 / 4, VIEW, "Smallest width/height of a crop.", POSITIVE)
+    crop_aspect_max: float = knob(4 / 3, VIEW, "Largest width/height of a crop.", POSITIVE)
+    flip_p: float = knob(0.5, VIEW, "Probability of a left-right flip.", PROBABILITY)
+    color_jitter_p: float = knob(0.8, VIEW, "Probability of colour jitter.", PROBABILITY)
+    color_jitter_strength: float = knob(
+        0.25, VIEW, "Multiplies the four jitter ranges below (Table 4: 0.25 is best at batch 512, "
+        "0.75 at 1024).", NON_NEGATIVE)
+    jitter_brightness: float = knob(0.8, VIEW, "Range of brightness at strength 1.", NON_NEGATIVE)
+    jitter_contrast: float = knob(0.8, VIEW, "Range of contrast at strength 1.", NON_NEGATIVE)
+    jitter_saturation: float = knob(0.8, VIEW, "Range of saturation at strength 1.", NON_NEGATIVE)
+    jitter_hue: float = knob(0.2, VIEW, "Range of hue at strength 1, in turns of the colour "
+                             "wheel.", NON_NEGATIVE)
+    brightness_mode: Literal["multiplicative", "additive"] = knob(
+        "multiplicative", VIEW, "Brightness jitter: a factor (SimCLR) or a shift (BYOL).")
+    grayscale_p: float = knob(0.2, VIEW, "Probability of losing all colour.", PROBABILITY)
+    use_blur: bool = knob(False, VIEW, "Gaussian blur, with the probability and sigma below "
+                          "(Table 8: it helps).")
+    blur_p: float = knob(0.5, VIEW, "Probability of blur, where --use_blur is on.", PROBABILITY)
+    blur_sigma_min: float = knob(0.1, VIEW, "Smallest sigma of the blur, in pixels.", POSITIVE)
+    blur_sigma_max: float = knob(2.0, VIEW, "Largest sigma of the blur, in pixels.", POSITIVE)
+    blur_padding: Literal["reflect", "constant"] = knob(
+        "reflect", VIEW, "What the blur sees beyond the border: the image mirrored, or black as in "
+        "google-research/simclr.")
+    solarize_p: float = knob(0.0, VIEW, "Probability of solarization (BYOL).", PROBABILITY)
+    solarize_threshold: float = knob(0.5, VIEW, "Values from here up are inverted.", PROBABILITY)
+    # ---------------------------------------------------------------- network
+    resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(18, NET, "Layers of the ResNet.")
+    width_multiplier: float = knob(1.0, NET, "Multiplies every number of filters; fractions are "
+                                   "fine.", (lambda x: x >= 1 / 64, "1/64 or more: one filter"))
+    stem: Literal["auto", "cifar", "imagenet"] = knob(
+        "auto", NET, "First layers. cifar: 3x3, no pooling. imagenet: 7x7 and max-pooling, both "
+        "with stride 2. auto: cifar up to 64 px. Recorded with the weights; the size of later "
+        "images does not change it.")
+    sk_ratio: float = knob(0.0, NET, "Selective kernels: 0.0625 as in SimCLRv2; 0: none.",
+                           NON_NEGATIVE)
+    se_ratio: float = knob(0.0, NET, "Squeeze-and-excitation: bottleneck ratio; 0: none.",
+                           NON_NEGATIVE)
+    batch_norm_decay: float = knob(0.9, NET, "Momentum of the moving averages of batch "
+                                   "normalization.", PROBABILITY)
+    fused_batch_norm: bool = knob(
+        True, NET, "Train with TensorFlow's fused batch-normalization kernel (the same numbers, "
+        "faster). Exported encoders carry Keras's own layer either way.")
+    # ---------------------------------------------------------------- method
+    method: Literal["simclr"] = knob("simclr", METHOD, "Self-supervised method.")
+    temperature: float = knob(0.25, METHOD, "Temperature of NT-Xent (Table 4).", POSITIVE)
+    hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
+    proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
+        "nonlinear", METHOD, "Projector: nothing, one dense layer, or an MLP.")
+    proj_out_dim: int = knob(128, METHOD, "Dimension of the projection z.", at_least(1))
+    num_proj_layers: int = knob(3, METHOD, "Layers of the nonlinear projector.", at_least(1))
+    lineareval_while_pretraining: bool = knob(
+        True, METHOD, "Train a linear classifier beside the encoder, on its representation with "
+        "the gradient stopped (the thesis's accuracies are this head's).")
+    # ---------------------------------------------------------------- optimizer
+    optimizer: Literal["lars", "momentum", "adam"] = knob(
+        "lars", OPTIM, "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.")
+    learning_rate: float = knob(1.0, OPTIM, "Base learning rate; see --learning_rate_scaling.",
+                                NON_NEGATIVE)
+    learning_rate_scaling: Literal["linear", "sqrt"] = knob(
+        "linear", OPTIM, "Learning rate = base x batch/256 (linear) or base x sqrt(batch).")
+    warmup_epochs: float = knob(10.0, OPTIM, "Epochs over which the learning rate rises from 0, "
+                                "before its cosine decay to 0.", NON_NEGATIVE)
+    weight_decay: float = knob(1e-4, OPTIM, "L2 penalty on the kernels of convolutions and dense "
+                               "layers.", NON_NEGATIVE)
+    momentum: float = knob(0.9, OPTIM, "Momentum of lars and momentum.",
+                           (lambda x: 0 <= x < 1, "a number in [0, 1)"))
+    train_batch_size: int = knob(512, OPTIM, "Images in a training batch, over all devices. Each "
+                                 "gives two views.", at_least(2))
+    train_epochs: float = knob(100, OPTIM, "Length of the training in epochs.", POSITIVE)
+    train_steps: int = knob(0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE)
+    # ---------------------------------------------------------------- evaluation
+    eval_batch_size: int = knob(256, EVAL, "Images in an evaluation batch.", at_least(1))
+    eval_steps: int = knob(0, EVAL, "Batches to evaluate; 0: the whole split.", NON_NEGATIVE)
+    eval_image_size: Optional[int] = knob(
+        None, EVAL, "Side of the evaluation crops, in pixels. Not given: --image_size. Random "
+        "crops magnify what they show, so views of 24 px suit whole images of 32 px, at half the "
+        "cost.",
+        at_least(1))
+    eval_crop_proportion: Optional[float] = knob(
+        None, EVAL, "Side of the central crop, as a fraction of the image's shorter side. Not "
+        "given: 0.875, and 1 up to 32 px, where the reference does not crop.", FRACTION)
+    knn_k: str = knob("20,200", EVAL, "Neighbours of the kNN evaluation, comma-separated; empty: "
+                      "no kNN evaluation.")
+    knn_temperature: float = knob(0.07, EVAL, "Votes are weighted by exp(cosine / this).",
+                                  POSITIVE)
+    linear_eval: bool = knob(True, EVAL, "After training, fit a linear classifier to the frozen "
+                             "representations of the whole training split.")
+    eval_baseline: bool = knob(True, EVAL, "Evaluate the untrained encoder too, by the same "
+                               "protocols.")
+    # ---------------------------------------------------------------- checkpoints and logs
+    checkpoint_epochs: float = knob(1.0, LOG, "Epochs between checkpoints.", POSITIVE)
+    checkpoint_steps: int = knob(0, LOG, "Steps between checkpoints; 0: see --checkpoint_epochs.",
+                                 NON_NEGATIVE)
+    keep_checkpoint_max: int = knob(5, LOG, "Newest checkpoints to keep; 0: all.", NON_NEGATIVE)
+    train_summary_steps: int = knob(10, LOG, "Steps between TensorBoard points; 0: none while "
+                                    "training.", NON_NEGATIVE)
+    # ---------------------------------------------------------------- compatibility
+    checkpoint: Optional[str] = knob(None, COMPAT, "Pretrained weights to finetune (not in this "
+                                     "version).")
+    global_bn: bool = knob(True, COMPAT, "Batch statistics over all devices. One device is used "
+                           "here, where both settings mean the same.")
+    fine_tune_after_block: int = knob(-1, COMPAT, "Which blocks finetuning trains (not in this "
+                                      "version).",
+                                      (lambda x: -1 <= x <= 4, "an integer from -1 to 4"))
+    ft_proj_selector: int = knob(0, COMPAT, "Which projector layer finetuning reads (not in this "
+                                 "version).", at_least(-1))
+    zero_init_logits_layer: bool = knob(False, COMPAT, "Start the finetuned head at 0 (not in this "
+                                        "version).")
+    use_tpu: bool = knob(False, COMPAT, "Ask for a TPU. Not honoured in this version: the run uses "
+                         "the device that TensorFlow finds, and says so.")
+    tpu_name: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
+    tpu_zone: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
+    gcp_project: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
+    master: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
+    keep_hub_module_max: int = knob(1, COMPAT, "Ignored: it concerns Hub exports only.",
+                                    NON_NEGATIVE)
+    eval_name: Optional[str] = knob(None, COMPAT, "Suffix of the TensorBoard folder of the "
+                                    "evaluation.")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = check_type(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            check_range(field, value)
+        self._check_together()
+
+    def _check_together(self):
+        for low, high in ORDERED:
+            if getattr(self, low) > getattr(self, high):
+                raise UsageError(
+                    f"--{low} must not exceed --{high}. "
+                    f"Received: {getattr(self, low)} and {getattr(self, high)}")
+        if self.mode in ("pretrain", "finetune") and self.train_mode not in (None, self.mode):
+            raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
+                             "give one of them, or --mode=train_then_eval.")
+        self.neighbours  # parsed here so that a wrong --knn_k is refused with everything else
+
+    @property
+    def task(self):
+        """What is trained: "pretrain" or "finetune"."""
+        return self.mode if self.mode in ("pretrain", "finetune") else self.train_mode or "pretrain"
+
+    @property
+    def trains(self):
+        return self.mode != "eval"
+
+    @property
+    def evaluates(self):
+        return self.mode != "train"
+
+    @property
+    def neighbours(self):
+        """The numbers in --knn_k, as a tuple of integers."""
+        try:
+            ks = tuple(int(k) for k in self.knn_k.split(",") if k.strip())
+        except ValueError:
+            ks = (0,)
+        if any(k < 1 for k in ks):
+            raise UsageError("--knn_k must be positive integers separated by commas. "
+                             f"Received: {self.knn_k}")
+        return ks
+
+    def replace(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self):
+        return dataclasses.asdict(self)
+
+
+ORDERED = (("crop_area_min", "crop_area_max"), ("crop_aspect_min", "crop_aspect_max"),
+           ("blur_sigma_min", "blur_sigma_max"))
+
+# The defaults of google-research/simclr tf2 (383d414) that differ from ours. They are taken for
+# every flag that is not given when a command line is written in its spelling (see --train_mode).
+# Its eval_split and image_size are what our defaults choose for ImageNet.
+GOOGLE_DEFAULTS = dict(
+    mode="train", train_mode="pretrain", dataset="imagenet2012", resnet_depth=50,
+    learning_rate=0.3, weight_decay=1e-6, temperature=0.1, color_jitter_strength=1.0,
+    use_blur=True)
+
+# Knobs that do not change what is learned: a finished or interrupted run may be continued or
+# evaluated with other values of these. model_dir is where the run is, not what it is.
+FREE = frozenset(
+    f.name for f in dataclasses.fields(Config) if f.metadata["group"] in (EVAL, LOG, COMPAT)
+) | {"mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset"}
+
+
+def kind(field):
+    """The type of a knob as (python type, is it optional, choices or None)."""
+    hint, optional = field.type, False
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint, optional = typing.get_args(hint)[0], True
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        return type(choices[0]), optional, choices
+    return hint, optional, None
+
+
+def check_type(field, value):
+    """The value, as its declared type; an integer serves as a float.
+
+    Raises:
+        UsageError: any other type, or a value that is none of the choices.
+    """
+    of_type, optional, choices = kind(field)
+    if value is None and optional:
+        return None
+    if choices is not None:
+        if value not in choices or isinstance(value, bool):
+            raise UsageError(f"--{field.name} must be one of {', '.join(map(str, choices))}. "
+                             f"Received: {value}")
+        return value
+    if of_type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, of_type) or (of_type is int and isinstance(value, bool)):
+        raise UsageError(f"--{field.name} must be of type {of_type.__name__}. Received: {value!r}")
+    return value
+
+
+def check_range(field, value):
+    """Raises UsageError for a value that fails the knob's check, or a float that is not finite."""
+    check = field.metadata["check"]
+    bad_float = isinstance(value, float) and not math.isfinite(value)
+    if bad_float or (check and value is not None and not check[0](value)):
+        expected = "a finite number" if bad_float else check[1]
+        raise UsageError(f"--{field.name} must be {expected}. Received: {value}")
+
+
+def differences(config, other):
+    """The knobs that two runs disagree on and that decide what is learned, in table order."""
+    return [f.name for f in dataclasses.fields(Config)
+            if f.name not in FREE and getattr(config, f.name) != getattr(other, f.name)]
+
+
+def default_model_dir(config):
+    """`runs/<task>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings, equal name."""
+    learned = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)
+               if f.name not in FREE}
+    digest = hashlib.sha256(repr(sorted(learned.items())).encode()).hexdigest()[:8]
+    dataset = config.dataset.replace("/", "_").replace(":", "_")
+    return os.path.join("runs", f"{config.method}-{dataset}-r{config.resnet_depth}"
+                                f"-b{config.train_batch_size}-{digest}")

@@ -1,0 +1,191 @@
+"""NT-Xent against the paper's loop, closed forms and the reference; BYOL's regression loss.
+
+golden/nt_xent.npz was obtained by running google-research/simclr tf2 at 383d414 on fixed random
+inputs, golden/byol_regression.npz by the formula of deepmind-research byol at f5de0ed.
+"""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.reference import nt_xent_loop
+from tfssl.losses import nt_xent, nt_xent_with_scalars, regression_loss
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def random_views(n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(2, n, d)).astype(np.float32)
+
+
+def golden_cases():
+    with np.load(GOLDEN / "nt_xent.npz") as data:
+        return [{name: data[f"{name}_{i}"] for name in (
+            "hidden", "grad", "temperature", "normalize", "loss", "acc", "entropy"
+        )} for i in range(4)]
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5, 2.0])
+@pytest.mark.parametrize("d", [1, 2, 16])
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_equals_algorithm_1(n, d, temperature, normalize):
+    z1, z2 = random_views(n, d)
+    loss = nt_xent(z1, z2, temperature, normalize=normalize)
+    np.testing.assert_allclose(
+        loss, nt_xent_loop(z1, z2, temperature, normalize), rtol=2e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("n", [1, 2, 33])
+def test_equal_projections_leave_a_guess_among_all_others(n):
+    z = np.ones([n, 4], np.float32)
+    np.testing.assert_allclose(nt_xent(z, z, 0.1), np.log(2 * n - 1), rtol=1e-6)
+
+
+def test_orthogonal_images_with_equal_views():
+    z = np.eye(8, dtype=np.float32)
+    expected = np.log(1 + 14 * np.exp(-1 / 0.5))
+    np.testing.assert_allclose(nt_xent(z, z, 0.5), expected, rtol=1e-6)
+
+
+def test_same_view_negatives_count():
+    # View 1 of both images is one point, so N-way InfoNCE could still be near 0.
+    z1 = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
+    z2 = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    np.testing.assert_allclose(nt_xent(z1, z2, 0.1), nt_xent_loop(z1, z2, 0.1), rtol=1e-6)
+
+
+def test_one_image_has_no_negatives():
+    z1, z2 = random_views(1, 16)
+    assert nt_xent(z1, z2, 0.01) == 0.0
+
+
+def test_symmetric_in_the_views():
+    z1, z2 = random_views(9, 5)
+    np.testing.assert_allclose(nt_xent(z1, z2, 0.2), nt_xent(z2, z1, 0.2), rtol=1e-6)
+
+
+def test_independent_of_the_order_of_images():
+    z1, z2 = random_views(9, 5)
+    order = np.random.default_rng(1).permutation(9)
+    np.testing.assert_allclose(
+        nt_xent(z1[order], z2[order], 0.2), nt_xent(z1, z2, 0.2), rtol=1e-6
+    )
+
+
+def test_normalised_loss_ignores_length():
+    z1, z2 = random_views(9, 5)
+    np.testing.assert_allclose(nt_xent(3 * z1, 0.1 * z2, 0.2), nt_xent(z1, z2, 0.2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", golden_cases())
+def test_golden_loss_is_twice_ours(case):
+    z1, z2 = np.split(case["hidden"], 2)
+    loss, scalars = nt_xent_with_scalars(
+        z1, z2, float(case["temperature"]), normalize=bool(case["normalize"])
+    )
+    np.testing.assert_allclose(2 * loss, case["loss"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scalars["contrast_acc"], case["acc"], rtol=1e-6)
+    np.testing.assert_allclose(scalars["contrast_entropy"], case["entropy"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", golden_cases())
+def test_golden_gradient_is_twice_ours(case):
+    hidden = tf.constant(case["hidden"])
+    with tf.GradientTape() as tape:
+        tape.watch(hidden)
+        z1, z2 = tf.split(hidden, 2)
+        loss = nt_xent(z1, z2, float(case["temperature"]), normalize=bool(case["normalize"]))
+    gradient = 2 * tape.gradient(loss, hidden)
+    np.testing.assert_allclose(gradient, case["grad"], rtol=1e-3, atol=1e-5)
+
+
+def test_scalars_of_perfect_and_of_collapsed_projections():
+    n = 8
+    _, perfect = nt_xent_with_scalars(np.eye(n), np.eye(n), 0.01)
+    assert perfect["contrast_acc"] == 1.0
+    assert perfect["contrast_entropy"] < 1e-6
+    _, collapsed = nt_xent_with_scalars(np.ones([n, n]), np.ones([n, n]), 0.01)
+    np.testing.assert_allclose(collapsed["contrast_acc"], 1 / n)
+    np.testing.assert_allclose(collapsed["contrast_entropy"], np.log(n), rtol=1e-6)
+
+
+def test_scalars_compare_view_1_with_view_2():
+    z1 = np.array([[1.0, 0.0], [0.6, 0.8]], np.float32)
+    z2 = np.array([[1.0, 0.0], [0.9, 0.1]], np.float32)
+    _, forward = nt_xent_with_scalars(z1, z2, 0.1)
+    _, backward = nt_xent_with_scalars(z2, z1, 0.1)
+    assert forward["contrast_acc"] == 1.0
+    assert backward["contrast_acc"] == 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_half_precision_is_computed_in_float32(dtype, scale):
+    z1, z2 = (tf.cast(scale * z, dtype) for z in random_views(32, 16))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([z1, z2])
+        loss, scalars = nt_xent_with_scalars(z1, z2, 0.01)
+    assert loss.dtype == tf.float32
+    assert all(v.dtype == tf.float32 for v in scalars.values())
+    np.testing.assert_allclose(
+        loss, nt_xent(tf.cast(z1, "float32"), tf.cast(z2, "float32"), 0.01), rtol=1e-6
+    )
+    for gradient in tape.gradient(loss, [z1, z2]):
+        assert np.all(np.isfinite(tf.cast(gradient, "float32")))
+        assert np.any(tf.cast(gradient, "float32") != 0)
+
+
+def test_same_under_jit():
+    z1, z2 = random_views(16, 8)
+    eager, scalars = nt_xent_with_scalars(z1, z2, 0.1)
+    jitted, jitted_scalars = tf.function(nt_xent_with_scalars, jit_compile=True)(z1, z2, 0.1)
+    np.testing.assert_allclose(jitted, eager, rtol=1e-5)
+    for name, value in scalars.items():
+        np.testing.assert_allclose(jitted_scalars[name], value, rtol=1e-5)
+
+
+def test_batch_of_unknown_size():
+    spec = tf.TensorSpec([None, 8])
+    traced = tf.function(lambda a, b: nt_xent(a, b, 0.1), input_signature=[spec, spec])
+    for n in (1, 5):
+        z1, z2 = random_views(n, 8)
+        np.testing.assert_allclose(traced(z1, z2), nt_xent_loop(z1, z2, 0.1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
+def test_bad_temperature(temperature):
+    with pytest.raises(ValueError, match="`temperature` must be positive. Received"):
+        nt_xent(np.ones([2, 2]), np.ones([2, 2]), temperature)
+
+
+@pytest.mark.parametrize("shapes", [([4], [4]), ([2, 3, 4], [2, 3, 4]), ([2, 3], [3, 3])])
+def test_bad_shapes(shapes):
+    a, b = map(np.ones, shapes)
+    with pytest.raises(ValueError, match="matrices of one shape .* Received: z1.shape="):
+        nt_xent(a, b, 0.5)
+    with pytest.raises(ValueError, match="Received: prediction.shape="):
+        regression_loss(a, b)
+
+
+def test_regression_loss_is_a_squared_chord():
+    p = np.array([[2.0, 0.0]], np.float32)
+    for angle, expected in ((0, 0), (np.pi / 2, 2), (np.pi, 4)):
+        z = 5 * np.array([[np.cos(angle), np.sin(angle)]], np.float32)
+        np.testing.assert_allclose(regression_loss(p, z), expected, atol=1e-6)
+
+
+def test_regression_loss_golden():
+    with np.load(GOLDEN / "byol_regression.npz") as data:
+        np.testing.assert_allclose(regression_loss(data["q"], data["z"]), data["loss"], rtol=1e-6)
+
+
+def test_regression_loss_in_half_precision():
+    p, z = (tf.cast(100 * x, "float16") for x in random_views(8, 16))
+    loss = regression_loss(p, z)
+    assert loss.dtype == tf.float32
+    assert 0 < loss < 4

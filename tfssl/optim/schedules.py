@@ -1,0 +1,114 @@
+"""What changes over a run: the learning rate, and the decay of BYOL's target network."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="tfssl")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate that rises linearly from 0, then falls to 0 along half a cosine.
+
+    Chen et al. 2020 (SimCLR), section 2.2; Loshchilov and Hutter 2017, "SGDR", without restarts.
+    Equal to google-research/simclr (tf2/model.py, 383d414): 0 at step 0, the base rate at step
+    `warmup_steps`, 0 at step `total_steps` and ever after.
+
+    Args:
+        base_learning_rate: float >= 0, the highest rate, already scaled to the batch size.
+        warmup_steps: integer >= 0, number of steps of the linear rise.
+        total_steps: integer > `warmup_steps`, number of steps of the run.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(self, base_learning_rate, warmup_steps, total_steps):
+        super().__init__()
+        if base_learning_rate < 0:
+            raise ValueError("`base_learning_rate` must not be negative. "
+                             f"Received: base_learning_rate={base_learning_rate}")
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(
+                "`warmup_steps` must be at least 0 and less than `total_steps`. "
+                f"Received: warmup_steps={warmup_steps}, total_steps={total_steps}"
+            )
+        self.base_learning_rate = base_learning_rate
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float32)
+        rise = step / max(self.warmup_steps, 1)
+        fall = _half_cosine(step - self.warmup_steps, self.total_steps - self.warmup_steps)
+        return self.base_learning_rate * tf.where(step < self.warmup_steps, rise, fall)
+
+    def get_config(self):
+        return {
+            "base_learning_rate": self.base_learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+        }
+
+
+def target_decay(step, total_steps, base):
+    """Decay rate of BYOL's target network, which grows from `base` to 1 over the run.
+
+    Grill et al. 2020, "Bootstrap Your Own Latent", section 3.2:
+    1 - (1 - base) * (cos(pi * step / total_steps) + 1) / 2.
+
+    Args:
+        step: integer scalar or tensor, the optimizer steps already made; beyond `total_steps` the
+            decay stays 1.
+        total_steps: integer > 0, number of steps of the run.
+        base: float in [0, 1], the decay at step 0.
+
+    Returns:
+        float32 tensor of the shape of `step`, in [base, 1].
+
+    Raises:
+        ValueError: if `total_steps` or `base` is out of its range.
+    """
+    if total_steps <= 0:
+        raise ValueError(f"`total_steps` must be positive. Received: total_steps={total_steps}")
+    if not 0 <= base <= 1:
+        raise ValueError(f"`base` must be in [0, 1]. Received: base={base}")
+    return 1.0 - (1.0 - base) * _half_cosine(step, total_steps)
+
+
+def scaled_learning_rate(base, batch_size, scaling="linear"):
+    """Learning rate for a batch size.
+
+    Chen et al. 2020 (SimCLR), section 2.2 and appendix B.1.
+
+    Args:
+        base: float, the rate before scaling.
+        batch_size: integer > 0, images per step over all replicas.
+        scaling: "linear", base * batch_size / 256; or "sqrt", base * sqrt(batch_size).
+
+    Raises:
+        ValueError: if `scaling` is unknown or `batch_size` is not positive.
+    """
+    if batch_size <= 0:
+        raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
+    if scaling == "linear":
+        return base * batch_size / 256
+    if scaling == "sqrt":
+        return base * math.sqrt(batch_size)
+    raise ValueError(f"`scaling` must be 'linear' or 'sqrt'. Received: scaling={scaling}")
+
+
+def train_steps(num_examples, epochs, batch_size):
+    """Steps of a run of `epochs`: whole batches, plus one, as in google-research/simclr."""
+    return int(num_examples * epochs // batch_size) + 1
+
+
+def warmup_steps(num_examples, epochs, batch_size):
+    """Steps of a warm-up of `epochs`: whole batches, as in google-research/simclr."""
+    return int(num_examples * epochs // batch_size)
+
+
+def _half_cosine(step, total_steps):
+    """From 1 at step 0 to 0 at `total_steps`, and 0 from there on."""
+    progress = tf.clip_by_value(tf.cast(step, tf.float32) / total_steps, 0.0, 1.0)
+    return 0.5 * (1.0 + tf.cos(math.pi * progress))

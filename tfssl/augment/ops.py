@@ -1,0 +1,429 @@
+"""Random image operations on batches: drawing and applying are two functions.
+
+Every operation is an `Op`. `draw` turns a seed into plain tensors, one value per image; `apply` is
+deterministic, so a test can hand it a draw of its own. All of it is graph code without Python
+randomness: the same seed gives the same draw eagerly, in `tf.data` and under `jit_compile=True`.
+
+Throughout, images are float32 [B, H, W, 3] in [0, 1] and a seed is int32 [2].
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+_ATTEMPTS = 16
+_MIN_COVERED = 0.1
+_LUMA = (0.2989, 0.587, 0.114)
+_CHANGES = ("brightness", "contrast", "saturation", "hue")
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """A random operation on a batch of images.
+
+    Attributes:
+        name: word by which `compose` and `maybe` label the draw.
+        draw: `draw(seed, images) -> drawn`, a (possibly nested) dict of tensors whose first axis is
+            the batch; of the images only the shape is used.
+        apply: `apply(images, drawn) -> images`, deterministic.
+    """
+
+    name: str
+    draw: Callable
+    apply: Callable
+
+    def __call__(self, images, seed):
+        return self.apply(images, self.draw(seed, images))
+
+
+def identity():
+    """Leaves the images alone and draws nothing."""
+    return _fixed("identity", lambda images: images)
+
+
+def compose(*ops):
+    """Applies `ops` from left to right, each with a seed of its own.
+
+    An op's seed depends on its place only: replacing a neighbour by `identity()` does not change
+    what it draws. Every draw sees the shape of the images that enter the composition, so a crop
+    belongs first.
+    """
+    names = [f"{place}_{op.name}" for place, op in enumerate(ops)]
+
+    def draw(seed, images):
+        seeds = _split(seed, len(ops))
+        return {name: op.draw(seeds[i], images) for i, (name, op) in enumerate(zip(names, ops))}
+
+    def apply(images, drawn):
+        for name, op in zip(names, ops):
+            images = op.apply(images, drawn[name])
+        return images
+
+    return Op("compose", draw, apply)
+
+
+def maybe(op, p):
+    """Applies `op` to each image independently with probability `p`.
+
+    The draw is `{"chosen": bool [B], op.name: the op's own draw}`. With `p` 0 or 1 nothing is
+    drawn for the choice and nothing is computed in vain: the result is `identity()` or `op`.
+
+    Raises:
+        ValueError: `p` lies outside [0, 1].
+    """
+    _require(0 <= p <= 1, "p", "a probability in [0, 1]", p)
+    if p in (0, 1):
+        return op if p else identity()
+
+    def draw(seed, images):
+        seeds = _split(seed, 2)
+        chosen = _uniform(seeds[0], [_shape(images)[0]]) < p
+        return {"chosen": chosen, op.name: op.draw(seeds[1], images)}
+
+    def apply(images, drawn):
+        # Unlike `tf.where`, this takes one condition per image, and is five times as fast on it.
+        return tf.raw_ops.Select(
+            condition=drawn["chosen"], x=op.apply(images, drawn[op.name]), y=images)
+
+    return Op(f"maybe_{op.name}", draw, apply)
+
+
+def random_resized_crop(size, area=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
+    """Crops a random window and resizes it bicubically, as SimCLR (Appendix A) does.
+
+    The window follows `tf.image.sample_distorted_bounding_box` with the whole image as the object
+    and `min_object_covered=0.1`: the aspect ratio is uniform, then the height in whole pixels is
+    uniform between the bounds set by the area range and by the width, windows outside the area
+    range or covering less than a tenth of the image are rejected, then the offset is uniform (the
+    very last offset is never drawn, as in TensorFlow's kernel). The resize equals
+    `tf.image.resize(window, size, "bicubic")` up to that kernel's table of 1024 weights. Its
+    overshoot is not clipped here: SimCLR clips after the colours.
+
+    Differs from google-research/simclr (tf2/data_util.py, 383d414): 16 attempts instead of 100
+    before the whole image is taken, which matters only for area ranges that reject most windows.
+
+    Args:
+        size: (height, width) of the result, pixels.
+        area: range of the window's share of the image.
+        aspect: range of the window's width / height, relative to that of `size`.
+
+    Raises:
+        ValueError: a range is not ordered, or lies outside (0, 1] (`area`) or (0, inf).
+    """
+    _require(min(size) > 0, "size", "two positive sides", size)
+    _require(0 < area[0] <= area[1] <= 1, "area", "an ordered range in (0, 1]", area)
+    _require(0 < aspect[0] <= aspect[1], "aspect", "an ordered positive range", aspect)
+    ratios = [bound * size[1] / size[0] for bound in aspect]
+
+    def draw(seed, images):
+        batch, *sides = _shape(images)
+        full_height, full_width = (tf.cast(side, tf.float32) for side in sides)
+        shares = _uniform(seed, [batch, 2, 1 + _ATTEMPTS])
+        height, width = _window(shares[:, :, 1:], full_height, full_width, area, ratios)
+        top = tf.floor(shares[:, 0, 0] * (full_height - height))
+        left = tf.floor(shares[:, 1, 0] * (full_width - width))
+        return {"top": top, "left": left, "height": height, "width": width}
+
+    def apply(images, drawn):
+        _, height, width = _shape(images)
+        rows = _bicubic(drawn["top"], drawn["height"], size[0], height)
+        columns = _bicubic(drawn["left"], drawn["width"], size[1], width)
+        return _separable(images, rows, columns)
+
+    return Op("random_resized_crop", draw, apply)
+
+
+def flip_left_right(p=0.5):
+    """Mirrors each image with probability `p`."""
+    return maybe(_fixed("flip_left_right", lambda images: tf.reverse(images, [2])), p)
+
+
+def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multiplicative"):
+    """Changes brightness, contrast, saturation and hue in a random order, one order per image.
+
+    SimCLR, Appendix A. Values are clipped to [0, 1] after each change. Contrast scales about the
+    mean of each channel; saturation and hue are those of HSV, as in `tf.image.adjust_saturation`
+    and `tf.image.adjust_hue`. A strength of 0 leaves that change out.
+
+    The draw is `{"order": int32 [B, n], ...}`, the n changes that are on (0 brightness, 1 contrast,
+    2 saturation, 3 hue) in their order, and per change "brightness", "contrast", "saturation"
+    (factors, or the added amount) and "hue" (fraction of the colour circle), float32 [B].
+
+    Args:
+        brightness: strength b: factor in [max(0, 1 - b), 1 + b], or amount added in [-b, b].
+        contrast: strength c: factor in [max(0, 1 - c), 1 + c].
+        saturation: strength s: factor in [max(0, 1 - s), 1 + s].
+        hue: largest shift, at most 0.5.
+        brightness_mode: "multiplicative" (SimCLR) or "additive" (BYOL).
+
+    Raises:
+        ValueError: a strength is negative, `hue` exceeds 0.5, or the mode is unknown.
+    """
+    strengths = (brightness, contrast, saturation, hue)
+    for name, strength in zip(_CHANGES, strengths):
+        _require(strength >= 0, name, "non-negative", strength)
+    _require(hue <= 0.5, "hue", "at most 0.5", hue)
+    _require_one_of(brightness_mode, "brightness_mode", ("multiplicative", "additive"))
+    additive = brightness_mode == "additive"
+    ranges = [(max(0.0, 1.0 - strength), 1.0 + strength) for strength in strengths[:3]]
+    ranges = [(-brightness, brightness) if additive else ranges[0], *ranges[1:], (-hue, hue)]
+    codes = [code for code, strength in enumerate(strengths) if strength > 0]
+    if not codes:
+        return identity()
+
+    def draw(seed, images):
+        keys, shares = tf.unstack(_uniform(seed, [2, _shape(images)[0], len(codes)]))
+        drawn = {"order": tf.gather(codes, tf.argsort(keys))}
+        for code, share in zip(codes, tf.unstack(shares, axis=1)):
+            low, high = ranges[code]
+            drawn[_CHANGES[code]] = low + (high - low) * share
+        return drawn
+
+    def apply(images, drawn):
+        batch, height, width = _shape(images)
+        planes = tf.transpose(tf.reshape(images, [batch, height * width, 3]), [2, 0, 1])
+
+        def change(planes, code):
+            planes = _scale(planes, code, drawn, additive)
+            if hue > 0:
+                turn = tf.where(code == _HUE, drawn["hue"], 0.0)
+                planes = _shift_hue(planes, turn[:, None])
+            return tf.clip_by_value(planes, 0.0, 1.0)
+
+        # A loop rather than four copies: XLA would fuse the copies into one and recompute each
+        # change for every value that depends on it, at ten times the cost.
+        planes = tf.foldl(change, tf.transpose(drawn["order"]), planes)
+        return tf.reshape(tf.transpose(planes, [1, 2, 0]), [batch, height, width, 3])
+
+    return Op("color_jitter", draw, apply)
+
+
+def grayscale():
+    """Replaces the three channels by their luma, weighted as in `tf.image.rgb_to_grayscale`."""
+
+    weights = [[share] * 3 for share in _LUMA]
+    return _fixed("grayscale", lambda images: tf.tensordot(images, weights, 1))
+
+
+def blur(sigma=(0.1, 2.0), taps=None, padding="reflect"):
+    """Blurs each image with a Gaussian of its own width.
+
+    SimCLR, Appendix A. The draw is `{"sigma": float32 [B]}`, pixels.
+
+    Differs from google-research/simclr (tf2/data_util.py, 383d414): one sigma per image instead of
+    one per batch, as the paper has it; at the border the image is mirrored, where the reference
+    pads with zeros and so darkens it (`padding="constant"`); images below 20 pixels get 3 taps,
+    where the reference's formula gives a single one and no blur.
+
+    Args:
+        sigma: range of the standard deviation, pixels.
+        taps: odd length of the kernel, less than twice the smaller side. By default
+            2 * floor(floor(side / 10) / 2) + 1 of the smaller side, at least 3: 3 at 32 pixels,
+            23 at 224.
+        padding: "reflect" or "constant" (zeros).
+
+    Raises:
+        ValueError: `sigma` is not an ordered positive range, `taps` is not positive and odd, or
+            the padding is unknown.
+    """
+    _require(0 < sigma[0] <= sigma[1], "sigma", "an ordered positive range", sigma)
+    _require(taps is None or (taps > 0 and taps % 2 == 1), "taps", "positive and odd", taps)
+    _require_one_of(padding, "padding", ("reflect", "constant"))
+
+    def draw(seed, images):
+        share = _uniform(seed, [_shape(images)[0]])
+        return {"sigma": sigma[0] + (sigma[1] - sigma[0]) * share}
+
+    def apply(images, drawn):
+        _, height, width = _shape(images)
+        radius = tf.maximum(tf.minimum(height, width) // 20, 1) if taps is None else taps // 2
+        rows = _gaussian(drawn["sigma"], radius, height, padding)
+        columns = _gaussian(drawn["sigma"], radius, width, padding)
+        return _separable(images, rows, columns)
+
+    return Op("blur", draw, apply)
+
+
+def solarize(threshold=0.5):
+    """Inverts the values at or above `threshold`: BYOL, Appendix B."""
+    return _fixed(
+        "solarize", lambda images: tf.where(images < threshold, images, 1.0 - images))
+
+
+def clip():
+    """Clips to [0, 1]."""
+    return _fixed("clip", lambda images: tf.clip_by_value(images, 0.0, 1.0))
+
+
+def center_crop(images, size, proportion):
+    """Crops the centre and resizes it bicubically: the evaluation's only view.
+
+    Differs from google-research/simclr (tf2/data_util.py, 383d414): images are resized at every
+    size, where the reference skips this at 32 pixels and below and can only reshape.
+
+    Args:
+        images: float32 [h, w, 3] or [B, h, w, 3] in [0, 1].
+        size: (height, width) of the result, pixels.
+        proportion: share kept of the side that limits a window of the result's aspect ratio.
+
+    Returns:
+        float32 [*size, 3] or [B, *size, 3] in [0, 1].
+
+    Raises:
+        ValueError: `size` is not positive or `proportion` lies outside (0, 1].
+    """
+    _require(min(size) > 0, "size", "two positive sides", size)
+    _require(0 < proportion <= 1, "proportion", "in (0, 1]", proportion)
+    sides = tf.shape(images)[-3:-1]
+    # The windows of the result's aspect ratio that span the height, and the width; the lesser fits.
+    # Multiplying first keeps the spanned side exact, so that halves round as in the reference.
+    spanning = tf.cast(sides, tf.float32)[:, None] * size / tf.cast(size, tf.float32)[:, None]
+    window = tf.cast(tf.round(proportion * tf.reduce_min(spanning, axis=0)), tf.int32)
+    top, left = tf.unstack((sides - window + 1) // 2)
+    height, width = tf.unstack(window)
+    cropped = images[..., top:top + height, left:left + width, :]
+    return tf.clip_by_value(tf.image.resize(cropped, size, "bicubic"), 0.0, 1.0)
+
+
+def _window(shares, full_height, full_width, area, ratios):
+    """Heights and widths [B], whole numbers in float32, from uniform shares [B, 2, attempts]."""
+    ratio = ratios[0] + (ratios[1] - ratios[0]) * shares[:, 0]
+    least, most = (bound * full_height * full_width for bound in area)
+    highest = tf.round(tf.sqrt(most / ratio))
+    highest = tf.minimum(highest, tf.floor((full_width + 0.5) / ratio))
+    highest = tf.minimum(highest, full_height)
+    lowest = tf.minimum(tf.round(tf.sqrt(least / ratio)), highest)
+    height = tf.floor(lowest + shares[:, 1] * (highest - lowest + 1.0))
+    # Rounding can leave the area range by less than a row: one row more or less mends that.
+    height += tf.cast(height * tf.round(height * ratio) < least, tf.float32)
+    height -= tf.cast(height * tf.round(height * ratio) > most, tf.float32)
+    width = tf.round(height * ratio)
+    least = tf.maximum(least, _MIN_COVERED * full_height * full_width)
+    valid = (height * width >= least) & (height * width <= most)
+    valid &= (height <= full_height) & (width <= full_width)
+    first = tf.argmax(tf.cast(valid, tf.int32), axis=1)[:, None]
+    found = tf.reduce_any(valid, axis=1)
+    height, width = (tf.gather(sides, first, batch_dims=1)[:, 0] for sides in (height, width))
+    return tf.where(found, height, full_height), tf.where(found, width, full_width)
+
+
+def _bicubic(start, length, size, full):
+    """Weights [B, size, full] that resize the window [start, start + length) of an axis.
+
+    Keys's cubic (a = -0.5) at half-pixel centres; taps outside the window are dropped and the rest
+    renormalised.
+    """
+    start, length = start[:, None, None], length[:, None, None]
+    target = tf.range(size, dtype=tf.float32)[:, None]
+    source = tf.range(tf.cast(full, tf.float32))
+    distance = tf.abs(start + (target + 0.5) * (length / size) - 0.5 - source)
+    near = (1.5 * distance - 2.5) * distance * distance + 1.0
+    far = ((2.5 - 0.5 * distance) * distance - 4.0) * distance + 2.0
+    weights = tf.where(distance < 1.0, near, tf.where(distance < 2.0, far, 0.0))
+    weights = tf.where((source >= start) & (source < start + length), weights, 0.0)
+    return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
+
+
+def _gaussian(sigma, radius, full, padding):
+    """Weights [B, full, full] that blur an axis with 2 * radius + 1 taps."""
+    sigma, radius = sigma[:, None, None], tf.cast(radius, tf.float32)
+
+    def kernel(distance):
+        inside = tf.cast(tf.abs(distance) <= radius, tf.float32)
+        return inside * tf.exp(-0.5 * tf.square(distance / sigma))
+
+    last = tf.cast(full, tf.float32) - 1.0
+    source = tf.range(last + 1.0)
+    target = source[:, None]
+    weights = kernel(source - target)
+    if padding == "reflect":
+        # The mirror images of a source pixel; those on the border have none on that side.
+        weights += tf.where(source > 0.0, kernel(source + target), 0.0)
+        weights += tf.where(source < last, kernel(2.0 * last - source - target), 0.0)
+    return weights / tf.reduce_sum(kernel(tf.range(-radius, radius + 1.0)), axis=2, keepdims=True)
+
+
+def _separable(images, rows, columns):
+    """Mixes rows by `rows` [B, h, H], then columns by `columns` [B, w, W]: [B, h, w, 3]."""
+    mixed = tf.einsum("bhy,byxc->bhxc", rows, images)
+    return tf.einsum("bwx,bhxc->bhwc", columns, mixed)
+
+
+def _scale(planes, code, drawn, additive):
+    """Changes brightness, contrast or saturation of planes [3, B, H * W], as `code` [B] says.
+
+    All three scale a value's distance from a base: black, the channel's mean, or the pixel's
+    largest value. Saturation cannot exceed 1, which bounds its factor.
+    """
+    def where_code(change, value, otherwise):
+        return tf.where(code == change, value, otherwise)[:, None]
+
+    factor, base = tf.ones_like(code, tf.float32)[:, None], 0.0
+    if "brightness" in drawn and additive:
+        planes += where_code(_BRIGHTNESS, drawn["brightness"], 0.0)
+    elif "brightness" in drawn:
+        factor *= where_code(_BRIGHTNESS, drawn["brightness"], 1.0)
+    if "contrast" in drawn:
+        factor *= where_code(_CONTRAST, drawn["contrast"], 1.0)
+        base += where_code(_CONTRAST, 1.0, 0.0) * tf.reduce_mean(planes, axis=2, keepdims=True)
+    if "saturation" in drawn:
+        high, spread = _high_and_spread(planes)
+        factor *= where_code(_SATURATION, drawn["saturation"], 1.0)
+        bound = tf.maximum(high / spread, where_code(_SATURATION, 0.0, float("inf")))
+        factor = tf.minimum(factor, bound)
+        base += where_code(_SATURATION, 1.0, 0.0) * high
+    return base + factor * (planes - base)
+
+
+def _shift_hue(planes, shift):
+    """Turns the hue by `shift` [B, 1] of a full circle, keeping the extremes of each pixel."""
+    red, green, blue = tf.unstack(planes)
+    high, spread = _high_and_spread(planes)
+    sector = tf.where(
+        red == high, (green - blue) / spread,
+        tf.where(green == high, (blue - red) / spread + 2.0, (red - green) / spread + 4.0))
+    turn = sector / 6.0 + shift
+    sector = 6.0 * (turn - tf.floor(turn))
+    missing = [2.0 - tf.abs(sector - 3.0), tf.abs(sector - 2.0) - 1.0, tf.abs(sector - 4.0) - 1.0]
+    return tf.stack([high - spread * tf.clip_by_value(share, 0.0, 1.0) for share in missing])
+
+
+def _high_and_spread(planes):
+    """The largest value of each pixel [B, H * W], and its distance from the smallest, never 0."""
+    red, green, blue = tf.unstack(planes)
+    high = tf.maximum(tf.maximum(red, green), blue)
+    low = tf.minimum(tf.minimum(red, green), blue)
+    return high, tf.maximum(high - low, 1e-9)
+
+
+def _fixed(name, apply):
+    return Op(name, lambda seed, images: {}, lambda images, drawn: apply(images))
+
+
+def _split(seed, parts):
+    return tf.unstack(tf.random.split(seed, parts, alg="philox"))
+
+
+def _uniform(seed, shape):
+    """Floats in [0, 1)."""
+    # XLA draws the same bits as TensorFlow if told the algorithm, but `stateless_uniform` makes
+    # other floats of them: so the floats are made here, from 24 bits each.
+    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
+    return tf.cast(tf.bitwise.bitwise_and(bits, 2**24 - 1), tf.float32) * 2.0**-24
+
+
+def _shape(images):
+    """Batch, height and width: Python integers where known, else scalar tensors."""
+    known, actual = images.shape, tf.shape(images)
+    return [known[i] if known[i] is not None else actual[i] for i in range(3)]
+
+
+def _require(condition, name, expected, value):
+    if not condition:
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
+
+
+def _require_one_of(value, name, choices):
+    _require(value in choices, name, "one of " + ", ".join(map(repr, choices)), repr(value))

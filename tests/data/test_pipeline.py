@@ -1,0 +1,120 @@
+"""Batches are a function of (seed, step); every example comes once per epoch."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfssl import augment, data
+from tfssl.config import Config
+from tfssl.data import pipeline
+
+
+@pytest.fixture(scope="module")
+def held():
+    return data.load(Config(dataset="shapes", image_size=8), "train[:30]")
+
+
+@pytest.fixture(params=["held", "streamed"])
+def source(request, held):
+    """Thirty images whose label is their number, held in memory or streamed."""
+    images, _ = held.arrays
+    numbers = np.arange(30)
+    if request.param == "held":
+        return dataclasses.replace(held, arrays=(images, numbers))
+    return dataclasses.replace(
+        held, arrays=None, decode=lambda e: (e["image"], e["label"]),
+        records=lambda: tf.data.Dataset.from_tensor_slices({"image": images, "label": numbers}))
+
+
+def views(source, start=0, stop=6, seed=0, recipe=augment.simclr_view((8, 8))):
+    return list(data.views(source, (recipe, recipe), batch_size=7, seed=seed,
+                           start_step=start, stop_step=stop))
+
+
+def labels(batches):
+    return np.concatenate([batch["label"] for batch in batches])
+
+
+def test_a_run_that_starts_at_step_k_sees_what_it_would_have_seen(source):
+    straight = views(source)
+    for start in (1, 4, 5):  # 4 starts within an epoch's last batch, 5 in the second epoch
+        for one, other in zip(straight[start:], views(source, start)):
+            for key in one:
+                np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_every_example_comes_once_per_epoch_in_an_order_of_its_own(source):
+    order = labels(views(source, stop=13))
+    first, second, third = order[:30], order[30:60], order[60:90]
+    for epoch in (first, second, third):
+        assert sorted(epoch) == list(range(30))
+    assert list(first) != list(range(30)) and list(first) != list(second) != list(third)
+
+
+def test_the_seed_decides_order_and_views(source):
+    one, same, other = (views(source, stop=2, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one[1]["view2"], same[1]["view2"])
+    assert list(labels(one)) != list(labels(other))
+    assert not np.array_equal(one[0]["view1"], other[0]["view1"])
+
+
+def test_views_differ_from_each_other_and_from_step_to_step(source):
+    batches = views(source, stop=10)
+    assert not np.array_equal(batches[0]["view1"], batches[0]["view2"])
+    by_number = {}
+    for batch in batches:
+        for number, view in zip(batch["label"].numpy(), batch["view1"].numpy()):
+            by_number.setdefault(number, []).append(view)
+    again = [v for v in by_number.values() if len(v) > 1]
+    assert again and all(not np.array_equal(v[0], v[1]) for v in again)
+
+
+def test_batches_are_what_the_methods_expect(source):
+    batches = data.views(source, [augment.simclr_view((8, 8))] * 2, batch_size=7, seed=0,
+                         stop_step=3)
+    assert int(batches.cardinality()) == 3
+    batch = next(iter(batches))
+    for view in ("view1", "view2"):
+        assert batch[view].shape == (7, 8, 8, 3) and batch[view].dtype == tf.float32
+        assert 0 <= np.min(batch[view]) and np.max(batch[view]) <= 1
+    assert batch["label"].shape == (7,)
+
+
+def test_identical_recipes_without_randomness_return_the_image(source):
+    still = augment.View(augment.ops.identity(), augment.ops.identity())
+    batch = views(source, stop=1, recipe=still)[0]
+    images = source.arrays[0] if source.arrays else np.stack(
+        [e["image"] for e in source.records()])
+    expected = images[batch["label"].numpy()] / np.float32(255)
+    np.testing.assert_allclose(batch["view1"], expected, atol=1e-6)
+
+
+def test_evaluation_takes_the_whole_split_once_in_its_order(source):
+    batches = list(data.labelled(source, lambda image: image, batch_size=7))
+    assert [len(b["label"]) for b in batches] == [7, 7, 7, 7, 2]
+    assert list(labels(batches)) == list(range(30))
+
+
+def test_images_of_mixed_sizes_become_one_batch():
+    shapes = [(9, 30), (40, 11), (16, 16), (25, 8)]
+    files = [tf.io.encode_png(np.full((h, w, 3), 50 * i, np.uint8)).numpy()
+             for i, (h, w) in enumerate(shapes)]
+    source = data.Source(
+        "mixed", "train", 4, 4, (None, None),
+        lambda: tf.data.Dataset.from_tensor_slices({"image": files, "label": np.arange(4)}),
+        lambda e: (tf.io.decode_png(e["image"], channels=3), e["label"]))
+    batch, = data.views(source, (augment.supervised_view((12, 10)),), batch_size=4, seed=0,
+                        stop_step=1)
+    assert batch["view1"].shape == (4, 12, 10, 3)
+    for view, label in zip(batch["view1"], batch["label"]):
+        np.testing.assert_allclose(view, 50 * int(label) / 255, atol=1e-4)
+    crops = data.labelled(source, lambda i: augment.center_crop(i, (12, 10), 0.875), batch_size=3)
+    assert [b["image"].shape[1:] for b in crops] == [(12, 10, 3)] * 2
+
+
+def test_folding_depends_on_every_number():
+    seeds = {tuple(pipeline.fold(*n).numpy()) for n in
+             [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2**40)]}
+    assert len(seeds) == 5

@@ -1,0 +1,158 @@
+"""Sources: slices, holding in memory, tensorflow_datasets, and everything that can be wrong."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tfssl import data
+from tfssl.config import Config
+from tfssl.data import source as sources
+from tfssl.errors import UsageError
+
+SIZES = {"train": 1000, "test": 200}
+
+
+@pytest.mark.parametrize("spec,expected", [
+    ("train", ("train", 0, 1000)), ("train[:10%]", ("train", 0, 100)),
+    ("train[90%:]", ("train", 900, 1000)), ("test[50:70]", ("test", 50, 70)),
+    ("test[-20:]", ("test", 180, 200)), ("train[:5000]", ("train", 0, 1000))])
+def test_slices(spec, expected):
+    assert sources.parse_slice(spec, SIZES, "train_split", "d") == expected
+
+
+@pytest.mark.parametrize("spec", ["valid", "train[", "train[5:5]", "train[a:b]", "train[90:10]"])
+def test_bad_slices_name_the_flag(spec):
+    with pytest.raises(UsageError, match="--eval_split"):
+        sources.parse_slice(spec, SIZES, "eval_split", "d")
+
+
+def test_shapes_is_a_source_like_any_other():
+    source = data.load(Config(dataset="shapes", image_size=16), "train[10:40]")
+    assert (source.num_examples, source.num_classes, source.image_shape) == (30, 10, (16, 16))
+    images, labels = source.arrays
+    assert images.dtype == np.uint8 and images.shape == (30, 16, 16, 3) and labels.dtype == np.int64
+    decoded = [source.decode(example) for example in source.records()]
+    np.testing.assert_array_equal(images, [image for image, _ in decoded])
+    np.testing.assert_array_equal(labels, [label for _, label in decoded])
+
+
+def test_the_evaluation_split_follows_the_dataset():
+    assert data.load(Config(dataset="shapes", image_size=8), None, "eval_split").split == "test"
+
+
+def streamed(source):
+    return dataclasses.replace(source, arrays=None)
+
+
+def test_holding_keeps_order_and_values():
+    source = data.load(Config(dataset="shapes", image_size=8), "train[:20]")
+    again = sources.held(streamed(source), limit_bytes=1e9)
+    for held, original in zip(again.arrays, source.arrays):
+        np.testing.assert_array_equal(held, original)
+    assert sources.held(streamed(source), limit_bytes=20 * 8 * 8 * 3 - 1).arrays is None
+
+
+def test_fewer_records_than_promised_are_reported():
+    source = data.load(Config(dataset="shapes", image_size=8), "train[:20]")
+    short = dataclasses.replace(streamed(source), num_examples=25)
+    with pytest.raises(UsageError, match="20 of 25"):
+        sources.held(short, limit_bytes=1e9)
+
+
+def prepare(directory, shape, labelled=True):
+    """A tensorflow_datasets directory with a small prepared dataset, "mixed"."""
+    rng = np.random.default_rng(0)
+
+    def example(number):
+        sides = [side or int(rng.integers(20, 60)) for side in shape]
+        image = {"image": rng.integers(0, 256, sides, dtype=np.uint8)}
+        return image | ({"label": number % 3} if labelled else {})
+
+    features = {"image": tfds.features.Image(shape=shape)}
+    if labelled:
+        features["label"] = tfds.features.ClassLabel(num_classes=3)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="mixed", version="1.0.0", data_dir=directory,
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": [(i, example(i)) for i in range(30)],
+                        "validation": [(i, example(i)) for i in range(12)]})
+    return str(directory)
+
+
+@pytest.fixture(scope="module")
+def mixed_sizes(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("mixed"), (None, None, 3))
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("grey"), (9, 9, 1))
+
+
+def test_a_prepared_dataset_is_found_by_name(mixed_sizes):
+    config = Config(dataset="mixed", data_dir=mixed_sizes)
+    source = data.load(config, "train")
+    assert (source.num_examples, source.num_classes, source.image_shape) == (30, 3, (None, None))
+    assert source.arrays is None and data.image_size(config, source) == 224
+    assert data.load(config, None, "eval_split").split == "validation"
+    image, label = source.decode(next(iter(source.records())))
+    assert image.dtype == tf.uint8 and image.shape[-1] == 3 and 0 <= int(label) < 3
+
+
+def test_grey_images_become_rgb_and_are_held(grey):
+    source = data.load(Config(dataset="mixed", data_dir=grey), "train[:5]")
+    images, _ = source.arrays
+    assert images.shape == (5, 9, 9, 3)
+    np.testing.assert_array_equal(images[..., 0], images[..., 2])
+
+
+def test_unknown_names_are_refused(mixed_sizes):
+    with pytest.raises(UsageError, match="--dataset must be shapes or"):
+        data.load(Config(dataset="no_such_data", data_dir=mixed_sizes), "train")
+    with pytest.raises(UsageError, match="--train_split must be one of train, validation"):
+        data.load(Config(dataset="mixed", data_dir=mixed_sizes), "test")
+
+
+def test_a_data_dir_that_is_a_file_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UsageError, match="--data_dir"):
+        data.load(Config(dataset="mnist", data_dir=str(file)), "train")
+
+
+@pytest.mark.parametrize("damage,said", [("remove", "missing"), ("truncate", "shorter")])
+def test_half_written_directories_are_refused(tmp_path, damage, said):
+    directory = prepare(tmp_path, (9, 9, 3))
+    shard = next(tmp_path.rglob("*train*tfrecord*"))
+    if damage == "remove":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:-3000])
+    with pytest.raises(UsageError, match=said):
+        data.load(Config(dataset="mixed", data_dir=directory), "train")
+
+
+def test_a_flipped_byte_is_found_while_loading(tmp_path):
+    directory = prepare(tmp_path, (9, 9, 3))
+    shard = next(tmp_path.rglob("*train*tfrecord*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    with pytest.raises(UsageError, match="damaged"):
+        data.load(Config(dataset="mixed", data_dir=directory), "train")
+
+
+def test_datasets_without_labels_are_refused(tmp_path):
+    directory = prepare(tmp_path, (9, 9, 3), labelled=False)
+    with pytest.raises(UsageError, match="image-classification"):
+        data.load(Config(dataset="mixed", data_dir=directory), "train")
+
+
+def test_real_cifar10(real_data_dir):
+    source = data.load(Config(data_dir=real_data_dir), None, "eval_split")
+    images, labels = source.arrays
+    assert images.shape == (10_000, 32, 32, 3) and source.num_classes == 10
+    assert np.bincount(labels).tolist() == [1000] * 10

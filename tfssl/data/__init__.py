@@ -1,0 +1,69 @@
+"""Data: one `Source` per split, and the pipeline that turns sources into batches.
+
+`load` knows the kinds of source. To add one, write a file with a function that returns a Source
+and give it a line in DATASETS.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from tfssl.data import shapes, tfds
+from tfssl.data.pipeline import labelled, views
+from tfssl.data.source import Source, held, parse_slice
+
+MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
+
+
+def load(config, split, flag="train_split"):
+    """One split of the dataset that a Config names, held in memory where that is asked or fits.
+
+    Args:
+        config: a `tfssl.Config`; dataset, data_dir, image_size, seed and cache_dataset are read.
+        split: a split or slice; None: the dataset's evaluation split.
+        flag: the flag that the split came from, for messages.
+
+    Raises:
+        UsageError: see `tfssl.data.tfds.load`.
+    """
+    loader = DATASETS.get(config.dataset, load_tfds)
+    limit = {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
+    return held(loader(config, split, flag), limit)
+
+
+def load_tfds(config, split, flag):
+    return tfds.load(config.dataset, split, data_dir=config.data_dir, flag=flag)
+
+
+def load_shapes(config, split, flag):
+    """The embedded dataset, drawn at the size that the network will see."""
+    split = split or "test"
+    base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
+    size = config.image_size or DEFAULT_SIZES["shapes"]
+    images, labels = shapes.generate(base, stop, (size, size), config.seed)
+    images, labels = images[start:], labels[start:]
+    return Source(
+        name="shapes",
+        split=split,
+        num_examples=stop - start,
+        num_classes=len(shapes.CLASSES),
+        image_shape=(size, size),
+        records=functools.partial(tf.data.Dataset.from_tensor_slices,
+                                  {"image": images, "label": labels}),
+        decode=lambda example: (example["image"], example["label"]),
+        arrays=(images, labels),
+    )
+
+
+DATASETS = {"shapes": load_shapes}
+DEFAULT_SIZES = {"shapes": 32, "imagenette": 128}
+LARGE = 224  # for images of mixed sizes, as everywhere with ImageNet
+
+
+def image_size(config, source):
+    """Side of the views in pixels: --image_size, or what suits the dataset."""
+    own = source.image_shape[0] if None not in source.image_shape else LARGE
+    return config.image_size or DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE))
+
+
+__all__ = ["DATASETS", "Source", "image_size", "labelled", "load", "views"]

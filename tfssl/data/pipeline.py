@@ -1,0 +1,146 @@
+"""Sources to batches. Every batch is a function of (seed, step) alone.
+
+The examples form one endless stream, a new permutation for every epoch, and the batch of step k
+takes the places [k * batch, (k + 1) * batch) in it, across the seam of two epochs where it falls
+there (as shuffle-repeat-batch does). So a run that starts again at step k sees what it would have
+seen, without replaying what came before.
+"""
+
+import tensorflow as tf
+
+ORDER, VIEWS = 0, 1  # what a seed is for: keeps the streams of random numbers apart
+SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
+
+
+def views(source, recipes, *, batch_size, seed, start_step=0, stop_step):
+    """Training batches of several random views of each image.
+
+    Args:
+        source: a `Source`; held in memory, its images are augmented as one batch; streamed, each
+            image is decoded and cropped by itself and the other operations run on the batch, and
+            the order is random within blocks only.
+        recipes: the views, each a `tfssl.augment.View`.
+        batch_size: images per batch.
+        seed: integer; with the step it decides order and augmentation.
+        start_step, stop_step: the steps to make, stop excluded.
+
+    Returns:
+        `tf.data.Dataset` of stop - start dicts {"view1", "view2", ...: float32 [B, H, W, 3] in
+        [0, 1], "label": int64 [B]}.
+    """
+    build = views_in_memory if source.arrays else views_streamed
+    batches = build(source, recipes, batch_size, seed, start_step)
+    steps = stop_step - start_step
+    counted = tf.data.experimental.assert_cardinality(steps)
+    return batches.take(steps).apply(counted).prefetch(2)
+
+
+def views_in_memory(source, recipes, batch_size, seed, start_step):
+    images, labels = map(tf.constant, source.arrays)
+
+    def augment(step, indices):
+        batch = as_float(tf.gather(images, indices))
+        seeds = view_seeds(seed, step, len(recipes))
+        made = {f"view{i + 1}": recipe(batch, seeds[i]) for i, recipe in enumerate(recipes)}
+        return made | {"label": tf.gather(labels, indices)}
+
+    stream = epochs(
+        source.num_examples, start_step * batch_size,
+        lambda epoch: tf.data.Dataset.from_tensor_slices(
+            tf.random.experimental.stateless_shuffle(
+                tf.range(source.num_examples), fold(seed, ORDER, epoch), alg="philox")))
+    batches = stream.batch(batch_size, drop_remainder=True)
+    steps = tf.data.Dataset.range(start_step, tf.int64.max)
+    return tf.data.Dataset.zip(steps, batches).map(augment, num_parallel_calls=2)
+
+
+def views_streamed(source, recipes, batch_size, seed, start_step):
+    records = source.records()
+
+    def crop(place, example):
+        image, label = source.decode(example)
+        image = as_float(image)[tf.newaxis]
+        seeds = view_seeds(seed, place, len(recipes))
+        return tuple(recipe.crop(image, s)[0] for recipe, s in zip(recipes, seeds)), label
+
+    def pixels(step, crops, label):
+        seeds = view_seeds(seed + 1, step, len(recipes))
+        made = {f"view{i + 1}": recipe.pixels(crops[i], seeds[i])
+                for i, recipe in enumerate(recipes)}
+        return made | {"label": label}
+
+    first = start_step * batch_size
+    stream = epochs(source.num_examples, first,
+                    lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)))
+    places = tf.data.Dataset.range(first, tf.int64.max)
+    steps = tf.data.Dataset.range(start_step, tf.int64.max)
+    crops = tf.data.Dataset.zip(places, stream).map(crop, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = tf.data.Dataset.zip(steps, crops.batch(batch_size, drop_remainder=True))
+    return batches.map(lambda step, made: pixels(step, *made), num_parallel_calls=2)
+
+
+def epochs(num_examples, first, one_epoch):
+    """The endless stream of epochs from place `first` on; `one_epoch(epoch)` is a Dataset."""
+    stream = tf.data.Dataset.range(first // num_examples, tf.int64.max).flat_map(one_epoch)
+    return stream.skip(first % num_examples)
+
+
+def shuffled(records, num_examples, seed):
+    """The records from a random one on, around to it, shuffled within blocks.
+
+    `Dataset.shuffle` would do better within an epoch, but keeps its seed from the first epoch when
+    it stands in a `flat_map`, and could not start at a step without reading all before it.
+    """
+    start = tf.random.stateless_uniform(
+        [], fold_in(seed, 0), maxval=num_examples, dtype=tf.int64, alg="philox")
+    turned = records.skip(start).concatenate(records.take(start))
+
+    def permute(number, block):
+        size = tf.shape(tf.nest.flatten(block)[0])[0]
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(size), fold_in(seed, number + 1), alg="philox")
+        return tf.nest.map_structure(lambda values: tf.gather(values, order), block)
+
+    return turned.batch(SHUFFLE_BLOCK).enumerate().map(permute).unbatch()
+
+
+def labelled(source, crop, *, batch_size):
+    """Evaluation batches: the whole split once, in its own order, the last batch short.
+
+    Args:
+        crop: image float32 [H, W, 3] in [0, 1] -> float32 [h, w, 3].
+
+    Returns:
+        `tf.data.Dataset` of dicts {"image": float32 [B, h, w, 3], "label": int64 [B]}.
+    """
+    if source.arrays:
+        examples, decode = tf.data.Dataset.from_tensor_slices(source.arrays), lambda *pair: pair
+    else:
+        examples, decode = source.records(), source.decode
+
+    def prepare(*example):
+        image, label = decode(*example)
+        return {"image": crop(as_float(image)), "label": label}
+
+    examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    return examples.batch(batch_size).prefetch(2)
+
+
+def as_float(images):
+    """uint8 in [0, 255] -> float32 in [0, 1]."""
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def view_seeds(seed, number, views):
+    return [fold(seed, VIEWS, number, view) for view in range(views)]
+
+
+def fold(seed, *numbers):
+    """A seed int32 [2] that depends on an integer and on every number; they may be tensors."""
+    return fold_in(tf.constant([seed, 0], tf.int32), *numbers)
+
+
+def fold_in(folded, *numbers):
+    for number in numbers:
+        folded = tf.random.experimental.stateless_fold_in(folded, number)
+    return folded

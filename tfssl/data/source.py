@@ -1,0 +1,100 @@
+"""The contract between a dataset and the pipeline."""
+
+import dataclasses
+import re
+from typing import Callable, Optional
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One split of one image-classification dataset.
+
+    Attributes:
+        name: the dataset, as the user spells it.
+        split: the split, likewise; may be a slice.
+        num_examples: how many, exactly.
+        num_classes: labels are in [0, num_classes).
+        image_shape: (height, width) in pixels, None where images differ.
+        records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
+        decode: example -> (image uint8 [H, W, 3], label int64), as graph code.
+        arrays: (images uint8 [N, H, W, 3], labels int64 [N]) where the split is held in memory,
+            in the order of `records`.
+    """
+
+    name: str
+    split: str
+    num_examples: int
+    num_classes: int
+    image_shape: tuple[Optional[int], Optional[int]]
+    records: Callable[[], tf.data.Dataset]
+    decode: Callable
+    arrays: Optional[tuple[np.ndarray, np.ndarray]] = None
+
+    @property
+    def decoded_bytes(self):
+        """Memory of the whole split as uint8, or None where images differ in size."""
+        if None in self.image_shape:
+            return None
+        return self.num_examples * self.image_shape[0] * self.image_shape[1] * 3
+
+
+def held(source, limit_bytes):
+    """The source with its images decoded in memory, where all have one size and they fit.
+
+    Raises:
+        UsageError: the records cannot be read, or are fewer than the dataset says.
+    """
+    if source.arrays or source.decoded_bytes is None or source.decoded_bytes > limit_bytes:
+        return source
+    images = np.empty((source.num_examples, *source.image_shape, 3), np.uint8)
+    labels = np.empty(source.num_examples, np.int64)
+    filled = 0
+    decoded = source.records().map(source.decode, num_parallel_calls=tf.data.AUTOTUNE)
+    try:
+        for image, label in decoded.batch(1024).prefetch(2):
+            stop = filled + len(label)
+            images[filled:stop], labels[filled:stop] = image, label
+            filled = stop
+    except (tf.errors.OpError, ValueError) as error:
+        raise unreadable(source, str(error).split("\n")[0]) from None
+    if filled != source.num_examples:
+        raise unreadable(source, f"{filled} of {source.num_examples} examples are there")
+    return dataclasses.replace(source, arrays=(images, labels))
+
+
+def unreadable(source, why):
+    return UsageError(f"--dataset={source.name}: split {source.split} is damaged or half-written "
+                      f"({why}). Prepare it again, or point --data_dir at a whole copy.")
+
+
+def parse_slice(spec, sizes, flag, dataset):
+    """A split such as `train`, `train[:500]` or `test[10%:]` as (name, start, stop).
+
+    Args:
+        sizes: split name -> number of examples.
+
+    Raises:
+        UsageError: an unknown split, a malformed or an empty slice.
+    """
+    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", spec)
+    if not match or match[1] not in sizes:
+        raise UsageError(f"--{flag} must be one of {', '.join(sorted(sizes))}, or a slice of it, "
+                         f"for --dataset={dataset}. Received: {spec}")
+    size = sizes[match[1]]
+    start, stop = (boundary(text, size, default)
+                   for text, default in ((match[2], 0), (match[3], size)))
+    if start >= stop:
+        raise UsageError(f"--{flag} must hold at least one example. Received: {spec}")
+    return match[1], start, stop
+
+
+def boundary(text, size, default):
+    if text is None:
+        return default
+    value = round(size * int(text[:-1]) / 100) if text.endswith("%") else int(text)
+    return min(max(value + size if value < 0 else value, 0), size)

@@ -1,0 +1,52 @@
+"""The projector in every mode and depth, and the linear classifier."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfssl import nets
+
+
+@pytest.mark.parametrize("mode,layers,dense", [
+    ("none", 3, []),
+    ("linear", 3, [(6, 4)]),
+    ("nonlinear", 1, [(6, 4)]),
+    ("nonlinear", 2, [(6, 6), (6, 4)]),
+    ("nonlinear", 3, [(6, 6), (6, 6), (6, 4)]),
+])
+def test_layers_of_every_mode(mode, layers, dense):
+    head = nets.projector(6, mode=mode, out_dim=4, num_layers=layers)
+    kernels = [v for v in head.trainable_variables if v.name == "kernel"]
+    assert [tuple(v.shape) for v in kernels] == dense
+    z = head(np.ones((3, 6), np.float32))
+    assert z.shape == (3, dense[-1][1] if dense else 6)
+    if dense:
+        names = [v.name for v in head.trainable_variables]
+        assert names.count("bias") == 0 and names.count("gamma") == len(dense)
+        assert names.count("beta") == len(dense) - 1  # the last has no offset
+        relus = [layer for layer in head.layers if isinstance(layer, keras.layers.ReLU)]
+        assert len(relus) == len(dense) - 1
+
+
+def test_no_head_is_the_identity():
+    h = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    np.testing.assert_array_equal(nets.projector(6, mode="none")(h), h)
+
+
+def test_kernels_start_small_and_differ():
+    head = nets.projector(400, out_dim=300)
+    kernels = [v.numpy() for v in head.trainable_variables if v.name == "kernel"]
+    assert all(k.std() == pytest.approx(0.01, rel=0.02) for k in kernels)
+    assert not np.array_equal(kernels[0], kernels[1])
+
+
+def test_classifier_is_one_dense_layer_in_float32():
+    head = nets.classifier(6, 10)
+    assert [tuple(v.shape) for v in head.trainable_variables] == [(6, 10), (10,)]
+    assert head(np.ones((2, 6), "float16")).dtype == "float32"
+
+
+@pytest.mark.parametrize("options,name", [({"mode": "deep"}, "mode"), ({"num_layers": 0}, "num")])
+def test_bad_arguments(options, name):
+    with pytest.raises(ValueError, match=name):
+        nets.projector(6, **options)

@@ -1,0 +1,12 @@
+"""Networks: the ResNet encoder, the heads on it, and the batch normalization they train with.
+
+This room imports Keras and TensorFlow only. `resnet` and `heads` are written with Keras layers
+alone, so that what they build runs and loads on any Keras backend; `norm` is the training-time
+replacement for one of those layers and needs TensorFlow.
+"""
+
+from tfssl.nets.heads import classifier, projector
+from tfssl.nets.norm import FusedBatchNormalization
+from tfssl.nets.resnet import output_stride, resnet
+
+__all__ = ["FusedBatchNormalization", "classifier", "output_stride", "projector", "resnet"]

@@ -1,0 +1,51 @@
+"""Heads on top of a representation: the projector g and the linear classifier."""
+
+import keras
+
+MODES = ("none", "linear", "nonlinear")
+
+
+def projector(in_dim, *, mode="nonlinear", out_dim=128, num_layers=3, bn_momentum=0.9,
+              normalization=keras.layers.BatchNormalization, seed=0, name="projector"):
+    """SimCLR's projection head g: h -> z (Chen et al. 2020, section 2.1; SimCLRv2, section 2.1).
+
+    As google-research/simclr tf2 builds it: dense layers without bias, each followed by batch
+    normalization; all but the last keep the width of h and end in ReLU, the last has `out_dim`
+    units, no ReLU, and no offset in its normalization. Kernels start as N(0, 0.01).
+
+    Args:
+        in_dim: dimension D of the representation.
+        mode: "none" (z = h), "linear" (one dense layer) or "nonlinear" (`num_layers` of them).
+        out_dim: dimension of z.
+        num_layers: layers of the nonlinear head, 1 or more.
+
+    Returns:
+        A functional `keras.Model`: float [B, D] -> float [B, out_dim], or [B, D] for "none".
+
+    Raises:
+        ValueError: an unknown mode or fewer than one layer.
+    """
+    if mode not in MODES:
+        raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
+    if num_layers < 1:
+        raise ValueError(f"`num_layers` must be 1 or more. Received: num_layers={num_layers}")
+    layers = {"none": 0, "linear": 1, "nonlinear": num_layers}[mode]
+    inputs = x = keras.Input((in_dim,), name="representation")
+    for index in range(layers):
+        last = index == layers - 1
+        x = keras.layers.Dense(out_dim if last else in_dim, use_bias=False,
+                               kernel_initializer=normal(seed + index))(x)
+        x = normalization(momentum=bn_momentum, epsilon=1e-5, center=not last)(x)
+        x = x if last else keras.layers.ReLU()(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def classifier(in_dim, num_classes, *, seed=0, name="probe"):
+    """A linear classifier: float [B, D] -> float32 logits [B, num_classes]; N(0, 0.01) kernel."""
+    inputs = keras.Input((in_dim,), name="representation")
+    logits = keras.layers.Dense(num_classes, kernel_initializer=normal(seed), dtype="float32")
+    return keras.Model(inputs, logits(inputs), name=name)
+
+
+def normal(seed):
+    return keras.initializers.RandomNormal(stddev=0.01, seed=seed)

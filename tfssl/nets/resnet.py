@@ -1,0 +1,158 @@
+"""ResNet v1 encoders (He et al. 2016), as SimCLR and SimCLRv2 use them (Chen et al. 2020)."""
+
+import functools
+
+import keras
+
+BLOCKS = {  # depth: (is it built of bottlenecks?, blocks in each of the four groups)
+    18: (False, (2, 2, 2, 2)),
+    34: (False, (3, 4, 6, 3)),
+    50: (True, (3, 4, 6, 3)),
+    101: (True, (3, 4, 23, 3)),
+    152: (True, (3, 8, 36, 3)),
+    200: (True, (3, 24, 36, 3)),
+}
+STEMS = ("cifar", "imagenet")
+
+
+def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_momentum=0.9,
+           normalization=keras.layers.BatchNormalization, seed=0, name="encoder"):
+    """An encoder f: images -> h, the global average pool of the last feature map.
+
+    Follows google-research/simclr tf2 (`resnet.py`, 383d414): the stride of a bottleneck sits on
+    its 3x3 convolution, the first block of every group has a projection shortcut, strided
+    convolutions pad explicitly, the last batch normalization of a block starts with gamma = 0.
+    Differs from it: the stem is a choice of its own and not a consequence of the image size, so
+    one set of weights takes images of any size.
+
+    Args:
+        depth: 18, 34, 50, 101, 152 or 200.
+        stem: "cifar" (3x3 convolution, output stride 8 in all) or "imagenet" (7x7 convolution and
+            max-pooling, output stride 32).
+        width_multiplier: multiplies the 64 filters of the first group and so all others.
+        sk_ratio: above 0, selective kernels in bottlenecks (Li et al. 2019; SimCLRv2 uses 0.0625)
+            with the ResNet-D stem and shortcuts (He et al. 2019).
+        se_ratio: above 0, squeeze-and-excitation after every block (Hu et al. 2018).
+        bn_momentum: momentum of the moving averages of batch normalization.
+        normalization: class of the normalization layers, Keras's or a subclass of it.
+        seed: integer; equal seeds give equal initial weights.
+
+    Returns:
+        A functional `keras.Model`: float [B, H, W, 3] -> float [B, D]; D is 512 (depth 18, 34) or
+        2048 times the width multiplier.
+
+    Raises:
+        ValueError: an unknown depth or stem, or a width that leaves no filter.
+    """
+    if depth not in BLOCKS:
+        raise ValueError(f"`depth` must be one of {sorted(BLOCKS)}. Received: depth={depth}")
+    if stem not in STEMS:
+        raise ValueError(f"`stem` must be one of {STEMS}. Received: stem={stem!r}")
+    filters = round(64 * width_multiplier)
+    if filters < 1:
+        raise ValueError("`width_multiplier` must leave at least one filter. "
+                         f"Received: width_multiplier={width_multiplier}")
+    bottlenecks, groups = BLOCKS[depth]
+    parts = Parts(normalization, bn_momentum, sk_ratio, se_ratio, seed)
+    block = parts.bottleneck if bottlenecks else parts.basic
+    inputs = keras.Input((None, None, 3), name="images")
+    x = parts.stem(inputs, filters, stem)
+    for group, count in enumerate(groups):
+        for index in range(count):
+            stride = 2 if group > 0 and index == 0 else 1
+            x = block(x, filters * 2**group, stride, project=index == 0)
+    h = keras.layers.GlobalAveragePooling2D(name="representation")(x)
+    return keras.Model(inputs, h, name=name)
+
+
+def output_stride(stem):
+    """Pixels of the input to one of the last feature map: the smallest sensible image side."""
+    return {"cifar": 8, "imagenet": 32}[stem]
+
+
+class Parts:
+    """The pieces of a ResNet, sharing its settings; each method maps a tensor to a tensor."""
+
+    def __init__(self, normalization, bn_momentum, sk_ratio, se_ratio, seed):
+        self.sk_ratio, self.se_ratio = sk_ratio, se_ratio
+        self.normalization = functools.partial(normalization, momentum=bn_momentum, epsilon=1e-5)
+        self.next_seed = iter(range(seed * 100_003, (seed + 1) * 100_003)).__next__
+
+    def conv(self, x, filters, size, stride=1):
+        """A convolution without bias; a strided one pads half of (size - 1) before the image."""
+        padding = "same"
+        if stride > 1:
+            before = (size - 1) // 2
+            after = size - 1 - before
+            x = keras.layers.ZeroPadding2D(((before, after), (before, after)))(x) if size > 1 else x
+            padding = "valid"
+        return keras.layers.Conv2D(filters, size, stride, padding, use_bias=False,
+                                   kernel_initializer=self.initializer())(x)
+
+    def norm(self, x, relu=True, start_at_zero=False):
+        x = self.normalization(gamma_initializer="zeros" if start_at_zero else "ones")(x)
+        return keras.layers.ReLU()(x) if relu else x
+
+    def stem(self, x, filters, stem):
+        if stem == "cifar":
+            return self.norm(self.conv(x, filters, 3))
+        if self.sk_ratio > 0:  # ResNet-D: three 3x3 in place of one 7x7
+            x = self.norm(self.conv(x, filters // 2, 3, stride=2))
+            x = self.norm(self.conv(x, filters // 2, 3))
+            x = self.norm(self.conv(x, filters, 3))
+        else:
+            x = self.norm(self.conv(x, filters, 7, stride=2))
+        return keras.layers.MaxPooling2D(3, 2, padding="same")(x)
+
+    def basic(self, x, filters, stride, project):
+        shortcut = self.shortcut(x, filters, stride) if project else x
+        x = self.norm(self.conv(x, filters, 3, stride))
+        x = self.norm(self.conv(x, filters, 3), relu=False, start_at_zero=True)
+        return self.join(x, shortcut, filters)
+
+    def bottleneck(self, x, filters, stride, project):
+        shortcut = self.shortcut(x, 4 * filters, stride) if project else x
+        x = self.norm(self.conv(x, filters, 1))
+        if self.sk_ratio > 0:
+            x = self.selective_kernel(x, filters, stride)
+        else:
+            x = self.norm(self.conv(x, filters, 3, stride))
+        x = self.norm(self.conv(x, 4 * filters, 1), relu=False, start_at_zero=True)
+        return self.join(x, shortcut, filters)
+
+    def shortcut(self, x, filters, stride):
+        if self.sk_ratio > 0:  # ResNet-D: average, then a 1x1 of stride 1
+            if stride > 1:
+                x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
+            x = keras.layers.AveragePooling2D(2, stride, "valid" if stride > 1 else "same")(x)
+            stride = 1
+        return self.norm(self.conv(x, filters, 1, stride), relu=False)
+
+    def join(self, x, shortcut, filters):
+        if self.se_ratio > 0:
+            x = self.squeeze_excite(x, filters)
+        return keras.layers.ReLU()(keras.layers.Add()([x, shortcut]))
+
+    def squeeze_excite(self, x, filters):
+        """Channels scaled by a gate in (0, 1); its bottleneck is a share of the block's filters."""
+        gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+        for units, activation in ((max(1, int(filters * self.se_ratio)), "relu"),
+                                  (x.shape[-1], "sigmoid")):
+            gate = keras.layers.Conv2D(units, 1, activation=activation,
+                                       kernel_initializer=self.initializer())(gate)
+        return keras.layers.Multiply()([x, gate])
+
+    def selective_kernel(self, x, filters, stride):
+        """Two 3x3 streams, mixed per channel by a softmax over what their means say."""
+        both = self.norm(self.conv(x, 2 * filters, 3, stride))
+        streams = both[..., :filters], both[..., filters:]
+        mix = keras.layers.GlobalAveragePooling2D(keepdims=True)(keras.layers.Add()(streams))
+        mix = self.norm(self.conv(mix, max(int(filters * self.sk_ratio), 32), 1))
+        mix = keras.layers.Reshape((1, 2, filters))(self.conv(mix, 2 * filters, 1))
+        mix = keras.layers.Softmax(axis=2)(mix)
+        weighted = [keras.layers.Multiply()([stream, mix[:, :, i:i + 1, :]])
+                    for i, stream in enumerate(streams)]
+        return keras.layers.Add()(weighted)
+
+    def initializer(self):
+        return keras.initializers.VarianceScaling(seed=self.next_seed())

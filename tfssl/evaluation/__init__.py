@@ -1,0 +1,7 @@
+"""How good are frozen representations: class scores from them, and exact counts."""
+
+from tfssl.evaluation.knn import knn_scores
+from tfssl.evaluation.linear import linear_probe
+from tfssl.evaluation.topk import topk_correct
+
+__all__ = ["knn_scores", "linear_probe", "topk_correct"]

@@ -1,0 +1,93 @@
+"""Weighted nearest-neighbour classification of frozen representations."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def knn_scores(train_h, train_labels, test_h, *, k, num_classes, temperature=0.07, block=512):
+    """Class scores by the votes of the nearest training representations.
+
+    Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
+    section 3.4: each of the k neighbours nearest by cosine similarity s votes for its class with
+    weight exp(s / temperature); k = 200 and temperature = 0.07 are the paper's.
+
+    Differs from the paper: weights are divided by that of the nearest neighbour, which changes no
+    ranking of classes and cannot overflow.
+
+    Args:
+        train_h: float [M, D], representations that vote; computed in float32.
+        train_labels: int [M], in [0, num_classes).
+        test_h: float [N, D], representations to classify.
+        k: integer in [1, M], or a tuple of such; one pass over the similarities serves all.
+        num_classes: integer, number of classes C.
+        temperature: float > 0.
+        block: integer, test rows per matmul; memory is about 4 * block * M bytes.
+
+    Returns:
+        float64 [N, C], each row's votes per class; a dict of these by k if `k` is a tuple.
+
+    Raises:
+        ValueError: if an argument is out of its range, shapes disagree, or a representation is not
+            finite.
+    """
+    ks = k if isinstance(k, tuple) else (k,)
+    train_h, train_labels, test_h = check_split(train_h, train_labels, test_h, num_classes)
+    if not ks or min(ks) < 1 or max(ks) > len(train_h):
+        raise ValueError(f"`k` must be in [1, {len(train_h)}], the size of the training set. "
+                         f"Received: k={k}")
+    if not temperature > 0:
+        raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
+    train_h, test_h = tf.math.l2_normalize(train_h, 1), tf.math.l2_normalize(test_h, 1)
+    votes = {n: [] for n in ks}
+    for start in range(0, len(test_h), block):
+        near, index = _nearest(test_h[start:start + block], train_h, max(ks))
+        weights = np.exp((near - near[:, :1]) / temperature)
+        for n in ks:
+            votes[n].append(_votes(weights[:, :n], train_labels[index[:, :n]], num_classes))
+    scores = {n: np.concatenate(blocks) for n, blocks in votes.items()}
+    return scores if isinstance(k, tuple) else scores[k]
+
+
+def check_split(train_h, train_labels, test_h, num_classes):
+    """The training and test representations as float32, once found sound.
+
+    Raises:
+        ValueError: if shapes disagree, a label is outside [0, num_classes), or a representation is
+            not finite.
+    """
+    train_h, test_h = np.asarray(train_h, np.float32), np.asarray(test_h, np.float32)
+    train_labels = np.asarray(train_labels)
+    if (train_h.ndim != 2 or test_h.ndim != 2 or train_h.shape[1] != test_h.shape[1]
+            or train_labels.shape != train_h.shape[:1]):
+        raise ValueError(
+            "`train_h` must be [M, D], `train_labels` [M] and `test_h` [N, D]. Received: "
+            f"train_h.shape={train_h.shape}, train_labels.shape={train_labels.shape}, "
+            f"test_h.shape={test_h.shape}"
+        )
+    if np.any((train_labels < 0) | (train_labels >= num_classes)):
+        raise ValueError(f"`train_labels` must be in [0, {num_classes}). Received: labels in "
+                         f"[{train_labels.min()}, {train_labels.max()}]")
+    for name, h in (("train_h", train_h), ("test_h", test_h)):
+        if not np.isfinite(h).all():
+            raise ValueError(f"`{name}` must be finite. "
+                             f"Received: {(~np.isfinite(h)).sum()} values that are not")
+    return train_h, train_labels, test_h
+
+
+@tf.function(reduce_retracing=True)
+def _top(test_h, train_h, k):
+    return tf.math.top_k(tf.matmul(test_h, train_h, transpose_b=True), k)
+
+
+def _nearest(test_h, train_h, k):
+    """Similarities of the k nearest rows, highest first, in float64, and their indices."""
+    near, index = _top(test_h, train_h, k)
+    return near.numpy().astype(np.float64), index.numpy()
+
+
+def _votes(weights, labels, num_classes):
+    """Sum of the weights [N, k] by class, [N, num_classes]."""
+    rows = np.arange(len(weights))[:, None]
+    cells = (rows * num_classes + labels).ravel()
+    total = np.bincount(cells, weights.ravel(), minlength=len(weights) * num_classes)
+    return total.reshape(-1, num_classes)

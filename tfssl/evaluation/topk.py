@@ -1,0 +1,37 @@
+"""Exact counts of correct predictions."""
+
+import numpy as np
+
+
+def topk_correct(scores, labels, k):
+    """Number of rows whose label is among the k highest scores.
+
+    Ties count against the prediction: a label is right only if fewer than `k` other classes score
+    at least as high, so a constant predictor is never right for k < C. A row that holds a NaN is
+    wrong. Counts, unlike means, add up exactly over batches of unequal size.
+
+    Differs from `tf.math.in_top_k`, which counts ties in favour of the prediction.
+
+    Args:
+        scores: float [N, C], logits, probabilities or votes; higher is likelier.
+        labels: int [N], in [0, C).
+        k: integer >= 1; if k >= C, every row free of NaN is right.
+
+    Returns:
+        int in [0, N].
+
+    Raises:
+        ValueError: if `k` < 1, or shapes or labels are out of range.
+    """
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    if k < 1:
+        raise ValueError(f"`k` must be at least 1. Received: k={k}")
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ValueError("`scores` must be [N, C] and `labels` [N]. "
+                         f"Received: scores.shape={scores.shape}, labels.shape={labels.shape}")
+    if np.any((labels < 0) | (labels >= scores.shape[1])):
+        raise ValueError(f"`labels` must be in [0, {scores.shape[1]}). "
+                         f"Received: labels in [{labels.min()}, {labels.max()}]")
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    rivals = np.sum(scores >= own, axis=1) - 1
+    return int(np.sum((rivals < k) & ~np.isnan(scores).any(axis=1)))

@@ -1,0 +1,126 @@
+"""What every method must do, and what SimCLR is."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from reference import nt_xent_loop
+from tfssl import nets
+from tfssl.config import Config
+from tfssl.methods import METHODS, SimCLR
+from tfssl.methods.base import spread
+
+
+def build(method="simclr", probe=True, optimizer=None, **settings):
+    config = Config(method=method, proj_out_dim=8, **settings)
+    encoder = nets.resnet(18, stem="cifar", width_multiplier=1 / 16)
+    model = METHODS[method](config, encoder, nets.classifier(32, 10) if probe else None,
+                            nets.FusedBatchNormalization)
+    model.build((None, 16, 16, 3))
+    model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1), jit_compile=False)
+    return model
+
+
+def batch(n=8, seed=0):
+    rng = np.random.default_rng(seed)
+    views = {f"view{i}": rng.random((n, 16, 16, 3), np.float32) for i in (1, 2)}
+    return views | {"label": rng.integers(10, size=n)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("probe", [True, False])
+def test_one_step_runs_logs_and_learns(method, probe):
+    model = build(method, probe)
+    before = [v.numpy() for v in model.learned_variables()]
+    logs = model.train_step(batch())
+    assert all(np.isfinite(float(v)) for v in logs.values())
+    assert set(logs) == set(model.trackers)
+    assert ("supervised_acc" in logs) == probe
+    moved = [not np.array_equal(a, v.numpy()) for a, v in zip(before, model.learned_variables())]
+    assert np.mean(moved) > 0.5 and moved[-1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fit_reports_what_the_step_logged(method):
+    """Keras takes epoch logs from `metrics`: with a stray tracker there they would be 0."""
+    data = tf.data.Dataset.from_tensors(batch()).repeat(2)
+    history = build(method).fit(data, verbose=0).history
+    assert history["total_loss"][0] > 0.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_probe_sends_no_gradient_to_the_encoder(method):
+    model = build(method)
+    with tf.GradientTape() as tape:
+        _, _, h = model.loss_on_views(batch()["view1"], batch()["view2"])
+        loss, _ = model.probe_loss(h, batch()["label"])
+    encoder, probe = tape.gradient(
+        loss, [model.encoder.trainable_variables, model.probe.trainable_variables])
+    assert all(g is None for g in encoder) and all(g is not None for g in probe)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_model_is_its_encoder_for_inference(method):
+    model = build(method)
+    images = batch()["view1"]
+    np.testing.assert_array_equal(model(images), model.encoder(images, training=False))
+
+
+def test_simclr_is_twice_algorithm_1():
+    model = build(temperature=0.3)
+    views = batch()
+    loss, scalars, h = model.loss_on_views(views["view1"], views["view2"])
+    z = model.projector(h, training=True).numpy()
+    paper = nt_xent_loop(z[:8], z[8:], 0.3)
+    assert float(loss) == pytest.approx(2 * paper, rel=1e-4)
+    assert float(scalars["contrast_loss"]) == float(loss)
+    assert h.shape == (16, 32)
+
+
+def test_both_views_share_one_batch_normalization():
+    """Were the views normalized apart, shifting one of them would change nothing."""
+    model = build()
+    views = batch()
+    plain = model.loss_on_views(views["view1"], views["view2"])[2]
+    shifted = model.loss_on_views(views["view1"], views["view2"] * 0.2)[2]
+    assert np.abs(plain[:8] - shifted[:8]).max() > 1e-3
+
+
+def test_swapping_the_views_leaves_the_loss():
+    model = build()
+    views = batch()
+    one = model.loss_on_views(views["view1"], views["view2"])[0]
+    two = model.loss_on_views(views["view2"], views["view1"])[0]
+    assert float(one) == pytest.approx(float(two), rel=1e-5)
+
+
+def test_weight_decay_is_half_the_squares():
+    model = build()
+    kernel = model.probe.trainable_variables[0]
+    model.penalize([kernel], 0.2)
+    expected = 0.5 * 0.2 * np.sum(kernel.numpy() ** 2)
+    assert float(model.train_step(batch())["weight_decay"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_loss_falls_on_a_batch_seen_again_and_again():
+    model = build(optimizer=keras.optimizers.Adam(1e-3), temperature=0.5)
+    step = tf.function(model.train_step)
+    first = float(step(batch())["contrast_loss"])
+    for _ in range(60):
+        model.reset_metrics()
+        last = float(step(batch())["contrast_loss"])
+    assert last < 0.6 * first
+
+
+def test_spread_of_even_and_of_collapsed_rows():
+    rng = np.random.default_rng(0)
+    assert float(spread(rng.normal(size=(4096, 64)))) == pytest.approx(1.0, abs=0.02)
+    assert float(spread(np.ones((16, 64)))) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_simclr_by_hand_without_a_config():
+    encoder = nets.resnet(18, stem="cifar", width_multiplier=1 / 16)
+    model = SimCLR(encoder, nets.projector(32, out_dim=8), temperature=0.5)
+    model.compile(optimizer="sgd", jit_compile=False)
+    assert model.fit(tf.data.Dataset.from_tensors(batch()), verbose=0).history["contrast_loss"]

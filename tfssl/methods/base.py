@@ -1,0 +1,120 @@
+"""What every method shares: the training step, the online probe, the logs."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+
+class SelfSupervised(keras.Model):
+    """An encoder that learns from views of images, and the one `train_step` it learns by.
+
+    A batch is a dict {"view1", "view2": float32 [B, H, W, 3] in [0, 1], "label": int [B]}; the
+    label feeds the probe alone. `model(images)` is the representation h = f(x), [B, D].
+
+    Subclasses implement `loss_on_views` and name what they log in `SCALARS`.
+
+    Args:
+        encoder: `keras.Model`, images [B, H, W, 3] -> h [B, D].
+        probe: `keras.Model`, h [B, D] -> logits [B, C], trained beside the encoder on
+            h with its gradient stopped; None for no probe.
+        **parts: further named `keras.Model`s that learn, in the order of the forward pass.
+    """
+
+    SCALARS = ()
+
+    def __init__(self, encoder, probe=None, **parts):
+        super().__init__(name=type(self).__name__.lower())
+        self.encoder = encoder
+        self.probe = probe
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self.parts = {"encoder": encoder, **parts, **({"probe": probe} if probe else {})}
+        self.penalize([], 0.0)
+        probe_scalars = ("supervised_loss", "supervised_acc") if probe else ()
+        names = ("total_loss", "weight_decay", *self.SCALARS, *probe_scalars)
+        self.trackers = {name: keras.metrics.Mean(name) for name in names}
+
+    def penalize(self, variables, weight_decay):
+        """Adds 0.5 * weight_decay * ||v||^2 of these variables to the loss."""
+        # A closure, because Keras would count variables in an attribute as this model's own.
+        self.weight_decay_loss = functools.partial(l2_penalty, tuple(variables), weight_decay)
+
+    def call(self, images, training=False):
+        return self.encoder(images, training=training)
+
+    def loss_on_views(self, view1, view2):
+        """The self-supervised loss of one batch.
+
+        Returns:
+            A triple: the loss, a float32 scalar; {name: scalar} for every name in SCALARS; and
+            the representations [k * B, D] that the probe learns from, k views in a row.
+        """
+        raise NotImplementedError
+
+    def learned_variables(self):
+        """The variables that gradients reach: an explicit list, in the order of the parts."""
+        return [v for part in self.parts.values() for v in part.trainable_variables]
+
+    def after_step(self):
+        """What follows an optimizer step, such as the update of a target network."""
+
+    def train_step(self, batch):
+        with tf.GradientTape() as tape:
+            loss, scalars, h = self.loss_on_views(batch["view1"], batch["view2"])
+            probe_loss, probe_scalars = self.probe_loss(h, batch.get("label"))
+            weight_decay = self.weight_decay_loss()
+            total_loss = loss + probe_loss + weight_decay
+            objective = self.optimizer.scale_loss(total_loss)
+        variables = self.learned_variables()
+        self.optimizer.apply(tape.gradient(objective, variables), variables)
+        self.after_step()
+        return self.track(total_loss=total_loss, weight_decay=weight_decay,
+                          **scalars, **probe_scalars)
+
+    def probe_loss(self, h, labels):
+        """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe."""
+        if self.probe is None:
+            return 0.0, {}
+        labels = tf.tile(labels, [tf.shape(h)[0] // tf.shape(labels)[0]])
+        logits = tf.cast(self.probe(tf.stop_gradient(h), training=True), tf.float32)
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+        hit = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
+        return loss, {"supervised_loss": loss,
+                      "supervised_acc": tf.reduce_mean(tf.cast(hit, tf.float32))}
+
+    def track(self, **scalars):
+        """Feeds the trackers; their means since the last reset are the logs of `fit`."""
+        for name, value in scalars.items():
+            self.trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    @property
+    def metrics(self):
+        # Keras takes the logs of an epoch from here: without it they would be the untouched
+        # tracker of the compiled loss, 0.
+        return list(self.trackers.values())
+
+
+def l2_penalty(variables, weight_decay):
+    """0.5 * weight_decay * the sum of all squares, a float32 scalar."""
+    squares = [tf.nn.l2_loss(tf.convert_to_tensor(v)) for v in variables]
+    return weight_decay * tf.add_n(squares) if squares else tf.constant(0.0)
+
+
+def spread(z):
+    """Collapse monitor: std of the normalized rows per dimension, times sqrt(D), averaged.
+
+    Chen & He 2021 (SimSiam), section 4.1. 1 for directions spread evenly over the sphere, 0 where
+    every row is the same.
+
+    Args:
+        z: float [N, D].
+
+    Returns:
+        float32 scalar in [0, 1].
+    """
+    z = tf.math.l2_normalize(tf.cast(z, tf.float32), axis=1)
+    dimensions = tf.cast(tf.shape(z)[1], tf.float32)
+    return tf.reduce_mean(tf.math.reduce_std(z, axis=0)) * tf.sqrt(dimensions)

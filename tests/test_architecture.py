@@ -1,0 +1,71 @@
+"""Which room may import which, and that flags are read at the edge only."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = sorted((ROOT / "tfssl").rglob("*.py"))
+
+# Room -> rooms of tfssl that it may import. "" is the package's own top level.
+ALLOWED = {
+    "config": {"errors"},
+    "errors": set(),
+    "losses": set(),
+    "nets": set(),
+    "augment": set(),
+    "optim": set(),
+    "evaluation": set(),
+    "methods": {"losses", "nets"},
+    "data": {"augment", "errors"},
+    "train": {"augment", "config", "data", "errors", "evaluation", "methods", "nets", "optim"},
+    "": {"config", "errors"},
+}
+STANDARD_LIBRARY_ONLY = {"config", "errors"}
+
+
+def room(path):
+    parts = path.relative_to(ROOT / "tfssl").with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def imports(path):
+    """Dotted names that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_import_downwards(path):
+    here = room(path)
+    assert here in ALLOWED, f"{here} is a new room: say what it may import"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "tfssl" and len(parts) > 1:
+            assert parts[1] == here or parts[1] in ALLOWED[here], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_flags_below_the_edge(path):
+    for name in imports(path):
+        assert name.split(".")[0] not in {"absl", "flags", "run", "tests", "scripts"}, name
+
+
+def test_config_needs_the_standard_library_only():
+    for here in STANDARD_LIBRARY_ONLY:
+        for name in imports(ROOT / "tfssl" / f"{here}.py"):
+            assert name.split(".")[0] in {"dataclasses", "hashlib", "math", "os", "types", "typing",
+                                          "tfssl"}, name
+
+
+def test_the_walk_sees_an_import_that_is_hidden_in_a_function(tmp_path):
+    hidden = tmp_path / "hidden.py"
+    hidden.write_text("def f():\n    from absl import flags\n    import run\n")
+    assert imports(hidden) == {"absl.flags", "run"}

@@ -1,0 +1,90 @@
+"""The front door, as a user meets it: exit codes, one-sentence refusals, the fast help."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+TINY = ("--dataset=shapes --train_split=train[:64] --eval_split=test[:40] --image_size=16 "
+        "--width_multiplier=0.0625 --train_batch_size=16 --train_steps=2 --knn_k=5 "
+        "--precision=float32").split()
+
+
+def run(*args, code=0, env=None):
+    done = subprocess.run([sys.executable, "run.py", *args], cwd=ROOT, text=True, timeout=300,
+                          capture_output=True, env={**os.environ, **(env or {})})
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_help_does_not_load_tensorflow():
+    code = ("import sys, run\n"
+            "assert run.main(['run.py', '--help']) == 0\n"
+            "assert run.main(['run.py', '--temperature=0']) == 2\n"
+            "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--color_jitter_strength" in done.stdout
+
+
+@pytest.mark.parametrize("line,said", [
+    ("--no_such_flag=1", "no_such_flag"),
+    ("--mode=dream", "--mode"),
+    ("--temperature=0", "--temperature must be a number above 0. Received: 0.0"),
+    ("--train_batch_size=1", "--train_batch_size must be an integer of at least 2"),
+])
+def test_bad_flags_exit_with_2_and_one_line(line, said):
+    done = run(*line.split(), code=2)
+    assert said in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+
+
+@pytest.mark.parametrize("args,said", [
+    (["--dataset=no_such_dataset"], "--dataset"),
+    (["--train_batch_size=100"], "--train_batch_size must be at most 64"),
+    (["--model_dir=run.py/x"], "--model_dir"),
+])
+def test_refusals_that_need_the_data_have_no_traceback(args, said, tmp_path):
+    done = run(*TINY, f"--model_dir={tmp_path / 'run'}", *args, code=2)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("run.py: ") and said in last and "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_that_cannot_be_had_names_the_ways_out(tmp_path):
+    """No network (every proxy points nowhere): --data_dir and --dataset=shapes are named."""
+    nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+    done = run("--dataset=mnist", f"--data_dir={tmp_path / 'data'}",
+               f"--model_dir={tmp_path / 'run'}", code=2, env=nowhere)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "--data_dir" in last and "--dataset=shapes" in last
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_whole_job_and_its_replay(tmp_path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    done = run(*TINY, f"--model_dir={first}")
+    for words in ("untrained", "pretrained", "kNN, k = 5", "images/s", "tensorboard --logdir"):
+        assert words in done.stdout
+    run(f"--flagfile={first / 'flags.flags'}", f"--model_dir={again}")
+    results = [(d / "untrained.json").read_text() for d in (first, again)]
+    assert results[0] == results[1]
+    assert "finished" in run(*TINY, f"--model_dir={first}").stdout
+
+
+def test_a_flag_that_cannot_be_honoured_says_so_in_one_line(tmp_path):
+    done = run(*TINY, f"--model_dir={tmp_path / 'run'}", "--noeval_baseline", "--nolinear_eval",
+               "--use_tpu=True", "--tpu_name=there", "--keep_hub_module_max=3")
+    lines = done.stdout.splitlines()
+    assert sum("--use_tpu=True is not honoured" in line for line in lines) == 1
+    assert sum("--tpu_name" in line and "--keep_hub_module_max" in line for line in lines) == 1
+
+
+@pytest.mark.slow
+def test_real_cifar10_with_resnet_50_and_blur(real_data_dir, tmp_path):
+    done = run("--mode=pretrain", "--resnet_depth=50", "--use_blur", f"--data_dir={real_data_dir}",
+               "--train_steps=2", "--train_batch_size=16", "--noeval_baseline", "--nolinear_eval",
+               "--knn_k=", "--eval_steps=1", f"--model_dir={tmp_path}")
+    assert "online linear head" in done.stdout

@@ -1,0 +1,55 @@
+"""The wiring room: the only one that reads a whole Config.
+
+Where a run starts from is written in `checkpoint.py`, what a run leaves behind in `rundir.py`.
+"""
+
+import dataclasses
+
+from tfssl.config import COMPAT, Config, default_model_dir
+from tfssl.errors import UsageError
+from tfssl.train.pretrain import evaluate_run, pretrain
+
+
+def run(config, given=None, flagfile=None):
+    """Does what a Config asks for.
+
+    Args:
+        config: a `tfssl.Config`.
+        given: names of the settings that were chosen and not left at their default; None: all.
+        flagfile: (Config, header) -> text of the run's flagfile; None: `--name=value` lines.
+
+    Returns:
+        The content of the run's result.json, or None where nothing is evaluated.
+
+    Raises:
+        UsageError: the request cannot be honoured; nothing has been written.
+    """
+    names = {field.name for field in dataclasses.fields(Config)}
+    given = names if given is None else set(given)
+    if config.task == "finetune":
+        raise UsageError("--mode=finetune is not in this version yet; --mode=pretrain and "
+                         "--mode=eval are.")
+    tell_ignored(config, given)
+    config = config.replace(model_dir=config.model_dir or default_model_dir(config))
+    if not config.trains:
+        return evaluate_run(config, given - {"mode", "train_mode", "model_dir"})
+    return pretrain(config, flagfile or plain_flagfile)
+
+
+def tell_ignored(config, given):
+    """One line for each accepted flag that asks for what this version does not do."""
+    if config.use_tpu:
+        print("--use_tpu=True is not honoured: the run uses the device that TensorFlow finds here")
+    ignored = [f.name for f in dataclasses.fields(Config)
+               if f.metadata["group"] == COMPAT and f.name in given
+               and f.name not in ("use_tpu", "eval_name") and getattr(config, f.name) != f.default]
+    if ignored:
+        print("accepted and without effect here: " + ", ".join(f"--{name}" for name in ignored))
+
+
+def plain_flagfile(config, header):
+    lines = [f"--{k}={v}" for k, v in config.to_dict().items() if v is not None]
+    return "\n".join([f"# {header}", *lines, ""])
+
+
+__all__ = ["run"]

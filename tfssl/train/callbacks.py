@@ -1,0 +1,90 @@
+"""What happens beside the training step: progress, TensorBoard, checkpoints, alarms.
+
+Every callback counts global steps, so that a run which starts again goes on where it was.
+"""
+
+import math
+import time
+
+import keras
+import tensorflow as tf
+
+from tfssl.errors import TrainingError
+from tfssl.train.progress import Progress
+
+
+class StepCallback(keras.callbacks.Callback):
+    """Calls `on_step(step, logs)` after each step, counted from the start of the run."""
+
+    def __init__(self, start_step):
+        super().__init__()
+        self.start_step = start_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.on_step(self.start_step + batch + 1, logs)
+
+
+class StopOnNaN(StepCallback):
+    """Ends the run when the loss is no longer a number: nothing after that can be right."""
+
+    def on_step(self, step, logs):
+        if not math.isfinite(logs["total_loss"]):
+            raise TrainingError(
+                f"The loss is {logs['total_loss']} at step {step}. Try a lower --learning_rate, a "
+                "longer --warmup_epochs, or --precision=float32; earlier checkpoints are kept.")
+
+
+class ShowProgress(StepCallback):
+    """The progress bar; also what the others know the speed from."""
+
+    def __init__(self, start_step, total_steps, batch_size):
+        super().__init__(start_step)
+        self.progress = Progress("pretrain", total_steps, batch_size, start_step)
+
+    def on_step(self, step, logs):
+        shown = {"loss": logs["total_loss"]}
+        if "contrast_acc" in logs:
+            shown["contrast_acc"] = logs["contrast_acc"]
+        if "supervised_acc" in logs:
+            shown["online_acc"] = logs["supervised_acc"]
+        self.progress(step, **shown)
+
+
+class Scalars(StepCallback):
+    """TensorBoard points, each the mean over the steps since the last.
+
+    Args:
+        writer: a `tf.summary` writer.
+        every: steps between points.
+        batch_size: images per step, for train/images_per_second.
+    """
+
+    def __init__(self, start_step, writer, every, batch_size):
+        super().__init__(start_step)
+        self.writer, self.every, self.batch_size = writer, every, batch_size
+        self.since, self.since_time = start_step, time.monotonic()
+
+    def on_step(self, step, logs):
+        if step % self.every:
+            return
+        now = time.monotonic()
+        rate = (step - self.since) * self.batch_size / (now - self.since_time)
+        self.since, self.since_time = step, now
+        with self.writer.as_default(step=step):
+            for name, value in logs.items():
+                tf.summary.scalar(f"train/{name}", value)
+            tf.summary.scalar("train/images_per_second", rate)
+            tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+        self.model.reset_metrics()
+
+
+class SaveCheckpoints(StepCallback):
+    """A checkpoint every so many steps, and one at the end."""
+
+    def __init__(self, start_step, checkpoints, every, total_steps):
+        super().__init__(start_step)
+        self.checkpoints, self.every, self.total_steps = checkpoints, every, total_steps
+
+    def on_step(self, step, logs):
+        if step % self.every == 0 or step == self.total_steps:
+            self.checkpoints.save(step)

@@ -1,0 +1,112 @@
+"""Checkpoints: written whole or not at all, and checked before they are used.
+
+A checkpoint is a directory `checkpoints/step_<n>/` of the run: the files of `tf.train.Checkpoint`
+and a manifest with the step and a SHA-256 of each file. It is written under a temporary name,
+flushed to the disk and then renamed, so a process that dies while saving leaves the one before.
+
+Where a run starts from: 1. the newest checkpoint in its own directory; 2. scratch.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+
+import tensorflow as tf
+
+from tfssl.errors import UsageError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        model_dir: directory of the run.
+        keep: how many of the newest to keep; 0 for all.
+        **parts: what a checkpoint holds: named trackable objects, built.
+    """
+
+    def __init__(self, model_dir, keep=0, **parts):
+        self.directory = os.path.join(model_dir, "checkpoints")
+        self.keep = keep
+        self.checkpoint = tf.train.Checkpoint(**parts)
+
+    def steps(self):
+        """Steps that have a checkpoint, ascending."""
+        names = os.listdir(self.directory) if os.path.isdir(self.directory) else ()
+        return sorted(int(match[1]) for name in names
+                      if (match := re.fullmatch(r"step_(\d+)", name)))
+
+    def path(self, step):
+        return os.path.join(self.directory, f"step_{step:08}")
+
+    def save(self, step):
+        """Writes the checkpoint of a step and removes those that are no longer kept."""
+        if step in self.steps():
+            return
+        unfinished = os.path.join(self.directory, f"unfinished_{os.getpid()}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        os.makedirs(unfinished)
+        self.checkpoint.write(os.path.join(unfinished, "state"))
+        files = {name: sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)}
+        with open(os.path.join(unfinished, MANIFEST), "w") as file:
+            json.dump({"format": FORMAT, "step": step, "files": files}, file, indent=1)
+        for name in (*files, MANIFEST):
+            flush(os.path.join(unfinished, name))
+        os.rename(unfinished, self.path(step))
+        flush(self.directory)
+        if self.keep:
+            for old in self.steps()[:-self.keep]:
+                shutil.rmtree(self.path(old))
+
+    def restore_newest(self):
+        """Restores the newest checkpoint and returns its step; 0 where there is none.
+
+        Raises:
+            UsageError: it is truncated, or was not written by tfssl for these parts.
+        """
+        steps = self.steps()
+        if not steps:
+            return 0
+        path = self.path(steps[-1])
+        verify(path)
+        try:
+            status = self.checkpoint.read(os.path.join(path, "state"))
+            status.assert_existing_objects_matched()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise UsageError(f"The checkpoint {path} does not fit this network "
+                             f"({str(error).splitlines()[0]}).") from None
+        return steps[-1]
+
+
+def verify(path):
+    """Raises UsageError unless every file of a checkpoint is what its manifest says."""
+    try:
+        with open(os.path.join(path, MANIFEST)) as file:
+            files = json.load(file)["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{path} is not a checkpoint of tfssl: it has no readable "
+                         f"{MANIFEST}.") from None
+    for name, digest in files.items():
+        file = os.path.join(path, name)
+        if not os.path.isfile(file) or sha256(file) != digest:
+            raise UsageError(f"The checkpoint {path} is damaged ({name} is not what was written). "
+                             "Remove that directory to continue from the checkpoint before it.")
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush(path):
+    """Waits until a file or a directory is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

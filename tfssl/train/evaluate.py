@@ -1,0 +1,122 @@
+"""Evaluation by named protocols, on the whole evaluation split, with exact counts.
+
+    online    the linear head that was trained beside the encoder
+    linear    a linear classifier fitted to frozen representations of the whole training split
+    knn_<k>   weighted vote of the k nearest training representations by cosine
+
+An accuracy without its protocol says little: these three differ by points on one encoder.
+"""
+
+import contextlib
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl import augment, data, evaluation
+from tfssl.train.progress import Progress
+
+MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
+
+
+def evaluate(config, model, train_source, eval_source, size, title):
+    """All protocols that the Config asks for.
+
+    Args:
+        model: a built `SelfSupervised`.
+        size: (height, width) of the evaluation crops in pixels.
+        title: what the progress bar says is being evaluated.
+
+    Returns:
+        {protocol: {"correct_top_1", "correct_top_5", "examples": int, "top_1", "top_5": accuracy
+        in [0, 1]}}.
+    """
+    test_h, test_labels = represent(config, model, eval_source, size, title, config.eval_steps)
+    num_classes = train_source.num_classes
+    results = {}
+    if model.probe is not None:
+        logits = model.probe.predict(test_h, verbose=0)
+        results["online"] = score(logits, test_labels)
+    ks = config.neighbours
+    if not (ks or config.linear_eval):
+        return results
+    if train_source.num_examples * test_h.shape[1] * 4 > MAX_BYTES:
+        print("linear and kNN evaluation are left out: the representations of the training split "
+              "do not fit in memory")
+        return results
+    train_h, train_labels = represent(config, model, train_source, size, title)
+    if config.linear_eval:
+        with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
+            scores = evaluation.linear_probe(train_h, train_labels, test_h,
+                                             num_classes=num_classes)
+        results["linear"] = score(scores, test_labels)
+    if ks:
+        with told(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
+            scores = evaluation.knn_scores(train_h, train_labels, test_h, k=ks,
+                                           num_classes=num_classes,
+                                           temperature=config.knn_temperature)
+        results |= {f"knn_{k}": score(scores[k], test_labels) for k in ks}
+    return results
+
+
+def represent(config, model, source, size, title, steps=0):
+    """Representations float32 [N, D] and labels int64 [N] of a split, in its order.
+
+    Args:
+        steps: batches to take; 0 for all.
+    """
+    proportion = crop_proportion(config, size)
+    batches = data.labelled(source, lambda image: augment.center_crop(image, size, proportion),
+                            batch_size=config.eval_batch_size)
+    total = -(-source.num_examples // config.eval_batch_size)
+    if steps:
+        batches, total = batches.take(steps), min(steps, total)
+    progress = Progress(f"{title}: representations of {source.split}", total,
+                        config.eval_batch_size, unit="batches")
+    encode = tf.function(lambda images: tf.cast(model(images, training=False), tf.float32),
+                         reduce_retracing=True)
+    hs, labels = [], []
+    for step, batch in enumerate(batches, start=1):
+        hs.append(encode(batch["image"]).numpy())
+        labels.append(batch["label"].numpy())
+        progress(step)
+    return np.concatenate(hs), np.concatenate(labels)
+
+
+def crop_proportion(config, size):
+    """Share of the side that the evaluation crop keeps; the reference does not crop at 32 px."""
+    return config.eval_crop_proportion or (1.0 if max(size) <= 32 else 0.875)
+
+
+def score(scores, labels):
+    counts = {k: evaluation.topk_correct(scores, labels, k) for k in (1, 5)}
+    return {"examples": len(labels),
+            **{f"correct_top_{k}": count for k, count in counts.items()},
+            **{f"top_{k}": count / len(labels) for k, count in counts.items()}}
+
+
+@contextlib.contextmanager
+def told(what):
+    """Says what is being done, and how long it took when it is done."""
+    start = time.monotonic()
+    print(what, end=" ... ", flush=True)
+    yield
+    print(f"{time.monotonic() - start:.1f} s", flush=True)
+
+
+NAMES = {"online": "online linear head", "linear": "linear, frozen encoder"}
+
+
+def table(pretrained, untrained):
+    """The protocols side by side, as text; `untrained` may be None."""
+    columns = {"untrained": untrained, "pretrained": pretrained}
+    columns = {name: results for name, results in columns.items() if results}
+    lines = [f"{'accuracy, %':26}" + "".join(f"{name:>22}" for name in columns),
+             f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns)]
+    for protocol in pretrained:
+        name = NAMES.get(protocol, protocol.replace("knn_", "kNN, k = "))
+        cells = [f"{100 * results[protocol]['top_1']:14.2f}{100 * results[protocol]['top_5']:8.2f}"
+                 if protocol in results else f"{'-':>14}{'-':>8}"
+                 for results in columns.values()]
+        lines.append(f"{name:26}" + "".join(cells))
+    return "\n".join(lines)

@@ -1,0 +1,309 @@
+"""Pretraining and its evaluation: data + model + optimizer + callbacks -> fit."""
+
+import dataclasses
+import os
+import time
+
+import keras
+import tensorflow as tf
+
+from tfssl import augment, data, nets, optim
+from tfssl.config import Config
+from tfssl.data import Source
+from tfssl.errors import UsageError
+from tfssl.methods import METHODS
+from tfssl.train import device, evaluate, rundir
+from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
+from tfssl.train.checkpoint import Checkpoints
+from tfssl.train.export import build_encoder, export_encoder
+from tfssl.train.pictures import save_views
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A Config made concrete: sources opened, sizes known, nothing computed or written yet."""
+
+    config: Config
+    train_source: Source
+    eval_source: Source
+    size: tuple[int, int]  # height, width of the training views in pixels
+    eval_size: tuple[int, int]  # likewise of the evaluation crops
+    stem: str
+    precision: str
+    total_steps: int
+    warmup_steps: int
+    checkpoint_every: int
+    learning_rate: float
+
+
+def plan(config):
+    """Opens the data and settles every number of the run.
+
+    Raises:
+        UsageError: the settings do not fit the dataset or each other.
+    """
+    train_source = data.load(config, config.train_split)
+    eval_source = data.load(config, config.eval_split, "eval_split")
+    n, batch = train_source.num_examples, config.train_batch_size
+    if batch > n:
+        raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
+                         f"{config.dataset} {config.train_split}. Received: {batch}")
+    if any(k > n for k in config.neighbours):
+        raise UsageError(f"--knn_k must be at most {n}, the number of training examples. "
+                         f"Received: {config.knn_k}")
+    side = data.image_size(config, train_source)
+    stem = config.stem if config.stem != "auto" else "cifar" if side <= 64 else "imagenet"
+    smallest = nets.output_stride(stem)
+    for flag, given in (("image_size", side), ("eval_image_size", config.eval_image_size or side)):
+        if given < smallest:
+            raise UsageError(f"--{flag} must be at least {smallest} for --stem={stem}. "
+                             f"Received: {given}")
+    total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
+    per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
+    return Job(
+        config=config,
+        train_source=train_source,
+        eval_source=eval_source,
+        size=(side, side),
+        eval_size=(config.eval_image_size or side,) * 2,
+        stem=stem,
+        precision=device.resolve_precision(config.precision),
+        total_steps=total,
+        warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
+        checkpoint_every=max(1, per_checkpoint),
+        learning_rate=optim.scaled_learning_rate(
+            config.learning_rate, batch, config.learning_rate_scaling),
+    )
+
+
+def build_model(job):
+    """The method's model with its optimizer, compiled, every variable made."""
+    config = job.config
+    fused = config.fused_batch_norm
+    normalization = nets.FusedBatchNormalization if fused else keras.layers.BatchNormalization
+    with device.dtype_policy(job.precision):
+        encoder = build_encoder(config, job.stem, normalization)
+        probe = None
+        if config.lineareval_while_pretraining:
+            probe = nets.classifier(encoder.output_shape[-1], job.train_source.num_classes,
+                                    seed=config.seed + 2)
+        model = METHODS[config.method](config, encoder, probe, normalization)
+        model.build((None, *job.size, 3))
+        model.compile(optimizer=build_optimizer(job, model), jit_compile=False)
+    model.optimizer.build(model.learned_variables())
+    return model
+
+
+def build_optimizer(job, model):
+    """LARS, SGD or Adam, with weight decay where the reference has it.
+
+    LARS adds it to the gradient of what it adapts; the probe, which it does not adapt, and the
+    other optimizers have it in the loss.
+    """
+    config = job.config
+    # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
+    rate = optim.WarmupCosine(job.learning_rate, job.warmup_steps,
+                              max(job.total_steps, job.warmup_steps + 1))
+    if config.optimizer == "lars":
+        optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay)
+        probe = model.probe.trainable_variables if model.probe else []
+        backbone = [part for name, part in model.parts.items() if name != "probe"]
+        optimizer.exclude_from_adaptation(
+            probe + [v for part in backbone for v in optim.excluded(part)])
+        model.penalize(optim.decayed(model.probe) if model.probe else [], config.weight_decay)
+        return optimizer
+    model.penalize([v for part in model.parts.values() for v in optim.decayed(part)],
+                   config.weight_decay)
+    if config.optimizer == "momentum":
+        return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
+    return keras.optimizers.Adam(rate)
+
+
+def view_recipe(config, size):
+    """SimCLR's augmentation with the ranges and probabilities of the flags."""
+    return augment.simclr_view(
+        size,
+        crop_area=(config.crop_area_min, config.crop_area_max),
+        crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
+        flip_p=config.flip_p,
+        jitter_p=config.color_jitter_p,
+        jitter_strength=config.color_jitter_strength,
+        brightness=config.jitter_brightness,
+        contrast=config.jitter_contrast,
+        saturation=config.jitter_saturation,
+        hue=config.jitter_hue,
+        brightness_mode=config.brightness_mode,
+        grayscale_p=config.grayscale_p,
+        blur_p=config.blur_p if config.use_blur else 0.0,
+        blur_sigma=(config.blur_sigma_min, config.blur_sigma_max),
+        blur_padding=config.blur_padding,
+        solarize_p=config.solarize_p,
+        solarize_threshold=config.solarize_threshold)
+
+
+def pretrain(config, flagfile):
+    """Trains from the newest checkpoint of the run, or from scratch, then evaluates.
+
+    Args:
+        config: a `tfssl.Config` whose model_dir is set.
+        flagfile: (Config, header) -> text of the run's flagfile.
+
+    Returns:
+        The content of result.json; without evaluation, its first lines only.
+
+    Raises:
+        UsageError: before anything is written.
+    """
+    config_there = rundir.recorded(config.model_dir)
+    if config_there:
+        rundir.check_same(config, config_there, config.model_dir)
+    job = plan(config)
+    result = rundir.read_json(config.model_dir, "result.json") if config.evaluates else None
+    if result and result["global_step"] == job.total_steps:
+        print(f"{config.model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
+        print_result(result, config.model_dir)
+        return result
+    model = build_model(job)
+    checkpoints = checkpoints_of(job, model)
+    fresh_weights = model.get_weights()
+    start = checkpoints.restore_newest()
+    rundir.make(config.model_dir)
+    rundir.write_record(config, flagfile)
+    announce(job, model, start)
+
+    if config.evaluates and config.eval_baseline and not baseline(config):
+        trained_weights = model.get_weights()
+        model.set_weights(fresh_weights)
+        untrained = evaluate.evaluate(config, model, job.train_source, job.eval_source,
+                                      job.eval_size, "untrained")
+        rundir.write_json(config.model_dir, "untrained.json", untrained)
+        model.set_weights(trained_weights)
+    if start < job.total_steps:
+        train(job, model, checkpoints, start)
+    path = export_encoder(config, job.stem, model.encoder, config.model_dir)
+    print(f"encoder: {path}")
+    return report(job, model, job.total_steps) if config.evaluates else None
+
+
+def evaluate_run(config, given):
+    """Evaluates the newest checkpoint of the run in --model_dir.
+
+    The run's own record says what the network is; of the flags given here, those that concern
+    evaluation and data directories are taken, and one that contradicts the record is refused.
+
+    Args:
+        config: a `tfssl.Config` whose model_dir is set.
+        given: names of the flags that the user gave.
+    """
+    there = rundir.recorded(config.model_dir)
+    if there is None:
+        raise UsageError("--model_dir must be the directory of a run. "
+                         f"Received: {config.model_dir}, which holds none")
+    rundir.check_same(config, there, config.model_dir, given)
+    job = plan(there.replace(**{name: getattr(config, name) for name in given},
+                             mode="eval", model_dir=config.model_dir))
+    model = build_model(job)
+    step = checkpoints_of(job, model).restore_newest()
+    if not step:
+        raise UsageError(f"--model_dir={config.model_dir} holds no checkpoint yet.")
+    rundir.make(config.model_dir)
+    return report(job, model, step)
+
+
+def checkpoints_of(job, model):
+    return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max,
+                       optimizer=model.optimizer, **model.parts)
+
+
+def baseline(config):
+    return rundir.read_json(config.model_dir, "untrained.json")
+
+
+def announce(job, model, start):
+    """Says what is about to happen, in one block."""
+    config, counts = job.config, {n: part.count_params() for n, part in model.parts.items()}
+    epochs = job.total_steps * config.train_batch_size / job.train_source.num_examples
+    place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
+    print(f"{config.method} on {job.train_source.name} {job.train_source.split}: "
+          f"{job.train_source.num_examples:,} images as views of {job.size[0]}x{job.size[1]} px; "
+          f"evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
+          f"{job.eval_size[0]}x{job.eval_size[1]} px\n"
+          f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem: "
+          + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters\n"
+          f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
+          f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
+          f"{job.warmup_steps} steps of warm-up\n"
+          f"{job.precision} on {device.describe()['device']}, seed {config.seed}\n"
+          f"{config.model_dir}: "
+          + place.get(start, f"continues from step {start}"), flush=True)
+
+
+def train(job, model, checkpoints, start):
+    """Runs `fit` from a step to the end, and adds to the run's training time."""
+    config = job.config
+    recipe = view_recipe(config, job.size)
+    batches = data.views(job.train_source, (recipe, recipe), batch_size=config.train_batch_size,
+                         seed=config.seed, start_step=start, stop_step=job.total_steps)
+    writer = tf.summary.create_file_writer(config.model_dir)
+    if start == 0:
+        save_views(job.train_source, (recipe, recipe), config, writer)
+    show = ShowProgress(start, job.total_steps, config.train_batch_size)
+    callbacks = [StopOnNaN(start), show]
+    if config.train_summary_steps:
+        callbacks.append(Scalars(start, writer, config.train_summary_steps,
+                                 config.train_batch_size))
+    callbacks.append(SaveCheckpoints(start, checkpoints, job.checkpoint_every, job.total_steps))
+    began = time.monotonic()
+    print("building the graph of the training step ...", flush=True)
+    model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks)
+    writer.close()
+    spent = rundir.read_json(config.model_dir, "time.json") or {"train_seconds": 0.0}
+    rundir.write_json(config.model_dir, "time.json", {
+        "train_seconds": spent["train_seconds"] + time.monotonic() - began,
+        "images_per_second": show.progress.images_per_second})
+
+
+def report(job, model, step):
+    """Evaluates, writes result.json and result_<step>.json, prints the table."""
+    config = job.config
+    results = evaluate.evaluate(config, model, job.train_source, job.eval_source, job.eval_size,
+                                f"step {step}")
+    online = results.get("online", {})
+    result = {
+        "global_step": step,
+        "eval/label_top_1_accuracy": online.get("top_1"),
+        "eval/label_top_5_accuracy": online.get("top_5"),
+        "eval/regularization_loss": float(model.weight_decay_loss()),
+        "dataset": job.train_source.name,
+        "train_split": job.train_source.split,
+        "eval_split": job.eval_source.split,
+        "pretrained": results,
+        "untrained": baseline(config),
+        "parameters": {name: part.count_params() for name, part in model.parts.items()},
+        "precision": job.precision,
+        **(rundir.read_json(config.model_dir, "time.json") or {}),
+        **device.describe(),
+    }
+    for name in (f"result_{step}.json", "result.json"):
+        rundir.write_json(config.model_dir, name, result)
+    folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
+    writer = tf.summary.create_file_writer(os.path.join(config.model_dir, folder))
+    with writer.as_default(step=step):
+        for key, value in result.items():
+            if key.startswith("eval/") and value is not None:
+                tf.summary.scalar(key, value)
+        for protocol, scores in results.items():
+            for k in (1, 5):
+                tf.summary.scalar(f"eval/{protocol}_top_{k}_accuracy", scores[f"top_{k}"])
+    writer.close()
+    print_result(result, config.model_dir)
+    return result
+
+
+def print_result(result, model_dir):
+    """The table, what it was measured on, and where to look next."""
+    count = max((scores["examples"] for scores in result["pretrained"].values()), default=0)
+    print(f"\n{evaluate.table(result['pretrained'], result['untrained'])}\n\n"
+          f"{result['dataset']} {result['eval_split']}, {count:,} images, "
+          f"step {result['global_step']}; {model_dir}/result.json\n"
+          f"tensorboard --logdir {model_dir}", flush=True)

@@ -1,0 +1,87 @@
+"""The directory of a run: what was asked for, and what came of it.
+
+    flags.flags, flags.json   the configuration; the first replays it with --flagfile
+    checkpoints/              see `tfssl.train.checkpoint`
+    encoder.keras             the encoder, for use without tfssl
+    views.png                 some images and what augmentation makes of them
+    untrained.json            the baseline: the untrained encoder by the same protocols
+    time.json                 seconds of training so far, over all processes, and images/s
+    result.json, result_<step>.json
+    events.out.tfevents.*     TensorBoard, and eval/ beside it
+"""
+
+import json
+import os
+import tempfile
+
+from tfssl.config import Config, differences
+from tfssl.errors import UsageError
+
+
+def recorded(model_dir):
+    """The Config that a directory was made with, or None where it holds no run.
+
+    Raises:
+        UsageError: the record is unreadable, or the directory holds checkpoints without one.
+    """
+    path = os.path.join(model_dir, "flags.json")
+    if not os.path.exists(path):
+        if os.path.exists(os.path.join(model_dir, "checkpoints")):
+            raise UsageError(f"--model_dir={model_dir} holds checkpoints but no flags.json: it is "
+                             "not a run of tfssl.")
+        return None
+    try:
+        with open(path) as file:
+            return Config(**json.load(file))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"{path} is not a record of this version of tfssl ({error}).") from None
+
+
+def check_same(config, other, model_dir, names=None):
+    """Raises UsageError naming the flags that differ from those of the run in the directory."""
+    differing = [n for n in differences(config, other) if names is None or n in names]
+    if differing:
+        told = ", ".join(f"--{n}={getattr(config, n)} (there {getattr(other, n)})"
+                         for n in differing)
+        raise UsageError(f"--model_dir={model_dir} holds a run of another configuration: {told}. "
+                         "Give another --model_dir, or the flags of that run.")
+
+
+def make(model_dir):
+    """Makes the directory and raises UsageError where it cannot be written."""
+    try:
+        os.makedirs(model_dir, exist_ok=True)
+        with tempfile.TemporaryFile(dir=model_dir):
+            pass
+    except OSError as error:
+        raise UsageError("--model_dir must be a directory that can be written. "
+                         f"Received: {model_dir} ({error.strerror})") from None
+
+
+def write_record(config, flagfile):
+    """Writes flags.json and flags.flags; `flagfile(config, header)` is the second's text."""
+    write_json(config.model_dir, "flags.json", config.to_dict())
+    path = os.path.join(config.model_dir, "flags.flags")
+    header = f"Replay: python run.py --flagfile={path} --model_dir=ELSEWHERE"
+    write(config.model_dir, "flags.flags", flagfile(config, header))
+
+
+def read_json(model_dir, name):
+    """A file of the run as a dict, or None where there is none."""
+    path = os.path.join(model_dir, name)
+    if not os.path.exists(path):
+        return None
+    with open(path) as file:
+        return json.load(file)
+
+
+def write_json(model_dir, name, value):
+    write(model_dir, name, json.dumps(value, indent=1) + "\n")
+
+
+def write(model_dir, name, text):
+    """Writes a file whole or not at all."""
+    path = os.path.join(model_dir, name)
+    with open(path + ".tmp", "w") as file:
+        file.write(text)
+    os.replace(path + ".tmp", path)

@@ -189,3 +189,11 @@ def test_regression_loss_in_half_precision():
     loss = regression_loss(p, z)
     assert loss.dtype == tf.float32
     assert 0 < loss < 4
+
+
+def test_keras_cv_agrees():
+    """An independent implementation; on the scale of both directions, as the reference."""
+    keras_cv = pytest.importorskip("keras_cv")
+    z1, z2 = random_views(16, 32)
+    theirs = keras_cv.losses.SimCLRLoss(temperature=0.3)(z1, z2)
+    np.testing.assert_allclose(2 * nt_xent(z1, z2, 0.3), theirs, rtol=1e-5)

@@ -17,8 +17,8 @@ import numpy as np
 NUM_EXAMPLES = {"train": 10_000, "test": 2_000}
 
 # How hard it is. Ranges are of uniform draws.
-DIAMETER = (0.6, 0.85)  # of the figure, fraction of the shorter side
-OVERHANG = 0.0  # part of the radius that the figure may stick out of the image
+DIAMETER = (0.5, 0.8)  # of the figure, fraction of the shorter side
+OVERHANG = 0.1  # part of the radius that the figure may stick out of the image
 STRETCH = 0.1  # logarithm of the largest stretch along the figure's axes
 HOLLOW = 0.1  # probability that only the outline is drawn
 LINE = (0.2, 0.3)  # width of that outline, in radii

@@ -61,6 +61,8 @@ def prepared_builder(name, data_dir):
                          f"in --data_dir={data_dir}. Received: {name} ({first_line(error)})"
                          ) from None
     if not builder.is_prepared():
+        # Ten retries, as the library makes, take minutes to find out that there is no network.
+        tfds.core.download.downloader.MAX_RETRIES = 3
         print(f"{name} is not in {builder.data_path}: downloading and preparing it", flush=True)
         try:
             builder.download_and_prepare()

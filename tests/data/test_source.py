@@ -39,6 +39,11 @@ def test_shapes_is_a_source_like_any_other():
     np.testing.assert_array_equal(labels, [label for _, label in decoded])
 
 
+def test_shapes_are_drawn_at_the_largest_size_that_is_seen():
+    config = Config(dataset="shapes", image_size=8, eval_image_size=12)
+    assert data.load(config, "test[:1]").arrays[0].shape == (1, 12, 12, 3)
+
+
 def test_the_evaluation_split_follows_the_dataset():
     assert data.load(Config(dataset="shapes", image_size=8), None, "eval_split").split == "test"
 

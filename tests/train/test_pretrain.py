@@ -127,6 +127,14 @@ def test_eval_mode_needs_only_the_directory(finished, capsys):
     assert "linear" in capsys.readouterr().out
 
 
+def test_eval_mode_makes_the_baseline_that_the_run_left_out(finished, tmp_path):
+    tfssl.run(tiny(tmp_path, eval_baseline=False))
+    assert not (tmp_path / "untrained.json").exists()
+    result = tfssl.run(tiny(tmp_path, mode="eval"))
+    assert result["untrained"] == finished[1]["untrained"]
+    assert result["pretrained"] == finished[1]["pretrained"]
+
+
 def test_eval_mode_refuses_flags_that_contradict_the_run(finished):
     directory, _ = finished
     config = Config(mode="eval", model_dir=str(directory), resnet_depth=50)

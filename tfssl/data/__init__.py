@@ -19,7 +19,8 @@ def load(config, split, flag="train_split"):
     """One split of the dataset that a Config names, held in memory where that is asked or fits.
 
     Args:
-        config: a `tfssl.Config`; dataset, data_dir, image_size, seed and cache_dataset are read.
+        config: a `tfssl.Config`; dataset, data_dir, the two image sizes, seed and cache_dataset
+            are read.
         split: a split or slice; None: the dataset's evaluation split.
         flag: the flag that the split came from, for messages.
 
@@ -36,10 +37,10 @@ def load_tfds(config, split, flag):
 
 
 def load_shapes(config, split, flag):
-    """The embedded dataset, drawn at the size that the network will see."""
+    """The embedded dataset, drawn at the largest size that the network will see."""
     split = split or "test"
     base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
-    size = config.image_size or DEFAULT_SIZES["shapes"]
+    size = max(config.image_size or DEFAULT_SIZES["shapes"], config.eval_image_size or 0)
     images, labels = shapes.generate(base, stop, (size, size), config.seed)
     images, labels = images[start:], labels[start:]
     return Source(

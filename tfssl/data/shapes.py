@@ -17,13 +17,13 @@ import numpy as np
 NUM_EXAMPLES = {"train": 10_000, "test": 2_000}
 
 # How hard it is. Ranges are of uniform draws.
-DIAMETER = (0.5, 0.8)  # of the figure, fraction of the shorter side
-OVERHANG = 0.1  # part of the radius that the figure may stick out of the image
+DIAMETER = (0.6, 0.85)  # of the figure, fraction of the shorter side
+OVERHANG = 0.0  # part of the radius that the figure may stick out of the image
 STRETCH = 0.1  # logarithm of the largest stretch along the figure's axes
 HOLLOW = 0.1  # probability that only the outline is drawn
 LINE = (0.2, 0.3)  # width of that outline, in radii
-LEVEL = (0.4, 0.6)  # mean level of the ground
-CONTRAST = (0.3, 0.45)  # levels between figure and ground; either may be the lighter
+LEVEL = (0.3, 0.7)  # mean level of the ground
+CONTRAST = (0.2, 0.3)  # levels between figure and ground; either may be the lighter
 CHROMA = 0.1  # largest departure of a colour from its level
 TEXTURE = 0.04  # largest amplitude of a texture
 CYCLES = (2.0, 5.0)  # periods of stripes and checks along the shorter side

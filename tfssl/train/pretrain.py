@@ -171,13 +171,8 @@ def pretrain(config, flagfile):
     rundir.write_record(config, flagfile)
     announce(job, model, start)
 
-    if config.evaluates and config.eval_baseline and not baseline(config):
-        trained_weights = model.get_weights()
-        model.set_weights(fresh_weights)
-        untrained = evaluate.evaluate(config, model, job.train_source, job.eval_source,
-                                      job.eval_size, "untrained")
-        rundir.write_json(config.model_dir, "untrained.json", untrained)
-        model.set_weights(trained_weights)
+    if config.evaluates:
+        evaluate_untrained(job, model, fresh_weights)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
     path = export_encoder(config, job.stem, model.encoder, config.model_dir)
@@ -203,10 +198,12 @@ def evaluate_run(config, given):
     job = plan(there.replace(**{name: getattr(config, name) for name in given},
                              mode="eval", model_dir=config.model_dir))
     model = build_model(job)
+    fresh_weights = model.get_weights()
     step = checkpoints_of(job, model).restore_newest()
     if not step:
         raise UsageError(f"--model_dir={config.model_dir} holds no checkpoint yet.")
     rundir.make(config.model_dir)
+    evaluate_untrained(job, model, fresh_weights)
     return report(job, model, step)
 
 
@@ -217,6 +214,19 @@ def checkpoints_of(job, model):
 
 def baseline(config):
     return rundir.read_json(config.model_dir, "untrained.json")
+
+
+def evaluate_untrained(job, model, fresh_weights):
+    """Writes the baseline, where it is wanted and not there yet; leaves the model as it was."""
+    config = job.config
+    if not config.eval_baseline or baseline(config):
+        return
+    weights = model.get_weights()
+    model.set_weights(fresh_weights)
+    results = evaluate.evaluate(config, model, job.train_source, job.eval_source, job.eval_size,
+                                "untrained")
+    rundir.write_json(config.model_dir, "untrained.json", results)
+    model.set_weights(weights)
 
 
 def announce(job, model, start):

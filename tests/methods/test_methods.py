@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from reference import nt_xent_loop
+from tests.reference import nt_xent_loop
 from tfssl import nets
 from tfssl.config import Config
 from tfssl.methods import METHODS, SimCLR

@@ -8,7 +8,10 @@ from tfssl.errors import TrainingError, UsageError
 
 
 def main(argv):
-    """Runs one command line; returns 0, or 1 where training failed, or 2 where it was refused."""
+    """Runs one command line and returns its exit code.
+
+    0: done; 1: training failed; 2: the request was refused; 130: interrupted from the keyboard.
+    """
     try:
         parsed = flags.parse(argv)
         if parsed is None:
@@ -24,6 +27,10 @@ def main(argv):
     except TrainingError as error:
         print(f"\nrun.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nrun.py: interrupted; the same command continues from the newest checkpoint",
+              file=sys.stderr)
+        return 130
     return 0
 
 

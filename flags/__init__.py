@@ -65,14 +65,9 @@ def parse(argv):
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name for name in names if values[name].present}
     settings = {name: values[name].value for name in names}
-    if speaks_google(settings, given):
+    if "train_mode" in given:
         settings |= {k: v for k, v in GOOGLE_DEFAULTS.items() if k not in given}
     return Config(**settings), given
-
-
-def speaks_google(settings, given):
-    """Is this command line written for google-research/simclr's runner?"""
-    return "train_mode" in given or settings["mode"] in ("train", "train_then_eval")
 
 
 def dump(config, header=""):

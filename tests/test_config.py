@@ -12,7 +12,7 @@ REFUSED = [
     ("train_batch_size", 1), ("train_batch_size", 0), ("image_size", 0), ("image_size", -32),
     ("learning_rate", -0.1), ("weight_decay", -1.0), ("train_epochs", 0.0), ("train_steps", -1),
     ("flip_p", 1.5), ("color_jitter_p", -0.1), ("crop_area_min", 0.0), ("crop_area_max", 1.5),
-    ("width_multiplier", 0.0), ("proj_out_dim", 0), ("num_proj_layers", 0), ("seed", -1),
+    ("width_multiplier", 0.0), ("proj_out_dim", 0), ("num_proj_layers", 0), ("seed", -1), ("seed", 2**31),
     ("momentum", 1.0), ("eval_batch_size", 0), ("knn_k", "20,x"), ("knn_k", "0"),
     ("knn_temperature", 0.0), ("resnet_depth", 20), ("stem", "vgg"), ("optimizer", "sgd"),
     ("method", "moco"), ("mode", "predict"), ("precision", "float64"), ("dataset", " "),

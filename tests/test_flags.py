@@ -53,9 +53,11 @@ def test_googles_imagenet_command_takes_googles_defaults_for_what_it_leaves_out(
 
 
 @pytest.mark.parametrize("mode", ["train", "train_then_eval"])
-def test_googles_modes_speak_google_and_ours_do_not(mode):
-    assert parse(f"--mode={mode}")[0].resnet_depth == GOOGLE_DEFAULTS["resnet_depth"]
-    assert parse("--mode=pretrain")[0].resnet_depth == 18
+def test_it_is_train_mode_that_speaks_google(mode):
+    """--mode=train alone is "train, do not evaluate" of whatever the other flags say."""
+    theirs, ours = parse(f"--mode={mode} --train_mode=pretrain")[0], parse(f"--mode={mode}")[0]
+    assert theirs.resnet_depth == GOOGLE_DEFAULTS["resnet_depth"] == 50
+    assert ours == Config(mode=mode)
 
 
 @pytest.mark.parametrize("line", [

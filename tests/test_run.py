@@ -59,7 +59,7 @@ def test_a_dataset_that_cannot_be_had_names_the_ways_out(tmp_path):
     done = run("--dataset=mnist", f"--data_dir={tmp_path / 'data'}",
                f"--model_dir={tmp_path / 'run'}", code=2, env=nowhere)
     last = done.stderr.strip().splitlines()[-1]
-    assert "--data_dir" in last and "--dataset=shapes" in last
+    assert "no connection to" in last and "--data_dir" in last and "--dataset=shapes" in last
     assert not (tmp_path / "run").exists()
 
 

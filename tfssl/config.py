@@ -59,13 +59,15 @@ class Config:
         "only, or train and then evaluate.")
     train_mode: Optional[Literal["pretrain", "finetune"]] = knob(
         None, RUN,
-        "google-research/simclr's spelling of what to train. When this flag, or --mode=train or "
-        "train_then_eval, is given, every flag that is not takes the default it has there.")
+        "google-research/simclr's spelling of what to train. A command line that gives this flag "
+        "is read as one of its runner: flags not given take the defaults they have there, which "
+        "the run prints.")
     model_dir: Optional[str] = knob(
         None, RUN, "Directory of the run: checkpoints, TensorBoard files, results. Not given: a "
         "name made from the settings, under runs/. The same command again continues the run.")
     seed: int = knob(0, RUN, "Seed of everything random: initial weights, order of the data, "
-                     "augmentation, the embedded dataset.", NON_NEGATIVE)
+                     "augmentation, the embedded dataset.",
+                     (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"))
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = knob(
         "auto", RUN, "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
         "or GPU computes in it, float32 elsewhere. Losses and statistics are float32 always.")
@@ -264,8 +266,7 @@ ORDERED = (("crop_area_min", "crop_area_max"), ("crop_aspect_min", "crop_aspect_
            ("blur_sigma_min", "blur_sigma_max"))
 
 # The defaults of google-research/simclr tf2 (383d414) that differ from ours. They are taken for
-# every flag that is not given when a command line is written in its spelling (see --train_mode).
-# Its eval_split and image_size are what our defaults choose for ImageNet.
+# every flag that is not given on a command line that gives --train_mode, as only its users do. Its eval_split and image_size are what our defaults choose for ImageNet.
 GOOGLE_DEFAULTS = dict(
     mode="train", train_mode="pretrain", dataset="imagenet2012", resnet_depth=50,
     learning_rate=0.3, weight_decay=1e-6, temperature=0.1, color_jitter_strength=1.0,

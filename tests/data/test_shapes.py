@@ -115,9 +115,9 @@ def test_a_larger_image_is_the_same_scene():
 def test_a_larger_image_is_drawn_finer_and_not_enlarged():
     labels = np.arange(50) % COUNT
     small, large = clean(labels, 32, 32), clean(labels, 96, 96)
-    enlarged = small.repeat(3, axis=1).repeat(3, axis=2)
+    blocks = large.reshape(50, 32, 3, 32, 3, 3)  # each flat, were it an enlarged pixel
+    assert (blocks.max((2, 4)) - blocks.min((2, 4))).max((1, 2, 3)).min() > 50  # levels of 255
     one_pixel_step = [np.abs(np.diff(images, axis=2)).max((1, 2, 3)) for images in (small, large)]
-    assert np.abs(enlarged - large).mean() > 2  # its edges are elsewhere
     assert np.mean(one_pixel_step[1] >= 0.9 * one_pixel_step[0]) > 0.9  # and as sharp, per pixel
 
 
@@ -172,8 +172,9 @@ def test_pixels_do_not_give_the_class_to_a_linear_classifier(splits):
 
 
 def test_pixels_do_not_give_the_class_to_their_neighbours(splits):
-    assert pixel_accuracy(*splits, KNeighborsClassifier(1)) < 0.35
-    assert pixel_accuracy(*splits, KNeighborsClassifier(20)) < 0.35
+    """One neighbour in 4,000 may be the same figure in about the same pose; a vote does not help."""
+    assert pixel_accuracy(*splits, KNeighborsClassifier(1)) < 0.4
+    assert pixel_accuracy(*splits, KNeighborsClassifier(20)) < 0.25
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -146,8 +146,16 @@ def test_a_flipped_byte_is_found_while_loading(tmp_path):
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 0xFF
     shard.write_bytes(content)
-    with pytest.raises(UsageError, match="damaged"):
+    with pytest.raises(UsageError, match=r"damaged or half-written \(corrupted record at \d+\)"):
         data.load(Config(dataset="mixed", data_dir=directory), "train")
+
+
+def test_a_directory_without_its_description_is_half_written(tmp_path):
+    directory = tfds.builder("mnist", data_dir=str(tmp_path)).data_path
+    directory.mkdir(parents=True)
+    (directory / "mnist-train.tfrecord-00000-of-00001").write_bytes(b"begun")
+    with pytest.raises(UsageError, match="half-written.*dataset_info.json"):
+        data.load(Config(dataset="mnist", data_dir=str(tmp_path)), "train")
 
 
 def test_datasets_without_labels_are_refused(tmp_path):

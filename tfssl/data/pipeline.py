@@ -8,7 +8,7 @@ seen, without replaying what came before.
 
 import tensorflow as tf
 
-ORDER, VIEWS = 0, 1  # what a seed is for: keeps the streams of random numbers apart
+ORDER, VIEWS, PIXELS = 0, 1, 2  # what a seed is for: keeps the streams of random numbers apart
 SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
 
 
@@ -64,7 +64,7 @@ def views_streamed(source, recipes, batch_size, seed, start_step):
         return tuple(recipe.crop(image, s)[0] for recipe, s in zip(recipes, seeds)), label
 
     def pixels(step, crops, label):
-        seeds = view_seeds(seed + 1, step, len(recipes))
+        seeds = view_seeds(seed, step, len(recipes), PIXELS)
         made = {f"view{i + 1}": recipe.pixels(crops[i], seeds[i])
                 for i, recipe in enumerate(recipes)}
         return made | {"label": label}
@@ -131,8 +131,8 @@ def as_float(images):
     return tf.cast(images, tf.float32) / 255.0
 
 
-def view_seeds(seed, number, views):
-    return [fold(seed, VIEWS, number, view) for view in range(views)]
+def view_seeds(seed, number, views, use=VIEWS):
+    return [fold(seed, use, number, view) for view in range(views)]
 
 
 def fold(seed, *numbers):

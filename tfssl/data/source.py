@@ -61,7 +61,9 @@ def held(source, limit_bytes):
             images[filled:stop], labels[filled:stop] = image, label
             filled = stop
     except (tf.errors.OpError, ValueError) as error:
-        raise unreadable(source, str(error).split("\n")[0]) from None
+        # TensorFlow puts the name of the node before what happened, and of the operation after it.
+        what = re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", str(error).split("\n")[0])
+        raise unreadable(source, what) from None
     if filled != source.num_examples:
         raise unreadable(source, f"{filled} of {source.num_examples} examples are there")
     return dataclasses.replace(source, arrays=(images, labels))

@@ -1,7 +1,10 @@
 """Datasets prepared by tensorflow_datasets: any image-classification builder, by name."""
 
+import contextlib
 import functools
+import logging
 import os
+import re
 
 import tensorflow as tf
 
@@ -49,6 +52,7 @@ def load(name, split, *, data_dir=None, flag="train_split"):
 
 
 def prepared_builder(name, data_dir):
+    """The builder of a dataset, downloaded and prepared where it is not."""
     import tensorflow_datasets as tfds  # here: it takes a second, and `shapes` does without
 
     tfds.disable_progress_bar()
@@ -57,26 +61,52 @@ def prepared_builder(name, data_dir):
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # the library raises many kinds, some of them bare
-        raise UsageError(f"--dataset must be shapes or an image dataset of tensorflow_datasets, "
-                         f"in --data_dir={data_dir}. Received: {name} ({first_line(error)})"
-                         ) from None
+        raise UsageError(f"--dataset must be shapes or an image dataset of tensorflow_datasets. "
+                         f"Received: {name} ({reason(error)})") from None
+    keys(builder)  # before anything is downloaded
     if not builder.is_prepared():
-        # Ten retries, as the library makes, take minutes to find out that there is no network.
-        tfds.core.download.downloader.MAX_RETRIES = 3
-        print(f"{name} is not in {builder.data_path}: downloading and preparing it", flush=True)
-        try:
-            builder.download_and_prepare()
-        except Exception as error:
-            raise UsageError(
-                f"--dataset={name} is not in {builder.data_path} and could not be downloaded "
-                f"({first_line(error)}). Point --data_dir at a prepared copy, or use "
-                "--dataset=shapes, which needs no download.") from None
+        prepare(builder, name)
     return builder
 
 
-def first_line(error):
+def prepare(builder, name):
+    """Downloads and prepares a dataset, or raises UsageError with the ways out."""
+    if os.path.isdir(builder.data_path):
+        raise UsageError(f"--dataset={name} is half-written: {builder.data_path} has no readable "
+                         "dataset_info.json. Remove that directory to have it prepared again, or "
+                         "point --data_dir at a whole copy.")
+    print(f"{name} is not in {builder.data_path}: downloading and preparing it", flush=True)
+    fail_fast()
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        raise UsageError(
+            f"--dataset={name} is not in {builder.data_path} and could not be downloaded "
+            f"({reason(error)}). Point --data_dir at a prepared copy, or use --dataset=shapes, "
+            "which needs no download.") from None
+
+
+def fail_fast():
+    """Has the library find out in seconds, and silently, that there is no network.
+
+    Its ten retries take minutes. Their number is no part of its public interface; where it is
+    gone, the library's own holds. Its threads go on, and warn, after the first has failed: so the
+    warnings stay off.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        from tensorflow_datasets.core.download import downloader
+
+        downloader.MAX_RETRIES = min(downloader.MAX_RETRIES, 3)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def reason(error):
+    """Why something failed, in a few words."""
+    host = re.search(r"host='([^']+)'.*Max retries exceeded", str(error))
+    if host:
+        return f"no connection to {host[1]}"
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return lines[0].strip()[:200] if lines else type(error).__name__
 
 
 def keys(builder):

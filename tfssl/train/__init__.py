@@ -5,7 +5,7 @@ Where a run starts from is written in `checkpoint.py`, what a run leaves behind 
 
 import dataclasses
 
-from tfssl.config import COMPAT, Config, default_model_dir
+from tfssl.config import COMPAT, GOOGLE_DEFAULTS, Config, default_model_dir
 from tfssl.errors import UsageError
 from tfssl.train.pretrain import evaluate_run, pretrain
 
@@ -29,15 +29,20 @@ def run(config, given=None, flagfile=None):
     if config.task == "finetune":
         raise UsageError("--mode=finetune is not in this version yet; --mode=pretrain and "
                          "--mode=eval are.")
-    tell_ignored(config, given)
+    tell_compatibility(config, given)
     config = config.replace(model_dir=config.model_dir or default_model_dir(config))
     if not config.trains:
         return evaluate_run(config, given - {"mode", "train_mode", "model_dir"})
     return pretrain(config, flagfile or plain_flagfile)
 
 
-def tell_ignored(config, given):
-    """One line for each accepted flag that asks for what this version does not do."""
+def tell_compatibility(config, given):
+    """Says what a command line of google-research/simclr means here where that is not plain."""
+    taken = [name for name, value in GOOGLE_DEFAULTS.items()
+             if name not in given and getattr(config, name) == value]
+    if "train_mode" in given and taken:
+        print("--train_mode is google-research/simclr's spelling; taken from its defaults: "
+              + " ".join(f"--{name}={GOOGLE_DEFAULTS[name]}" for name in taken))
     if config.use_tpu:
         print("--use_tpu=True is not honoured: the run uses the device that TensorFlow finds here")
     ignored = [f.name for f in dataclasses.fields(Config)

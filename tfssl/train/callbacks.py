@@ -51,7 +51,7 @@ class ShowProgress(StepCallback):
 
 
 class Scalars(StepCallback):
-    """TensorBoard points, each the mean over the steps since the last.
+    """TensorBoard points, each the mean over the steps since the last; one at the end too.
 
     Args:
         writer: a `tf.summary` writer.
@@ -63,10 +63,18 @@ class Scalars(StepCallback):
         super().__init__(start_step)
         self.writer, self.every, self.batch_size = writer, every, batch_size
         self.since, self.since_time = start_step, time.monotonic()
+        self.rest = None
 
     def on_step(self, step, logs):
-        if step % self.every:
-            return
+        self.rest = (step, logs)
+        if step % self.every == 0:
+            self.write(step, logs)
+
+    def on_train_end(self, logs=None):
+        if self.rest:  # the steps since the last point
+            self.write(*self.rest)
+
+    def write(self, step, logs):
         now = time.monotonic()
         rate = (step - self.since) * self.batch_size / (now - self.since_time)
         self.since, self.since_time = step, now
@@ -76,6 +84,7 @@ class Scalars(StepCallback):
             tf.summary.scalar("train/images_per_second", rate)
             tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
         self.model.reset_metrics()
+        self.rest = None
 
 
 class SaveCheckpoints(StepCallback):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfssl import augment, data, nets, optim
 from tfssl.config import Config
 from tfssl.data import Source
-from tfssl.errors import UsageError
+from tfssl.errors import TrainingError, UsageError
 from tfssl.methods import METHODS
 from tfssl.train import device, evaluate, rundir
 from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
@@ -265,7 +265,14 @@ def train(job, model, checkpoints, start):
     callbacks.append(SaveCheckpoints(start, checkpoints, job.checkpoint_every, job.total_steps))
     began = time.monotonic()
     print("building the graph of the training step ...", flush=True)
-    model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks)
+    try:
+        model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks)
+    except tf.errors.ResourceExhaustedError:
+        raise TrainingError("The device ran out of memory. Try a smaller --train_batch_size, "
+                            "--image_size or --width_multiplier.") from None
+    except tf.errors.DataLossError as error:
+        raise TrainingError(f"--dataset={config.dataset} holds a damaged record "
+                            f"({error.message}); earlier checkpoints are kept.") from None
     writer.close()
     spent = rundir.read_json(config.model_dir, "time.json") or {"train_seconds": 0.0}
     rundir.write_json(config.model_dir, "time.json", {

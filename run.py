@@ -31,6 +31,9 @@ def main(argv):
         print("\nrun.py: interrupted; the same command continues from the newest checkpoint",
               file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `| head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 1
     return 0
 
 

@@ -30,6 +30,14 @@ def test_help_does_not_load_tensorflow():
     assert "--color_jitter_strength" in done.stdout
 
 
+def test_a_reader_who_has_seen_enough_gets_no_traceback():
+    """`python run.py --help | head -1`: the pipe is closed before all is written."""
+    command = f"'{sys.executable}' -c 'import run, sys; sys.exit(run.main([\"run.py\", \"-h\"]))'"
+    done = subprocess.run(["bash", "-c", f"{command} | head -1"], cwd=ROOT, capture_output=True,
+                          text=True)
+    assert done.stdout.startswith("usage:") and not done.stderr
+
+
 @pytest.mark.parametrize("line,said", [
     ("--no_such_flag=1", "no_such_flag"),
     ("--mode=dream", "--mode"),

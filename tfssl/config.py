@@ -54,9 +54,9 @@ class Config:
     mode: Literal["pretrain", "finetune", "eval", "train", "train_then_eval"] = knob(
         "pretrain", RUN,
         "What to do. pretrain: learn the encoder, then evaluate it. eval: evaluate what is in "
-        "--model_dir. finetune: train a pretrained encoder with labels (not in this version). "
-        "train and train_then_eval are google-research/simclr's spelling: with --train_mode, train "
-        "only, or train and then evaluate.")
+        "--model_dir. finetune: train a pretrained encoder with labels (not in this version). train "
+        "and train_then_eval are google-research/simclr's words: train only, or train and then "
+        "evaluate, what --train_mode says.")
     train_mode: Optional[Literal["pretrain", "finetune"]] = knob(
         None, RUN,
         "google-research/simclr's spelling of what to train. A command line that gives this flag "

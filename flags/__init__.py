@@ -11,7 +11,7 @@ import textwrap
 
 from absl import flags as absl_flags
 
-from tfssl.config import GOOGLE_DEFAULTS, Config, kind
+from tfssl.config import GOOGLE_DEFAULTS, ByMethod, Config, kind
 from tfssl.errors import UsageError
 
 HELP = ("help", "helpshort", "helpfull", "h")
@@ -65,7 +65,7 @@ def parse(argv):
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name for name in names if values[name].present}
     settings = {name: values[name].value for name in names}
-    if "train_mode" in given:
+    if "train_mode" in given and settings["method"] == "simclr":
         settings |= {k: v for k, v in GOOGLE_DEFAULTS.items() if k not in given}
     return Config(**settings), given
 
@@ -88,9 +88,19 @@ def help_text():
 
 
 def describe(field):
-    of_type, optional, choices = kind(field)
+    of_type, _, choices = kind(field)
     values = "|".join(map(str, choices)) if choices else of_type.__name__
-    default = "" if optional and field.default is None else f"  (default: {field.default})"
+    default = told_default(field.metadata["default"])
+    default = default and f"  (default: {default})"
     text = textwrap.fill(field.metadata["help"], 96, initial_indent=" " * 6,
                          subsequent_indent=" " * 6)
     return f"  --{field.name}={values}{default}\n{text}\n"
+
+
+def told_default(default):
+    """A default as text; "" where there is none, or the help text has to say it."""
+    if not isinstance(default, ByMethod):
+        return "" if default is None else str(default)
+    told = {method: "see below" if callable(value) else told_default(value)
+            for method, value in dataclasses.asdict(default).items()}
+    return "; ".join(f"{method}: {text}" for method, text in told.items() if text)

@@ -17,7 +17,7 @@ ALLOWED = {
     "augment": set(),
     "optim": set(),
     "evaluation": set(),
-    "methods": {"losses", "nets"},
+    "methods": {"losses", "nets", "optim"},
     "data": {"augment", "errors"},
     "train": {"augment", "config", "data", "errors", "evaluation", "methods", "nets", "optim"},
     "": {"config", "errors"},

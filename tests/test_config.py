@@ -1,6 +1,7 @@
 """The table of knobs: every check, every pair of flags, every derived value."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -36,6 +37,11 @@ def test_ranges_must_be_in_order(low, high):
         Config(**{low: 0.9, high: 0.5})
 
 
+def test_ranges_of_view_2_must_be_in_order_too():
+    with pytest.raises(UsageError, match="--view2_blur_sigma_min must not exceed"):
+        Config(view2_blur_sigma_min=3.0)  # above the largest of both views
+
+
 def test_every_knob_has_a_group_and_a_help_text():
     for field in dataclasses.fields(Config):
         assert field.metadata["group"] and len(field.metadata["help"]) > 10, field.name
@@ -48,6 +54,44 @@ def test_defaults_are_the_recipe_of_table_4():
     assert config.optimizer == "lars"
     assert (config.learning_rate, config.weight_decay, config.train_epochs) == (1.0, 1e-4, 100)
     assert (config.warmup_epochs, config.num_proj_layers, config.proj_out_dim) == (10, 3, 128)
+
+
+def test_byol_brings_its_own_defaults():
+    """Grill et al. 2020, Appendix B and Table 6; byol/configs/byol.py for 100 epochs."""
+    config = Config(method="byol")
+    assert (config.color_jitter_strength, config.brightness_mode) == (1.0, "additive")
+    assert (config.jitter_brightness, config.jitter_contrast) == (0.4, 0.4)
+    assert (config.jitter_saturation, config.jitter_hue) == (0.2, 0.1)
+    assert [config.of_view("blur_p", view) for view in (1, 2)] == [1.0, 0.1]
+    assert [config.of_view("solarize_p", view) for view in (1, 2)] == [0.0, 0.2]
+    assert config.use_blur and config.lars_form == "popular"
+    assert (config.proj_hidden_dim, config.proj_out_dim, config.num_proj_layers) == (4096, 256, 2)
+    assert config.input_normalization == "imagenet"
+    assert (config.learning_rate, config.weight_decay, config.base_target_decay) == (
+        0.45, 1e-6, 0.99)
+
+
+@pytest.mark.parametrize("epochs,rate,decay,target_decay", [
+    (40, 0.45, 1e-6, 0.97), (100, 0.45, 1e-6, 0.99), (300, 0.3, 1e-6, 0.99),
+    (1000, 0.2, 1.5e-6, 0.996), (10, 0.45, 1e-6, 0.97), (5000, 0.2, 1.5e-6, 0.996)])
+def test_byols_presets_follow_the_epochs(epochs, rate, decay, target_decay):
+    config = Config(method="byol", train_epochs=epochs)
+    assert (config.learning_rate, config.weight_decay, config.base_target_decay) == (
+        rate, decay, target_decay)
+
+
+def test_presets_between_two_lengths_lie_between_and_flags_beat_them():
+    config = Config(method="byol", train_epochs=math.sqrt(40 * 100), weight_decay=0.5)
+    assert config.base_target_decay == pytest.approx(1 - math.sqrt(0.03 * 0.01))
+    assert config.weight_decay == 0.5
+    assert Config(method="byol", train_epochs=math.sqrt(300 * 1000)).learning_rate == (
+        pytest.approx(0.25))
+
+
+def test_a_setting_of_both_views_holds_for_view_2_unless_it_has_its_own():
+    config = Config(grayscale_p=0.7, flip_p=0.1, view2_flip_p=0.9)
+    assert [config.of_view("grayscale_p", view) for view in (1, 2)] == [0.7, 0.7]
+    assert [config.of_view("flip_p", view) for view in (1, 2)] == [0.1, 0.9]
 
 
 def test_an_integer_serves_as_a_float():
@@ -80,25 +124,27 @@ def test_neighbours():
 def other_value(field):
     """A valid value of a knob that is not its default."""
     of_type, _, choices = kind(field)
+    default = getattr(Config(), field.name)
     if choices:
-        return next(c for c in choices if c != field.default and c != "finetune")
+        return next(c for c in choices if c != default and c != "finetune")
     if of_type is bool:
-        return not field.default
+        return not default
     if of_type is str:
         return "7" if field.name == "knn_k" else "other"
     return {"crop_area_max": 0.9, "crop_area_min": 0.5, "crop_aspect_min": 0.5,
             "blur_sigma_min": 0.2, "solarize_threshold": 0.3, "blur_p": 0.1, "flip_p": 0.1,
             "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
-            "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5}.get(
-                field.name, of_type(4))
+            "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
+            "base_target_decay": 0.5}.get(field.name.removeprefix("view2_"), of_type(4))
 
 
-CHANGEABLE = [f for f in dataclasses.fields(Config) if f.name != "method"]  # there is one method
-
-
-@pytest.mark.parametrize("field", CHANGEABLE, ids=lambda f: f.name)
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda f: f.name)
 def test_free_knobs_alone_leave_the_run_the_same(field):
     changed = Config(**{field.name: other_value(field)})
     same_run = field.name in FREE
-    assert differences(Config(), changed) == ([] if same_run else [field.name])
+    differing = differences(Config(), changed)
+    if field.name == "method":  # it brings defaults of its own
+        assert "method" in differing and len(differing) > 5
+    else:
+        assert differing == ([] if same_run else [field.name])
     assert (default_model_dir(Config()) == default_model_dir(changed)) == same_run

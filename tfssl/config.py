@@ -30,21 +30,84 @@ def at_least(low):
     return (lambda x: x >= low, f"an integer of at least {low}")
 
 
+@dataclasses.dataclass(frozen=True)
+class ByMethod:
+    """A default that differs by --method; a callable makes it of the other settings."""
+
+    simclr: object
+    byol: object
+
+
+class EpochTable:
+    """A default that follows --train_epochs: the given values, and between them, interpolated.
+
+    Interpolation is linear over the logarithm of the epochs; outside the table its ends hold.
+
+    Args:
+        values: {epochs: value}.
+        complement: interpolate the logarithm of 1 - value, for decay rates close to 1.
+    """
+
+    def __init__(self, values, complement=False):
+        self.values, self.complement = dict(sorted(values.items())), complement
+
+    def __call__(self, epochs):
+        points = list(self.values.items())
+        if epochs <= points[0][0]:
+            return points[0][1]
+        for (low, left), (high, right) in zip(points, points[1:]):
+            if epochs <= high:
+                share = math.log(epochs / low) / math.log(high / low)
+                if epochs == high:
+                    return right
+                if self.complement:
+                    return 1 - (1 - left) ** (1 - share) * (1 - right) ** share
+                return left + (right - left) * share
+        return points[-1][1]
+
+    def __str__(self):
+        return "by --train_epochs: " + ", ".join(f"{k}: {v}" for k, v in self.values.items())
+
+
 def knob(default, group, help, check=None):  # `help` is argparse's and absl's word for it
-    """One setting: a dataclass field that carries its group, its help text and its check."""
-    return dataclasses.field(
-        default=default, metadata={"group": group, "help": help, "check": check}
-    )
+    """One setting: a dataclass field that carries its group, its help text and its check.
+
+    A `default` of type ByMethod is None in the dataclass, until the Config knows its method.
+    """
+    plain = None if isinstance(default, ByMethod) else default
+    return dataclasses.field(default=plain, metadata={
+        "group": group, "help": help, "check": check, "default": default})
+
+
+def second_view(field, byol=None):
+    """The knob for view 2 alone beside one for both views."""
+    default = None if byol is None else ByMethod(simclr=None, byol=byol)
+    return knob(default, VIEW2, "As the flag without view2_, for view 2 alone. Not given: the "
+                "same as there.", field.metadata["check"])
 
 
 RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
+VIEW2 = "Augmentation of view 2, where it differs"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 COMPAT = "Accepted for compatibility with google-research/simclr"
 
 
+# BYOL's presets by the length of the training: deepmind-research byol/configs/byol.py, f5de0ed.
+LEARNING_RATES = EpochTable({40: 0.45, 100: 0.45, 300: 0.3, 1000: 0.2})
+WEIGHT_DECAYS = EpochTable({40: 1e-6, 100: 1e-6, 300: 1e-6, 1000: 1.5e-6})
+TARGET_DECAYS = EpochTable({40: 0.97, 100: 0.99, 300: 0.99, 1000: 0.996}, complement=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A run, whole. Defaults: the thesis's best ResNet-18 recipe on CIFAR-10 (Table 4, batch 512).
+    """A run, whole.
+
+    Defaults with --method=simclr: the thesis's best ResNet-18 recipe on CIFAR-10 (Table 4, batch
+    512). With --method=byol: the recipe of BYOL (Grill et al. 2020, arXiv:2006.07733, Appendix B
+    and Table 6), as in deepmind-research byol/configs/byol.py (f5de0ed).
+
+    A knob whose default differs by method, or is made of other settings, is None until here: so
+    what is stored, and recorded with the run, is always the value in force.
 
     Raises:
         UsageError: a value of the wrong type, outside its range, or at odds with another one.
@@ -98,26 +161,49 @@ class Config:
     flip_p: float = knob(0.5, VIEW, "Probability of a left-right flip.", PROBABILITY)
     color_jitter_p: float = knob(0.8, VIEW, "Probability of colour jitter.", PROBABILITY)
     color_jitter_strength: float = knob(
-        0.25, VIEW, "Multiplies the four jitter ranges below (Table 4: 0.25 is best at batch 512, "
+        ByMethod(simclr=0.25, byol=1.0), VIEW, "Multiplies the four jitter ranges below (Table 4: 0.25 is best at batch 512, "
         "0.75 at 1024).", NON_NEGATIVE)
-    jitter_brightness: float = knob(0.8, VIEW, "Range of brightness at strength 1.", NON_NEGATIVE)
-    jitter_contrast: float = knob(0.8, VIEW, "Range of contrast at strength 1.", NON_NEGATIVE)
-    jitter_saturation: float = knob(0.8, VIEW, "Range of saturation at strength 1.", NON_NEGATIVE)
-    jitter_hue: float = knob(0.2, VIEW, "Range of hue at strength 1, in turns of the colour "
-                             "wheel.", NON_NEGATIVE)
+    jitter_brightness: float = knob(ByMethod(simclr=0.8, byol=0.4), VIEW,
+                                    "Range of brightness at strength 1.", NON_NEGATIVE)
+    jitter_contrast: float = knob(ByMethod(simclr=0.8, byol=0.4), VIEW,
+                                  "Range of contrast at strength 1.", NON_NEGATIVE)
+    jitter_saturation: float = knob(ByMethod(simclr=0.8, byol=0.2), VIEW,
+                                    "Range of saturation at strength 1.", NON_NEGATIVE)
+    jitter_hue: float = knob(ByMethod(simclr=0.2, byol=0.1), VIEW,
+                             "Range of hue at strength 1, in turns of the colour wheel.",
+                             NON_NEGATIVE)
     brightness_mode: Literal["multiplicative", "additive"] = knob(
-        "multiplicative", VIEW, "Brightness jitter: a factor (SimCLR) or a shift (BYOL).")
+        ByMethod(simclr="multiplicative", byol="additive"), VIEW,
+        "Brightness jitter: a factor (SimCLR) or a shift (BYOL).")
     grayscale_p: float = knob(0.2, VIEW, "Probability of losing all colour.", PROBABILITY)
-    use_blur: bool = knob(False, VIEW, "Gaussian blur, with the probability and sigma below "
-                          "(Table 8: it helps).")
-    blur_p: float = knob(0.5, VIEW, "Probability of blur, where --use_blur is on.", PROBABILITY)
+    use_blur: bool = knob(ByMethod(simclr=False, byol=True), VIEW,
+                          "Gaussian blur, with the probability and sigma below (Table 8: it "
+                          "helps).")
+    blur_p: float = knob(ByMethod(simclr=0.5, byol=1.0), VIEW,
+                         "Probability of blur, where --use_blur is on.", PROBABILITY)
     blur_sigma_min: float = knob(0.1, VIEW, "Smallest sigma of the blur, in pixels.", POSITIVE)
     blur_sigma_max: float = knob(2.0, VIEW, "Largest sigma of the blur, in pixels.", POSITIVE)
     blur_padding: Literal["reflect", "constant"] = knob(
         "reflect", VIEW, "What the blur sees beyond the border: the image mirrored, or black as in "
         "google-research/simclr.")
-    solarize_p: float = knob(0.0, VIEW, "Probability of solarization (BYOL).", PROBABILITY)
+    solarize_p: float = knob(0.0, VIEW, "Probability of solarization.", PROBABILITY)
     solarize_threshold: float = knob(0.5, VIEW, "Values from here up are inverted.", PROBABILITY)
+    # ---------------------------------------------------------------- augmentation of view 2
+    view2_crop_area_min: Optional[float] = second_view(crop_area_min)
+    view2_crop_area_max: Optional[float] = second_view(crop_area_max)
+    view2_flip_p: Optional[float] = second_view(flip_p)
+    view2_color_jitter_p: Optional[float] = second_view(color_jitter_p)
+    view2_color_jitter_strength: Optional[float] = second_view(color_jitter_strength)
+    view2_jitter_brightness: Optional[float] = second_view(jitter_brightness)
+    view2_jitter_contrast: Optional[float] = second_view(jitter_contrast)
+    view2_jitter_saturation: Optional[float] = second_view(jitter_saturation)
+    view2_jitter_hue: Optional[float] = second_view(jitter_hue)
+    view2_grayscale_p: Optional[float] = second_view(grayscale_p)
+    view2_blur_p: Optional[float] = second_view(blur_p, byol=0.1)
+    view2_blur_sigma_min: Optional[float] = second_view(blur_sigma_min)
+    view2_blur_sigma_max: Optional[float] = second_view(blur_sigma_max)
+    view2_solarize_p: Optional[float] = second_view(solarize_p, byol=0.2)
+    view2_solarize_threshold: Optional[float] = second_view(solarize_threshold)
     # ---------------------------------------------------------------- network
     resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(18, NET, "Layers of the ResNet.")
     width_multiplier: float = knob(1.0, NET, "Multiplies every number of filters; fractions are "
@@ -135,28 +221,53 @@ class Config:
     fused_batch_norm: bool = knob(
         True, NET, "Train with TensorFlow's fused batch-normalization kernel (the same numbers, "
         "faster). Exported encoders carry Keras's own layer either way.")
+    input_normalization: Literal["none", "imagenet"] = knob(
+        ByMethod(simclr="none", byol="imagenet"), NET,
+        "What the encoder does to images in [0, 1] first: nothing, or subtract the mean of "
+        "ImageNet's channels and divide by their standard deviation. It is part of the encoder, "
+        "saved with it.")
     # ---------------------------------------------------------------- method
-    method: Literal["simclr"] = knob("simclr", METHOD, "Self-supervised method.")
+    method: Literal["simclr", "byol"] = knob(
+        "simclr", METHOD, "Self-supervised method. It decides the defaults of other flags too; "
+        "where they differ, both are listed.")
     temperature: float = knob(0.25, METHOD, "Temperature of NT-Xent (Table 4).", POSITIVE)
     hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
     proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
-        "nonlinear", METHOD, "Projector: nothing, one dense layer, or an MLP.")
-    proj_out_dim: int = knob(128, METHOD, "Dimension of the projection z.", at_least(1))
-    num_proj_layers: int = knob(3, METHOD, "Layers of the nonlinear projector.", at_least(1))
+        "nonlinear", METHOD, "Projector (and BYOL's predictor): nothing, one dense layer, or an MLP.")
+    proj_out_dim: int = knob(ByMethod(simclr=128, byol=256), METHOD,
+                             "Dimension of the projection z.", at_least(1))
+    proj_hidden_dim: Optional[int] = knob(
+        ByMethod(simclr=None, byol=4096), METHOD,
+        "Width of the hidden layers of the projector (and predictor). Not given: the width of h.",
+        at_least(1))
+    num_proj_layers: int = knob(ByMethod(simclr=3, byol=2), METHOD,
+                                "Layers of the nonlinear projector (and predictor).", at_least(1))
+    base_target_decay: float = knob(
+        ByMethod(simclr=0.99, byol=lambda config: TARGET_DECAYS(config.train_epochs)), METHOD,
+        f"BYOL: decay of the target network at the start; it rises to 1 along a cosine. With byol "
+        f"{TARGET_DECAYS}.", PROBABILITY)
     lineareval_while_pretraining: bool = knob(
         True, METHOD, "Train a linear classifier beside the encoder, on its representation with "
         "the gradient stopped (the thesis's accuracies are this head's).")
     # ---------------------------------------------------------------- optimizer
     optimizer: Literal["lars", "momentum", "adam"] = knob(
         "lars", OPTIM, "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.")
-    learning_rate: float = knob(1.0, OPTIM, "Base learning rate; see --learning_rate_scaling.",
-                                NON_NEGATIVE)
+    lars_form: Literal["classic", "popular"] = knob(
+        ByMethod(simclr="classic", byol="popular"), OPTIM,
+        "Where LARS multiplies by the learning rate: before the momentum (classic, "
+        "google-research/simclr) or after it (popular, DeepMind's BYOL).")
+    learning_rate: float = knob(
+        ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)), OPTIM,
+        f"Base learning rate; see --learning_rate_scaling. With byol {LEARNING_RATES}.",
+        NON_NEGATIVE)
     learning_rate_scaling: Literal["linear", "sqrt"] = knob(
         "linear", OPTIM, "Learning rate = base x batch/256 (linear) or base x sqrt(batch).")
     warmup_epochs: float = knob(10.0, OPTIM, "Epochs over which the learning rate rises from 0, "
                                 "before its cosine decay to 0.", NON_NEGATIVE)
-    weight_decay: float = knob(1e-4, OPTIM, "L2 penalty on the kernels of convolutions and dense "
-                               "layers.", NON_NEGATIVE)
+    weight_decay: float = knob(
+        ByMethod(simclr=1e-4, byol=lambda config: WEIGHT_DECAYS(config.train_epochs)), OPTIM,
+        f"L2 penalty on the kernels of convolutions and dense layers. With byol {WEIGHT_DECAYS}.",
+        NON_NEGATIVE)
     momentum: float = knob(0.9, OPTIM, "Momentum of lars and momentum.",
                            (lambda x: 0 <= x < 1, "a number in [0, 1)"))
     train_batch_size: int = knob(512, OPTIM, "Images in a training batch, over all devices. Each "
@@ -213,18 +324,38 @@ class Config:
                                     "evaluation.")
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = check_type(field, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-            check_range(field, value)
+        fields = {field.name: field for field in dataclasses.fields(self)}
+        self._set(fields.pop("method"), self.method)
+        made_of_others = []
+        for field in fields.values():
+            value, default = getattr(self, field.name), field.metadata["default"]
+            if value is None and isinstance(default, ByMethod):
+                value = getattr(default, self.method)
+            if callable(value):
+                made_of_others.append((field, value))
+            else:
+                self._set(field, value)
+        for field, value in made_of_others:
+            self._set(field, value(self))
         self._check_together()
 
+    def _set(self, field, value):
+        value = check_type(field, value)
+        check_range(field, value)
+        object.__setattr__(self, field.name, value)
+
+    def of_view(self, name, view):
+        """An augmentation's setting for view 1 or 2."""
+        own = getattr(self, f"view2_{name}", None) if view == 2 else None
+        return getattr(self, name) if own is None else own
+
     def _check_together(self):
-        for low, high in ORDERED:
-            if getattr(self, low) > getattr(self, high):
-                raise UsageError(
-                    f"--{low} must not exceed --{high}. "
-                    f"Received: {getattr(self, low)} and {getattr(self, high)}")
+        for view, prefix in ((1, ""), (2, "view2_")):
+            for low, high in ORDERED:
+                least, most = self.of_view(low, view), self.of_view(high, view)
+                if least > most:
+                    raise UsageError(f"--{prefix}{low} must not exceed --{prefix}{high}. "
+                                     f"Received: {least} and {most}")
         if self.mode in ("pretrain", "finetune") and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")

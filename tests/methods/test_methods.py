@@ -8,15 +8,17 @@ import tensorflow as tf
 from tests.reference import nt_xent_loop
 from tfssl import nets
 from tfssl.config import Config
-from tfssl.methods import METHODS, SimCLR
+from tfssl.methods import METHODS, Kit, SimCLR
 from tfssl.methods.base import spread
 
 
-def build(method="simclr", probe=True, optimizer=None, **settings):
-    config = Config(method=method, proj_out_dim=8, **settings)
-    encoder = nets.resnet(18, stem="cifar", width_multiplier=1 / 16)
-    model = METHODS[method](config, encoder, nets.classifier(32, 10) if probe else None,
-                            nets.FusedBatchNormalization)
+def build(method="simclr", probe=True, optimizer=None, total_steps=100, **settings):
+    config = Config(method=method, **{"proj_out_dim": 8, "proj_hidden_dim": 16} | settings)
+    model = METHODS[method](config, Kit(
+        encoder=lambda seed, name: nets.resnet(
+            18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name),
+        probe=lambda in_dim: nets.classifier(in_dim, 10) if probe else None,
+        normalization=nets.FusedBatchNormalization, total_steps=total_steps))
     model.build((None, 16, 16, 3))
     model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1), jit_compile=False)
     return model
@@ -87,8 +89,9 @@ def test_both_views_share_one_batch_normalization():
     assert np.abs(plain[:8] - shifted[:8]).max() > 1e-3
 
 
-def test_swapping_the_views_leaves_the_loss():
-    model = build()
+@pytest.mark.parametrize("method", METHODS)
+def test_swapping_the_views_leaves_the_loss(method):
+    model = build(method)
     views = batch()
     one = model.loss_on_views(views["view1"], views["view2"])[0]
     two = model.loss_on_views(views["view2"], views["view1"])[0]

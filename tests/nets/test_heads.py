@@ -28,6 +28,27 @@ def test_layers_of_every_mode(mode, layers, dense):
         assert len(relus) == len(dense) - 1
 
 
+@pytest.mark.parametrize("mode,layers,dense", [
+    ("none", 2, []),
+    ("linear", 2, [(6, 4)]),
+    ("nonlinear", 2, [(6, 9), (9, 4)]),
+    ("nonlinear", 3, [(6, 9), (9, 9), (9, 4)]),
+])
+def test_layers_of_byols_head(mode, layers, dense):
+    head = nets.byol_head(6, mode=mode, out_dim=4, hidden_dim=9, num_layers=layers)
+    names = [v.name for v in head.trainable_variables]
+    kernels = [v for v in head.trainable_variables if v.name == "kernel"]
+    assert [tuple(v.shape) for v in kernels] == dense
+    hidden = max(len(dense) - 1, 0)
+    assert names.count("bias") == names.count("gamma") == names.count("beta") == hidden
+    assert head(np.ones((3, 6), np.float32)).shape == (3, dense[-1][1] if dense else 6)
+
+
+def test_byols_kernels_have_variance_one_over_fan_in():
+    kernel = nets.byol_head(400, hidden_dim=300, out_dim=2).trainable_variables[0].numpy()
+    assert kernel.std() == pytest.approx(400 ** -0.5, rel=0.02)
+
+
 def test_no_head_is_the_identity():
     h = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
     np.testing.assert_array_equal(nets.projector(6, mode="none")(h), h)

@@ -117,8 +117,19 @@ def test_selective_kernel_weights_sum_to_one():
     np.testing.assert_allclose(model(x), streams(x)[..., :8], rtol=1e-5)
 
 
+def test_input_normalization_is_part_of_the_encoder_and_saved_with_it(tmp_path):
+    plain, own = tiny(), tiny(input_normalization="imagenet")
+    images = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
+    standardized = (images - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    np.testing.assert_allclose(own(images), plain(standardized.astype("float32")), atol=1e-5)
+    own.save(tmp_path / "encoder.keras")
+    loaded = keras.models.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(loaded(images), own(images))
+
+
 @pytest.mark.parametrize("options,name", [
-    ({"depth": 19}, "depth"), ({"stem": "vgg"}, "stem"), ({"width_multiplier": 0.001}, "width")])
+    ({"depth": 19}, "depth"), ({"stem": "vgg"}, "stem"), ({"width_multiplier": 0.001}, "width"),
+    ({"input_normalization": "cifar"}, "input_normalization")])
 def test_bad_arguments(options, name):
     with pytest.raises(ValueError, match=name):
         tiny(**options)

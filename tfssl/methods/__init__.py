@@ -1,13 +1,14 @@
 """Self-supervised methods: one file each, one line each in METHODS.
 
-A method is a `SelfSupervised` with `loss_on_views`, and a `build(config, encoder, **parts)` that
-makes it from a `tfssl.Config`: the one place of the method that reads settings.
+A method is a `SelfSupervised` with `loss_on_views`, and a `build(config, kit)` that makes it from a
+`tfssl.Config` and a `Kit`: the one place of the method that reads settings.
 """
 
-from tfssl.methods import simclr
-from tfssl.methods.base import SelfSupervised
+from tfssl.methods import byol, simclr
+from tfssl.methods.base import Kit, SelfSupervised
+from tfssl.methods.byol import BYOL
 from tfssl.methods.simclr import SimCLR
 
-METHODS = {"simclr": simclr.build}
+METHODS = {"simclr": simclr.build, "byol": byol.build}
 
-__all__ = ["METHODS", "SelfSupervised", "SimCLR"]
+__all__ = ["BYOL", "METHODS", "Kit", "SelfSupervised", "SimCLR"]

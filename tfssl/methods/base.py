@@ -1,9 +1,28 @@
 """What every method shares: the training step, the online probe, the logs."""
 
+import dataclasses
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Kit:
+    """What a method's `build` makes its model from, beside the Config.
+
+    Attributes:
+        encoder: (seed, name) -> a new encoder; equal seeds, equal initial weights.
+        probe: dimension of h -> a new linear classifier, or None where none is wanted.
+        normalization: class of the normalization layers of the heads.
+        total_steps: steps of the run.
+    """
+
+    encoder: Callable
+    probe: Callable
+    normalization: type
+    total_steps: int
 
 
 class SelfSupervised(keras.Model):
@@ -18,17 +37,20 @@ class SelfSupervised(keras.Model):
         encoder: `keras.Model`, images [B, H, W, 3] -> h [B, D].
         probe: `keras.Model`, h [B, D] -> logits [B, C], trained beside the encoder on
             h with its gradient stopped; None for no probe.
+        followers: {name: `keras.Model`} that no gradient reaches, such as a target network;
+            they are saved with the rest.
         **parts: further named `keras.Model`s that learn, in the order of the forward pass.
     """
 
     SCALARS = ()
 
-    def __init__(self, encoder, probe=None, **parts):
+    def __init__(self, encoder, probe=None, followers=None, **parts):
         super().__init__(name=type(self).__name__.lower())
         self.encoder = encoder
         self.probe = probe
-        for name, part in parts.items():
+        for name, part in (parts | (followers or {})).items():
             setattr(self, name, part)
+        self.followers = dict(followers or {})
         self.parts = {"encoder": encoder, **parts, **({"probe": probe} if probe else {})}
         self.penalize([], 0.0)
         probe_scalars = ("supervised_loss", "supervised_acc") if probe else ()
@@ -56,8 +78,12 @@ class SelfSupervised(keras.Model):
         """The variables that gradients reach: an explicit list, in the order of the parts."""
         return [v for part in self.parts.values() for v in part.trainable_variables]
 
-    def after_step(self):
-        """What follows an optimizer step, such as the update of a target network."""
+    def after_step(self, step):
+        """What follows an optimizer step, such as the update of a target network.
+
+        Args:
+            step: integer scalar tensor, the optimizer steps made before this one.
+        """
 
     def train_step(self, batch):
         with tf.GradientTape() as tape:
@@ -67,8 +93,9 @@ class SelfSupervised(keras.Model):
             total_loss = loss + probe_loss + weight_decay
             objective = self.optimizer.scale_loss(total_loss)
         variables = self.learned_variables()
+        step = tf.convert_to_tensor(self.optimizer.iterations)
         self.optimizer.apply(tape.gradient(objective, variables), variables)
-        self.after_step()
+        self.after_step(step)
         return self.track(total_loss=total_loss, weight_decay=weight_decay,
                           **scalars, **probe_scalars)
 

@@ -41,11 +41,12 @@ class SimCLR(SelfSupervised):
         return loss, {"contrast_loss": loss, **scalars, "z_std": spread(z)}, h
 
 
-def build(config, encoder, probe, normalization):
-    """SimCLR from a `tfssl.Config`, around an encoder and a probe (or None)."""
+def build(config, kit):
+    """SimCLR from a `tfssl.Config` and a `Kit`."""
+    encoder = kit.encoder(config.seed, "encoder")
     projector = nets.projector(
         encoder.output_shape[-1], mode=config.proj_head_mode, out_dim=config.proj_out_dim,
-        num_layers=config.num_proj_layers, bn_momentum=config.batch_norm_decay,
-        normalization=normalization, seed=config.seed + 1)
-    return SimCLR(encoder, projector, probe, temperature=config.temperature,
+        hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
+        bn_momentum=config.batch_norm_decay, normalization=kit.normalization, seed=config.seed + 1)
+    return SimCLR(encoder, projector, kit.probe(encoder.output_shape[-1]), temperature=config.temperature,
                   normalize=config.hidden_norm)

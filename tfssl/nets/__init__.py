@@ -5,8 +5,15 @@ alone, so that what they build runs and loads on any Keras backend; `norm` is th
 replacement for one of those layers and needs TensorFlow.
 """
 
-from tfssl.nets.heads import classifier, projector
+from tfssl.nets.heads import byol_head, classifier, projector
 from tfssl.nets.norm import FusedBatchNormalization
 from tfssl.nets.resnet import output_stride, resnet
 
-__all__ = ["FusedBatchNormalization", "classifier", "output_stride", "projector", "resnet"]
+__all__ = [
+    "FusedBatchNormalization",
+    "byol_head",
+    "classifier",
+    "output_stride",
+    "projector",
+    "resnet",
+]

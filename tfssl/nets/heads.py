@@ -1,22 +1,24 @@
-"""Heads on top of a representation: the projector g and the linear classifier."""
+"""Heads: the projectors of SimCLR and BYOL, BYOL's predictor, the linear classifier."""
 
 import keras
 
 MODES = ("none", "linear", "nonlinear")
 
 
-def projector(in_dim, *, mode="nonlinear", out_dim=128, num_layers=3, bn_momentum=0.9,
+def projector(in_dim, *, mode="nonlinear", out_dim=128, hidden_dim=None, num_layers=3,
+              bn_momentum=0.9,
               normalization=keras.layers.BatchNormalization, seed=0, name="projector"):
     """SimCLR's projection head g: h -> z (Chen et al. 2020, section 2.1; SimCLRv2, section 2.1).
 
     As google-research/simclr tf2 builds it: dense layers without bias, each followed by batch
-    normalization; all but the last keep the width of h and end in ReLU, the last has `out_dim`
+    normalization; all but the last have `hidden_dim` units and end in ReLU, the last has `out_dim`
     units, no ReLU, and no offset in its normalization. Kernels start as N(0, 0.01).
 
     Args:
         in_dim: dimension D of the representation.
         mode: "none" (z = h), "linear" (one dense layer) or "nonlinear" (`num_layers` of them).
         out_dim: dimension of z.
+        hidden_dim: units of the other layers; None: in_dim, as in the reference.
         num_layers: layers of the nonlinear head, 1 or more.
 
     Returns:
@@ -25,19 +27,59 @@ def projector(in_dim, *, mode="nonlinear", out_dim=128, num_layers=3, bn_momentu
     Raises:
         ValueError: an unknown mode or fewer than one layer.
     """
-    if mode not in MODES:
-        raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
-    if num_layers < 1:
-        raise ValueError(f"`num_layers` must be 1 or more. Received: num_layers={num_layers}")
-    layers = {"none": 0, "linear": 1, "nonlinear": num_layers}[mode]
+    layers = depth(mode, num_layers)
     inputs = x = keras.Input((in_dim,), name="representation")
     for index in range(layers):
         last = index == layers - 1
-        x = keras.layers.Dense(out_dim if last else in_dim, use_bias=False,
+        x = keras.layers.Dense(out_dim if last else hidden_dim or in_dim, use_bias=False,
                                kernel_initializer=normal(seed + index))(x)
         x = normalization(momentum=bn_momentum, epsilon=1e-5, center=not last)(x)
         x = x if last else keras.layers.ReLU()(x)
     return keras.Model(inputs, x, name=name)
+
+
+def byol_head(in_dim, *, mode="nonlinear", out_dim=256, hidden_dim=4096, num_layers=2,
+              bn_momentum=0.9, normalization=keras.layers.BatchNormalization, seed=0,
+              name="projector"):
+    """BYOL's projector g: h -> z, and of the same form its predictor q: z -> p.
+
+    Grill et al. 2020, section 3.3: a linear layer, batch normalization, ReLU, and a final linear
+    layer that is not batch-normalized. As in deepmind-research byol/utils/networks.py (f5de0ed),
+    hidden layers have a bias and the last has none; kernels start with variance 1 / fan-in.
+
+    Args:
+        in_dim: dimension of the input.
+        mode: "none" (the input itself), "linear" (the final layer alone) or "nonlinear".
+        out_dim: dimension of the output.
+        hidden_dim: units of the hidden layers; None: in_dim.
+        num_layers: layers of the nonlinear head, the last included; 1 or more.
+
+    Returns:
+        A functional `keras.Model`: float [B, in_dim] -> float [B, out_dim], or the input for
+        "none".
+
+    Raises:
+        ValueError: an unknown mode or fewer than one layer.
+    """
+    layers = depth(mode, num_layers)
+    inputs = x = keras.Input((in_dim,), name="input")
+    for index in range(layers):
+        last = index == layers - 1
+        x = keras.layers.Dense(
+            out_dim if last else hidden_dim or in_dim, use_bias=not last,
+            kernel_initializer=keras.initializers.VarianceScaling(seed=seed + index))(x)
+        if not last:
+            x = keras.layers.ReLU()(normalization(momentum=bn_momentum, epsilon=1e-5)(x))
+    return keras.Model(inputs, x, name=name)
+
+
+def depth(mode, num_layers):
+    """Layers of a head."""
+    if mode not in MODES:
+        raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
+    if num_layers < 1:
+        raise ValueError(f"`num_layers` must be 1 or more. Received: num_layers={num_layers}")
+    return {"none": 0, "linear": 1, "nonlinear": num_layers}[mode]
 
 
 def classifier(in_dim, num_classes, *, seed=0, name="probe"):

@@ -13,10 +13,15 @@ BLOCKS = {  # depth: (is it built of bottlenecks?, blocks in each of the four gr
     200: (True, (3, 24, 36, 3)),
 }
 STEMS = ("cifar", "imagenet")
+INPUT_NORMALIZATIONS = {  # (mean, standard deviation) of the channels of images in [0, 1]
+    "none": None,
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
 
 
 def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_momentum=0.9,
-           normalization=keras.layers.BatchNormalization, seed=0, name="encoder"):
+           input_normalization="none", normalization=keras.layers.BatchNormalization, seed=0,
+           name="encoder"):
     """An encoder f: images -> h, the global average pool of the last feature map.
 
     Follows google-research/simclr tf2 (`resnet.py`, 383d414): the stride of a bottleneck sits on
@@ -34,6 +39,9 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
             with the ResNet-D stem and shortcuts (He et al. 2019).
         se_ratio: above 0, squeeze-and-excitation after every block (Hu et al. 2018).
         bn_momentum: momentum of the moving averages of batch normalization.
+        input_normalization: "none", or "imagenet" to standardise the channels of images in [0, 1]
+            first, as DeepMind's BYOL does; a layer of the encoder, so that whoever loads it need
+            not know.
         normalization: class of the normalization layers, Keras's or a subclass of it.
         seed: integer; equal seeds give equal initial weights.
 
@@ -42,12 +50,16 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
         2048 times the width multiplier.
 
     Raises:
-        ValueError: an unknown depth or stem, or a width that leaves no filter.
+        ValueError: an unknown depth, stem or input normalization, or a width that leaves no
+            filter.
     """
     if depth not in BLOCKS:
         raise ValueError(f"`depth` must be one of {sorted(BLOCKS)}. Received: depth={depth}")
     if stem not in STEMS:
         raise ValueError(f"`stem` must be one of {STEMS}. Received: stem={stem!r}")
+    if input_normalization not in INPUT_NORMALIZATIONS:
+        raise ValueError(f"`input_normalization` must be one of {tuple(INPUT_NORMALIZATIONS)}. "
+                         f"Received: input_normalization={input_normalization!r}")
     filters = round(64 * width_multiplier)
     if filters < 1:
         raise ValueError("`width_multiplier` must leave at least one filter. "
@@ -56,13 +68,23 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
     parts = Parts(normalization, bn_momentum, sk_ratio, se_ratio, seed)
     block = parts.bottleneck if bottlenecks else parts.basic
     inputs = keras.Input((None, None, 3), name="images")
-    x = parts.stem(inputs, filters, stem)
+    x = parts.stem(standardized(inputs, input_normalization), filters, stem)
     for group, count in enumerate(groups):
         for index in range(count):
             stride = 2 if group > 0 and index == 0 else 1
             x = block(x, filters * 2**group, stride, project=index == 0)
     h = keras.layers.GlobalAveragePooling2D(name="representation")(x)
     return keras.Model(inputs, h, name=name)
+
+
+def standardized(images, input_normalization):
+    """Images in [0, 1] with their channels brought to the mean and deviation that are named."""
+    moments = INPUT_NORMALIZATIONS[input_normalization]
+    if moments is None:
+        return images
+    mean, deviation = moments
+    return keras.layers.Normalization(
+        mean=mean, variance=[d * d for d in deviation], name="input_normalization")(images)
 
 
 def output_stride(stem):

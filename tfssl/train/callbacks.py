@@ -34,6 +34,26 @@ class StopOnNaN(StepCallback):
                 "longer --warmup_epochs, or --precision=float32; earlier checkpoints are kept.")
 
 
+class WarnOfCollapse(StepCallback):
+    """Says once that the projections of all images have become the same, and what to try."""
+
+    SPREAD, STEPS = 0.05, 50  # below this spread of z, for so many steps in a row
+
+    def __init__(self, start_step):
+        super().__init__(start_step)
+        self.low, self.warned = 0, False
+
+    def on_step(self, step, logs):
+        spreads = [value for name, value in logs.items() if name.endswith("z_std")]
+        self.low = self.low + 1 if spreads and min(spreads) < self.SPREAD else 0
+        if self.low >= self.STEPS and not self.warned:
+            self.warned = True
+            print(f"\nWARNING: collapse at step {step}: the projections of all images are nearly "
+                  f"equal (spread {min(spreads):.3f} of 1). Try a lower --learning_rate, a longer "
+                  "--warmup_epochs, a larger --train_batch_size, a higher --base_target_decay "
+                  "(byol), or --precision=float32.", flush=True)
+
+
 class ShowProgress(StepCallback):
     """The progress bar; also what the others know the speed from."""
 

@@ -10,12 +10,13 @@ from tfssl.errors import UsageError
 FILE = "encoder.keras"
 
 
-def build_encoder(config, stem, normalization):
+def build_encoder(config, stem, normalization, seed=0, name="encoder"):
     """The encoder that a Config describes."""
     return nets.resnet(
         config.resnet_depth, stem=stem, width_multiplier=config.width_multiplier,
         sk_ratio=config.sk_ratio, se_ratio=config.se_ratio, bn_momentum=config.batch_norm_decay,
-        normalization=normalization, seed=config.seed)
+        input_normalization=config.input_normalization, normalization=normalization, seed=seed,
+        name=name)
 
 
 def export_encoder(config, stem, encoder, model_dir):

@@ -1,6 +1,7 @@
 """Pretraining and its evaluation: data + model + optimizer + callbacks -> fit."""
 
 import dataclasses
+import functools
 import os
 import time
 
@@ -11,9 +12,15 @@ from tfssl import augment, data, nets, optim
 from tfssl.config import Config
 from tfssl.data import Source
 from tfssl.errors import TrainingError, UsageError
-from tfssl.methods import METHODS
+from tfssl.methods import METHODS, Kit
 from tfssl.train import device, evaluate, rundir
-from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
+from tfssl.train.callbacks import (
+    SaveCheckpoints,
+    Scalars,
+    ShowProgress,
+    StopOnNaN,
+    WarnOfCollapse,
+)
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
 from tfssl.train.pictures import save_views
@@ -82,16 +89,22 @@ def build_model(job):
     fused = config.fused_batch_norm
     normalization = nets.FusedBatchNormalization if fused else keras.layers.BatchNormalization
     with device.dtype_policy(job.precision):
-        encoder = build_encoder(config, job.stem, normalization)
-        probe = None
-        if config.lineareval_while_pretraining:
-            probe = nets.classifier(encoder.output_shape[-1], job.train_source.num_classes,
-                                    seed=config.seed + 2)
-        model = METHODS[config.method](config, encoder, probe, normalization)
+        model = METHODS[config.method](config, Kit(
+            encoder=lambda seed, name: build_encoder(config, job.stem, normalization, seed, name),
+            probe=functools.partial(build_probe, job),
+            normalization=normalization,
+            total_steps=job.total_steps))
         model.build((None, *job.size, 3))
         model.compile(optimizer=build_optimizer(job, model), jit_compile=False)
     model.optimizer.build(model.learned_variables())
     return model
+
+
+def build_probe(job, in_dim):
+    """The linear classifier that learns beside the encoder, or None where it is not wanted."""
+    if not job.config.lineareval_while_pretraining:
+        return None
+    return nets.classifier(in_dim, job.train_source.num_classes, seed=job.config.seed + 2)
 
 
 def build_optimizer(job, model):
@@ -105,7 +118,8 @@ def build_optimizer(job, model):
     rate = optim.WarmupCosine(job.learning_rate, job.warmup_steps,
                               max(job.total_steps, job.warmup_steps + 1))
     if config.optimizer == "lars":
-        optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay)
+        optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay,
+                               momentum_form=config.lars_form)
         probe = model.probe.trainable_variables if model.probe else []
         backbone = [part for name, part in model.parts.items() if name != "probe"]
         optimizer.exclude_from_adaptation(
@@ -119,26 +133,33 @@ def build_optimizer(job, model):
     return keras.optimizers.Adam(rate)
 
 
-def view_recipe(config, size):
-    """SimCLR's augmentation with the ranges and probabilities of the flags."""
+def view_recipes(config, size):
+    """The two views, with the ranges and probabilities of the flags."""
+    return tuple(view_recipe(config, size, view) for view in (1, 2))
+
+
+def view_recipe(config, size, view):
+    def of(name):
+        return config.of_view(name, view)
+
     return augment.simclr_view(
         size,
-        crop_area=(config.crop_area_min, config.crop_area_max),
+        crop_area=(of("crop_area_min"), of("crop_area_max")),
         crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
-        flip_p=config.flip_p,
-        jitter_p=config.color_jitter_p,
-        jitter_strength=config.color_jitter_strength,
-        brightness=config.jitter_brightness,
-        contrast=config.jitter_contrast,
-        saturation=config.jitter_saturation,
-        hue=config.jitter_hue,
+        flip_p=of("flip_p"),
+        jitter_p=of("color_jitter_p"),
+        jitter_strength=of("color_jitter_strength"),
+        brightness=of("jitter_brightness"),
+        contrast=of("jitter_contrast"),
+        saturation=of("jitter_saturation"),
+        hue=of("jitter_hue"),
         brightness_mode=config.brightness_mode,
-        grayscale_p=config.grayscale_p,
-        blur_p=config.blur_p if config.use_blur else 0.0,
-        blur_sigma=(config.blur_sigma_min, config.blur_sigma_max),
+        grayscale_p=of("grayscale_p"),
+        blur_p=of("blur_p") if config.use_blur else 0.0,
+        blur_sigma=(of("blur_sigma_min"), of("blur_sigma_max")),
         blur_padding=config.blur_padding,
-        solarize_p=config.solarize_p,
-        solarize_threshold=config.solarize_threshold)
+        solarize_p=of("solarize_p"),
+        solarize_threshold=of("solarize_threshold"))
 
 
 def pretrain(config, flagfile):
@@ -209,7 +230,7 @@ def evaluate_run(config, given):
 
 def checkpoints_of(job, model):
     return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max,
-                       optimizer=model.optimizer, **model.parts)
+                       optimizer=model.optimizer, **model.parts, **model.followers)
 
 
 def baseline(config):
@@ -229,9 +250,14 @@ def evaluate_untrained(job, model, fresh_weights):
     model.set_weights(weights)
 
 
+def parameters(model):
+    """{part: number of parameters}, of the parts that gradients reach."""
+    return {name: part.count_params() for name, part in model.parts.items()}
+
+
 def announce(job, model, start):
     """Says what is about to happen, in one block."""
-    config, counts = job.config, {n: part.count_params() for n, part in model.parts.items()}
+    config, counts = job.config, parameters(model)
     epochs = job.total_steps * config.train_batch_size / job.train_source.num_examples
     place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
     print(f"{config.method} on {job.train_source.name} {job.train_source.split}: "
@@ -242,7 +268,9 @@ def announce(job, model, start):
           + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters\n"
           f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
           f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
-          f"{job.warmup_steps} steps of warm-up\n"
+          f"{job.warmup_steps} steps of warm-up, weight decay {config.weight_decay:.4g}"
+          + (f", target decay from {config.base_target_decay:.4g}" if model.followers else "")
+          + "\n"
           f"{job.precision} on {device.describe()['device']}, seed {config.seed}\n"
           f"{config.model_dir}: "
           + place.get(start, f"continues from step {start}"), flush=True)
@@ -251,14 +279,14 @@ def announce(job, model, start):
 def train(job, model, checkpoints, start):
     """Runs `fit` from a step to the end, and adds to the run's training time."""
     config = job.config
-    recipe = view_recipe(config, job.size)
-    batches = data.views(job.train_source, (recipe, recipe), batch_size=config.train_batch_size,
+    recipes = view_recipes(config, job.size)
+    batches = data.views(job.train_source, recipes, batch_size=config.train_batch_size,
                          seed=config.seed, start_step=start, stop_step=job.total_steps)
     writer = tf.summary.create_file_writer(config.model_dir)
     if start == 0:
-        save_views(job.train_source, (recipe, recipe), config, writer)
+        save_views(job.train_source, recipes, config, writer)
     show = ShowProgress(start, job.total_steps, config.train_batch_size)
-    callbacks = [StopOnNaN(start), show]
+    callbacks = [StopOnNaN(start), WarnOfCollapse(start), show]
     if config.train_summary_steps:
         callbacks.append(Scalars(start, writer, config.train_summary_steps,
                                  config.train_batch_size))
@@ -296,7 +324,7 @@ def report(job, model, step):
         "eval_split": job.eval_source.split,
         "pretrained": results,
         "untrained": baseline(config),
-        "parameters": {name: part.count_params() for name, part in model.parts.items()},
+        "parameters": parameters(model),
         "precision": job.precision,
         **(rundir.read_json(config.model_dir, "time.json") or {}),
         **device.describe(),

@@ -1,0 +1,179 @@
+"""BYOL: who learns, who follows, and what keeps it from collapse."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.methods.test_methods import batch, build
+from tfssl import nets
+from tfssl.losses import regression_loss
+from tfssl.methods import BYOL
+
+
+def byol(**settings):
+    return build("byol", **settings)
+
+
+def values(variables):
+    return [v.numpy() for v in variables]
+
+
+def test_no_gradient_reaches_the_target():
+    model, views = byol(), batch()
+    learned = {id(v) for v in model.learned_variables()}
+    assert not learned & {id(v) for v in model.target_variables()}
+    assert {id(v) for v in model.online_variables()} < learned
+    with tf.GradientTape() as tape:
+        tape.watch([v.value for v in model.target_variables()])
+        loss, _, _ = model.loss_on_views(views["view1"], views["view2"])
+    gradients = tape.gradient(
+        loss, [[v.value for v in model.target_variables()], model.learned_variables()[:3]])
+    assert all(g is None for g in gradients[0]) and all(g is not None for g in gradients[1])
+
+
+def test_the_target_is_the_closed_form_of_its_moving_average():
+    model = byol(base_target_decay=0.6, total_steps=5)
+    decays = 1 - 0.4 * (np.cos(np.pi * np.arange(4) / 5) + 1) / 2
+    expected, history = values(model.target_variables()), []
+    for step in range(4):
+        model.train_step(batch(seed=step))
+        history.append(values(model.online_variables()))
+    expected = [e * np.prod(decays) for e in expected]
+    for step, online in enumerate(history):
+        weight = (1 - decays[step]) * np.prod(decays[step + 1:])
+        expected = [e + weight * o for e, o in zip(expected, online)]
+    for ours, e in zip(values(model.target_variables()), expected):
+        np.testing.assert_allclose(ours, e, rtol=1e-4, atol=1e-6)
+
+
+def test_with_decay_1_the_target_never_moves():
+    model = byol(base_target_decay=1.0)
+    before = values(model.target_variables())
+    for step in range(3):
+        model.train_step(batch(seed=step))
+    for a, b in zip(before, values(model.target_variables())):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_with_decay_0_the_target_is_the_online_network():
+    model = byol(base_target_decay=0.0, total_steps=10**9)
+    for step in range(3):
+        model.train_step(batch(seed=step))
+    for a, b in zip(values(model.online_variables()), values(model.target_variables())):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_target_starts_elsewhere():
+    model = byol()
+    different = [not np.array_equal(a, b) for a, b in zip(
+        values(model.online_variables()), values(model.target_variables())) if a.ndim > 1]
+    assert all(different)
+
+
+def test_the_targets_batch_normalization_trains_on_its_own_batches():
+    """In training mode the output does not depend on the moving averages, and they move."""
+    model, views = byol(base_target_decay=1.0), batch()
+    plain = model.target(views["view1"]).numpy()
+    moving = [v for v in model.target_encoder.non_trainable_variables if "moving" in v.name]
+    for v in moving:
+        v.assign(v * 3.0 + 1.0)
+    changed = values(moving)
+    np.testing.assert_allclose(model.target(views["view1"]), plain, rtol=1e-5, atol=1e-6)
+    assert all(not np.array_equal(a, b) for a, b in zip(changed, values(moving)))
+
+
+def test_the_loss_is_the_sum_of_both_directions_by_hand():
+    model, views = byol(), batch()
+    loss, scalars, h = model.loss_on_views(views["view1"], views["view2"])
+    (_, z1, p1), (_, z2, p2) = model.online(views["view1"]), model.online(views["view2"])
+    t1, t2 = model.target(views["view1"]), model.target(views["view2"])
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    expected = sum(np.mean(np.sum((unit(p) - unit(t)) ** 2, 1))
+                   for p, t in ((p1.numpy(), t2.numpy()), (p2.numpy(), t1.numpy())))
+    assert float(loss) == pytest.approx(expected, rel=1e-4) and 0 <= float(loss) <= 8
+    z, t = np.concatenate([z1, z2]), np.concatenate([t1, t2])
+    cosine = np.mean(np.sum(unit(z) * unit(t), axis=1))
+    assert float(scalars["online_target_cosine"]) == pytest.approx(cosine, abs=1e-4)
+    assert h.shape == (8, 32)  # of view 1 alone
+
+
+def test_each_view_is_a_batch_of_its_own():
+    """Were both views normalized together, changing one would change h of the other."""
+    model, views = byol(), batch()
+    plain = model.loss_on_views(views["view1"], views["view2"])[2]
+    shifted = model.loss_on_views(views["view1"], views["view2"] * 0.2)[2]
+    np.testing.assert_allclose(plain, shifted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_loss_is_float32_in_mixed_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = byol()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    loss, scalars, _ = model.loss_on_views(batch()["view1"], batch()["view2"])
+    assert model.online(batch()["view1"])[2].dtype == tf.bfloat16
+    assert loss.dtype == tf.float32 and all(v.dtype == tf.float32 for v in scalars.values())
+
+
+def test_a_target_of_another_form_is_refused():
+    def encoder(width):
+        return nets.resnet(18, stem="cifar", width_multiplier=width)
+
+    def head(in_dim):
+        return nets.byol_head(in_dim, hidden_dim=8, out_dim=4)
+
+    with pytest.raises(ValueError, match="form of the online"):
+        BYOL(encoder(1 / 16), head(32), head(4), encoder(1 / 8), head(64),
+             base_target_decay=0.9, total_steps=1)
+
+
+class NoPredictor(BYOL):
+    def online(self, view):
+        h, z, _ = super().online(view)
+        return h, z, z
+
+
+class NoStopGradient(BYOL):
+    """Both branches are the online network, and both learn."""
+
+    def target(self, view):
+        return self.projector(self.encoder(view, training=True), training=True)
+
+
+def spread_after_training(of_class, steps=300):
+    """z_std of BYOL, or of a crippled copy of it, after a short run on the embedded data."""
+    from tfssl import augment, data
+    from tfssl.config import Config
+
+    config = Config(method="byol", dataset="shapes", train_split="train[:2000]", image_size=16)
+    source = data.load(config, config.train_split)
+    view = augment.simclr_view((16, 16), crop_area=(0.5, 1.0))
+    batches = data.views(source, (view, view), batch_size=64, seed=0, stop_step=steps)
+
+    def encoder(seed):
+        return nets.resnet(18, stem="cifar", width_multiplier=1 / 8, seed=seed)
+
+    def head(in_dim, seed):
+        return nets.byol_head(in_dim, hidden_dim=128, out_dim=32, seed=seed)
+
+    model = of_class(encoder(0), head(64, 1), head(32, 2), encoder(3), head(64, 4),
+                     base_target_decay=0.97, total_steps=steps)
+    model.build((None, 16, 16, 3))
+    model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), jit_compile=False)
+    final = []
+    model.fit(batches, verbose=0, shuffle=False, callbacks=[keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda step, logs: (final.append(logs["z_std"]), model.reset_metrics()))])
+    return float(np.mean(final[-20:]))
+
+
+@pytest.mark.slow
+def test_byol_does_not_collapse_and_without_its_two_tricks_it_does():
+    whole, no_predictor, no_stop = map(spread_after_training, (BYOL, NoPredictor, NoStopGradient))
+    assert whole > 0.3, (whole, no_predictor, no_stop)
+    assert no_predictor < 0.5 * whole and no_stop < 0.5 * whole, (whole, no_predictor, no_stop)

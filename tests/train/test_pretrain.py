@@ -135,6 +135,15 @@ def test_eval_mode_makes_the_baseline_that_the_run_left_out(finished, tmp_path):
     assert result["pretrained"] == finished[1]["pretrained"]
 
 
+def test_a_baseline_by_other_settings_is_made_again(tmp_path):
+    first = tfssl.run(tiny(tmp_path))
+    again = tfssl.run(tiny(tmp_path, mode="eval", eval_image_size=24, knn_k="7"))
+    assert set(again["untrained"]) == {"online", "linear", "knn_7"}
+    assert again["untrained"]["linear"] != first["untrained"]["linear"]
+    kept = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=False))
+    assert kept["untrained"] is None  # rather than one that does not compare
+
+
 def test_eval_mode_refuses_flags_that_contradict_the_run(finished):
     directory, _ = finished
     config = Config(mode="eval", model_dir=str(directory), resnet_depth=50)

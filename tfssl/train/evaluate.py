@@ -31,7 +31,8 @@ def evaluate(config, model, train_source, eval_source, size, title):
         {protocol: {"correct_top_1", "correct_top_5", "examples": int, "top_1", "top_5": accuracy
         in [0, 1]}}.
     """
-    test_h, test_labels = represent(config, model, eval_source, size, title, config.eval_steps)
+    encode = encoder_function(model, size)
+    test_h, test_labels = represent(config, encode, eval_source, size, title, config.eval_steps)
     num_classes = train_source.num_classes
     results = {}
     if model.probe is not None:
@@ -44,7 +45,7 @@ def evaluate(config, model, train_source, eval_source, size, title):
         print("linear and kNN evaluation are left out: the representations of the training split "
               "do not fit in memory")
         return results
-    train_h, train_labels = represent(config, model, train_source, size, title)
+    train_h, train_labels = represent(config, encode, train_source, size, title)
     if config.linear_eval:
         with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
             scores = evaluation.linear_probe(train_h, train_labels, test_h,
@@ -59,10 +60,18 @@ def evaluate(config, model, train_source, eval_source, size, title):
     return results
 
 
-def represent(config, model, source, size, title, steps=0):
+def encoder_function(model, size):
+    """images float32 [B, *size, 3] -> h float32 [B, D], as one graph for batches of any length."""
+    images = tf.TensorSpec([None, *size, 3], tf.float32)
+    return tf.function(lambda batch: tf.cast(model(batch, training=False), tf.float32),
+                       input_signature=[images])
+
+
+def represent(config, encode, source, size, title, steps=0):
     """Representations float32 [N, D] and labels int64 [N] of a split, in its order.
 
     Args:
+        encode: what `encoder_function` returns.
         steps: batches to take; 0 for all.
     """
     proportion = crop_proportion(config, size)
@@ -73,8 +82,6 @@ def represent(config, model, source, size, title, steps=0):
         batches, total = batches.take(steps), min(steps, total)
     progress = Progress(f"{title}: representations of {source.split}", total,
                         config.eval_batch_size, unit="batches")
-    encode = tf.function(lambda images: tf.cast(model(images, training=False), tf.float32),
-                         reduce_retracing=True)
     hs, labels = [], []
     for step, batch in enumerate(batches, start=1):
         hs.append(encode(batch["image"]).numpy())

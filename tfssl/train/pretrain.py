@@ -233,20 +233,31 @@ def checkpoints_of(job, model):
                        optimizer=model.optimizer, **model.parts, **model.followers)
 
 
-def baseline(config):
-    return rundir.read_json(config.model_dir, "untrained.json")
+def baseline(job):
+    """The untrained encoder's results, or None where there are none by the same settings."""
+    saved = rundir.read_json(job.config.model_dir, "untrained.json") or {}
+    return saved.get("results") if saved.get("settings") == evaluation_settings(job) else None
+
+
+def evaluation_settings(job):
+    """All that the results of one encoder depend on."""
+    config = job.config
+    return {"split": job.eval_source.split, "size": list(job.eval_size),
+            **{name: getattr(config, name) for name in (
+                "eval_steps", "eval_crop_proportion", "knn_k", "knn_temperature", "linear_eval")}}
 
 
 def evaluate_untrained(job, model, fresh_weights):
     """Writes the baseline, where it is wanted and not there yet; leaves the model as it was."""
     config = job.config
-    if not config.eval_baseline or baseline(config):
+    if not config.eval_baseline or baseline(job):
         return
     weights = model.get_weights()
     model.set_weights(fresh_weights)
     results = evaluate.evaluate(config, model, job.train_source, job.eval_source, job.eval_size,
                                 "untrained")
-    rundir.write_json(config.model_dir, "untrained.json", results)
+    rundir.write_json(config.model_dir, "untrained.json",
+                      {"settings": evaluation_settings(job), "results": results})
     model.set_weights(weights)
 
 
@@ -323,7 +334,7 @@ def report(job, model, step):
         "train_split": job.train_source.split,
         "eval_split": job.eval_source.split,
         "pretrained": results,
-        "untrained": baseline(config),
+        "untrained": baseline(job),
         "parameters": parameters(model),
         "precision": job.precision,
         **(rundir.read_json(config.model_dir, "time.json") or {}),

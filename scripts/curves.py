@@ -2,7 +2,7 @@
 
 Writes into OUTPUT_DIR: curves.png (loss, accuracy of the probe, spread of z over the steps, and the
 protocols beside the untrained encoder), curves.csv (the TensorBoard scalars, one row per point) and
-copies of result.json and flags.flags. Needs the `dev` extra.
+result.json and flags.flags, which replays the run. Needs the `dev` extra.
 """
 
 import argparse
@@ -39,6 +39,16 @@ def write_table(series, path):
         for step in steps:
             rows.writerow([step, *(f"{points[step]:.6g}" if step in points else ""
                                    for points in series.values())])
+
+
+def write_flags(model_dir, output_dir):
+    """The run's flagfile without where it was: the directories of one machine."""
+    with open(os.path.join(model_dir, "flags.flags")) as file:
+        flags = [line for line in file
+                 if not line.startswith(("#", "--model_dir=", "--data_dir="))]
+    path = os.path.join(output_dir, "flags.flags")
+    with open(path, "w") as file:
+        file.writelines([f"# Replay: python run.py --flagfile={path}\n", *flags])
 
 
 def draw(series, result, path):
@@ -80,8 +90,8 @@ def main():
     series = scalars(arguments.model_dir)
     write_table(series, os.path.join(arguments.output_dir, "curves.csv"))
     draw(series, result, os.path.join(arguments.output_dir, "curves.png"))
-    for name in ("result.json", "flags.flags"):
-        shutil.copy(os.path.join(arguments.model_dir, name), arguments.output_dir)
+    shutil.copy(os.path.join(arguments.model_dir, "result.json"), arguments.output_dir)
+    write_flags(arguments.model_dir, arguments.output_dir)
 
 
 if __name__ == "__main__":

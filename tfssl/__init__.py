@@ -1,4 +1,4 @@
-"""tfssl: self-supervised learning (SimCLR) for Keras 3 on TensorFlow.
+"""tfssl: self-supervised learning (SimCLR, BYOL) for Keras 3 on TensorFlow.
 
     import tfssl
     result = tfssl.run(tfssl.Config(dataset="shapes", model_dir="runs/first"))

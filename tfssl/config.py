@@ -117,9 +117,9 @@ class Config:
     mode: Literal["pretrain", "finetune", "eval", "train", "train_then_eval"] = knob(
         "pretrain", RUN,
         "What to do. pretrain: learn the encoder, then evaluate it. eval: evaluate what is in "
-        "--model_dir. finetune: train a pretrained encoder with labels (not in this version). train "
-        "and train_then_eval are google-research/simclr's words: train only, or train and then "
-        "evaluate, what --train_mode says.")
+        "--model_dir. finetune: train a pretrained encoder with labels (not in this version). "
+        "train and train_then_eval are google-research/simclr's words: train only, or train and "
+        "then evaluate, what --train_mode says.")
     train_mode: Optional[Literal["pretrain", "finetune"]] = knob(
         None, RUN,
         "google-research/simclr's spelling of what to train. A command line that gives this flag "
@@ -161,7 +161,8 @@ class Config:
     flip_p: float = knob(0.5, VIEW, "Probability of a left-right flip.", PROBABILITY)
     color_jitter_p: float = knob(0.8, VIEW, "Probability of colour jitter.", PROBABILITY)
     color_jitter_strength: float = knob(
-        ByMethod(simclr=0.25, byol=1.0), VIEW, "Multiplies the four jitter ranges below (Table 4: 0.25 is best at batch 512, "
+        ByMethod(simclr=0.25, byol=1.0), VIEW,
+        "Multiplies the four jitter ranges below (Table 4: 0.25 is best at batch 512, "
         "0.75 at 1024).", NON_NEGATIVE)
     jitter_brightness: float = knob(ByMethod(simclr=0.8, byol=0.4), VIEW,
                                     "Range of brightness at strength 1.", NON_NEGATIVE)
@@ -233,7 +234,8 @@ class Config:
     temperature: float = knob(0.25, METHOD, "Temperature of NT-Xent (Table 4).", POSITIVE)
     hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
     proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
-        "nonlinear", METHOD, "Projector (and BYOL's predictor): nothing, one dense layer, or an MLP.")
+        "nonlinear", METHOD, "Projector (and BYOL's predictor): nothing, one dense layer, or an "
+        "MLP.")
     proj_out_dim: int = knob(ByMethod(simclr=128, byol=256), METHOD,
                              "Dimension of the projection z.", at_least(1))
     proj_hidden_dim: Optional[int] = knob(
@@ -397,7 +399,8 @@ ORDERED = (("crop_area_min", "crop_area_max"), ("crop_aspect_min", "crop_aspect_
            ("blur_sigma_min", "blur_sigma_max"))
 
 # The defaults of google-research/simclr tf2 (383d414) that differ from ours. They are taken for
-# every flag that is not given on a command line that gives --train_mode, as only its users do. Its eval_split and image_size are what our defaults choose for ImageNet.
+# every flag that is not given on a command line that gives --train_mode, as only its users do.
+# Its eval_split and image_size are what our defaults choose for ImageNet.
 GOOGLE_DEFAULTS = dict(
     mode="train", train_mode="pretrain", dataset="imagenet2012", resnet_depth=50,
     learning_rate=0.3, weight_decay=1e-6, temperature=0.1, color_jitter_strength=1.0,

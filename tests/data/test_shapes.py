@@ -172,7 +172,7 @@ def test_pixels_do_not_give_the_class_to_a_linear_classifier(splits):
 
 
 def test_pixels_do_not_give_the_class_to_their_neighbours(splits):
-    """One neighbour in 4,000 may be the same figure in about the same pose; a vote does not help."""
+    """The nearest may be the same figure in about the same pose; a vote is not that lucky."""
     assert pixel_accuracy(*splits, KNeighborsClassifier(1)) < 0.4
     assert pixel_accuracy(*splits, KNeighborsClassifier(20)) < 0.25
 

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tests.methods.test_methods import batch, build
 from tfssl import nets
-from tfssl.losses import regression_loss
 from tfssl.methods import BYOL
 
 
@@ -166,10 +165,15 @@ def spread_after_training(of_class, steps=300):
                      base_target_decay=0.97, total_steps=steps)
     model.build((None, 16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), jit_compile=False)
-    final = []
-    model.fit(batches, verbose=0, shuffle=False, callbacks=[keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda step, logs: (final.append(logs["z_std"]), model.reset_metrics()))])
-    return float(np.mean(final[-20:]))
+    spreads = []
+
+    def note(step, logs):
+        spreads.append(logs["z_std"])
+        model.reset_metrics()
+
+    model.fit(batches, verbose=0, shuffle=False,
+              callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)])
+    return float(np.mean(spreads[-20:]))
 
 
 @pytest.mark.slow

@@ -48,5 +48,5 @@ def build(config, kit):
         encoder.output_shape[-1], mode=config.proj_head_mode, out_dim=config.proj_out_dim,
         hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
         bn_momentum=config.batch_norm_decay, normalization=kit.normalization, seed=config.seed + 1)
-    return SimCLR(encoder, projector, kit.probe(encoder.output_shape[-1]), temperature=config.temperature,
-                  normalize=config.hidden_norm)
+    return SimCLR(encoder, projector, kit.probe(encoder.output_shape[-1]),
+                  temperature=config.temperature, normalize=config.hidden_norm)

@@ -88,19 +88,24 @@ def test_points_are_means_since_the_last_point(tmp_path):
     assert two == pytest.approx({2: (one[1] + one[2]) / 2, 4: (one[3] + one[4]) / 2}, rel=1e-5)
 
 
-def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
+def run_until_killed(config, at_step):
+    """Starts a run that dies within a step."""
     class Killed(Exception):
         pass
 
     def die(self, step, logs):
-        if step == 3:
+        if step == at_step:
             raise Killed
 
-    directory = tmp_path / "resumed"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(callbacks.StopOnNaN, "on_step", die)
         with pytest.raises(Killed):
-            tfssl.run(tiny(directory))
+            tfssl.run(config)
+
+
+def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
+    directory = tmp_path / "resumed"
+    run_until_killed(tiny(directory), at_step=3)
     assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002"]
     result = tfssl.run(tiny(directory))
     assert result["pretrained"] == finished[1]["pretrained"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.train.test_pretrain import scalars, tiny
+from tests.train.test_pretrain import run_until_killed, scalars, tiny
 from tfssl.train import callbacks
 from tfssl.train.pretrain import build_model, checkpoints_of, plan, view_recipes
 
@@ -32,17 +32,7 @@ def test_its_scalars_are_there_at_every_step(finished):
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
-    class Killed(Exception):
-        pass
-
-    def die(self, step, logs):
-        if step == 3:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callbacks.StopOnNaN, "on_step", die)
-        with pytest.raises(Killed):
-            tfssl.run(tiny(tmp_path / "resumed", **BYOL))
+    run_until_killed(tiny(tmp_path / "resumed", **BYOL), at_step=3)
     result = tfssl.run(tiny(tmp_path / "resumed", **BYOL))
     assert result["pretrained"] == finished[1]["pretrained"]
     both = []

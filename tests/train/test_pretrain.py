@@ -175,6 +175,20 @@ def test_the_exported_encoder_is_the_trained_one_at_any_size(finished):
     assert encoder(np.zeros((1, 40, 56, 3), np.float32)).shape == (1, 32)
 
 
+def test_a_file_that_is_no_encoder_is_refused_in_one_sentence(finished, tmp_path):
+    whole = (finished[0] / "encoder.keras").read_bytes()
+    broken = bytearray(whole)
+    broken[1000:2000] = bytes(1000)
+    for content, said in ((b"", "not a .keras file"), (whole[:-500], "not a .keras file"),
+                          (bytes(broken), "not a Keras model")):
+        (tmp_path / "encoder.keras").write_bytes(content)
+        with pytest.raises(UsageError, match=said) as refusal:
+            tfssl.load_encoder(tmp_path)
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(UsageError, match="There is no encoder"):
+        tfssl.load_encoder(tmp_path / "nowhere")
+
+
 def test_equal_commands_are_equal_runs_and_another_seed_is_not(finished, tmp_path):
     _, result = finished
     same = tfssl.run(tiny(tmp_path / "same"))

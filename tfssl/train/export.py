@@ -1,6 +1,7 @@
 """The encoder as a model of its own."""
 
 import os
+import zipfile
 
 import keras
 
@@ -49,7 +50,9 @@ def load_encoder(path):
     file = os.path.join(path, FILE) if os.path.isdir(path) else path
     if not os.path.exists(file):
         raise UsageError(f"There is no encoder at {file}: pretraining writes it at its end.")
+    if not zipfile.is_zipfile(file):
+        raise UsageError(f"{file} is not a .keras file, or only a part of one.")
     try:
         return keras.models.load_model(file, compile=False)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"{file} is not a Keras model ({str(error).splitlines()[0]}).") from None

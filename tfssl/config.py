@@ -52,18 +52,16 @@ class EpochTable:
         self.values, self.complement = dict(sorted(values.items())), complement
 
     def __call__(self, epochs):
-        points = list(self.values.items())
-        if epochs <= points[0][0]:
-            return points[0][1]
-        for (low, left), (high, right) in zip(points, points[1:]):
-            if epochs <= high:
-                share = math.log(epochs / low) / math.log(high / low)
-                if epochs == high:
-                    return right
-                if self.complement:
-                    return 1 - (1 - left) ** (1 - share) * (1 - right) ** share
-                return left + (right - left) * share
-        return points[-1][1]
+        points = list(self.values)
+        epochs = min(max(epochs, points[0]), points[-1])
+        if epochs in self.values:
+            return self.values[epochs]
+        low, high = next(pair for pair in zip(points, points[1:]) if epochs < pair[1])
+        left, right = self.values[low], self.values[high]
+        share = math.log(epochs / low) / math.log(high / low)
+        if self.complement:
+            return 1 - (1 - left) ** (1 - share) * (1 - right) ** share
+        return left + (right - left) * share
 
     def __str__(self):
         return "by --train_epochs: " + ", ".join(f"{k}: {v}" for k, v in self.values.items())

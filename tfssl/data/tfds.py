@@ -28,14 +28,16 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         UsageError: unknown dataset or split, not image classification, cannot be prepared, or
             files that are missing or too short.
     """
-    builder = prepared_builder(name, data_dir)
+    builder = find_builder(name, data_dir)
+    image, label = keys(builder)  # before anything is downloaded
+    if not builder.is_prepared():
+        prepare(builder, name)
     splits = builder.info.splits
     if split is None:
         split = EVAL_SPLITS.get(builder.name, "test" if "test" in splits else "validation")
         flag = "eval_split"
     base, start, stop = parse_slice(
         split, {key: info.num_examples for key, info in splits.items()}, flag, name)
-    image, label = keys(builder)
     feature = builder.info.features[image]
     source = Source(
         name=name,
@@ -51,22 +53,18 @@ def load(name, split, *, data_dir=None, flag="train_split"):
     return source
 
 
-def prepared_builder(name, data_dir):
-    """The builder of a dataset, downloaded and prepared where it is not."""
+def find_builder(name, data_dir):
+    """The builder of a dataset, prepared or not."""
     import tensorflow_datasets as tfds  # here: it takes a second, and `shapes` does without
 
     tfds.disable_progress_bar()
     if data_dir is not None and os.path.exists(data_dir) and not os.path.isdir(data_dir):
         raise UsageError(f"--data_dir must be a directory. Received: {data_dir}")
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # the library raises many kinds, some of them bare
         raise UsageError(f"--dataset must be shapes or an image dataset of tensorflow_datasets. "
                          f"Received: {name} ({reason(error)})") from None
-    keys(builder)  # before anything is downloaded
-    if not builder.is_prepared():
-        prepare(builder, name)
-    return builder
 
 
 def prepare(builder, name):

@@ -6,8 +6,8 @@ MODES = ("none", "linear", "nonlinear")
 
 
 def projector(in_dim, *, mode="nonlinear", out_dim=128, hidden_dim=None, num_layers=3,
-              bn_momentum=0.9,
-              normalization=keras.layers.BatchNormalization, seed=0, name="projector"):
+              bn_momentum=0.9, normalization=keras.layers.BatchNormalization, seed=0,
+              name="projector"):
     """SimCLR's projection head g: h -> z (Chen et al. 2020, section 2.1; SimCLRv2, section 2.1).
 
     As google-research/simclr tf2 builds it: dense layers without bias, each followed by batch

@@ -102,6 +102,7 @@ def test_an_integer_serves_as_a_float():
 @pytest.mark.parametrize("settings,task,trains,evaluates", [
     (dict(mode="pretrain"), "pretrain", True, True),
     (dict(mode="eval"), "pretrain", False, True),
+    (dict(mode="linear_eval"), "pretrain", False, True),
     (dict(mode="train", train_mode="pretrain"), "pretrain", True, False),
     (dict(mode="train_then_eval", train_mode="pretrain"), "pretrain", True, True),
     (dict(mode="train", train_mode="finetune"), "finetune", True, False),

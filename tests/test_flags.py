@@ -61,7 +61,7 @@ def test_it_is_train_mode_that_speaks_google(mode):
 
 
 @pytest.mark.parametrize("line", [
-    "", CIFAR_COMMAND, IMAGENET_COMMAND, "--knn_k= --nolinear_eval --cache_dataset=False",
+    "", CIFAR_COMMAND, IMAGENET_COMMAND, "--knn_k= --nolinear_probe --cache_dataset=False",
     "--train_split=train[:10%] --width_multiplier=0.25"])
 def test_a_dumped_flagfile_gives_the_same_config(line, tmp_path):
     config, _ = parse(line)

@@ -83,7 +83,7 @@ def test_the_whole_job_and_its_replay(tmp_path):
 
 
 def test_a_flag_that_cannot_be_honoured_says_so_in_one_line(tmp_path):
-    done = run(*TINY, f"--model_dir={tmp_path / 'run'}", "--noeval_baseline", "--nolinear_eval",
+    done = run(*TINY, f"--model_dir={tmp_path / 'run'}", "--noeval_baseline", "--nolinear_probe",
                "--use_tpu=True", "--tpu_name=there", "--keep_hub_module_max=3")
     lines = done.stdout.splitlines()
     assert sum("--use_tpu=True is not honoured" in line for line in lines) == 1
@@ -93,6 +93,6 @@ def test_a_flag_that_cannot_be_honoured_says_so_in_one_line(tmp_path):
 @pytest.mark.slow
 def test_real_cifar10_with_resnet_50_and_blur(real_data_dir, tmp_path):
     done = run("--mode=pretrain", "--resnet_depth=50", "--use_blur", f"--data_dir={real_data_dir}",
-               "--train_steps=2", "--train_batch_size=16", "--noeval_baseline", "--nolinear_eval",
+               "--train_steps=2", "--train_batch_size=16", "--noeval_baseline", "--nolinear_probe",
                "--knn_k=", "--eval_steps=1", f"--model_dir={tmp_path}")
     assert "online linear head" in done.stdout

@@ -87,6 +87,7 @@ def second_view(field, byol=None):
 RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
 VIEW2 = "Augmentation of view 2, where it differs"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
+LINEAR = "Linear evaluation (--mode=linear_eval)"
 COMPAT = "Accepted for compatibility with google-research/simclr"
 
 
@@ -112,10 +113,13 @@ class Config:
     """
 
     # ---------------------------------------------------------------- run
-    mode: Literal["pretrain", "finetune", "eval", "train", "train_then_eval"] = knob(
+    mode: Literal["pretrain", "finetune", "eval", "linear_eval", "train",
+                  "train_then_eval"] = knob(
         "pretrain", RUN,
         "What to do. pretrain: learn the encoder, then evaluate it. eval: evaluate what is in "
-        "--model_dir. finetune: train a pretrained encoder with labels (not in this version). "
+        "--model_dir. linear_eval: train a linear classifier on the frozen encoder in --model_dir "
+        "by DeepMind's protocol, see the group of that name. finetune: train a pretrained encoder "
+        "with labels (not in this version). "
         "train and train_then_eval are google-research/simclr's words: train only, or train and "
         "then evaluate, what --train_mode says.")
     train_mode: Optional[Literal["pretrain", "finetune"]] = knob(
@@ -289,10 +293,17 @@ class Config:
                       "no kNN evaluation.")
     knn_temperature: float = knob(0.07, EVAL, "Votes are weighted by exp(cosine / this).",
                                   POSITIVE)
-    linear_eval: bool = knob(True, EVAL, "After training, fit a linear classifier to the frozen "
-                             "representations of the whole training split.")
+    linear_probe: bool = knob(True, EVAL, "After training, fit a logistic regression to the frozen "
+                              "representations of the whole training split, without augmentation.")
     eval_baseline: bool = knob(True, EVAL, "Evaluate the untrained encoder too, by the same "
                                "protocols.")
+    # ---------------------------------------------------------------- linear evaluation
+    linear_epochs: float = knob(80, LINEAR, "Passes over the training split, as random crops and "
+                                "flips (Grill et al. 2020, Appendix C.1).", POSITIVE)
+    linear_learning_rate: float = knob(
+        0.2, LINEAR, "Base learning rate of SGD with Nesterov momentum 0.9: times batch/256, and "
+        "to 0 along a cosine.", POSITIVE)
+    linear_batch_size: int = knob(256, LINEAR, "Images in a batch.", at_least(1))
     # ---------------------------------------------------------------- checkpoints and logs
     checkpoint_epochs: float = knob(1.0, LOG, "Epochs between checkpoints.", POSITIVE)
     checkpoint_steps: int = knob(0, LOG, "Steps between checkpoints; 0: see --checkpoint_epochs.",
@@ -368,7 +379,8 @@ class Config:
 
     @property
     def trains(self):
-        return self.mode != "eval"
+        """Whether the encoder is."""
+        return self.mode not in ("eval", "linear_eval")
 
     @property
     def evaluates(self):
@@ -407,7 +419,8 @@ GOOGLE_DEFAULTS = dict(
 # Knobs that do not change what is learned: a finished or interrupted run may be continued or
 # evaluated with other values of these. model_dir is where the run is, not what it is.
 FREE = frozenset(
-    f.name for f in dataclasses.fields(Config) if f.metadata["group"] in (EVAL, LOG, COMPAT)
+    f.name for f in dataclasses.fields(Config)
+    if f.metadata["group"] in (EVAL, LINEAR, LOG, COMPAT)
 ) | {"mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset"}
 
 

@@ -62,9 +62,18 @@ def test_holding_keeps_order_and_values():
 
 def test_fewer_records_than_promised_are_reported():
     source = data.load(Config(dataset="shapes", image_size=8), "train[:20]")
-    short = dataclasses.replace(streamed(source), num_examples=25)
+    short = dataclasses.replace(streamed(source), examples=("train", 0, 25))
     with pytest.raises(UsageError, match="20 of 25"):
         sources.held(short, limit_bytes=1e9)
+
+
+@pytest.mark.parametrize("one,other,overlap", [
+    ("train[:20]", "train[10:30]", True), ("train[:20]", "train[20:30]", False),
+    ("train[:20]", "test[:20]", False), ("train", "train[9999:]", True),
+    ("train[5:8]", "train[:20]", True), ("test[:50%]", "test[50%:]", False)])
+def test_slices_know_whether_they_overlap(one, other, overlap):
+    one, other = (data.load(Config(dataset="shapes", image_size=8), s) for s in (one, other))
+    assert one.shares_examples_with(other) == other.shares_examples_with(one) == overlap
 
 
 def prepare(directory, shape, labelled=True):

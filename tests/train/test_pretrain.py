@@ -88,7 +88,7 @@ def test_points_are_means_since_the_last_point(tmp_path):
     assert two == pytest.approx({2: (one[1] + one[2]) / 2, 4: (one[3] + one[4]) / 2}, rel=1e-5)
 
 
-def run_until_killed(config, at_step):
+def run_until_killed(work, at_step):
     """Starts a run that dies within a step."""
     class Killed(Exception):
         pass
@@ -100,12 +100,12 @@ def run_until_killed(config, at_step):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(callbacks.StopOnNaN, "on_step", die)
         with pytest.raises(Killed):
-            tfssl.run(config)
+            work()
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
     directory = tmp_path / "resumed"
-    run_until_killed(tiny(directory), at_step=3)
+    run_until_killed(lambda: tfssl.run(tiny(directory)), at_step=3)
     assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002"]
     result = tfssl.run(tiny(directory))
     assert result["pretrained"] == finished[1]["pretrained"]
@@ -227,6 +227,7 @@ def test_every_choice_trains_and_evaluates(tmp_path, name):
     (dict(train_batch_size=65), "--train_batch_size must be at most 64"),
     (dict(train_split="valid"), "--train_split must be one of test, train"),
     (dict(eval_split="valid"), "--eval_split must be one of test, train"),
+    (dict(eval_split="train[63:80]"), "--eval_split must not share images with --train_split"),
     (dict(knn_k="65"), "--knn_k must be at most 64"),
     (dict(image_size=7), "--image_size must be at least 8"),
     (dict(stem="imagenet"), "--image_size must be at least 32"),

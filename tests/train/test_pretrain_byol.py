@@ -32,7 +32,7 @@ def test_its_scalars_are_there_at_every_step(finished):
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
-    run_until_killed(tiny(tmp_path / "resumed", **BYOL), at_step=3)
+    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "resumed", **BYOL)), at_step=3)
     result = tfssl.run(tiny(tmp_path / "resumed", **BYOL))
     assert result["pretrained"] == finished[1]["pretrained"]
     both = []

@@ -46,7 +46,7 @@ def load_shapes(config, split, flag):
     return Source(
         name="shapes",
         split=split,
-        num_examples=stop - start,
+        examples=(base, start, stop),
         num_classes=len(shapes.CLASSES),
         image_shape=(size, size),
         records=functools.partial(tf.data.Dataset.from_tensor_slices,

@@ -17,7 +17,7 @@ class Source:
     Attributes:
         name: the dataset, as the user spells it.
         split: the split, likewise; may be a slice.
-        num_examples: how many, exactly.
+        examples: the slice as (base split, start, stop).
         num_classes: labels are in [0, num_classes).
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
@@ -28,12 +28,21 @@ class Source:
 
     name: str
     split: str
-    num_examples: int
+    examples: tuple[str, int, int]
     num_classes: int
     image_shape: tuple[Optional[int], Optional[int]]
     records: Callable[[], tf.data.Dataset]
     decode: Callable
     arrays: Optional[tuple[np.ndarray, np.ndarray]] = None
+
+    @property
+    def num_examples(self):
+        return self.examples[2] - self.examples[1]
+
+    def shares_examples_with(self, other):
+        """Whether two slices of one dataset overlap."""
+        (base, start, stop), (other_base, other_start, other_stop) = self.examples, other.examples
+        return base == other_base and max(start, other_start) < min(stop, other_stop)
 
     @property
     def decoded_bytes(self):

@@ -42,7 +42,7 @@ def load(name, split, *, data_dir=None, flag="train_split"):
     source = Source(
         name=name,
         split=split,
-        num_examples=stop - start,
+        examples=(base, start, stop),
         num_classes=builder.info.features[label].num_classes,
         image_shape=tuple(feature.shape[:2]),
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image),

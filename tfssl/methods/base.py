@@ -1,4 +1,4 @@
-"""What every method shares: the training step, the online probe, the logs."""
+"""What everything that learns shares: the training step and the logs; what every method shares."""
 
 import dataclasses
 import functools
@@ -25,36 +25,27 @@ class Kit:
     total_steps: int
 
 
-class SelfSupervised(keras.Model):
-    """An encoder that learns from views of images, and the one `train_step` it learns by.
+class Learner(keras.Model):
+    """Named parts that learn by one `train_step`, with weight decay in the loss and logs.
 
-    A batch is a dict {"view1", "view2": float32 [B, H, W, 3] in [0, 1], "label": int [B]}; the
-    label feeds the probe alone. `model(images)` is the representation h = f(x), [B, D].
-
-    Subclasses implement `loss_on_views` and name what they log in `SCALARS`.
+    Subclasses implement `loss_on(batch)` and name what they log in `SCALARS`.
 
     Args:
-        encoder: `keras.Model`, images [B, H, W, 3] -> h [B, D].
-        probe: `keras.Model`, h [B, D] -> logits [B, C], trained beside the encoder on
-            h with its gradient stopped; None for no probe.
+        parts: {name: `keras.Model`} that learn, in the order of the forward pass.
         followers: {name: `keras.Model`} that no gradient reaches, such as a target network;
             they are saved with the rest.
-        **parts: further named `keras.Model`s that learn, in the order of the forward pass.
+        more_scalars: names that this instance logs beside SCALARS.
     """
 
     SCALARS = ()
 
-    def __init__(self, encoder, probe=None, followers=None, **parts):
+    def __init__(self, parts, followers=None, more_scalars=()):
         super().__init__(name=type(self).__name__.lower())
-        self.encoder = encoder
-        self.probe = probe
-        for name, part in (parts | (followers or {})).items():
+        self.parts, self.followers = dict(parts), dict(followers or {})
+        for name, part in (self.parts | self.followers).items():
             setattr(self, name, part)
-        self.followers = dict(followers or {})
-        self.parts = {"encoder": encoder, **parts, **({"probe": probe} if probe else {})}
         self.penalize([], 0.0)
-        probe_scalars = ("supervised_loss", "supervised_acc") if probe else ()
-        names = ("total_loss", "weight_decay", *self.SCALARS, *probe_scalars)
+        names = ("total_loss", "weight_decay", *self.SCALARS, *more_scalars)
         self.trackers = {name: keras.metrics.Mean(name) for name in names}
 
     def penalize(self, variables, weight_decay):
@@ -62,16 +53,8 @@ class SelfSupervised(keras.Model):
         # A closure, because Keras would count variables in an attribute as this model's own.
         self.weight_decay_loss = functools.partial(l2_penalty, tuple(variables), weight_decay)
 
-    def call(self, images, training=False):
-        return self.encoder(images, training=training)
-
-    def loss_on_views(self, view1, view2):
-        """The self-supervised loss of one batch.
-
-        Returns:
-            A triple: the loss, a float32 scalar; {name: scalar} for every name in SCALARS; and
-            the representations [k * B, D] that the probe learns from, k views in a row.
-        """
+    def loss_on(self, batch):
+        """The loss of one batch: a float32 scalar, and {name: scalar} for every name logged."""
         raise NotImplementedError
 
     def learned_variables(self):
@@ -87,29 +70,15 @@ class SelfSupervised(keras.Model):
 
     def train_step(self, batch):
         with tf.GradientTape() as tape:
-            loss, scalars, h = self.loss_on_views(batch["view1"], batch["view2"])
-            probe_loss, probe_scalars = self.probe_loss(h, batch.get("label"))
+            loss, scalars = self.loss_on(batch)
             weight_decay = self.weight_decay_loss()
-            total_loss = loss + probe_loss + weight_decay
+            total_loss = loss + weight_decay
             objective = self.optimizer.scale_loss(total_loss)
         variables = self.learned_variables()
         step = tf.convert_to_tensor(self.optimizer.iterations)
         self.optimizer.apply(tape.gradient(objective, variables), variables)
         self.after_step(step)
-        return self.track(total_loss=total_loss, weight_decay=weight_decay,
-                          **scalars, **probe_scalars)
-
-    def probe_loss(self, h, labels):
-        """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe."""
-        if self.probe is None:
-            return 0.0, {}
-        labels = tf.tile(labels, [tf.shape(h)[0] // tf.shape(labels)[0]])
-        logits = tf.cast(self.probe(tf.stop_gradient(h), training=True), tf.float32)
-        loss = tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
-        hit = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
-        return loss, {"supervised_loss": loss,
-                      "supervised_acc": tf.reduce_mean(tf.cast(hit, tf.float32))}
+        return self.track(total_loss=total_loss, weight_decay=weight_decay, **scalars)
 
     def track(self, **scalars):
         """Feeds the trackers; their means since the last reset are the logs of `fit`."""
@@ -122,6 +91,70 @@ class SelfSupervised(keras.Model):
         # Keras takes the logs of an epoch from here: without it they would be the untouched
         # tracker of the compiled loss, 0.
         return list(self.trackers.values())
+
+
+class SelfSupervised(Learner):
+    """An encoder that learns from views of images, and a linear probe beside it.
+
+    A batch is a dict {"view1", "view2": float32 [B, H, W, 3] in [0, 1], "label": int [B]}; the
+    label feeds the probe alone. `model(images)` is the representation h = f(x), [B, D].
+
+    Subclasses implement `loss_on_views` and name what they log in `SCALARS`.
+
+    Args:
+        encoder: `keras.Model`, images [B, H, W, 3] -> h [B, D].
+        probe: `keras.Model`, h [B, D] -> logits [B, C], trained beside the encoder on
+            h with its gradient stopped; None for no probe.
+        followers: as for `Learner`.
+        **parts: further named `keras.Model`s that learn, in the order of the forward pass.
+    """
+
+    def __init__(self, encoder, probe=None, followers=None, **parts):
+        super().__init__({"encoder": encoder, **parts, **({"probe": probe} if probe else {})},
+                         followers, CLASSIFICATION_SCALARS if probe else ())
+        self.probe = probe
+
+    def call(self, images, training=False):
+        return self.encoder(images, training=training)
+
+    def loss_on_views(self, view1, view2):
+        """The self-supervised loss of one batch.
+
+        Returns:
+            A triple: the loss, a float32 scalar; {name: scalar} for every name in SCALARS; and
+            the representations [k * B, D] that the probe learns from, k views in a row.
+        """
+        raise NotImplementedError
+
+    def loss_on(self, batch):
+        loss, scalars, h = self.loss_on_views(batch["view1"], batch["view2"])
+        probe_loss, probe_scalars = self.probe_loss(h, batch.get("label"))
+        return loss + probe_loss, scalars | probe_scalars
+
+    def probe_loss(self, h, labels):
+        """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe."""
+        if self.probe is None:
+            return 0.0, {}
+        labels = tf.tile(labels, [tf.shape(h)[0] // tf.shape(labels)[0]])
+        return classification_loss(self.probe(tf.stop_gradient(h), training=True), labels)
+
+
+CLASSIFICATION_SCALARS = ("supervised_loss", "supervised_acc")
+
+
+def classification_loss(logits, labels):
+    """Mean cross-entropy in nats, a float32 scalar, and the CLASSIFICATION_SCALARS.
+
+    Args:
+        logits: float [N, C].
+        labels: integers [N] in [0, C).
+    """
+    logits = tf.cast(logits, tf.float32)
+    loss = tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+    hit = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
+    return loss, {"supervised_loss": loss,
+                  "supervised_acc": tf.reduce_mean(tf.cast(hit, tf.float32))}
 
 
 def l2_penalty(variables, weight_decay):

@@ -7,6 +7,7 @@ import dataclasses
 
 from tfssl.config import COMPAT, GOOGLE_DEFAULTS, Config, default_model_dir
 from tfssl.errors import UsageError
+from tfssl.train.linear_eval import linear_evaluation
 from tfssl.train.pretrain import evaluate_run, pretrain
 
 
@@ -27,12 +28,13 @@ def run(config, given=None, flagfile=None):
     names = {field.name for field in dataclasses.fields(Config)}
     given = names if given is None else set(given)
     if config.task == "finetune":
-        raise UsageError("--mode=finetune is not in this version yet; --mode=pretrain and "
-                         "--mode=eval are.")
+        raise UsageError("--mode=finetune is not in this version yet; --mode=pretrain, "
+                         "--mode=eval and --mode=linear_eval are.")
     tell_compatibility(config, given)
     config = config.replace(model_dir=config.model_dir or default_model_dir(config))
     if not config.trains:
-        return evaluate_run(config, given - {"mode", "train_mode", "model_dir"})
+        of_a_run = linear_evaluation if config.mode == "linear_eval" else evaluate_run
+        return of_a_run(config, given)
     return pretrain(config, flagfile or plain_flagfile)
 
 

@@ -57,9 +57,9 @@ class WarnOfCollapse(StepCallback):
 class ShowProgress(StepCallback):
     """The progress bar; also what the others know the speed from."""
 
-    def __init__(self, start_step, total_steps, batch_size):
+    def __init__(self, start_step, total_steps, batch_size, title="pretrain"):
         super().__init__(start_step)
-        self.progress = Progress("pretrain", total_steps, batch_size, start_step)
+        self.progress = Progress(title, total_steps, batch_size, start_step)
 
     def on_step(self, step, logs):
         shown = {"loss": logs["total_loss"]}

@@ -1,7 +1,7 @@
 """Evaluation by named protocols, on the whole evaluation split, with exact counts.
 
     online    the linear head that was trained beside the encoder
-    linear    a linear classifier fitted to frozen representations of the whole training split
+    linear    a logistic regression fitted to frozen representations of the whole training split
     knn_<k>   weighted vote of the k nearest training representations by cosine
 
 An accuracy without its protocol says little: these three differ by points on one encoder.
@@ -39,14 +39,14 @@ def evaluate(config, model, train_source, eval_source, size, title):
         logits = model.probe.predict(test_h, verbose=0)
         results["online"] = score(logits, test_labels)
     ks = config.neighbours
-    if not (ks or config.linear_eval):
+    if not (ks or config.linear_probe):
         return results
     if train_source.num_examples * test_h.shape[1] * 4 > MAX_BYTES:
         print("linear and kNN evaluation are left out: the representations of the training split "
               "do not fit in memory")
         return results
     train_h, train_labels = represent(config, encode, train_source, size, title)
-    if config.linear_eval:
+    if config.linear_probe:
         with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
             scores = evaluation.linear_probe(train_h, train_labels, test_h,
                                              num_classes=num_classes)
@@ -111,7 +111,8 @@ def told(what):
     print(f"{time.monotonic() - start:.1f} s", flush=True)
 
 
-NAMES = {"online": "online linear head", "linear": "linear, frozen encoder"}
+NAMES = {"online": "online linear head", "linear": "linear, frozen encoder",
+         "linear_sgd": "linear, SGD, crops"}
 
 
 def table(pretrained, untrained):

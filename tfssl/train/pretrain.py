@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import os
-import time
 
 import keras
 import tensorflow as tf
@@ -11,16 +10,10 @@ import tensorflow as tf
 from tfssl import augment, data, nets, optim
 from tfssl.config import Config
 from tfssl.data import Source
-from tfssl.errors import TrainingError, UsageError
+from tfssl.errors import UsageError
 from tfssl.methods import METHODS, Kit
-from tfssl.train import device, evaluate, rundir
-from tfssl.train.callbacks import (
-    SaveCheckpoints,
-    Scalars,
-    ShowProgress,
-    StopOnNaN,
-    WarnOfCollapse,
-)
+from tfssl.train import device, evaluate, loop, rundir
+from tfssl.train.callbacks import WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
 from tfssl.train.pictures import save_views
@@ -55,6 +48,11 @@ def plan(config):
     if batch > n:
         raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
                          f"{config.dataset} {config.train_split}. Received: {batch}")
+    if config.evaluates and eval_source.shares_examples_with(train_source):
+        raise UsageError(
+            "--eval_split must not share images with --train_split: accuracies are of images that "
+            f"no classifier was trained on. Received: {eval_source.split} and "
+            f"{train_source.split}")
     if any(k > n for k in config.neighbours):
         raise UsageError(f"--knn_k must be at most {n}, the number of training examples. "
                          f"Received: {config.knn_k}")
@@ -202,7 +200,14 @@ def pretrain(config, flagfile):
 
 
 def evaluate_run(config, given):
-    """Evaluates the newest checkpoint of the run in --model_dir.
+    """Evaluates the newest checkpoint of the run in --model_dir. Arguments: see `open_run`."""
+    job, model, fresh_weights, step = open_run(config, given)
+    evaluate_untrained(job, model, fresh_weights)
+    return report(job, model, step)
+
+
+def open_run(config, given):
+    """The run in --model_dir with its newest checkpoint.
 
     The run's own record says what the network is; of the flags given here, those that concern
     evaluation and data directories are taken, and one that contradicts the record is refused.
@@ -210,22 +215,27 @@ def evaluate_run(config, given):
     Args:
         config: a `tfssl.Config` whose model_dir is set.
         given: names of the flags that the user gave.
+
+    Returns:
+        (Job, restored model, its weights before that, step of the checkpoint).
+
+    Raises:
+        UsageError: there is no run, no checkpoint, or the directory cannot be written.
     """
     there = rundir.recorded(config.model_dir)
     if there is None:
         raise UsageError("--model_dir must be the directory of a run. "
                          f"Received: {config.model_dir}, which holds none")
     rundir.check_same(config, there, config.model_dir, given)
-    job = plan(there.replace(**{name: getattr(config, name) for name in given},
-                             mode="eval", model_dir=config.model_dir))
+    names = set(given) - {"train_mode"} | {"mode", "model_dir"}
+    job = plan(there.replace(**{name: getattr(config, name) for name in names}))
     model = build_model(job)
     fresh_weights = model.get_weights()
     step = checkpoints_of(job, model).restore_newest()
     if not step:
         raise UsageError(f"--model_dir={config.model_dir} holds no checkpoint yet.")
     rundir.make(config.model_dir)
-    evaluate_untrained(job, model, fresh_weights)
-    return report(job, model, step)
+    return job, model, fresh_weights, step
 
 
 def checkpoints_of(job, model):
@@ -244,7 +254,7 @@ def evaluation_settings(job):
     config = job.config
     return {"split": job.eval_source.split, "size": list(job.eval_size),
             **{name: getattr(config, name) for name in (
-                "eval_steps", "eval_crop_proportion", "knn_k", "knn_temperature", "linear_eval")}}
+                "eval_steps", "eval_crop_proportion", "knn_k", "knn_temperature", "linear_probe")}}
 
 
 def evaluate_untrained(job, model, fresh_weights):
@@ -288,7 +298,7 @@ def announce(job, model, start):
 
 
 def train(job, model, checkpoints, start):
-    """Runs `fit` from a step to the end, and adds to the run's training time."""
+    """Trains from a step to the end."""
     config = job.config
     recipes = view_recipes(config, job.size)
     batches = data.views(job.train_source, recipes, batch_size=config.train_batch_size,
@@ -296,27 +306,12 @@ def train(job, model, checkpoints, start):
     writer = tf.summary.create_file_writer(config.model_dir)
     if start == 0:
         save_views(job.train_source, recipes, config, writer)
-    show = ShowProgress(start, job.total_steps, config.train_batch_size)
-    callbacks = [StopOnNaN(start), WarnOfCollapse(start), show]
-    if config.train_summary_steps:
-        callbacks.append(Scalars(start, writer, config.train_summary_steps,
-                                 config.train_batch_size))
-    callbacks.append(SaveCheckpoints(start, checkpoints, job.checkpoint_every, job.total_steps))
-    began = time.monotonic()
-    print("building the graph of the training step ...", flush=True)
-    try:
-        model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks)
-    except tf.errors.ResourceExhaustedError:
-        raise TrainingError("The device ran out of memory. Try a smaller --train_batch_size, "
-                            "--image_size or --width_multiplier.") from None
-    except tf.errors.DataLossError as error:
-        raise TrainingError(f"--dataset={config.dataset} holds a damaged record "
-                            f"({error.message}); earlier checkpoints are kept.") from None
-    writer.close()
-    spent = rundir.read_json(config.model_dir, "time.json") or {"train_seconds": 0.0}
-    rundir.write_json(config.model_dir, "time.json", {
-        "train_seconds": spent["train_seconds"] + time.monotonic() - began,
-        "images_per_second": show.progress.images_per_second})
+    loop.train(
+        model, batches, checkpoints, title="pretrain", directory=config.model_dir, writer=writer,
+        start=start, stop=job.total_steps, batch_size=config.train_batch_size,
+        summary_steps=config.train_summary_steps, checkpoint_steps=job.checkpoint_every,
+        callbacks=[WarnOfCollapse(start)],
+        dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier")
 
 
 def report(job, model, step):

@@ -7,6 +7,7 @@
     untrained.json            the baseline: the untrained encoder by the same protocols
     time.json                 seconds of training so far, over all processes, and images/s
     result.json, result_<step>.json
+    linear_eval/              the classifiers of --mode=linear_eval, one directory per setting
     events.out.tfevents.*     TensorBoard, and eval/ beside it
 """
 

@@ -1,0 +1,53 @@
+"""`fit` with what every training has beside it: progress, TensorBoard, checkpoints, alarms."""
+
+import time
+
+import tensorflow as tf
+
+from tfssl.errors import TrainingError
+from tfssl.train import rundir
+from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
+
+
+def train(model, batches, checkpoints, *, title, directory, writer, start, stop, batch_size,
+          summary_steps, checkpoint_steps, dataset, smaller, callbacks=()):
+    """Trains from one step to another, and adds to the training time of the directory.
+
+    Args:
+        model: a compiled `tfssl.methods.base.Learner`.
+        batches: `tf.data.Dataset` of stop - start batches.
+        checkpoints: `Checkpoints` of what is trained.
+        title: what the progress bar calls it.
+        directory: where time.json is.
+        writer: `tf.summary` writer; closed at the end.
+        start, stop: steps made before, and at the end.
+        batch_size: images per step.
+        summary_steps: steps between TensorBoard points; 0 for none.
+        checkpoint_steps: steps between checkpoints.
+        dataset: its name, for messages.
+        smaller: the flags that reduce memory, for messages.
+        callbacks: further callbacks.
+
+    Raises:
+        TrainingError: no memory, damaged data, or a loss that is no number.
+    """
+    show = ShowProgress(start, stop, batch_size, title)
+    callbacks = [StopOnNaN(start), *callbacks, show]
+    if summary_steps:
+        callbacks.append(Scalars(start, writer, summary_steps, batch_size))
+    callbacks.append(SaveCheckpoints(start, checkpoints, checkpoint_steps, stop))
+    began = time.monotonic()
+    print("building the graph of the training step ...", flush=True)
+    try:
+        model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks)
+    except tf.errors.ResourceExhaustedError:
+        raise TrainingError("The device ran out of memory. Try a smaller "
+                            f"{smaller}.") from None
+    except tf.errors.DataLossError as error:
+        raise TrainingError(f"--dataset={dataset} holds a damaged record "
+                            f"({error.message}); earlier checkpoints are kept.") from None
+    writer.close()
+    spent = rundir.read_json(directory, "time.json") or {"train_seconds": 0.0}
+    rundir.write_json(directory, "time.json", {
+        "train_seconds": spent["train_seconds"] + time.monotonic() - began,
+        "images_per_second": show.progress.images_per_second})

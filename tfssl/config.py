@@ -259,7 +259,8 @@ class Config:
     lars_form: Literal["classic", "popular"] = knob(
         ByMethod(simclr="classic", byol="popular"), OPTIM,
         "Where LARS multiplies by the learning rate: before the momentum (classic, "
-        "google-research/simclr) or after it (popular, DeepMind's BYOL).")
+        "google-research/simclr) or after it (popular, DeepMind's BYOL). The classic form leaves "
+        "the online head out of its layer adaptation, the popular one does not, as they do there.")
     learning_rate: float = knob(
         ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)), OPTIM,
         f"Base learning rate; see --learning_rate_scaling. With byol {LEARNING_RATES}.",

@@ -108,8 +108,8 @@ def build_probe(job, in_dim):
 def build_optimizer(job, model):
     """LARS, SGD or Adam, with weight decay where the reference has it.
 
-    LARS adds it to the gradient of what it adapts; the probe, which it does not adapt, and the
-    other optimizers have it in the loss.
+    LARS adds it to the gradient of what it adapts: every kernel, but in google-research/simclr's
+    form not the probe's, which has it in the loss. So has everything under the other optimizers.
     """
     config = job.config
     # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
@@ -118,11 +118,12 @@ def build_optimizer(job, model):
     if config.optimizer == "lars":
         optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay,
                                momentum_form=config.lars_form)
-        probe = model.probe.trainable_variables if model.probe else []
-        backbone = [part for name, part in model.parts.items() if name != "probe"]
+        apart = [model.probe] if model.probe and config.lars_form == "classic" else []
+        adapted = [part for part in model.parts.values() if part not in apart]
         optimizer.exclude_from_adaptation(
-            probe + [v for part in backbone for v in optim.excluded(part)])
-        model.penalize(optim.decayed(model.probe) if model.probe else [], config.weight_decay)
+            [v for part in apart for v in part.trainable_variables]
+            + [v for part in adapted for v in optim.excluded(part)])
+        model.penalize([v for part in apart for v in optim.decayed(part)], config.weight_decay)
         return optimizer
     model.penalize([v for part in model.parts.values() for v in optim.decayed(part)],
                    config.weight_decay)

@@ -1,12 +1,14 @@
 """A run as a picture and a table: python scripts/curves.py MODEL_DIR OUTPUT_DIR
 
-Writes into OUTPUT_DIR: curves.png (loss, accuracy of the probe, spread of z over the steps, and the
-protocols beside the untrained encoder), curves.csv (the TensorBoard scalars, one row per point) and
-result.json and flags.flags, which replays the run. Needs the `dev` extra.
+Writes into OUTPUT_DIR: curves.png (loss, accuracy of the probe, spread of the projections over the
+steps, and the protocols beside the untrained encoder), curves.csv (the TensorBoard scalars, one row
+per point), result.json, flags.flags, which replays the run, and linear_eval.json where
+--mode=linear_eval was run on its last step. Needs the `dev` extra.
 """
 
 import argparse
 import csv
+import glob
 import json
 import os
 import shutil
@@ -18,9 +20,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-PANELS = (("train/contrast_loss", "NT-Xent (both directions)"),
-          ("train/supervised_acc", "accuracy of the online head, train"),
-          ("train/z_std", "spread of z (0 = collapsed)"))
+# Title -> {tag: name in the legend}; a run has one of the first two.
+PANELS = {
+    "NT-Xent, both directions": {"train/contrast_loss": ""},
+    "BYOL's loss, both directions": {"train/representation_loss": ""},
+    "accuracy of the online head, train": {"train/supervised_acc": ""},
+    "spread of projections (0 = collapsed)": {
+        "train/z_std": "z", "train/target_z_std": "z of the target"},
+}
+METHODS = {"simclr": "SimCLR", "byol": "BYOL"}
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # Okabe and Ito, safe for colour-blind eyes
 
 
@@ -41,6 +49,18 @@ def write_table(series, path):
                                    for points in series.values())])
 
 
+def read(*path):
+    with open(os.path.join(*path)) as file:
+        return json.load(file)
+
+
+def linear_evaluation(model_dir, step):
+    """Path of the longest linear evaluation of the encoder of a step, or None."""
+    paths = [path for path in glob.glob(os.path.join(model_dir, "linear_eval", "*", "result.json"))
+             if read(path)["global_step"] == step]
+    return max(paths, key=lambda path: read(path)["linear_epochs"], default=None)
+
+
 def write_flags(model_dir, output_dir):
     """The run's flagfile without where it was: the directories of one machine."""
     with open(os.path.join(model_dir, "flags.flags")) as file:
@@ -51,29 +71,36 @@ def write_flags(model_dir, output_dir):
         file.writelines([f"# Replay: python run.py --flagfile={path}\n", *flags])
 
 
-def draw(series, result, path):
-    figure, axes = plt.subplots(1, 4, figsize=(16, 3.6), constrained_layout=True)
-    for axis, (tag, title) in zip(axes, PANELS):
-        points = series.get(tag, {})
-        axis.plot(list(points), list(points.values()), color=BLUE, linewidth=1)
+def draw(series, result, method, path):
+    panels = {title: tags for title, tags in PANELS.items() if series.keys() & tags.keys()}
+    figure, axes = plt.subplots(1, len(panels) + 1, figsize=(16, 3.6), constrained_layout=True)
+    for axis, (title, tags) in zip(axes, panels.items()):
+        for (tag, name), colour in zip(tags.items(), (BLUE, ORANGE)):
+            points = series.get(tag, {})
+            axis.plot(list(points), list(points.values()), color=colour, linewidth=1, label=name)
+        if len(series.keys() & tags.keys()) > 1:
+            axis.legend(fontsize=8)
         axis.set(title=title, xlabel="step")
         axis.grid(alpha=0.3)
-    bars(axes[3], result)
-    figure.suptitle(f"SimCLR on {result['dataset']}, {result['global_step']} steps, "
+    bars(axes[-1], result)
+    figure.suptitle(f"{METHODS[method]} on {result['dataset']}, {result['global_step']} steps, "
                     f"{result['precision']}, {result['device']}")
     figure.savefig(path, dpi=110)
 
 
 def bars(axis, result):
     """Top-1 of every protocol, the untrained encoder beside the pretrained one."""
-    names = list(result["pretrained"])
+    names = [name for key in ("pretrained", "untrained") for name in result[key] or {}]
+    names = list(dict.fromkeys(names))
     for offset, (key, colour) in enumerate((("untrained", GREY), ("pretrained", ORANGE))):
         scores = result[key] or {}
-        heights = [100 * scores[name]["top_1"] if name in scores else 0 for name in names]
-        places = [i + 0.4 * offset for i in range(len(names))]
+        if not scores:
+            continue
+        heights = [100 * scores[name]["top_1"] for name in names if name in scores]
+        places = [i + 0.4 * offset for i, name in enumerate(names) if name in scores]
         drawn = axis.bar(places, heights, 0.38, color=colour, label=key)
         axis.bar_label(drawn, fmt="%.1f", fontsize=8)
-    axis.set_xticks([i + 0.2 for i in range(len(names))], names)
+    axis.set_xticks([i + 0.2 for i in range(len(names))], names, fontsize=8)
     axis.set(title=f"top-1 on {result['eval_split']}, %")
     axis.margins(y=0.25)
     axis.legend(loc="upper right", fontsize=8, ncols=2)
@@ -85,12 +112,16 @@ def main():
     parser.add_argument("output_dir")
     arguments = parser.parse_args()
     os.makedirs(arguments.output_dir, exist_ok=True)
-    with open(os.path.join(arguments.model_dir, "result.json")) as file:
-        result = json.load(file)
+    result = read(arguments.model_dir, "result.json")
+    shutil.copy(os.path.join(arguments.model_dir, "result.json"), arguments.output_dir)
+    linear = linear_evaluation(arguments.model_dir, result["global_step"])
+    if linear:
+        result["pretrained"] |= read(linear)["results"]
+        shutil.copy(linear, os.path.join(arguments.output_dir, "linear_eval.json"))
     series = scalars(arguments.model_dir)
     write_table(series, os.path.join(arguments.output_dir, "curves.csv"))
-    draw(series, result, os.path.join(arguments.output_dir, "curves.png"))
-    shutil.copy(os.path.join(arguments.model_dir, "result.json"), arguments.output_dir)
+    draw(series, result, read(arguments.model_dir, "flags.json")["method"],
+         os.path.join(arguments.output_dir, "curves.png"))
     write_flags(arguments.model_dir, arguments.output_dir)
 
 

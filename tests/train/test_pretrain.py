@@ -272,6 +272,23 @@ def test_the_evaluation_crop_follows_the_reference(size, given, expected):
     assert crop_proportion(Config(eval_crop_proportion=given), size) == expected
 
 
+@pytest.mark.parametrize("form,relative", [("classic", None), ("popular", 0.5 * 16 / 256 * 1e-3)])
+def test_the_online_head_is_adapted_in_byols_form_of_lars_alone(tmp_path, form, relative):
+    """Adapted: the step is a share of the weight's length, whatever the gradient's."""
+    model = build_model(plan(tiny(tmp_path, lars_form=form, weight_decay=0.0, warmup_epochs=0.0)))
+    kernel, bias = model.probe.trainable_variables
+    variables = model.learned_variables()
+    gradients = [tf.ones(v.shape) for v in variables]
+    before = [kernel.numpy(), bias.numpy()]
+    model.optimizer.apply(gradients, variables)
+    moved = np.linalg.norm(kernel.numpy() - before[0])
+    plain = 0.5 * 16 / 256  # learning rate, linearly scaled
+    share = relative and relative * np.linalg.norm(before[0])
+    expected = share or plain * before[0].size ** 0.5
+    assert moved == pytest.approx(expected, rel=1e-2)
+    np.testing.assert_allclose(before[1] - bias.numpy(), plain, rtol=1e-5)
+
+
 @pytest.mark.parametrize("optimizer,decayed_in_loss", [("lars", 1), ("momentum", 21 + 3 + 1)])
 def test_what_weight_decay_reaches(tmp_path, optimizer, decayed_in_loss):
     """LARS: the probe's kernel alone is in the loss. Otherwise every kernel: 21, 3 and 1."""

@@ -11,7 +11,14 @@ import textwrap
 
 from absl import flags as absl_flags
 
-from tfssl.config import GOOGLE_DEFAULTS, ByMethod, Config, kind
+from tfssl.config import (
+    GOOGLE_DEFAULTS,
+    GOOGLE_FINETUNE_DEFAULTS,
+    ByMethod,
+    ByTask,
+    Config,
+    kind,
+)
 from tfssl.errors import UsageError
 
 HELP = ("help", "helpshort", "helpfull", "h")
@@ -20,6 +27,7 @@ USAGE = """usage: python run.py [--flag=value ...] [--flagfile=FILE]
   python run.py --flagfile=flags/shapes.flags               a first run, no download, minutes
   python run.py --dataset=cifar10 --resnet_depth=50 --use_blur
   python run.py --mode=eval --model_dir=runs/NAME
+  python run.py --mode=finetune --checkpoint=runs/NAME --dataset=imagenette/160px-v2
   python run.py --flagfile=runs/NAME/flags.flags --model_dir=runs/AGAIN    the same run again
 """
 
@@ -66,7 +74,10 @@ def parse(argv):
     given = {name for name in names if values[name].present}
     settings = {name: values[name].value for name in names}
     if "train_mode" in given and settings["method"] == "simclr":
-        settings |= {k: v for k, v in GOOGLE_DEFAULTS.items() if k not in given}
+        theirs = dict(GOOGLE_DEFAULTS)
+        if settings["train_mode"] == "finetune":
+            theirs |= GOOGLE_FINETUNE_DEFAULTS
+        settings |= {k: v for k, v in theirs.items() if k not in given}
     return Config(**settings), given
 
 
@@ -99,8 +110,8 @@ def describe(field):
 
 def told_default(default):
     """A default as text; "" where there is none, or the help text has to say it."""
-    if not isinstance(default, ByMethod):
+    if not isinstance(default, (ByMethod, ByTask)):
         return "" if default is None else str(default)
-    told = {method: "see below" if callable(value) else told_default(value)
-            for method, value in dataclasses.asdict(default).items()}
-    return "; ".join(f"{method}: {text}" for method, text in told.items() if text)
+    told = {case: "see below" if callable(value) else told_default(value)
+            for case, value in vars(default).items()}
+    return "; ".join(f"{case}: {text}" for case, text in told.items() if text)

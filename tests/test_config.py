@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tfssl.config import FREE, Config, default_model_dir, differences, kind
+from tfssl.config import FREE, TRANSFER, Config, default_model_dir, differences, kind, sides
 from tfssl.errors import UsageError
 
 REFUSED = [
@@ -105,12 +105,45 @@ def test_an_integer_serves_as_a_float():
     (dict(mode="linear_eval"), "pretrain", False, True),
     (dict(mode="train", train_mode="pretrain"), "pretrain", True, False),
     (dict(mode="train_then_eval", train_mode="pretrain"), "pretrain", True, True),
-    (dict(mode="train", train_mode="finetune"), "finetune", True, False),
-    (dict(mode="finetune"), "finetune", True, True),
+    (dict(mode="train", train_mode="finetune", checkpoint="run"), "finetune", True, False),
+    (dict(mode="finetune", checkpoint="run"), "finetune", True, True),
+    (dict(mode="knn", checkpoint="run"), "pretrain", False, True),
 ])
 def test_what_a_mode_does(settings, task, trains, evaluates):
     config = Config(**settings)
     assert (config.task, config.trains, config.evaluates) == (task, trains, evaluates)
+
+
+def test_finetuning_has_defaults_of_its_own():
+    config = Config(mode="finetune", checkpoint="run")
+    assert (config.optimizer, config.learning_rate, config.weight_decay) == ("momentum", 0.05, 0)
+    assert (config.train_epochs, config.train_batch_size, config.warmup_epochs) == (60, 256, 0)
+    assert Config(mode="finetune", checkpoint="run", learning_rate=1.0).learning_rate == 1
+    assert config.replace(mode="eval", train_mode="finetune").learning_rate == 0.05
+
+
+@pytest.mark.parametrize("size,expected", [
+    (32, (32, 32)), ("32", (32, 32)), ("48x64", (48, 64)), ("0", None), ("4x0", None),
+    ("48x", None), ("x48", None), ("1x2x3", None), ("-3", None), ("3.5", None)])
+def test_sizes_are_a_side_or_height_and_width(size, expected):
+    assert sides(size) == expected
+    if expected:
+        assert sides(Config(image_size=size).image_size) == expected
+    else:
+        with pytest.raises(UsageError, match="--eval_image_size must be a side in pixels"):
+            Config(eval_image_size=size)
+
+
+@pytest.mark.parametrize("changes,said", [
+    (dict(mode="finetune"), "--mode=finetune needs --checkpoint"),
+    (dict(fine_tune_after_block=4), "--fine_tune_after_block concerns finetuning"),
+    (dict(checkpoint="run"), "--checkpoint concerns finetuning"),
+    (dict(label_fraction=0.1), "--label_fraction concerns finetuning"),
+    (dict(stem="keep"), "--stem=keep needs a --checkpoint"),
+])
+def test_what_belongs_to_finetuning_alone(changes, said):
+    with pytest.raises(UsageError, match=said):
+        Config(**changes)
 
 
 def test_contradicting_modes_are_refused():
@@ -128,25 +161,30 @@ def other_value(field):
     of_type, _, choices = kind(field)
     default = getattr(Config(), field.name)
     if choices:
-        return next(c for c in choices if c != default and c != "finetune")
+        return next(c for c in choices if c not in (default, "finetune", "keep"))
     if of_type is bool:
         return not default
     if of_type is str:
-        return "7" if field.name == "knn_k" else "other"
+        number = field.name == "knn_k" or field.name.endswith("image_size")
+        return "7" if number else "other"
     return {"crop_area_max": 0.9, "crop_area_min": 0.5, "crop_aspect_min": 0.5,
             "blur_sigma_min": 0.2, "solarize_threshold": 0.3, "blur_p": 0.1, "flip_p": 0.1,
             "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
             "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
-            "base_target_decay": 0.5}.get(field.name.removeprefix("view2_"), of_type(4))
+            "base_target_decay": 0.5, "label_fraction": 0.5,
+            }.get(field.name.removeprefix("view2_"), of_type(4))
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda f: f.name)
 def test_free_knobs_alone_leave_the_run_the_same(field):
-    changed = Config(**{field.name: other_value(field)})
+    transfer = field.metadata["group"] == TRANSFER  # which pretraining refuses
+    plain = dict(mode="finetune", checkpoint="run") if transfer else {}
+    base, changed = Config(**plain), Config(**{**plain, field.name: other_value(field)})
     same_run = field.name in FREE
-    differing = differences(Config(), changed)
+    differing = differences(base, changed)
     if field.name == "method":  # it brings defaults of its own
         assert "method" in differing and len(differing) > 5
     else:
         assert differing == ([] if same_run else [field.name])
-    assert (default_model_dir(Config()) == default_model_dir(changed)) == same_run
+    if field.name != "mode":  # whose results are another thing, in another place
+        assert (default_model_dir(base) == default_model_dir(changed)) == same_run

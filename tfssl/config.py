@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import re
 import types
 import typing
 from typing import Literal, Optional
@@ -30,12 +31,36 @@ def at_least(low):
     return (lambda x: x >= low, f"an integer of at least {low}")
 
 
+def sides(size):
+    """An image size such as 128 or 48x64 as (height, width); None for anything else."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(size))
+    pair = match and (int(match[1]), int(match[2] or match[1]))
+    return pair if pair and min(pair) >= 1 else None
+
+
+SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
+
+
 @dataclasses.dataclass(frozen=True)
 class ByMethod:
     """A default that differs by --method; a callable makes it of the other settings."""
 
     simclr: object
     byol: object
+
+    def of(self, config):
+        return getattr(self, config.method)
+
+
+@dataclasses.dataclass(frozen=True)
+class ByTask:
+    """A default that differs by what is trained; each may be a ByMethod."""
+
+    pretrain: object
+    finetune: object
+
+    def of(self, config):
+        return getattr(self, config.task)
 
 
 class EpochTable:
@@ -70,9 +95,10 @@ class EpochTable:
 def knob(default, group, help, check=None):  # `help` is argparse's and absl's word for it
     """One setting: a dataclass field that carries its group, its help text and its check.
 
-    A `default` of type ByMethod is None in the dataclass, until the Config knows its method.
+    A `default` of type ByMethod or ByTask is None in the dataclass, until the Config knows its
+    method and task.
     """
-    plain = None if isinstance(default, ByMethod) else default
+    plain = None if isinstance(default, (ByMethod, ByTask)) else default
     return dataclasses.field(default=plain, metadata={
         "group": group, "help": help, "check": check, "default": default})
 
@@ -88,6 +114,7 @@ RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
 VIEW2 = "Augmentation of view 2, where it differs"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 LINEAR = "Linear evaluation (--mode=linear_eval)"
+TRANSFER = "Pretrained weights and labels (finetune, linear_eval, knn)"
 COMPAT = "Accepted for compatibility with google-research/simclr"
 
 
@@ -113,13 +140,14 @@ class Config:
     """
 
     # ---------------------------------------------------------------- run
-    mode: Literal["pretrain", "finetune", "eval", "linear_eval", "train",
+    mode: Literal["pretrain", "finetune", "eval", "linear_eval", "knn", "train",
                   "train_then_eval"] = knob(
         "pretrain", RUN,
-        "What to do. pretrain: learn the encoder, then evaluate it. eval: evaluate what is in "
-        "--model_dir. linear_eval: train a linear classifier on the frozen encoder in --model_dir "
-        "by DeepMind's protocol, see the group of that name. finetune: train a pretrained encoder "
-        "with labels (not in this version). "
+        "What to do. pretrain: learn the encoder, then evaluate it. finetune: train the encoder in "
+        "--checkpoint with labels, then evaluate it. linear_eval: train a linear classifier on the "
+        "frozen encoder in --checkpoint, or that of the run in --model_dir, by DeepMind's "
+        "protocol. knn: classify with it by nearest neighbours, which trains nothing. eval: "
+        "evaluate what is in --model_dir. "
         "train and train_then_eval are google-research/simclr's words: train only, or train and "
         "then evaluate, what --train_mode says.")
     train_mode: Optional[Literal["pretrain", "finetune"]] = knob(
@@ -147,10 +175,10 @@ class Config:
                             NOT_EMPTY)
     eval_split: Optional[str] = knob(
         None, DATA, "Split to evaluate on. Not given: the dataset's test split, or validation.")
-    image_size: Optional[int] = knob(
-        None, DATA, "Side of the square views, in pixels. Not given: the dataset's own size (32 "
-        "for CIFAR), 32 for shapes, 128 for imagenette, 224 for images of mixed sizes.",
-        at_least(1))
+    image_size: Optional[str] = knob(
+        None, DATA, "Size of the views in pixels: a side, or HEIGHTxWIDTH. Not given: the "
+        "dataset's own size (32 for CIFAR), 32 for shapes, 128 for imagenette, 224 for images of "
+        "mixed sizes. Images of any size are brought to it.", SIZE)
     cache_dataset: Optional[bool] = knob(
         None, DATA, "Hold the whole dataset in memory, decoded. Not given: when it takes less "
         "than 2 GiB.")
@@ -211,10 +239,10 @@ class Config:
     resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(18, NET, "Layers of the ResNet.")
     width_multiplier: float = knob(1.0, NET, "Multiplies every number of filters; fractions are "
                                    "fine.", (lambda x: x >= 1 / 64, "1/64 or more: one filter"))
-    stem: Literal["auto", "cifar", "imagenet"] = knob(
+    stem: Literal["auto", "keep", "cifar", "imagenet"] = knob(
         "auto", NET, "First layers. cifar: 3x3, no pooling. imagenet: 7x7 and max-pooling, both "
-        "with stride 2. auto: cifar up to 64 px. Recorded with the weights; the size of later "
-        "images does not change it.")
+        "with stride 2. keep: that of --checkpoint; another one starts with new weights in these "
+        "layers alone. auto: keep where there is a checkpoint, else cifar up to 64 px.")
     sk_ratio: float = knob(0.0, NET, "Selective kernels: 0.0625 as in SimCLRv2; 0: none.",
                            NON_NEGATIVE)
     se_ratio: float = knob(0.0, NET, "Squeeze-and-excitation: bottleneck ratio; 0: none.",
@@ -255,38 +283,43 @@ class Config:
         "the gradient stopped (the thesis's accuracies are this head's).")
     # ---------------------------------------------------------------- optimizer
     optimizer: Literal["lars", "momentum", "adam"] = knob(
-        "lars", OPTIM, "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.")
+        ByTask(pretrain="lars", finetune="momentum"), OPTIM,
+        "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.")
     lars_form: Literal["classic", "popular"] = knob(
         ByMethod(simclr="classic", byol="popular"), OPTIM,
         "Where LARS multiplies by the learning rate: before the momentum (classic, "
         "google-research/simclr) or after it (popular, DeepMind's BYOL). The classic form leaves "
         "the online head out of its layer adaptation, the popular one does not, as they do there.")
     learning_rate: float = knob(
-        ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)), OPTIM,
+        ByTask(ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)),
+               finetune=0.05), OPTIM,
         f"Base learning rate; see --learning_rate_scaling. With byol {LEARNING_RATES}.",
         NON_NEGATIVE)
     learning_rate_scaling: Literal["linear", "sqrt"] = knob(
         "linear", OPTIM, "Learning rate = base x batch/256 (linear) or base x sqrt(batch).")
-    warmup_epochs: float = knob(10.0, OPTIM, "Epochs over which the learning rate rises from 0, "
-                                "before its cosine decay to 0.", NON_NEGATIVE)
+    warmup_epochs: float = knob(ByTask(pretrain=10.0, finetune=0.0), OPTIM,
+                                "Epochs over which the learning rate rises from 0, before its "
+                                "cosine decay to 0.", NON_NEGATIVE)
     weight_decay: float = knob(
-        ByMethod(simclr=1e-4, byol=lambda config: WEIGHT_DECAYS(config.train_epochs)), OPTIM,
+        ByTask(ByMethod(simclr=1e-4, byol=lambda config: WEIGHT_DECAYS(config.train_epochs)),
+               finetune=0.0), OPTIM,
         f"L2 penalty on the kernels of convolutions and dense layers. With byol {WEIGHT_DECAYS}.",
         NON_NEGATIVE)
     momentum: float = knob(0.9, OPTIM, "Momentum of lars and momentum.",
                            (lambda x: 0 <= x < 1, "a number in [0, 1)"))
-    train_batch_size: int = knob(512, OPTIM, "Images in a training batch, over all devices. Each "
-                                 "gives two views.", at_least(2))
-    train_epochs: float = knob(100, OPTIM, "Length of the training in epochs.", POSITIVE)
+    train_batch_size: int = knob(ByTask(pretrain=512, finetune=256), OPTIM,
+                                 "Images in a training batch, over all devices. In pretraining "
+                                 "each gives two views.", at_least(2))
+    train_epochs: float = knob(ByTask(pretrain=100.0, finetune=60.0), OPTIM,
+                               "Length of the training in epochs.", POSITIVE)
     train_steps: int = knob(0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE)
     # ---------------------------------------------------------------- evaluation
     eval_batch_size: int = knob(256, EVAL, "Images in an evaluation batch.", at_least(1))
     eval_steps: int = knob(0, EVAL, "Batches to evaluate; 0: the whole split.", NON_NEGATIVE)
-    eval_image_size: Optional[int] = knob(
-        None, EVAL, "Side of the evaluation crops, in pixels. Not given: --image_size. Random "
+    eval_image_size: Optional[str] = knob(
+        None, EVAL, "Size of the evaluation crops, likewise. Not given: --image_size. Random "
         "crops magnify what they show, so views of 24 px suit whole images of 32 px, at half the "
-        "cost.",
-        at_least(1))
+        "cost.", SIZE)
     eval_crop_proportion: Optional[float] = knob(
         None, EVAL, "Side of the central crop, as a fraction of the image's shorter side. Not "
         "given: 0.875, and 1 up to 32 px, where the reference does not crop.", FRACTION)
@@ -298,6 +331,23 @@ class Config:
                               "representations of the whole training split, without augmentation.")
     eval_baseline: bool = knob(True, EVAL, "Evaluate the untrained encoder too, by the same "
                                "protocols.")
+    # ---------------------------------------------------------------- pretrained weights
+    checkpoint: Optional[str] = knob(
+        None, TRANSFER, "Pretrained weights: the directory of a run, a checkpoint in it, or an "
+        "encoder.keras. They say what the network is; images may have any size. finetune also "
+        "takes none: the network of the flags, from scratch.", NOT_EMPTY)
+    label_fraction: float = knob(
+        1.0, TRANSFER, "Share of --train_split to learn from: a subset with equal numbers of "
+        "every class, drawn by --seed.", FRACTION)
+    fine_tune_after_block: int = knob(
+        -1, TRANSFER, "What finetuning trains. -1: everything; 0: all after the stem; 1, 2, 3: all "
+        "after that group of blocks; 4: the head alone. What is not trained keeps its batch "
+        "statistics too.", (lambda x: -1 <= x <= 4, "an integer from -1 to 4"))
+    ft_proj_selector: int = knob(
+        0, TRANSFER, "Layer of the projector that the finetuned head reads, trained with it: 0: "
+        "none, the representation; 1: the first (SimCLRv2); -1: the last.", at_least(-1))
+    zero_init_logits_layer: bool = knob(
+        False, TRANSFER, "Start the finetuned head at 0 instead of at random.")
     # ---------------------------------------------------------------- linear evaluation
     linear_epochs: float = knob(80, LINEAR, "Passes over the training split, as random crops and "
                                 "flips (Grill et al. 2020, Appendix C.1).", POSITIVE)
@@ -313,17 +363,8 @@ class Config:
     train_summary_steps: int = knob(10, LOG, "Steps between TensorBoard points; 0: none while "
                                     "training.", NON_NEGATIVE)
     # ---------------------------------------------------------------- compatibility
-    checkpoint: Optional[str] = knob(None, COMPAT, "Pretrained weights to finetune (not in this "
-                                     "version).")
     global_bn: bool = knob(True, COMPAT, "Batch statistics over all devices. One device is used "
                            "here, where both settings mean the same.")
-    fine_tune_after_block: int = knob(-1, COMPAT, "Which blocks finetuning trains (not in this "
-                                      "version).",
-                                      (lambda x: -1 <= x <= 4, "an integer from -1 to 4"))
-    ft_proj_selector: int = knob(0, COMPAT, "Which projector layer finetuning reads (not in this "
-                                 "version).", at_least(-1))
-    zero_init_logits_layer: bool = knob(False, COMPAT, "Start the finetuned head at 0 (not in this "
-                                        "version).")
     use_tpu: bool = knob(False, COMPAT, "Ask for a TPU. Not honoured in this version: the run uses "
                          "the device that TensorFlow finds, and says so.")
     tpu_name: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
@@ -337,12 +378,15 @@ class Config:
 
     def __post_init__(self):
         fields = {field.name: field for field in dataclasses.fields(self)}
-        self._set(fields.pop("method"), self.method)
+        for name in ("method", "mode", "train_mode"):  # defaults depend on them
+            self._set(fields.pop(name), getattr(self, name))
         made_of_others = []
         for field in fields.values():
-            value, default = getattr(self, field.name), field.metadata["default"]
-            if value is None and isinstance(default, ByMethod):
-                value = getattr(default, self.method)
+            value = getattr(self, field.name)
+            if value is None:
+                value = field.metadata["default"]
+            while isinstance(value, (ByMethod, ByTask)):
+                value = value.of(self)
             if callable(value):
                 made_of_others.append((field, value))
             else:
@@ -371,6 +415,19 @@ class Config:
         if self.mode in ("pretrain", "finetune") and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")
+        if self.task == "finetune" and self.trains and self.checkpoint is None:
+            raise UsageError("--mode=finetune needs --checkpoint: the directory of a run, a "
+                             "checkpoint in it, an encoder.keras, or none to start from scratch.")
+        if self.trains and self.task == "pretrain":
+            for name in ("checkpoint", "label_fraction", "fine_tune_after_block",
+                         "ft_proj_selector", "zero_init_logits_layer"):
+                value = getattr(self, name)
+                if value != type(self).__dataclass_fields__[name].default:
+                    raise UsageError(f"--{name} concerns finetuning; --mode=pretrain does not "
+                                     f"take it. Received: {value}")
+            if self.stem == "keep":
+                raise UsageError("--stem=keep needs a --checkpoint; --mode=pretrain starts from "
+                                 "scratch.")
         self.neighbours  # parsed here so that a wrong --knn_k is refused with everything else
 
     @property
@@ -381,11 +438,16 @@ class Config:
     @property
     def trains(self):
         """Whether the encoder is."""
-        return self.mode not in ("eval", "linear_eval")
+        return self.mode not in ("eval", "linear_eval", "knn")
 
     @property
     def evaluates(self):
         return self.mode != "train"
+
+    @property
+    def of_a_run(self):
+        """Whether it works on the run in --model_dir, which says what the settings are."""
+        return self.mode == "eval" or (not self.trains and self.checkpoint is None)
 
     @property
     def neighbours(self):
@@ -417,6 +479,15 @@ GOOGLE_DEFAULTS = dict(
     learning_rate=0.3, weight_decay=1e-6, temperature=0.1, color_jitter_strength=1.0,
     use_blur=True)
 
+# Further ones of its finetuning.
+GOOGLE_FINETUNE_DEFAULTS = dict(
+    optimizer="lars", warmup_epochs=10.0, train_epochs=100.0, train_batch_size=512)
+
+# Knobs that say what a network is: a checkpoint brings its own. Of its stem, see the knob.
+ARCHITECTURE = (
+    "method", "resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "input_normalization",
+    "proj_head_mode", "proj_out_dim", "proj_hidden_dim", "num_proj_layers")
+
 # Knobs that do not change what is learned: a finished or interrupted run may be continued or
 # evaluated with other values of these. model_dir is where the run is, not what it is.
 FREE = frozenset(
@@ -445,6 +516,8 @@ def check_type(field, value):
     of_type, optional, choices = kind(field)
     if value is None and optional:
         return None
+    if field.metadata["check"] is SIZE and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if choices is not None:
         if value not in choices or isinstance(value, bool):
             raise UsageError(f"--{field.name} must be one of {', '.join(map(str, choices))}. "
@@ -473,10 +546,13 @@ def differences(config, other):
 
 
 def default_model_dir(config):
-    """`runs/<task>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings, equal name."""
+    """`runs/<what>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings, equal name."""
     learned = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)
                if f.name not in FREE}
     digest = hashlib.sha256(repr(sorted(learned.items())).encode()).hexdigest()[:8]
     dataset = config.dataset.replace("/", "_").replace(":", "_")
-    return os.path.join("runs", f"{config.method}-{dataset}-r{config.resnet_depth}"
+    if not config.trains:
+        return os.path.join("runs", f"{config.mode}-{dataset}-{digest}")
+    task = config.method if config.task == "pretrain" else config.task
+    return os.path.join("runs", f"{task}-{dataset}-r{config.resnet_depth}"
                                 f"-b{config.train_batch_size}-{digest}")

@@ -10,7 +10,8 @@ import tfssl
 from tests.train.test_pretrain import run_until_killed, scalars, tiny
 from tfssl import Config, UsageError
 from tfssl.train import linear_eval
-from tfssl.train.pretrain import open_run
+from tfssl.train.job import reopen
+from tfssl.train.pretrain import restored
 
 LINEAR = dict(linear_epochs=2.0, linear_batch_size=16, checkpoint_steps=3)
 
@@ -43,7 +44,7 @@ def test_the_result_is_recorded_with_its_settings_and_exact_counts(pretrained, f
     assert scores["examples"] == 40
     assert scores["top_1"] == scores["correct_top_1"] / 40 <= scores["top_5"]
     assert (finished["eval_split"], finished["train_split"]) == ("test[:40]", "train[:64]")
-    assert finished["linear_epochs"] == 2 and finished["global_step"] == 4
+    assert finished["linear_epochs"] == 2 and finished["encoder"]["step"] == 4
     assert finished["train_seconds"] > 0
     assert json.loads((only(pretrained) / "result.json").read_text()) == finished
 
@@ -80,7 +81,7 @@ def test_a_killed_one_ends_where_the_straight_one_does(pretrained, tmp_path):
 
 def test_the_encoder_stays_as_it_is(pretrained):
     config = Config(mode="linear_eval", model_dir=str(pretrained), **LINEAR)
-    _, model, _, _ = open_run(config, {"mode", *LINEAR})
+    model, _, _ = restored(reopen(config, {"mode", *LINEAR}))
     seen = []
 
     def keep(job, learner, *rest):

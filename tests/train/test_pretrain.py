@@ -13,7 +13,8 @@ import tfssl
 from tfssl import Config, UsageError
 from tfssl.train import callbacks
 from tfssl.train.evaluate import crop_proportion
-from tfssl.train.pretrain import build_model, checkpoints_of, plan
+from tfssl.train.job import plan
+from tfssl.train.pretrain import build_model, checkpoints_of
 
 TINY = dict(
     dataset="shapes", train_split="train[:64]", eval_split="test[:40]", image_size=16,
@@ -232,7 +233,6 @@ def test_every_choice_trains_and_evaluates(tmp_path, name):
     (dict(image_size=7), "--image_size must be at least 8"),
     (dict(stem="imagenet"), "--image_size must be at least 32"),
     (dict(eval_image_size=4), "--eval_image_size must be at least 8"),
-    (dict(mode="finetune"), "--mode=finetune"),
     (dict(width_multiplier=0.001), "--width_multiplier"),
 ])
 def test_refusals_come_before_anything_is_written(tmp_path, changes, said):

@@ -8,7 +8,8 @@ import pytest
 import tfssl
 from tests.train.test_pretrain import run_until_killed, scalars, tiny
 from tfssl.train import callbacks
-from tfssl.train.pretrain import build_model, checkpoints_of, plan, view_recipes
+from tfssl.train.job import plan
+from tfssl.train.pretrain import build_model, checkpoints_of, view_recipes
 
 BYOL = dict(method="byol", proj_hidden_dim=16)
 

@@ -8,9 +8,10 @@ import functools
 
 import tensorflow as tf
 
+from tfssl.config import sides
 from tfssl.data import shapes, tfds
 from tfssl.data.pipeline import labelled, views
-from tfssl.data.source import Source, held, parse_slice
+from tfssl.data.source import Source, balanced_subset, held, parse_slice
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
 
@@ -40,15 +41,17 @@ def load_shapes(config, split, flag):
     """The embedded dataset, drawn at the largest size that the network will see."""
     split = split or "test"
     base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
-    size = max(config.image_size or DEFAULT_SIZES["shapes"], config.eval_image_size or 0)
-    images, labels = shapes.generate(base, stop, (size, size), config.seed)
+    seen = [sides(config.image_size or DEFAULT_SIZES["shapes"])]
+    seen += [sides(config.eval_image_size)] if config.eval_image_size else []
+    size = tuple(max(side) for side in zip(*seen))
+    images, labels = shapes.generate(base, stop, size, config.seed)
     images, labels = images[start:], labels[start:]
     return Source(
         name="shapes",
         split=split,
         examples=(base, start, stop),
         num_classes=len(shapes.CLASSES),
-        image_shape=(size, size),
+        image_shape=size,
         records=functools.partial(tf.data.Dataset.from_tensor_slices,
                                   {"image": images, "label": labels}),
         decode=lambda example: (example["image"], example["label"]),
@@ -62,9 +65,11 @@ LARGE = 224  # for images of mixed sizes, as everywhere with ImageNet
 
 
 def image_size(config, source):
-    """Side of the views in pixels: --image_size, or what suits the dataset."""
-    own = source.image_shape[0] if None not in source.image_shape else LARGE
-    return config.image_size or DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE))
+    """(height, width) of the views in pixels: --image_size, or what suits the dataset."""
+    if config.image_size:
+        return sides(config.image_size)
+    own = min(source.image_shape) if None not in source.image_shape else LARGE
+    return sides(DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE)))
 
 
-__all__ = ["DATASETS", "Source", "image_size", "labelled", "load", "views"]
+__all__ = ["DATASETS", "Source", "balanced_subset", "image_size", "labelled", "load", "views"]

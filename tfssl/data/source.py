@@ -10,6 +10,9 @@ import tensorflow as tf
 from tfssl.errors import UsageError
 
 
+SUBSET = 3  # what a seed is for, beside the uses named in pipeline.py
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """One split of one image-classification dataset.
@@ -18,6 +21,7 @@ class Source:
         name: the dataset, as the user spells it.
         split: the split, likewise; may be a slice.
         examples: the slice as (base split, start, stop).
+        kept: how many of these there are, where only some are taken; see `balanced_subset`.
         num_classes: labels are in [0, num_classes).
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
@@ -34,10 +38,11 @@ class Source:
     records: Callable[[], tf.data.Dataset]
     decode: Callable
     arrays: Optional[tuple[np.ndarray, np.ndarray]] = None
+    kept: Optional[int] = None
 
     @property
     def num_examples(self):
-        return self.examples[2] - self.examples[1]
+        return self.examples[2] - self.examples[1] if self.kept is None else self.kept
 
     def shares_examples_with(self, other):
         """Whether two slices of one dataset overlap."""
@@ -76,6 +81,35 @@ def held(source, limit_bytes):
     if filled != source.num_examples:
         raise unreadable(source, f"{filled} of {source.num_examples} examples are there")
     return dataclasses.replace(source, arrays=(images, labels))
+
+
+def balanced_subset(source, fraction, seed):
+    """A part of a split with equal numbers of every class, as the few-label protocols take it.
+
+    Args:
+        source: a `Source`.
+        fraction: in (0, 1]; of every class, fraction x examples / classes are drawn, at least one,
+            or all where the class has fewer.
+        seed: integer; equal seeds draw equal examples.
+    """
+    labels = source.arrays[1] if source.arrays else np.fromiter(
+        source.records().map(lambda example: source.decode(example)[1]).as_numpy_iterator(),
+        np.int64)
+    each = max(1, round(fraction * len(labels) / source.num_classes))
+    order = np.random.default_rng([seed, SUBSET]).permutation(len(labels))
+    chosen = np.sort(np.concatenate(
+        [order[labels[order] == label][:each] for label in range(source.num_classes)]))
+    if source.arrays:
+        return dataclasses.replace(source, arrays=tuple(a[chosen] for a in source.arrays),
+                                   kept=len(chosen))
+    wanted = np.zeros(len(labels), bool)
+    wanted[chosen] = True
+
+    def records():
+        numbered = source.records().enumerate()
+        return numbered.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
+
+    return dataclasses.replace(source, records=records, kept=len(chosen))
 
 
 def unreadable(source, why):

@@ -35,9 +35,13 @@ class Learner(keras.Model):
         followers: {name: `keras.Model`} that no gradient reaches, such as a target network;
             they are saved with the rest.
         more_scalars: names that this instance logs beside SCALARS.
+
+    Attributes:
+        classifier: the linear classifier among the parts, or None.
     """
 
     SCALARS = ()
+    classifier = None
 
     def __init__(self, parts, followers=None, more_scalars=()):
         super().__init__(name=type(self).__name__.lower())
@@ -112,7 +116,7 @@ class SelfSupervised(Learner):
     def __init__(self, encoder, probe=None, followers=None, **parts):
         super().__init__({"encoder": encoder, **parts, **({"probe": probe} if probe else {})},
                          followers, CLASSIFICATION_SCALARS if probe else ())
-        self.probe = probe
+        self.probe = self.classifier = probe
 
     def call(self, images, training=False):
         return self.encoder(images, training=training)

@@ -1,5 +1,7 @@
 """BYOL: predict what a slowly following copy of the network makes of the other view."""
 
+import functools
+
 import tensorflow as tf
 
 from tfssl import nets
@@ -93,22 +95,24 @@ class BYOL(SelfSupervised):
 TARGET_SEED = 1_000_003  # between the seeds of the online networks and those of their targets
 
 
+def build_projector(config, normalization, in_dim, seed=0, name="projector"):
+    """The projector that a `tfssl.Config` describes, and of the same form the predictor."""
+    return nets.byol_head(
+        in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
+        hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
+        bn_momentum=config.batch_norm_decay, normalization=normalization,
+        seed=config.seed + 1 + seed, name=name)
+
+
 def build(config, kit):
     """BYOL from a `tfssl.Config` and a `Kit`."""
-    def head(in_dim, seed, name):
-        return nets.byol_head(
-            in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
-            hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
-            bn_momentum=config.batch_norm_decay, normalization=kit.normalization, seed=seed,
-            name=name)
-
+    head = functools.partial(build_projector, config, kit.normalization)
     encoder = kit.encoder(config.seed, "encoder")
-    projector = head(encoder.output_shape[-1], config.seed + 1, "projector")
+    projector = head(encoder.output_shape[-1])
     # The seeds of the heads' layers are consecutive: leave room between one head and the next.
-    predictor = head(projector.output_shape[-1], config.seed + 101, "predictor")
+    predictor = head(projector.output_shape[-1], 100, "predictor")
     target_encoder = kit.encoder(config.seed + TARGET_SEED, "target_encoder")
-    target_projector = head(encoder.output_shape[-1], config.seed + 1 + TARGET_SEED,
-                            "target_projector")
+    target_projector = head(encoder.output_shape[-1], TARGET_SEED, "target_projector")
     return BYOL(encoder, projector, predictor, target_encoder, target_projector,
                 kit.probe(encoder.output_shape[-1]), base_target_decay=config.base_target_decay,
                 total_steps=kit.total_steps)

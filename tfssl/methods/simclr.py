@@ -41,12 +41,17 @@ class SimCLR(SelfSupervised):
         return loss, {"contrast_loss": loss, **scalars, "z_std": spread(z)}, h
 
 
+def build_projector(config, normalization, in_dim):
+    """The projector that a `tfssl.Config` describes."""
+    return nets.projector(
+        in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
+        hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
+        bn_momentum=config.batch_norm_decay, normalization=normalization, seed=config.seed + 1)
+
+
 def build(config, kit):
     """SimCLR from a `tfssl.Config` and a `Kit`."""
     encoder = kit.encoder(config.seed, "encoder")
-    projector = nets.projector(
-        encoder.output_shape[-1], mode=config.proj_head_mode, out_dim=config.proj_out_dim,
-        hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
-        bn_momentum=config.batch_norm_decay, normalization=kit.normalization, seed=config.seed + 1)
+    projector = build_projector(config, kit.normalization, encoder.output_shape[-1])
     return SimCLR(encoder, projector, kit.probe(encoder.output_shape[-1]),
                   temperature=config.temperature, normalize=config.hidden_norm)

@@ -5,15 +5,19 @@ alone, so that what they build runs and loads on any Keras backend; `norm` is th
 replacement for one of those layers and needs TensorFlow.
 """
 
-from tfssl.nets.heads import byol_head, classifier, projector
+from tfssl.nets.heads import byol_head, classifier, first_layers, projector
 from tfssl.nets.norm import FusedBatchNormalization
-from tfssl.nets.resnet import output_stride, resnet
+from tfssl.nets.resnet import copy_all_but_the_stem, freeze, output_stride, resnet, width
 
 __all__ = [
     "FusedBatchNormalization",
     "byol_head",
     "classifier",
+    "copy_all_but_the_stem",
+    "first_layers",
+    "freeze",
     "output_stride",
     "projector",
     "resnet",
+    "width",
 ]

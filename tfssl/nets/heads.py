@@ -82,10 +82,30 @@ def depth(mode, num_layers):
     return {"none": 0, "linear": 1, "nonlinear": num_layers}[mode]
 
 
-def classifier(in_dim, num_classes, *, seed=0, name="probe"):
-    """A linear classifier: float [B, D] -> float32 logits [B, num_classes]; N(0, 0.01) kernel."""
+def first_layers(head, count):
+    """The first layers of a projector, each with its normalization and ReLU, as a model.
+
+    What SimCLRv2 finetunes from: Chen et al. 2020, arXiv:2006.10029, section 2.2.
+
+    Args:
+        head: what `projector` or `byol_head` returned; its layers are shared, not copied.
+        count: how many, 1 or more; -1: all.
+
+    Raises:
+        ValueError: the head has fewer.
+    """
+    starts = [i for i, layer in enumerate(head.layers) if isinstance(layer, keras.layers.Dense)]
+    if count == 0 or count > len(starts):
+        raise ValueError(f"`count` must be from 1 to {len(starts)}, or -1. Received: count={count}")
+    last = head.layers[starts[count] - 1] if 0 < count < len(starts) else head.layers[-1]
+    return keras.Model(head.input, last.output, name=head.name)
+
+
+def classifier(in_dim, num_classes, *, zeros=False, seed=0, name="probe"):
+    """A linear classifier: float [B, D] -> float32 logits [B, C]; its kernel N(0, 0.01), or 0."""
     inputs = keras.Input((in_dim,), name="representation")
-    logits = keras.layers.Dense(num_classes, kernel_initializer=normal(seed), dtype="float32")
+    logits = keras.layers.Dense(num_classes, dtype="float32",
+                                kernel_initializer="zeros" if zeros else normal(seed))
     return keras.Model(inputs, logits(inputs), name=name)
 
 

@@ -72,9 +72,15 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
     for group, count in enumerate(groups):
         for index in range(count):
             stride = 2 if group > 0 and index == 0 else 1
-            x = block(x, filters * 2**group, stride, project=index == 0)
+            ending = f"group{group + 1}" if index == count - 1 else None
+            x = block(x, filters * 2**group, stride, project=index == 0, name=ending)
     h = keras.layers.GlobalAveragePooling2D(name="representation")(x)
     return keras.Model(inputs, h, name=name)
+
+
+def width(depth, width_multiplier):
+    """Dimension D of the representation."""
+    return round(64 * width_multiplier) * (32 if BLOCKS[depth][0] else 8)
 
 
 def standardized(images, input_normalization):
@@ -85,6 +91,29 @@ def standardized(images, input_normalization):
     mean, deviation = moments
     return keras.layers.Normalization(
         mean=mean, variance=[d * d for d in deviation], name="input_normalization")(images)
+
+
+def freeze(encoder, after_block):
+    """Stops the layers before a place from learning; their batch statistics stay as they are.
+
+    Args:
+        encoder: what `resnet` returned; changed in place.
+        after_block: -1: nothing is frozen; 0: the stem; 1 to 4: the stem and so many groups of
+            blocks. google-research/simclr's `fine_tune_after_block`.
+    """
+    if after_block < 0:
+        return
+    last = f"group{after_block}" if after_block else "stem"
+    for layer in encoder.layers[:encoder.layers.index(encoder.get_layer(last)) + 1]:
+        layer.trainable = False
+
+
+def copy_all_but_the_stem(source, target):
+    """Copies the weights of one encoder into another that differs in its stem alone."""
+    pairs = [encoder.layers[encoder.layers.index(encoder.get_layer("stem")) + 1:]
+             for encoder in (source, target)]
+    for theirs, ours in zip(*pairs, strict=True):
+        ours.set_weights(theirs.get_weights())
 
 
 def output_stride(stem):
@@ -111,28 +140,29 @@ class Parts:
         return keras.layers.Conv2D(filters, size, stride, padding, use_bias=False,
                                    kernel_initializer=self.initializer())(x)
 
-    def norm(self, x, relu=True, start_at_zero=False):
+    def norm(self, x, relu=True, start_at_zero=False, name=None):
         x = self.normalization(gamma_initializer="zeros" if start_at_zero else "ones")(x)
-        return keras.layers.ReLU()(x) if relu else x
+        return keras.layers.ReLU(name=name)(x) if relu else x
 
     def stem(self, x, filters, stem):
+        """The layers before the first block; the last of them is named stem."""
         if stem == "cifar":
-            return self.norm(self.conv(x, filters, 3))
+            return self.norm(self.conv(x, filters, 3), name="stem")
         if self.sk_ratio > 0:  # ResNet-D: three 3x3 in place of one 7x7
             x = self.norm(self.conv(x, filters // 2, 3, stride=2))
             x = self.norm(self.conv(x, filters // 2, 3))
             x = self.norm(self.conv(x, filters, 3))
         else:
             x = self.norm(self.conv(x, filters, 7, stride=2))
-        return keras.layers.MaxPooling2D(3, 2, padding="same")(x)
+        return keras.layers.MaxPooling2D(3, 2, padding="same", name="stem")(x)
 
-    def basic(self, x, filters, stride, project):
+    def basic(self, x, filters, stride, project, name=None):
         shortcut = self.shortcut(x, filters, stride) if project else x
         x = self.norm(self.conv(x, filters, 3, stride))
         x = self.norm(self.conv(x, filters, 3), relu=False, start_at_zero=True)
-        return self.join(x, shortcut, filters)
+        return self.join(x, shortcut, filters, name)
 
-    def bottleneck(self, x, filters, stride, project):
+    def bottleneck(self, x, filters, stride, project, name=None):
         shortcut = self.shortcut(x, 4 * filters, stride) if project else x
         x = self.norm(self.conv(x, filters, 1))
         if self.sk_ratio > 0:
@@ -140,7 +170,7 @@ class Parts:
         else:
             x = self.norm(self.conv(x, filters, 3, stride))
         x = self.norm(self.conv(x, 4 * filters, 1), relu=False, start_at_zero=True)
-        return self.join(x, shortcut, filters)
+        return self.join(x, shortcut, filters, name)
 
     def shortcut(self, x, filters, stride):
         if self.sk_ratio > 0:  # ResNet-D: average, then a 1x1 of stride 1
@@ -150,10 +180,11 @@ class Parts:
             stride = 1
         return self.norm(self.conv(x, filters, 1, stride), relu=False)
 
-    def join(self, x, shortcut, filters):
+    def join(self, x, shortcut, filters, name):
+        """The end of a block; the last one of a group carries the group's name."""
         if self.se_ratio > 0:
             x = self.squeeze_excite(x, filters)
-        return keras.layers.ReLU()(keras.layers.Add()([x, shortcut]))
+        return keras.layers.ReLU(name=name)(keras.layers.Add()([x, shortcut]))
 
     def squeeze_excite(self, x, filters):
         """Channels scaled by a gate in (0, 1); its bottleneck is a share of the block's filters."""

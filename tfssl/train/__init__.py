@@ -7,8 +7,8 @@ import dataclasses
 
 from tfssl.config import COMPAT, GOOGLE_DEFAULTS, Config, default_model_dir
 from tfssl.errors import UsageError
-from tfssl.train.linear_eval import linear_evaluation
-from tfssl.train.pretrain import evaluate_run, pretrain
+from tfssl.train import finetune, linear_eval, pretrain
+from tfssl.train.job import reopen
 
 
 def run(config, given=None, flagfile=None):
@@ -16,7 +16,7 @@ def run(config, given=None, flagfile=None):
 
     Args:
         config: a `tfssl.Config`.
-        given: names of the settings that were chosen and not left at their default; None: all.
+        given: names of the settings that were chosen; None: those that are not at their default.
         flagfile: (Config, header) -> text of the run's flagfile; None: `--name=value` lines.
 
     Returns:
@@ -25,17 +25,34 @@ def run(config, given=None, flagfile=None):
     Raises:
         UsageError: the request cannot be honoured; nothing has been written.
     """
-    names = {field.name for field in dataclasses.fields(Config)}
-    given = names if given is None else set(given)
-    if config.task == "finetune":
-        raise UsageError("--mode=finetune is not in this version yet; --mode=pretrain, "
-                         "--mode=eval and --mode=linear_eval are.")
+    given = chosen(config) if given is None else set(given)
     tell_compatibility(config, given)
+    if config.of_a_run and config.model_dir is None:
+        checkpoint = "" if config.mode == "eval" else " or --checkpoint"
+        raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it "
+                         "concerns.")
     config = config.replace(model_dir=config.model_dir or default_model_dir(config))
-    if not config.trains:
-        of_a_run = linear_evaluation if config.mode == "linear_eval" else evaluate_run
-        return of_a_run(config, given)
-    return pretrain(config, flagfile or plain_flagfile)
+    if config.mode == "eval":
+        job = reopen(config, given)
+        if job.config.task == "finetune":
+            return finetune.evaluate_finetuned(job)
+        return pretrain.evaluate_pretrained(job)
+    if config.mode == "linear_eval":
+        return linear_eval.linear_evaluation(config, given)
+    if config.mode == "knn":
+        return linear_eval.nearest_neighbours(config, given)
+    if config.task == "finetune":
+        return finetune.finetune(config, given, flagfile or plain_flagfile)
+    return pretrain.pretrain(config, flagfile or plain_flagfile)
+
+
+def chosen(config):
+    """Names of the settings that are not at their default."""
+    plain = Config(method=config.method, mode=config.mode, train_mode=config.train_mode,
+                   checkpoint=config.checkpoint)
+    return {field.name for field in dataclasses.fields(Config)
+            if getattr(config, field.name) != getattr(plain, field.name)
+            or field.name in ("mode", "checkpoint") and getattr(config, field.name)}
 
 
 def tell_compatibility(config, given):

@@ -1,10 +1,12 @@
 """Checkpoints: written whole or not at all, and checked before they are used.
 
 A checkpoint is a directory `checkpoints/step_<n>/` of the run: the files of `tf.train.Checkpoint`
-and a manifest with the step and a SHA-256 of each file. It is written under a temporary name,
-flushed to the disk and then renamed, so a process that dies while saving leaves the one before.
+and a manifest with the step, a description of the network and a SHA-256 of each file. It is written
+under a temporary name, flushed to the disk and then renamed, so a process that dies while saving
+leaves the one before.
 
-Where a run starts from: 1. the newest checkpoint in its own directory; 2. scratch.
+Where a run starts from: 1. the newest checkpoint in its own directory; 2. --checkpoint, weights
+only (`pretrained.py`); 3. scratch.
 """
 
 import hashlib
@@ -27,12 +29,13 @@ class Checkpoints:
     Args:
         model_dir: directory of the run.
         keep: how many of the newest to keep; 0 for all.
+        about: a dict for the manifest, of what JSON can hold.
         **parts: what a checkpoint holds: named trackable objects, built.
     """
 
-    def __init__(self, model_dir, keep=0, **parts):
+    def __init__(self, model_dir, keep=0, about=None, **parts):
         self.directory = os.path.join(model_dir, "checkpoints")
-        self.keep = keep
+        self.keep, self.about = keep, about
         self.checkpoint = tf.train.Checkpoint(**parts)
 
     def steps(self):
@@ -54,7 +57,8 @@ class Checkpoints:
         self.checkpoint.write(os.path.join(unfinished, "state"))
         files = {name: sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)}
         with open(os.path.join(unfinished, MANIFEST), "w") as file:
-            json.dump({"format": FORMAT, "step": step, "files": files}, file, indent=1)
+            json.dump({"format": FORMAT, "step": step, "about": self.about, "files": files}, file,
+                      indent=1)
         for name in (*files, MANIFEST):
             flush(os.path.join(unfinished, name))
         os.rename(unfinished, self.path(step))
@@ -84,10 +88,15 @@ class Checkpoints:
 
 
 def verify(path):
-    """Raises UsageError unless every file of a checkpoint is what its manifest says."""
+    """The manifest of a checkpoint.
+
+    Raises:
+        UsageError: there is none, or a file is not what it says.
+    """
     try:
         with open(os.path.join(path, MANIFEST)) as file:
-            files = json.load(file)["files"]
+            manifest = json.load(file)
+        files = manifest["files"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{path} is not a checkpoint of tfssl: it has no readable "
                          f"{MANIFEST}.") from None
@@ -96,6 +105,7 @@ def verify(path):
         if not os.path.isfile(file) or sha256(file) != digest:
             raise UsageError(f"The checkpoint {path} is damaged ({name} is not what was written). "
                              "Remove that directory to continue from the checkpoint before it.")
+    return manifest
 
 
 def sha256(path):

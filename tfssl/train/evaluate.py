@@ -19,11 +19,12 @@ from tfssl.train.progress import Progress
 MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
 
 
-def evaluate(config, model, train_source, eval_source, size, title):
+def evaluate(config, encoder, train_source, eval_source, size, title, probe=None):
     """All protocols that the Config asks for.
 
     Args:
-        model: a built `SelfSupervised`.
+        encoder: `keras.Model`, images -> h.
+        probe: `keras.Model`, h -> logits, the online head; None where there is none.
         size: (height, width) of the evaluation crops in pixels.
         title: what the progress bar says is being evaluated.
 
@@ -31,12 +32,12 @@ def evaluate(config, model, train_source, eval_source, size, title):
         {protocol: {"correct_top_1", "correct_top_5", "examples": int, "top_1", "top_5": accuracy
         in [0, 1]}}.
     """
-    encode = encoder_function(model, size)
+    encode = batch_function(encoder, size)
     test_h, test_labels = represent(config, encode, eval_source, size, title, config.eval_steps)
     num_classes = train_source.num_classes
     results = {}
-    if model.probe is not None:
-        logits = model.probe.predict(test_h, verbose=0)
+    if probe is not None:
+        logits = probe.predict(test_h, verbose=0)
         results["online"] = score(logits, test_labels)
     ks = config.neighbours
     if not (ks or config.linear_probe):
@@ -60,19 +61,20 @@ def evaluate(config, model, train_source, eval_source, size, title):
     return results
 
 
-def encoder_function(model, size):
-    """images float32 [B, *size, 3] -> h float32 [B, D], as one graph for batches of any length."""
+def batch_function(model, size):
+    """images float32 [B, *size, 3] -> float32 [B, D], as one graph for batches of any length."""
     images = tf.TensorSpec([None, *size, 3], tf.float32)
     return tf.function(lambda batch: tf.cast(model(batch, training=False), tf.float32),
                        input_signature=[images])
 
 
-def represent(config, encode, source, size, title, steps=0):
+def represent(config, encode, source, size, title, steps=0, what="representations"):
     """Representations float32 [N, D] and labels int64 [N] of a split, in its order.
 
     Args:
-        encode: what `encoder_function` returns.
+        encode: what `batch_function` returned.
         steps: batches to take; 0 for all.
+        what: a word for what `encode` returns.
     """
     proportion = crop_proportion(config, size)
     batches = data.labelled(source, lambda image: augment.center_crop(image, size, proportion),
@@ -80,7 +82,7 @@ def represent(config, encode, source, size, title, steps=0):
     total = -(-source.num_examples // config.eval_batch_size)
     if steps:
         batches, total = batches.take(steps), min(steps, total)
-    progress = Progress(f"{title}: representations of {source.split}", total,
+    progress = Progress(f"{title}: {what} of {source.split}", total,
                         config.eval_batch_size, unit="batches")
     hs, labels = [], []
     for step, batch in enumerate(batches, start=1):
@@ -112,16 +114,20 @@ def told(what):
 
 
 NAMES = {"online": "online linear head", "linear": "linear, frozen encoder",
-         "linear_sgd": "linear, SGD, crops"}
+         "linear_sgd": "linear, SGD, crops", "network": "the whole network"}
 
 
-def table(pretrained, untrained):
-    """The protocols side by side, as text; `untrained` may be None."""
-    columns = {"untrained": untrained, "pretrained": pretrained}
+def table(columns):
+    """The protocols side by side, as text.
+
+    Args:
+        columns: {heading: what `evaluate` returned, or None to leave it out}; the last says which
+            protocols there are.
+    """
     columns = {name: results for name, results in columns.items() if results}
     lines = [f"{'accuracy, %':26}" + "".join(f"{name:>22}" for name in columns),
              f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns)]
-    for protocol in pretrained:
+    for protocol in list(columns.values())[-1]:
         name = NAMES.get(protocol, protocol.replace("knn_", "kNN, k = "))
         cells = [f"{100 * results[protocol]['top_1']:14.2f}{100 * results[protocol]['top_5']:8.2f}"
                  if protocol in results else f"{'-':>14}{'-':>8}"

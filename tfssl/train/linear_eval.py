@@ -1,5 +1,7 @@
-"""`--mode=linear_eval`: a linear classifier on the frozen encoder, by DeepMind's protocol.
+"""`--mode=linear_eval` and `--mode=knn`: classifiers on a frozen encoder.
 
+The encoder is that of --checkpoint, on any dataset and at any resolution, or that of the run in
+--model_dir, on its own. linear_eval follows DeepMind's protocol,
 Grill et al. 2020 (BYOL), Appendix C.1, with the rate of deepmind-research byol (f5de0ed): SGD with
 Nesterov momentum 0.9 from 0.2 x batch/256 to 0 along a cosine, no warm-up, no weight decay, 80
 epochs of random crops and flips of the training split; the central crops of the evaluation split
@@ -15,17 +17,84 @@ import tensorflow as tf
 
 from tfssl import augment, data, nets, optim
 from tfssl.errors import UsageError
-from tfssl.methods import LinearClassifier
-from tfssl.train import device, evaluate, loop, rundir
+from tfssl.methods import Supervised
+from tfssl.train import device, evaluate, finetune, loop, pretrain, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
-from tfssl.train.pretrain import open_run
+from tfssl.train.job import plan, reopen
 
 PROTOCOL = "linear_sgd"
 MOMENTUM = 0.9
 
 
+def frozen_encoder(config, given):
+    """The encoder to classify with.
+
+    Args:
+        config: a `tfssl.Config` whose model_dir is set.
+        given: names of the flags that the user gave.
+
+    Returns:
+        (Job, encoder, {"path", "step", ...: where it comes from}).
+
+    Raises:
+        UsageError: there is none, or a flag contradicts it.
+    """
+    if config.of_a_run:
+        job = reopen(config, given)
+        restored = {"pretrain": pretrain, "finetune": finetune}[job.config.task].restored
+        model, *_, step = restored(job)
+        return job, model.encoder, {**job.about, "path": config.model_dir, "step": step}
+    if config.checkpoint == pretrained.SCRATCH:
+        raise UsageError(f"--mode={config.mode} needs the weights of a --checkpoint. "
+                         "Received: none")
+    found = pretrained.find(config.checkpoint)
+    job = plan(pretrained.adopt(config, given, found.about, config.checkpoint))
+    if job.stem != found.about["stem"]:
+        raise UsageError(f"--stem={job.stem} contradicts --checkpoint={config.checkpoint}, whose "
+                         f"network has --stem={found.about['stem']}: a frozen encoder keeps its "
+                         "stem.")
+    with device.dtype_policy(job.precision):
+        encoder = pretrained.load(found, job.config, nets.FusedBatchNormalization)
+    return job, encoder, {**found.about, "path": found.path}
+
+
+def nearest_neighbours(config, given):
+    """--mode=knn: scores a frozen encoder by kNN and writes knn.json.
+
+    Args, Raises: see `frozen_encoder`.
+
+    Returns:
+        The content of knn.json.
+    """
+    job, encoder, origin = frozen_encoder(config, given)
+    if not job.config.neighbours:
+        raise UsageError("--knn_k must name at least one number of neighbours for --mode=knn.")
+    rundir.make(config.model_dir)
+    print(f"kNN with {described(origin)}")
+    results = evaluate.evaluate(job.config.replace(linear_probe=False), encoder, job.train_source,
+                                job.eval_source, job.eval_size, "knn")
+    result = {**record(job, origin), "results": results}
+    rundir.write_json(config.model_dir, "knn.json", result)
+    print_result(result, f"{config.model_dir}/knn.json")
+    return result
+
+
+def record(job, origin):
+    """What both modes write beside their scores."""
+    return {"dataset": job.train_source.name, "train_split": job.train_source.split,
+            "labels": job.train_source.num_examples, "eval_split": job.eval_source.split,
+            "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,
+            **device.describe()}
+
+
+def described(origin):
+    """Which encoder it is, as text."""
+    return (f"{origin['path']}: {origin['method']} on {origin['dataset']} at "
+            f"{origin['image_size'][0]}x{origin['image_size'][1]} px, step {origin['step']}")
+
+
 def linear_evaluation(config, given):
-    """Trains and scores the classifier of the run in --model_dir; continues where it stopped.
+    """--mode=linear_eval: trains and scores a linear classifier; continues where it stopped.
 
     It has a directory of its own, `linear_eval/step<step>-<digest of the settings>`, so that
     equal requests meet there and others are kept apart.
@@ -38,9 +107,9 @@ def linear_evaluation(config, given):
         The content of the result.json that is written there.
 
     Raises:
-        UsageError: see `open_run`; or a batch larger than the split.
+        UsageError: see `frozen_encoder`; or a batch larger than the split.
     """
-    job, model, _, step = open_run(config, given)
+    job, encoder, origin = frozen_encoder(config, given)
     config, source = job.config, job.train_source
     batch = config.linear_batch_size
     if batch > source.num_examples:
@@ -48,27 +117,29 @@ def linear_evaluation(config, given):
                          f"of examples in {config.dataset} {source.split}. Received: {batch}")
     settings = settings_of(job)
     directory = os.path.join(config.model_dir, "linear_eval",
-                             f"step{step}-{digest(settings)}")
+                             f"step{origin['step']}-{digest({**settings, 'encoder': origin})}")
     result = rundir.read_json(directory, "result.json")
     if result:
         print(f"{directory}: finished; nothing left to do")
-        print_result(result, directory)
+        print_result(result, f"{directory}/result.json")
         return result
 
     steps = max(1, int(source.num_examples * config.linear_epochs // batch))
     rate = optim.scaled_learning_rate(config.linear_learning_rate, batch)
-    learner = LinearClassifier(model.encoder, nets.classifier(
-        model.encoder.output_shape[-1], source.num_classes, seed=config.seed + 3, name="head"))
+    encoder.trainable = False
+    learner = Supervised(encoder, nets.classifier(
+        encoder.output_shape[-1], source.num_classes, seed=config.seed + 3, name="head"))
     learner.build((None, *job.eval_size, 3))
     learner.compile(jit_compile=False, optimizer=keras.optimizers.SGD(
         optim.WarmupCosine(rate, 0, steps), momentum=MOMENTUM, nesterov=True))
     learner.optimizer.build(learner.learned_variables())
-    checkpoints = Checkpoints(directory, keep=1, optimizer=learner.optimizer, **learner.parts)
+    checkpoints = Checkpoints(directory, keep=1, optimizer=learner.optimizer, head=learner.head)
     start = checkpoints.restore_newest()
     rundir.make(directory)
-    print(f"linear evaluation of step {step} of {config.model_dir}: {source.num_examples:,} images "
-          f"of {source.split}, random crops of {job.eval_size[0]}x{job.eval_size[1]} px, "
-          f"{config.linear_epochs:g} epochs, peak learning rate {rate:.4g}\n"
+    print(f"linear evaluation with {described(origin)}\n"
+          f"learns from {source.name} {source.split}: {source.num_examples:,} images, random crops "
+          f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "
+          f"learning rate {rate:.4g}\n"
           f"scored on {job.eval_source.split}: {job.eval_source.num_examples:,} images\n"
           f"{directory}: " + (f"continues from step {start}" if start else "from scratch"),
           flush=True)
@@ -83,7 +154,7 @@ def linear_evaluation(config, given):
             checkpoint_steps=config.checkpoint_steps or max(1, round(per_epoch)),
             dataset=config.dataset,
             smaller="--linear_batch_size, --eval_batch_size or --eval_image_size")
-    return report(job, learner, step, settings, directory)
+    return report(job, learner, origin, settings, directory)
 
 
 def settings_of(job):
@@ -93,36 +164,35 @@ def settings_of(job):
             "eval_split": job.eval_source.split, "size": list(job.eval_size),
             "precision": job.precision,
             **{name: getattr(config, name) for name in (
-                "linear_epochs", "linear_learning_rate", "linear_batch_size", "eval_steps",
-                "eval_crop_proportion")}}
+                "label_fraction", "seed", "linear_epochs", "linear_learning_rate",
+                "linear_batch_size", "eval_steps", "eval_crop_proportion")}}
 
 
 def digest(settings):
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def report(job, learner, step, settings, directory):
+def report(job, learner, origin, settings, directory):
     """Scores the evaluation split, writes result.json and a TensorBoard point, prints the table."""
     config = job.config
-    encode = evaluate.encoder_function(learner.encoder, job.eval_size)
-    h, labels = evaluate.represent(config, encode, job.eval_source, job.eval_size,
-                                   f"step {step}", config.eval_steps)
-    scores = evaluate.score(learner.head.predict(h, verbose=0), labels)
-    result = {"global_step": step, **settings, "results": {PROTOCOL: scores},
-              **(rundir.read_json(directory, "time.json") or {}), **device.describe()}
+    classify = evaluate.batch_function(learner, job.eval_size)
+    logits, labels = evaluate.represent(config, classify, job.eval_source, job.eval_size,
+                                        "linear evaluation", config.eval_steps, "logits")
+    scores = evaluate.score(logits, labels)
+    result = {**record(job, origin), **settings, "results": {PROTOCOL: scores},
+              **(rundir.read_json(directory, "time.json") or {})}
     writer = tf.summary.create_file_writer(os.path.join(directory, "eval"))
-    with writer.as_default(step=step):
+    with writer.as_default(step=int(learner.optimizer.iterations)):
         for k in (1, 5):
             tf.summary.scalar(f"eval/{PROTOCOL}_top_{k}_accuracy", scores[f"top_{k}"])
     writer.close()
     rundir.write_json(directory, "result.json", result)
-    print_result(result, directory)
+    print_result(result, f"{directory}/result.json")
     return result
 
 
-def print_result(result, directory):
-    count = result["results"][PROTOCOL]["examples"]
-    print(f"\n{evaluate.table(result['results'], None)}\n\n"
-          f"{result['dataset']} {result['eval_split']}, {count:,} images, encoder of step "
-          f"{result['global_step']}, classifier of {result['linear_epochs']:g} epochs; "
-          f"{directory}/result.json\ntensorboard --logdir {directory}", flush=True)
+def print_result(result, file):
+    count = max(scores["examples"] for scores in result["results"].values())
+    print(f"\n{evaluate.table({'frozen encoder': result['results']})}\n\n"
+          f"{result['dataset']} {result['eval_split']}, {count:,} images, {result['labels']:,} "
+          f"labels; {file}", flush=True)

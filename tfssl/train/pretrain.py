@@ -1,84 +1,20 @@
 """Pretraining and its evaluation: data + model + optimizer + callbacks -> fit."""
 
-import dataclasses
 import functools
 import os
 
 import keras
 import tensorflow as tf
 
-from tfssl import augment, data, nets, optim
-from tfssl.config import Config
-from tfssl.data import Source
+from tfssl import augment, data, nets
 from tfssl.errors import UsageError
 from tfssl.methods import METHODS, Kit
 from tfssl.train import device, evaluate, loop, rundir
 from tfssl.train.callbacks import WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
+from tfssl.train.job import build_optimizer, plan
 from tfssl.train.pictures import save_views
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A Config made concrete: sources opened, sizes known, nothing computed or written yet."""
-
-    config: Config
-    train_source: Source
-    eval_source: Source
-    size: tuple[int, int]  # height, width of the training views in pixels
-    eval_size: tuple[int, int]  # likewise of the evaluation crops
-    stem: str
-    precision: str
-    total_steps: int
-    warmup_steps: int
-    checkpoint_every: int
-    learning_rate: float
-
-
-def plan(config):
-    """Opens the data and settles every number of the run.
-
-    Raises:
-        UsageError: the settings do not fit the dataset or each other.
-    """
-    train_source = data.load(config, config.train_split)
-    eval_source = data.load(config, config.eval_split, "eval_split")
-    n, batch = train_source.num_examples, config.train_batch_size
-    if batch > n:
-        raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
-                         f"{config.dataset} {config.train_split}. Received: {batch}")
-    if config.evaluates and eval_source.shares_examples_with(train_source):
-        raise UsageError(
-            "--eval_split must not share images with --train_split: accuracies are of images that "
-            f"no classifier was trained on. Received: {eval_source.split} and "
-            f"{train_source.split}")
-    if any(k > n for k in config.neighbours):
-        raise UsageError(f"--knn_k must be at most {n}, the number of training examples. "
-                         f"Received: {config.knn_k}")
-    side = data.image_size(config, train_source)
-    stem = config.stem if config.stem != "auto" else "cifar" if side <= 64 else "imagenet"
-    smallest = nets.output_stride(stem)
-    for flag, given in (("image_size", side), ("eval_image_size", config.eval_image_size or side)):
-        if given < smallest:
-            raise UsageError(f"--{flag} must be at least {smallest} for --stem={stem}. "
-                             f"Received: {given}")
-    total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
-    per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
-    return Job(
-        config=config,
-        train_source=train_source,
-        eval_source=eval_source,
-        size=(side, side),
-        eval_size=(config.eval_image_size or side,) * 2,
-        stem=stem,
-        precision=device.resolve_precision(config.precision),
-        total_steps=total,
-        warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
-        checkpoint_every=max(1, per_checkpoint),
-        learning_rate=optim.scaled_learning_rate(
-            config.learning_rate, batch, config.learning_rate_scaling),
-    )
 
 
 def build_model(job):
@@ -103,33 +39,6 @@ def build_probe(job, in_dim):
     if not job.config.lineareval_while_pretraining:
         return None
     return nets.classifier(in_dim, job.train_source.num_classes, seed=job.config.seed + 2)
-
-
-def build_optimizer(job, model):
-    """LARS, SGD or Adam, with weight decay where the reference has it.
-
-    LARS adds it to the gradient of what it adapts: every kernel, but in google-research/simclr's
-    form not the probe's, which has it in the loss. So has everything under the other optimizers.
-    """
-    config = job.config
-    # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
-    rate = optim.WarmupCosine(job.learning_rate, job.warmup_steps,
-                              max(job.total_steps, job.warmup_steps + 1))
-    if config.optimizer == "lars":
-        optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay,
-                               momentum_form=config.lars_form)
-        apart = [model.probe] if model.probe and config.lars_form == "classic" else []
-        adapted = [part for part in model.parts.values() if part not in apart]
-        optimizer.exclude_from_adaptation(
-            [v for part in apart for v in part.trainable_variables]
-            + [v for part in adapted for v in optim.excluded(part)])
-        model.penalize([v for part in apart for v in optim.decayed(part)], config.weight_decay)
-        return optimizer
-    model.penalize([v for part in model.parts.values() for v in optim.decayed(part)],
-                   config.weight_decay)
-    if config.optimizer == "momentum":
-        return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
-    return keras.optimizers.Adam(rate)
 
 
 def view_recipes(config, size):
@@ -195,52 +104,35 @@ def pretrain(config, flagfile):
         evaluate_untrained(job, model, fresh_weights)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
-    path = export_encoder(config, job.stem, model.encoder, config.model_dir)
+    path = export_encoder(config, job.stem, model.encoder, config.model_dir,
+                          {**job.about, "step": job.total_steps})
     print(f"encoder: {path}")
     return report(job, model, job.total_steps) if config.evaluates else None
 
 
-def evaluate_run(config, given):
-    """Evaluates the newest checkpoint of the run in --model_dir. Arguments: see `open_run`."""
-    job, model, fresh_weights, step = open_run(config, given)
+def evaluate_pretrained(job):
+    """Evaluates the newest checkpoint of a run again."""
+    model, fresh_weights, step = restored(job)
     evaluate_untrained(job, model, fresh_weights)
     return report(job, model, step)
 
 
-def open_run(config, given):
-    """The run in --model_dir with its newest checkpoint.
-
-    The run's own record says what the network is; of the flags given here, those that concern
-    evaluation and data directories are taken, and one that contradicts the record is refused.
-
-    Args:
-        config: a `tfssl.Config` whose model_dir is set.
-        given: names of the flags that the user gave.
-
-    Returns:
-        (Job, restored model, its weights before that, step of the checkpoint).
+def restored(job):
+    """The model of a run as its newest checkpoint has it, its first weights, and the step.
 
     Raises:
-        UsageError: there is no run, no checkpoint, or the directory cannot be written.
+        UsageError: there is no checkpoint.
     """
-    there = rundir.recorded(config.model_dir)
-    if there is None:
-        raise UsageError("--model_dir must be the directory of a run. "
-                         f"Received: {config.model_dir}, which holds none")
-    rundir.check_same(config, there, config.model_dir, given)
-    names = set(given) - {"train_mode"} | {"mode", "model_dir"}
-    job = plan(there.replace(**{name: getattr(config, name) for name in names}))
     model = build_model(job)
     fresh_weights = model.get_weights()
     step = checkpoints_of(job, model).restore_newest()
     if not step:
-        raise UsageError(f"--model_dir={config.model_dir} holds no checkpoint yet.")
-    rundir.make(config.model_dir)
-    return job, model, fresh_weights, step
+        raise UsageError(f"--model_dir={job.config.model_dir} holds no checkpoint yet.")
+    return model, fresh_weights, step
 
 
 def checkpoints_of(job, model):
-    return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max,
+    return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about,
                        optimizer=model.optimizer, **model.parts, **model.followers)
 
 
@@ -265,11 +157,15 @@ def evaluate_untrained(job, model, fresh_weights):
         return
     weights = model.get_weights()
     model.set_weights(fresh_weights)
-    results = evaluate.evaluate(config, model, job.train_source, job.eval_source, job.eval_size,
-                                "untrained")
+    results = evaluate_model(job, model, "untrained")
     rundir.write_json(config.model_dir, "untrained.json",
                       {"settings": evaluation_settings(job), "results": results})
     model.set_weights(weights)
+
+
+def evaluate_model(job, model, title):
+    return evaluate.evaluate(job.config, model.encoder, job.train_source, job.eval_source,
+                             job.eval_size, title, probe=model.probe)
 
 
 def parameters(model):
@@ -318,8 +214,7 @@ def train(job, model, checkpoints, start):
 def report(job, model, step):
     """Evaluates, writes result.json and result_<step>.json, prints the table."""
     config = job.config
-    results = evaluate.evaluate(config, model, job.train_source, job.eval_source, job.eval_size,
-                                f"step {step}")
+    results = evaluate_model(job, model, f"step {step}")
     online = results.get("online", {})
     result = {
         "global_step": step,
@@ -355,7 +250,8 @@ def report(job, model, step):
 def print_result(result, model_dir):
     """The table, what it was measured on, and where to look next."""
     count = max((scores["examples"] for scores in result["pretrained"].values()), default=0)
-    print(f"\n{evaluate.table(result['pretrained'], result['untrained'])}\n\n"
+    columns = {name: result[name] for name in ("untrained", "pretrained")}
+    print(f"\n{evaluate.table(columns)}\n\n"
           f"{result['dataset']} {result['eval_split']}, {count:,} images, "
           f"step {result['global_step']}; {model_dir}/result.json\n"
           f"tensorboard --logdir {model_dir}", flush=True)

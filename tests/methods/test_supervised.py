@@ -1,17 +1,18 @@
-"""A linear classifier on a frozen encoder."""
+"""A classifier with labels, on an encoder that is frozen, in part, or not."""
 
 import keras
 import numpy as np
 
 from tfssl import nets
-from tfssl.methods import LinearClassifier
+from tfssl.methods import Supervised
 
 
 def test_it_learns_what_is_linear_and_moves_its_head_alone():
     """The encoder's batch normalization would change by a pass in training mode; it must not."""
     inputs = keras.Input((2, 2, 3))
     encoder = keras.Model(inputs, keras.layers.Flatten()(keras.layers.BatchNormalization()(inputs)))
-    model = LinearClassifier(encoder, nets.classifier(12, 3, name="head"))
+    encoder.trainable = False
+    model = Supervised(encoder, nets.classifier(12, 3, name="head"))
     model.compile(optimizer=keras.optimizers.SGD(0.5, momentum=0.9, nesterov=True),
                   jit_compile=False)
     rng = np.random.default_rng(0)
@@ -33,7 +34,7 @@ def test_the_first_loss_is_that_of_a_guess():
     encoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
     head = nets.classifier(12, 7, name="head")
     head.set_weights([np.zeros((12, 7)), np.zeros(7)])
-    model = LinearClassifier(encoder, head)
+    model = Supervised(encoder, head)
     loss, scalars = model.loss_on({"view1": np.ones((5, 2, 2, 3), np.float32),
                                    "label": np.arange(5)})
     np.testing.assert_allclose(loss, np.log(7), rtol=1e-6)

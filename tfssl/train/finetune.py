@@ -1,0 +1,225 @@
+"""`--mode=finetune`: an encoder learns on, with labels, at any resolution, and is evaluated."""
+
+import os
+
+import keras
+import tensorflow as tf
+
+from tfssl import augment, data, nets
+from tfssl.errors import UsageError
+from tfssl.methods import PROJECTORS, Supervised
+from tfssl.train import device, evaluate, loop, pretrained, rundir
+from tfssl.train.checkpoint import Checkpoints
+from tfssl.train.export import build_encoder, export_classifier, export_encoder
+from tfssl.train.job import build_optimizer, plan
+
+START = "pretrained.json"  # which weights the run started from, and what they say of themselves
+
+
+def finetune(config, given, flagfile):
+    """Trains from the run's newest checkpoint, or from --checkpoint, then evaluates.
+
+    Args:
+        config: a `tfssl.Config` whose model_dir is set.
+        given: names of the flags that the user gave: with one of these a network that is not the
+            checkpoint's is refused, while defaults give way to it.
+        flagfile: (Config, header) -> text of the run's flagfile.
+
+    Returns:
+        The content of result.json; None without evaluation.
+
+    Raises:
+        UsageError: before anything is written.
+    """
+    there = rundir.recorded(config.model_dir)
+    found, origin = None, rundir.read_json(config.model_dir, START)
+    if config.checkpoint == pretrained.SCRATCH:
+        if config.stem == "keep":
+            raise UsageError("--stem=keep needs a --checkpoint to keep it from. Received: none")
+        origin = {}
+    elif not (there and origin):
+        found = pretrained.find(config.checkpoint)
+        origin = {"path": found.path, **found.about}
+    if origin:
+        config = pretrained.adopt(config, given, origin, config.checkpoint)
+    if there:
+        rundir.check_same(config, there, config.model_dir)
+    job = plan(config)
+    check_selector(config)
+    result = rundir.read_json(config.model_dir, "result.json") if config.evaluates else None
+    if result and result["global_step"] == job.total_steps:
+        print(f"{config.model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
+        print_result(result, config.model_dir)
+        return result
+    checkpoints = checkpoints_of(job)
+    if found is None and origin and not checkpoints.steps():
+        found = pretrained.find(config.checkpoint)
+    model = build_model(job, found)
+    checkpoints = checkpoints_of(job, model)
+    start = checkpoints.restore_newest()
+    rundir.make(config.model_dir)
+    rundir.write_record(config, flagfile)
+    rundir.write_json(config.model_dir, START, origin)
+    announce(job, model, origin, start)
+    if start < job.total_steps:
+        train(job, model, checkpoints, start)
+    about = {**job.about, "step": job.total_steps, "finetuned_from": origin or None}
+    for path in (export_encoder(config, job.stem, model.encoder, config.model_dir, about),
+                 export_classifier(config, job.stem, model, config.model_dir, about)):
+        print(f"exported: {path}")
+    return report(job, model, job.total_steps) if config.evaluates else None
+
+
+def evaluate_finetuned(job):
+    """Evaluates the newest checkpoint of a finetuned run again."""
+    return report(job, *restored(job))
+
+
+def restored(job):
+    """The model of a finetuned run as its newest checkpoint has it, and the step.
+
+    Raises:
+        UsageError: there is no checkpoint.
+    """
+    model = build_model(job)
+    step = checkpoints_of(job, model).restore_newest()
+    if not step:
+        raise UsageError(f"--model_dir={job.config.model_dir} holds no checkpoint yet.")
+    return model, step
+
+
+def check_selector(config):
+    """Raises UsageError where --ft_proj_selector names a layer that the projector has not."""
+    count = {"none": 0, "linear": 1, "nonlinear": config.num_proj_layers}[config.proj_head_mode]
+    if config.ft_proj_selector > count or (count == 0 and config.ft_proj_selector):
+        raise UsageError(f"--ft_proj_selector must be at most {count}, the layers of the "
+                         f"projector, or -1 for the last. Received: {config.ft_proj_selector}")
+
+
+def build_model(job, found=None):
+    """The classifier with its optimizer, compiled, what is frozen frozen.
+
+    Args:
+        found: the `Pretrained` weights to start from; None: initial weights of the run's own.
+    """
+    config = job.config
+    fused = config.fused_batch_norm
+    normalization = nets.FusedBatchNormalization if fused else keras.layers.BatchNormalization
+    with device.dtype_policy(job.precision):
+        projector = None
+        if config.ft_proj_selector:
+            width = nets.width(config.resnet_depth, config.width_multiplier)
+            projector = PROJECTORS[config.method](config, normalization, width)
+        if found:
+            encoder = pretrained.load(found, config, normalization, projector)
+        else:
+            encoder = build_encoder(config, job.stem, normalization, config.seed)
+        nets.freeze(encoder, config.fine_tune_after_block)
+        if projector is not None:
+            projector = nets.first_layers(projector, config.ft_proj_selector)
+        head = nets.classifier(
+            (projector or encoder).output_shape[-1], job.train_source.num_classes,
+            zeros=config.zero_init_logits_layer, seed=config.seed + 2, name="head")
+        model = Supervised(encoder, head, projector)
+        model.build((None, *job.size, 3))
+        model.compile(optimizer=build_optimizer(job, model), jit_compile=False)
+    model.optimizer.build(model.learned_variables())
+    return model
+
+
+def checkpoints_of(job, model=None):
+    """The run's checkpoints; without a model only to look which there are."""
+    parts = {"optimizer": model.optimizer, **model.parts} if model else {}
+    return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about, **parts)
+
+
+TRAINED = {-1: "the whole network", 0: "all after the stem", 1: "all after group 1",
+           2: "all after group 2", 3: "all after group 3", 4: "the head"}
+
+
+def announce(job, model, origin, start):
+    """Says what is about to happen, in one block."""
+    config = job.config
+    learned = sum(int(tf.size(v)) for v in model.learned_variables())
+    total = sum(part.count_params() for part in model.parts.values())
+    origin_text = "from scratch, without pretrained weights"
+    if origin:
+        origin_text = (f"weights of {origin['path']}: {origin['method']} on {origin['dataset']} at "
+                       f"{origin['image_size'][0]}x{origin['image_size'][1]} px")
+        if origin["stem"] != job.stem:
+            origin_text += (f"\nnew weights in the stem alone: {job.stem} in place of "
+                            f"{origin['stem']}")
+    epochs = job.total_steps * config.train_batch_size / job.train_source.num_examples
+    print(f"finetune on {job.train_source.name} {job.train_source.split}: "
+          f"{job.train_source.num_examples:,} labels, crops of {job.size[0]}x{job.size[1]} px; "
+          f"evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
+          f"{job.eval_size[0]}x{job.eval_size[1]} px\n{origin_text}\n"
+          f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem, new head "
+          f"for {job.train_source.num_classes} classes; trains "
+          f"{TRAINED[config.fine_tune_after_block]}: {learned:,} of {total:,} parameters\n"
+          f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
+          f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
+          f"{job.warmup_steps} steps of warm-up, weight decay {config.weight_decay:.4g}\n"
+          f"{job.precision} on {device.describe()['device']}, seed {config.seed}\n"
+          f"{config.model_dir}: "
+          + (f"continues from step {start}" if start else "from the start"), flush=True)
+
+
+def train(job, model, checkpoints, start):
+    config = job.config
+    view = augment.supervised_view(
+        job.size, crop_area=(config.crop_area_min, config.crop_area_max),
+        crop_aspect=(config.crop_aspect_min, config.crop_aspect_max), flip_p=config.flip_p)
+    batches = data.views(job.train_source, [view], batch_size=config.train_batch_size,
+                         seed=config.seed, start_step=start, stop_step=job.total_steps)
+    loop.train(
+        model, batches, checkpoints, title="finetune", directory=config.model_dir,
+        writer=tf.summary.create_file_writer(config.model_dir), start=start,
+        stop=job.total_steps, batch_size=config.train_batch_size,
+        summary_steps=config.train_summary_steps, checkpoint_steps=job.checkpoint_every,
+        dataset=config.dataset, smaller="--train_batch_size or --image_size")
+
+
+def report(job, model, step):
+    """Evaluates, writes result.json and result_<step>.json, prints the table."""
+    config = job.config
+    classify = evaluate.batch_function(model, job.eval_size)
+    logits, labels = evaluate.represent(config, classify, job.eval_source, job.eval_size,
+                                        f"step {step}", config.eval_steps, "logits")
+    scores = evaluate.score(logits, labels)
+    result = {
+        "global_step": step,
+        "eval/label_top_1_accuracy": scores["top_1"],
+        "eval/label_top_5_accuracy": scores["top_5"],
+        "eval/regularization_loss": float(model.weight_decay_loss()),
+        "dataset": job.train_source.name,
+        "train_split": job.train_source.split,
+        "eval_split": job.eval_source.split,
+        "image_size": list(job.size),
+        "labels": job.train_source.num_examples,
+        "finetuned": {"network": scores},
+        "pretrained_weights": rundir.read_json(config.model_dir, START) or None,
+        "parameters": {name: part.count_params() for name, part in model.parts.items()},
+        "precision": job.precision,
+        **(rundir.read_json(config.model_dir, "time.json") or {}),
+        **device.describe(),
+    }
+    for name in (f"result_{step}.json", "result.json"):
+        rundir.write_json(config.model_dir, name, result)
+    folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
+    writer = tf.summary.create_file_writer(os.path.join(config.model_dir, folder))
+    with writer.as_default(step=step):
+        for key, value in result.items():
+            if key.startswith("eval/"):
+                tf.summary.scalar(key, value)
+    writer.close()
+    print_result(result, config.model_dir)
+    return result
+
+
+def print_result(result, model_dir):
+    count = result["finetuned"]["network"]["examples"]
+    print(f"\n{evaluate.table({'finetuned': result['finetuned']})}\n\n"
+          f"{result['dataset']} {result['eval_split']}, {count:,} images, step "
+          f"{result['global_step']}, {result['labels']:,} labels; {model_dir}/result.json\n"
+          f"tensorboard --logdir {model_dir}", flush=True)

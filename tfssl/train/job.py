@@ -1,0 +1,140 @@
+"""A Config made concrete, and the optimizer that every training takes."""
+
+import dataclasses
+
+import keras
+
+from tfssl import data, nets, optim
+from tfssl.config import Config, sides
+from tfssl.data import Source
+from tfssl.errors import UsageError
+from tfssl.train import device, rundir
+from tfssl.train.export import describe
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A Config made concrete: sources opened, sizes known, nothing computed or written yet."""
+
+    config: Config
+    train_source: Source
+    eval_source: Source
+    size: tuple[int, int]  # height, width of the training views in pixels
+    eval_size: tuple[int, int]  # likewise of the evaluation crops
+    stem: str
+    precision: str
+    total_steps: int
+    warmup_steps: int
+    checkpoint_every: int
+    learning_rate: float
+
+    @property
+    def about(self):
+        """What is written beside the weights."""
+        return describe(self.config, self.stem, self.size)
+
+
+def plan(config):
+    """Opens the data and settles every number of the run.
+
+    Args:
+        config: a `tfssl.Config`; where there is a checkpoint, with its network.
+
+    Raises:
+        UsageError: the settings do not fit the dataset or each other.
+    """
+    train_source = data.load(config, config.train_split)
+    if config.label_fraction < 1:
+        train_source = data.balanced_subset(train_source, config.label_fraction, config.seed)
+    eval_source = data.load(config, config.eval_split, "eval_split")
+    n, batch = train_source.num_examples, config.train_batch_size
+    if config.trains and batch > n:
+        share = "" if config.label_fraction == 1 else " by --label_fraction"
+        raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
+                         f"{config.dataset} {config.train_split}{share}. Received: {batch}")
+    if config.evaluates and eval_source.shares_examples_with(train_source):
+        raise UsageError(
+            "--eval_split must not share images with --train_split: accuracies are of images that "
+            f"no classifier was trained on. Received: {eval_source.split} and "
+            f"{train_source.split}")
+    nearest = config.mode == "knn" or config.task == "pretrain" and config.mode != "linear_eval"
+    if nearest and any(k > n for k in config.neighbours):
+        raise UsageError(f"--knn_k must be at most {n}, the number of training examples. "
+                         f"Received: {config.knn_k}")
+    size = data.image_size(config, train_source)
+    eval_size = sides(config.eval_image_size) if config.eval_image_size else size
+    stem = config.stem if config.stem != "auto" else "cifar" if min(size) <= 64 else "imagenet"
+    smallest = nets.output_stride(stem)
+    for flag, (height, width) in (("image_size", size), ("eval_image_size", eval_size)):
+        if min(height, width) < smallest:
+            raise UsageError(f"--{flag} must be at least {smallest} for --stem={stem}. "
+                             f"Received: {height}x{width}")
+    total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
+    per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
+    return Job(
+        config=config,
+        train_source=train_source,
+        eval_source=eval_source,
+        size=size,
+        eval_size=eval_size,
+        stem=stem,
+        precision=device.resolve_precision(config.precision),
+        total_steps=total,
+        warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
+        checkpoint_every=max(1, per_checkpoint),
+        learning_rate=optim.scaled_learning_rate(
+            config.learning_rate, batch, config.learning_rate_scaling),
+    )
+
+
+def reopen(config, given):
+    """The Job of the run in --model_dir, for what is done with it after its training.
+
+    The run's own record says what the settings are; of the flags given here, those that concern
+    evaluation and data directories are taken, and one that contradicts the record is refused.
+
+    Args:
+        config: a `tfssl.Config` whose model_dir is set.
+        given: names of the flags that the user gave.
+
+    Raises:
+        UsageError: there is no run, or the directory cannot be written.
+    """
+    there = rundir.recorded(config.model_dir)
+    if there is None:
+        raise UsageError("--model_dir must be the directory of a run. "
+                         f"Received: {config.model_dir}, which holds none")
+    new_labels = {"label_fraction"} if config.mode in ("linear_eval", "knn") else set()
+    rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
+    names = set(given) | new_labels | {"mode", "model_dir"}
+    job = plan(there.replace(**{**{name: getattr(config, name) for name in names},
+                                "train_mode": there.task}))
+    rundir.make(config.model_dir)
+    return job
+
+
+def build_optimizer(job, model):
+    """LARS, SGD or Adam, with weight decay where the reference has it.
+
+    LARS adds it to the gradient of what it adapts: every kernel, but in google-research/simclr's
+    form not the probe's, which has it in the loss. So has everything under the other optimizers.
+    """
+    config = job.config
+    # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
+    rate = optim.WarmupCosine(job.learning_rate, job.warmup_steps,
+                              max(job.total_steps, job.warmup_steps + 1))
+    if config.optimizer == "lars":
+        optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay,
+                               momentum_form=config.lars_form)
+        apart = [model.classifier] if model.classifier and config.lars_form == "classic" else []
+        adapted = [part for part in model.parts.values() if part not in apart]
+        optimizer.exclude_from_adaptation(
+            [v for part in apart for v in part.trainable_variables]
+            + [v for part in adapted for v in optim.excluded(part)])
+        model.penalize([v for part in apart for v in optim.decayed(part)], config.weight_decay)
+        return optimizer
+    model.penalize([v for part in model.parts.values() for v in optim.decayed(part)],
+                   config.weight_decay)
+    if config.optimizer == "momentum":
+        return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
+    return keras.optimizers.Adam(rate)

@@ -166,11 +166,16 @@ class Config:
         "or GPU computes in it, float32 elsewhere. Losses and statistics are float32 always.")
     # ---------------------------------------------------------------- data
     dataset: str = knob(
-        "cifar10", DATA, "shapes (embedded, no download) or the name of a tensorflow_datasets "
-        "image-classification builder: cifar10, cifar100, imagenette/160px-v2, imagenet2012, ...",
-        NOT_EMPTY)
+        "cifar10", DATA, "shapes (embedded, no download), folder (your own images in --data_dir, "
+        "as DIR/<split>/<class>/*, DIR/<class>/*, or without classes), or the name of a "
+        "tensorflow_datasets image-classification builder: cifar10, cifar100, "
+        "imagenette/160px-v2, imagenet2012, ...", NOT_EMPTY)
     data_dir: Optional[str] = knob(
-        None, DATA, "Where tensorflow_datasets keeps prepared datasets. Not given: its default.")
+        None, DATA, "Where tensorflow_datasets keeps prepared datasets (not given: its default), "
+        "or the folder of --dataset=folder.")
+    max_bad_fraction: float = knob(
+        0.1, DATA, "Share of the files of --dataset=folder that may be unreadable; they are named "
+        "and left out. With more, nothing starts.", PROBABILITY)
     train_split: str = knob("train", DATA, "Split to learn from; a slice such as train[:90%] too.",
                             NOT_EMPTY)
     eval_split: Optional[str] = knob(
@@ -329,6 +334,13 @@ class Config:
                                   POSITIVE)
     linear_probe: bool = knob(True, EVAL, "After training, fit a logistic regression to the frozen "
                               "representations of the whole training split, without augmentation.")
+    probe_dataset: Optional[str] = knob(
+        None, EVAL, "Dataset to evaluate on by linear classifier and kNN, where it is not that of "
+        "the pretraining, which may have no labels then. --eval_split is its.", NOT_EMPTY)
+    probe_data_dir: Optional[str] = knob(
+        None, EVAL, "Its --data_dir. Not given: the same.")
+    probe_train_split: str = knob("train", EVAL, "Split of --probe_dataset that the classifiers "
+                                  "learn from.", NOT_EMPTY)
     eval_baseline: bool = knob(True, EVAL, "Evaluate the untrained encoder too, by the same "
                                "protocols.")
     # ---------------------------------------------------------------- pretrained weights
@@ -415,6 +427,11 @@ class Config:
         if self.mode in ("pretrain", "finetune") and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")
+        if self.probe_dataset and (not self.trains or self.task == "finetune") \
+                and self.mode != "eval":
+            raise UsageError("--probe_dataset concerns pretraining and its evaluation; "
+                             f"--mode={self.mode} evaluates on --dataset. "
+                             f"Received: {self.probe_dataset}")
         if self.task == "finetune" and self.trains and self.checkpoint is None:
             raise UsageError("--mode=finetune needs --checkpoint: the directory of a run, a "
                              "checkpoint in it, an encoder.keras, or none to start from scratch.")
@@ -493,7 +510,8 @@ ARCHITECTURE = (
 FREE = frozenset(
     f.name for f in dataclasses.fields(Config)
     if f.metadata["group"] in (EVAL, LINEAR, LOG, COMPAT)
-) | {"mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset"}
+) - {"probe_dataset"} | {
+    "mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset"}
 
 
 def kind(field):

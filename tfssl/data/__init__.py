@@ -9,7 +9,7 @@ import functools
 import tensorflow as tf
 
 from tfssl.config import sides
-from tfssl.data import shapes, tfds
+from tfssl.data import folder, shapes, tfds
 from tfssl.data.pipeline import labelled, views
 from tfssl.data.source import Source, balanced_subset, held, parse_slice
 
@@ -20,8 +20,8 @@ def load(config, split, flag="train_split"):
     """One split of the dataset that a Config names, held in memory where that is asked or fits.
 
     Args:
-        config: a `tfssl.Config`; dataset, data_dir, the two image sizes, seed and cache_dataset
-            are read.
+        config: a `tfssl.Config`; dataset, data_dir, the two image sizes, seed, cache_dataset and
+            max_bad_fraction are read.
         split: a split or slice; None: the dataset's evaluation split.
         flag: the flag that the split came from, for messages.
 
@@ -35,6 +35,10 @@ def load(config, split, flag="train_split"):
 
 def load_tfds(config, split, flag):
     return tfds.load(config.dataset, split, data_dir=config.data_dir, flag=flag)
+
+
+def load_folder(config, split, flag):
+    return folder.load(config.data_dir, split, flag=flag, max_bad_fraction=config.max_bad_fraction)
 
 
 def load_shapes(config, split, flag):
@@ -59,7 +63,7 @@ def load_shapes(config, split, flag):
     )
 
 
-DATASETS = {"shapes": load_shapes}
+DATASETS = {"shapes": load_shapes, "folder": load_folder}
 DEFAULT_SIZES = {"shapes": 32, "imagenette": 128}
 LARGE = 224  # for images of mixed sizes, as everywhere with ImageNet
 

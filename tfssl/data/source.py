@@ -22,7 +22,7 @@ class Source:
         split: the split, likewise; may be a slice.
         examples: the slice as (base split, start, stop).
         kept: how many of these there are, where only some are taken; see `balanced_subset`.
-        num_classes: labels are in [0, num_classes).
+        num_classes: labels are in [0, num_classes); 0 where there are none, and labels are -1.
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
         decode: example -> (image uint8 [H, W, 3], label int64), as graph code.

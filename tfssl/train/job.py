@@ -1,6 +1,7 @@
 """A Config made concrete, and the optimizer that every training takes."""
 
 import dataclasses
+from typing import Optional
 
 import keras
 
@@ -18,7 +19,8 @@ class Job:
 
     config: Config
     train_source: Source
-    eval_source: Source
+    labelled_source: Source  # what linear classifiers and neighbours are fitted to
+    eval_source: Optional[Source]  # None where there are no labels to evaluate with
     size: tuple[int, int]  # height, width of the training views in pixels
     eval_size: tuple[int, int]  # likewise of the evaluation crops
     stem: str
@@ -27,6 +29,10 @@ class Job:
     warmup_steps: int
     checkpoint_every: int
     learning_rate: float
+
+    @property
+    def evaluates(self):
+        return self.config.evaluates and self.eval_source is not None
 
     @property
     def about(self):
@@ -46,20 +52,16 @@ def plan(config):
     train_source = data.load(config, config.train_split)
     if config.label_fraction < 1:
         train_source = data.balanced_subset(train_source, config.label_fraction, config.seed)
-    eval_source = data.load(config, config.eval_split, "eval_split")
+    labelled_source, eval_source = evaluation_sources(config, train_source)
     n, batch = train_source.num_examples, config.train_batch_size
     if config.trains and batch > n:
         share = "" if config.label_fraction == 1 else " by --label_fraction"
         raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
                          f"{config.dataset} {config.train_split}{share}. Received: {batch}")
-    if config.evaluates and eval_source.shares_examples_with(train_source):
-        raise UsageError(
-            "--eval_split must not share images with --train_split: accuracies are of images that "
-            f"no classifier was trained on. Received: {eval_source.split} and "
-            f"{train_source.split}")
     nearest = config.mode == "knn" or config.task == "pretrain" and config.mode != "linear_eval"
-    if nearest and any(k > n for k in config.neighbours):
-        raise UsageError(f"--knn_k must be at most {n}, the number of training examples. "
+    most = labelled_source.num_examples
+    if nearest and eval_source and any(k > most for k in config.neighbours):
+        raise UsageError(f"--knn_k must be at most {most}, the number of training examples. "
                          f"Received: {config.knn_k}")
     size = data.image_size(config, train_source)
     eval_size = sides(config.eval_image_size) if config.eval_image_size else size
@@ -74,6 +76,7 @@ def plan(config):
     return Job(
         config=config,
         train_source=train_source,
+        labelled_source=labelled_source,
         eval_source=eval_source,
         size=size,
         eval_size=eval_size,
@@ -85,6 +88,38 @@ def plan(config):
         learning_rate=optim.scaled_learning_rate(
             config.learning_rate, batch, config.learning_rate_scaling),
     )
+
+
+def evaluation_sources(config, train_source):
+    """What accuracies are measured with: the images to fit to, and the images to score.
+
+    Returns:
+        Two `Source`s; the second None where the images have no labels.
+
+    Raises:
+        UsageError: labels are needed and missing, or the two share images.
+    """
+    if config.probe_dataset:
+        other = config.replace(dataset=config.probe_dataset,
+                               data_dir=config.probe_data_dir or config.data_dir)
+        labelled = data.load(other, config.probe_train_split, "probe_train_split")
+    else:
+        other, labelled = config, train_source
+    flag = "train_split" if other is config else "probe_train_split"
+    if not labelled.num_classes:
+        if other is not config or config.task == "finetune" or not config.trains:
+            raise UsageError(f"--{flag} must have labels: folders of classes. Received: "
+                             f"{labelled.split} of {other.dataset} {other.data_dir}, without any")
+        return labelled, None
+    scored = data.load(other, config.eval_split, "eval_split")
+    if not scored.num_classes:
+        raise UsageError("--eval_split must have labels: folders of classes. Received: "
+                         f"{scored.split}, without any")
+    if config.evaluates and scored.shares_examples_with(labelled):
+        raise UsageError(
+            f"--eval_split must not share images with --{flag}: accuracies are of images that "
+            f"no classifier was trained on. Received: {scored.split} and {labelled.split}")
+    return labelled, scored
 
 
 def reopen(config, given):

@@ -43,9 +43,10 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     except tf.errors.ResourceExhaustedError:
         raise TrainingError("The device ran out of memory. Try a smaller "
                             f"{smaller}.") from None
-    except tf.errors.DataLossError as error:
-        raise TrainingError(f"--dataset={dataset} holds a damaged record "
-                            f"({error.message}); earlier checkpoints are kept.") from None
+    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+        raise TrainingError(f"--dataset={dataset} could not be read on "
+                            f"({error.message.splitlines()[0]}); earlier checkpoints are kept: the "
+                            "same command continues when it can be read again.") from None
     writer.close()
     spent = rundir.read_json(directory, "time.json") or {"train_seconds": 0.0}
     rundir.write_json(directory, "time.json", {

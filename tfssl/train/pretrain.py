@@ -36,7 +36,9 @@ def build_model(job):
 
 def build_probe(job, in_dim):
     """The linear classifier that learns beside the encoder, or None where it is not wanted."""
-    if not job.config.lineareval_while_pretraining:
+    # With a dataset of its own to evaluate on, the classes of the training images do not matter.
+    wanted = job.config.lineareval_while_pretraining and not job.config.probe_dataset
+    if not (wanted and job.train_source.num_classes):
         return None
     return nets.classifier(in_dim, job.train_source.num_classes, seed=job.config.seed + 2)
 
@@ -87,7 +89,7 @@ def pretrain(config, flagfile):
     if config_there:
         rundir.check_same(config, config_there, config.model_dir)
     job = plan(config)
-    result = rundir.read_json(config.model_dir, "result.json") if config.evaluates else None
+    result = rundir.read_json(config.model_dir, "result.json") if job.evaluates else None
     if result and result["global_step"] == job.total_steps:
         print(f"{config.model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
         print_result(result, config.model_dir)
@@ -100,18 +102,26 @@ def pretrain(config, flagfile):
     rundir.write_record(config, flagfile)
     announce(job, model, start)
 
-    if config.evaluates:
+    if job.evaluates:
         evaluate_untrained(job, model, fresh_weights)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
     path = export_encoder(config, job.stem, model.encoder, config.model_dir,
                           {**job.about, "step": job.total_steps})
     print(f"encoder: {path}")
-    return report(job, model, job.total_steps) if config.evaluates else None
+    if config.evaluates and not job.evaluates:
+        print(f"no table: {NO_LABELS}")
+    return report(job, model, job.total_steps) if job.evaluates else None
+
+
+NO_LABELS = ("the images have no labels, so there is no online head and nothing to evaluate with; "
+             "--probe_dataset names a labelled set")
 
 
 def evaluate_pretrained(job):
     """Evaluates the newest checkpoint of a run again."""
+    if not job.evaluates:
+        raise UsageError(f"--mode=eval: {NO_LABELS}.")
     model, fresh_weights, step = restored(job)
     evaluate_untrained(job, model, fresh_weights)
     return report(job, model, step)
@@ -145,7 +155,8 @@ def baseline(job):
 def evaluation_settings(job):
     """All that the results of one encoder depend on."""
     config = job.config
-    return {"split": job.eval_source.split, "size": list(job.eval_size),
+    return {"dataset": job.eval_source.name, "fitted_to": job.labelled_source.split,
+            "split": job.eval_source.split, "size": list(job.eval_size),
             **{name: getattr(config, name) for name in (
                 "eval_steps", "eval_crop_proportion", "knn_k", "knn_temperature", "linear_probe")}}
 
@@ -164,7 +175,7 @@ def evaluate_untrained(job, model, fresh_weights):
 
 
 def evaluate_model(job, model, title):
-    return evaluate.evaluate(job.config, model.encoder, job.train_source, job.eval_source,
+    return evaluate.evaluate(job.config, model.encoder, job.labelled_source, job.eval_source,
                              job.eval_size, title, probe=model.probe)
 
 
@@ -176,12 +187,14 @@ def parameters(model):
 def announce(job, model, start):
     """Says what is about to happen, in one block."""
     config, counts = job.config, parameters(model)
+    evaluated = f"{config.probe_dataset} " if config.probe_dataset else ""
     epochs = job.total_steps * config.train_batch_size / job.train_source.num_examples
     place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
     print(f"{config.method} on {job.train_source.name} {job.train_source.split}: "
           f"{job.train_source.num_examples:,} images as views of {job.size[0]}x{job.size[1]} px; "
-          f"evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
-          f"{job.eval_size[0]}x{job.eval_size[1]} px\n"
+          + (f"evaluated on {evaluated}{job.eval_source.split}: "
+             f"{job.eval_source.num_examples:,} images at {job.eval_size[0]}x{job.eval_size[1]} px"
+             if job.eval_source else NO_LABELS) + "\n"
           f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem: "
           + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters\n"
           f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
@@ -223,6 +236,7 @@ def report(job, model, step):
         "eval/regularization_loss": float(model.weight_decay_loss()),
         "dataset": job.train_source.name,
         "train_split": job.train_source.split,
+        "eval_dataset": job.eval_source.name,
         "eval_split": job.eval_source.split,
         "pretrained": results,
         "untrained": baseline(job),
@@ -251,7 +265,8 @@ def print_result(result, model_dir):
     """The table, what it was measured on, and where to look next."""
     count = max((scores["examples"] for scores in result["pretrained"].values()), default=0)
     columns = {name: result[name] for name in ("untrained", "pretrained")}
+    dataset = result.get("eval_dataset", result["dataset"])
     print(f"\n{evaluate.table(columns)}\n\n"
-          f"{result['dataset']} {result['eval_split']}, {count:,} images, "
+          f"{dataset} {result['eval_split']}, {count:,} images, "
           f"step {result['global_step']}; {model_dir}/result.json\n"
           f"tensorboard --logdir {model_dir}", flush=True)

@@ -1,0 +1,242 @@
+"""Folders of images: layouts, formats, and files that are not what they seem."""
+
+import io
+import os
+import random
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfssl import augment, data
+from tfssl.config import Config
+from tfssl.data import folder
+from tfssl.errors import UsageError
+
+
+def picture(seed=0, height=20, width=30, smooth=True):
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+    return small.resize((width, height), Image.BICUBIC if smooth else Image.NEAREST)
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write(path, content=None, seed=0, **size):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(picture(seed, **size), "PNG") if content is None else content)
+
+
+def load(directory, split, **options):
+    said = []
+    return folder.load(str(directory), split, report=said.append, **options), said
+
+
+def contents(source):
+    return [(image.numpy(), int(label)) for image, label in source.records().map(source.decode)]
+
+
+FORMATS = {  # name -> (bytes, what they show, largest difference)
+    "plain.png": lambda p: (encoded(p, "PNG"), p, 0),
+    "palette.png": lambda p: (encoded(p.quantize(16), "PNG"), p.quantize(16).convert("RGB"), 0),
+    "grey.png": lambda p: (encoded(p.convert("L"), "PNG"), p.convert("L").convert("RGB"), 0),
+    "rgba.png": lambda p: (encoded(p.convert("RGBA"), "PNG"), p, 0),
+    "bit.png": lambda p: (encoded(p.convert("1"), "PNG"), p.convert("1").convert("RGB"), 0),
+    "plain.jpg": lambda p: (encoded(p, "JPEG"), p, 40),
+    "grey.jpeg": lambda p: (encoded(p.convert("L"), "JPEG"), p.convert("L").convert("RGB"), 20),
+    "cmyk.jpg": lambda p: (encoded(p.convert("CMYK"), "JPEG"), p, 40),
+    "progressive.jpe": lambda p: (encoded(p, "JPEG", progressive=True), p, 40),
+    "plain.bmp": lambda p: (encoded(p, "BMP"), p, 0),
+    "palette.bmp": lambda p: (encoded(p.quantize(16), "BMP"), p.quantize(16).convert("RGB"), 0),
+    "bit.bmp": lambda p: (encoded(p.convert("1"), "BMP"), p.convert("1").convert("RGB"), 0),
+    "plain.gif": lambda p: (encoded(p.quantize(16), "GIF"), p.quantize(16).convert("RGB"), 0),
+    "moving.gif": lambda p: (
+        encoded(p.quantize(16), "GIF", save_all=True, append_images=[picture(9).quantize(16)]),
+        p.quantize(16).convert("RGB"), 0),
+    "plain.webp": lambda p: (encoded(p, "WEBP", lossless=True), p, 0),
+    "UPPER.JPG": lambda p: (encoded(p, "PNG"), p, 0),  # which it is not
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_becomes_rgb(name, tmp_path):
+    content, expected, most = FORMATS[name](picture())
+    write(tmp_path / name, content)
+    source, said = load(tmp_path, "train")
+    (image, label), = contents(source)
+    assert image.dtype == np.uint8 and label == -1 and not said
+    assert np.abs(image.astype(int) - np.asarray(expected)).max() <= most
+
+
+def test_16_bits_become_8(tmp_path):
+    values = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
+    write(tmp_path / "deep.png", encoded(Image.fromarray(values), "PNG"))
+    (image, _), = contents(load(tmp_path, "train")[0])
+    np.testing.assert_array_equal(image[..., 0], values >> 8)
+
+
+def test_splits_and_classes_are_the_folders(tmp_path):
+    for split, count in (("train", 4), ("validation", 2)):
+        for label, name in enumerate(("bird", "cat", "dog")):
+            for i in range(count):
+                write(tmp_path / split / name / f"{i}.png", seed=10 * label + i)
+    write(tmp_path / "train" / "cat" / "more" / "deeper" / "5.png")
+    write(tmp_path / "train" / "cat" / "notes.txt", b"not an image")
+    write(tmp_path / "train" / "cat" / ".hidden.png", b"not an image")
+    source, said = load(tmp_path, "train")
+    assert (source.num_examples, source.num_classes) == (13, 3)
+    assert source.image_shape == (20, 30)
+    assert any("1 files are not images by their names" in line for line in said)
+    assert np.bincount([label for _, label in contents(source)]).tolist() == [4, 5, 4]
+    assert load(tmp_path, None)[0].split == "validation"
+    for image, label in contents(load(tmp_path, "validation")[0]):
+        assert any(np.array_equal(image, picture(10 * label + i)) for i in range(2))
+
+
+def test_slices_are_random_parts_that_do_not_overlap(tmp_path):
+    for label in range(2):
+        for i in range(20):
+            write(tmp_path / f"class{label}" / f"{i}.png", seed=100 * label + i)
+    parts = [contents(load(tmp_path, split)[0]) for split in ("train[:50%]", "train[50%:]")]
+    assert [len(part) for part in parts] == [20, 20]
+    seen = [image.tobytes() for part in parts for image, _ in part]
+    assert len(set(seen)) == 40
+    assert all(4 <= sum(label for _, label in part) <= 16 for part in parts)  # not sorted by class
+
+
+def test_without_classes_there_are_no_labels(tmp_path):
+    for i in range(3):
+        write(tmp_path / "flat" / f"{i}.png", seed=i)
+        write(tmp_path / "stl" / "train" / "cat" / f"{i}.png", seed=i)
+        write(tmp_path / "stl" / "unlabelled" / f"{i}.png", seed=i, height=10 + i)
+    flat, _ = load(tmp_path / "flat", "train")
+    assert flat.num_classes == 0 and [label for _, label in contents(flat)] == [-1] * 3
+    assert load(tmp_path / "stl", "train")[0].num_classes == 1
+    unlabelled, _ = load(tmp_path / "stl", "unlabelled")
+    assert (unlabelled.num_classes, unlabelled.image_shape) == (0, (None, None))
+
+
+def test_equal_sizes_are_held_in_memory(tmp_path):
+    for i in range(3):
+        write(tmp_path / "a" / f"{i}.png", seed=i)
+    config = Config(dataset="folder", data_dir=str(tmp_path))
+    source = data.load(config, "train")
+    assert source.arrays[0].shape == (3, 20, 30, 3)
+    assert data.image_size(config, source) == (20, 20)
+    assert data.load(config.replace(cache_dataset=False), "train").arrays is None
+
+
+@pytest.mark.parametrize("make,said", [
+    (lambda d: None, "holds no images"),
+    (lambda d: write(d / "text.txt", b""), "holds no images"),
+    (lambda d: (write(d / "a.png"), write(d / "cat" / "a.png")), "beside folders of images"),
+    (lambda d: (write(d / "cat" / "a.png"), write(d / "train" / "dog" / "a.png")),
+     "beside folders of images"),
+])
+def test_folders_that_are_no_datasets(make, said, tmp_path):
+    make(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        load(tmp_path, "train")
+
+
+def test_splits_that_are_not_there(tmp_path):
+    write(tmp_path / "cat" / "a.png")
+    with pytest.raises(UsageError, match="--eval_split must name what to evaluate on"):
+        load(tmp_path, None)
+    with pytest.raises(UsageError, match="--train_split must be one of train"):
+        load(tmp_path, "test")
+    for missing in (None, str(tmp_path / "nowhere"), str(tmp_path / "cat" / "a.png")):
+        with pytest.raises(UsageError, match="--data_dir must be the folder"):
+            folder.load(missing, "train")
+
+
+def test_one_unreadable_file_is_named_and_left_out(tmp_path):
+    for i in range(20):
+        write(tmp_path / "cat" / f"{i}.png", seed=i)
+    write(tmp_path / "cat" / "7.png", b"")
+    source, said = load(tmp_path, "train")
+    assert source.num_examples == 19 == len(contents(source))
+    assert "7.png" in said[0] and said[1].endswith("19 of 20 images can be read, 1 are left out")
+    with pytest.raises(UsageError, match=r"1 of 20 files .* more than --max_bad_fraction=0.01"):
+        load(tmp_path, "train", max_bad_fraction=0.01)
+
+
+def test_dimensions_that_no_memory_holds_are_refused_before_decoding(tmp_path):
+    huge = bytearray(encoded(picture(), "PNG"))
+    huge[16:24] = (60_000).to_bytes(4, "big") * 2
+    huge[29:33] = zlib.crc32(bytes(huge[12:29])).to_bytes(4, "big")
+    file = folder.examine(folder.File(str(_written(tmp_path, bytes(huge))), 0))
+    assert "bomb" in file.problem or "exceeds limit" in file.problem
+
+
+def _written(tmp_path, content):
+    write(tmp_path / "huge.png", content)
+    return tmp_path / "huge.png"
+
+
+def damage(content, rng):
+    """What happens to files: cut, emptied, zeroed, flipped, appended to, replaced."""
+    content = bytearray(content)
+    kind = rng.randrange(7)
+    if kind == 0:
+        return bytes(content[:rng.randrange(len(content))])
+    if kind == 1:
+        return b""
+    if kind == 2:
+        at = rng.randrange(len(content))
+        content[at:at + 50] = bytes(len(content[at:at + 50]))
+    if kind == 3:
+        for _ in range(rng.randrange(1, 20)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+    if kind == 4:
+        content += bytes(rng.randrange(256) for _ in range(40))
+    if kind == 5:
+        return bytes(rng.randrange(256) for _ in range(300))
+    if kind == 6:  # the fields that hold dimensions
+        at = rng.randrange(min(40, len(content) - 4))
+        content[at:at + 4] = bytes(rng.randrange(256) for _ in range(4))
+    return bytes(content)
+
+
+def test_a_thousand_damaged_files_lose_nothing_silently(tmp_path):
+    rng = random.Random(0)
+    makers = list(FORMATS.items())
+    for i in range(1000):
+        name, make = makers[i % len(makers)]
+        content = make(picture(i))[0]
+        write(tmp_path / f"c{i % 2}" / f"{i}-{name}", damage(content, rng) if i % 4 else content)
+    source, said = load(tmp_path, "train", max_bad_fraction=1.0)
+    left_out = int(said[-1].split()[-4].replace(",", ""))
+    assert source.num_examples + left_out == 1000
+    assert source.num_examples >= 250 and left_out > 250  # a quarter is whole, some damage is not
+    read = contents(source)
+    assert len(read) == source.num_examples
+    assert all(image.ndim == 3 and image.shape[2] == 3 for image, _ in read)
+    sound = {i for i in range(0, 1000, 4)}
+    kept = {int(os.path.basename(path.decode()).split("-")[0]) for path in paths(source)}
+    assert sound <= kept
+
+
+def paths(source):
+    """The files behind a source, by the constants of its graph of records."""
+    return [file.path.encode() for file in source.records.args[0]]
+
+
+def test_the_pipeline_takes_folders_of_mixed_sizes(tmp_path):
+    for i in range(12):
+        write(tmp_path / f"c{i % 3}" / f"{i}.png", seed=i, height=15 + i, width=40 - i)
+    source, _ = load(tmp_path, "train")
+    view = augment.supervised_view((12, 16))
+    batch, = data.views(source, [view, view], batch_size=6, seed=0, stop_step=1)
+    assert batch["view1"].shape == (6, 12, 16, 3) and set(batch["label"].numpy()) <= {0, 1, 2}
+    subset = data.balanced_subset(source, 0.5, seed=0)
+    assert subset.num_examples == 6
+    labels = [int(label) for _, label in subset.records().map(subset.decode)]
+    assert np.bincount(labels).tolist() == [2, 2, 2]
+    assert tf.data.experimental.cardinality(source.records()).numpy() == 12

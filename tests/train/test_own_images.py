@@ -1,0 +1,77 @@
+"""A folder of one's own images through the whole job."""
+
+import numpy as np
+import pytest
+
+import tfssl
+from tests.data.test_folder import write
+from tests.train.test_pretrain import scalars, tiny
+from tfssl import Config, UsageError
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """20 images without labels, and 3 x (10 + 6) with, of mixed sizes; two are unreadable."""
+    directory = tmp_path_factory.mktemp("images")
+    for i in range(20):
+        write(directory / "flat" / f"{i}.png", seed=i, height=16 + i, width=40 - i)
+    write(directory / "flat" / "broken.png", b"nothing")
+    for label in range(3):
+        for i in range(16):
+            split = "train" if i < 10 else "test"
+            write(directory / "sorted" / split / f"class{label}" / f"{i}.png", height=18 + i,
+                  seed=100 * label + i)
+    return directory
+
+
+def folder(images, name, model_dir, **changes):
+    return tiny(model_dir, dataset="folder", data_dir=str(images / name), train_split="train",
+                eval_split=None, train_steps=2, train_batch_size=8, **changes)
+
+
+def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none(
+        images, tmp_path, capsys):
+    assert tfssl.run(folder(images, "flat", tmp_path / "run")) is None
+    said = capsys.readouterr().out
+    assert said.count("the images have no labels") == 2 and "20 of 21 images" in said
+    assert "broken.png" in said
+    assert "train/contrast_loss" in scalars(tmp_path / "run")
+    assert "train/supervised_loss" not in scalars(tmp_path / "run")
+    assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
+
+
+def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):
+    config = folder(images, "flat", tmp_path / "run", probe_dataset="folder",
+                    probe_data_dir=str(images / "sorted"), knn_k="3")
+    result = tfssl.run(config)
+    for which in ("pretrained", "untrained"):
+        assert set(result[which]) == {"linear", "knn_3"}
+        assert result[which]["linear"]["examples"] == 18
+    assert (result["dataset"], result["eval_dataset"]) == ("folder", "folder")
+    assert "folder test, 18 images" in capsys.readouterr().out
+
+
+def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
+    result = tfssl.run(folder(images, "sorted", tmp_path / "run", knn_k="3", method="byol",
+                              proj_hidden_dim=16, eval_baseline=False))
+    assert set(result["pretrained"]) == {"online", "linear", "knn_3"}
+    assert result["pretrained"]["online"]["examples"] == 18
+    settings = dict(mode="finetune", checkpoint=str(tmp_path / "run"), dataset="folder",
+                    data_dir=str(images / "sorted"), image_size="24x16", train_batch_size=10,
+                    train_steps=2, model_dir=str(tmp_path / "tuned"))
+    tuned = tfssl.run(Config(**settings), given=set(settings))
+    assert tuned["labels"] == 30 and tuned["finetuned"]["network"]["examples"] == 18
+
+
+@pytest.mark.parametrize("name,changes,said", [
+    ("flat", dict(max_bad_fraction=0.0), "1 of 21 files"),
+    ("flat", dict(probe_dataset="folder"), "--probe_train_split must have labels"),
+    ("flat", dict(mode="finetune", checkpoint="none"), "--train_split must have labels"),
+    ("sorted", dict(eval_split="valid"), "--eval_split must be one of test, train"),
+    ("sorted", dict(mode="finetune", checkpoint="none", probe_dataset="shapes"),
+     "--probe_dataset concerns pretraining"),
+])
+def test_refusals_come_before_anything_is_written(images, tmp_path, name, changes, said):
+    with pytest.raises(UsageError, match=said):
+        tfssl.run(folder(images, name, tmp_path / "run").replace(**changes))
+    assert not (tmp_path / "run").exists()

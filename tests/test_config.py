@@ -172,6 +172,7 @@ def other_value(field):
             "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
             "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
             "base_target_decay": 0.5, "label_fraction": 0.5, "max_bad_fraction": 0.5,
+            "embed_points": 11,
             }.get(field.name.removeprefix("view2_"), of_type(4))
 
 

@@ -114,7 +114,8 @@ RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
 VIEW2 = "Augmentation of view 2, where it differs"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 LINEAR = "Linear evaluation (--mode=linear_eval)"
-TRANSFER = "Pretrained weights and labels (finetune, linear_eval, knn)"
+TRANSFER = "Pretrained weights and labels (finetune, linear_eval, knn, embed, export)"
+EXPORT = "Export and embed"
 COMPAT = "Accepted for compatibility with google-research/simclr"
 
 
@@ -140,13 +141,14 @@ class Config:
     """
 
     # ---------------------------------------------------------------- run
-    mode: Literal["pretrain", "finetune", "eval", "linear_eval", "knn", "train",
+    mode: Literal["pretrain", "finetune", "eval", "linear_eval", "knn", "embed", "export", "train",
                   "train_then_eval"] = knob(
         "pretrain", RUN,
         "What to do. pretrain: learn the encoder, then evaluate it. finetune: train the encoder in "
         "--checkpoint with labels, then evaluate it. linear_eval: train a linear classifier on the "
         "frozen encoder in --checkpoint, or that of the run in --model_dir, by DeepMind's "
-        "protocol. knn: classify with it by nearest neighbours, which trains nothing. eval: "
+        "protocol. knn: classify with it by nearest neighbours, which trains nothing. embed: write "
+        "its representations of --eval_split, with a picture. export: write it as --format. eval: "
         "evaluate what is in --model_dir. "
         "train and train_then_eval are google-research/simclr's words: train only, or train and "
         "then evaluate, what --train_mode says.")
@@ -367,6 +369,17 @@ class Config:
         0.2, LINEAR, "Base learning rate of SGD with Nesterov momentum 0.9: times batch/256, and "
         "to 0 along a cosine.", POSITIVE)
     linear_batch_size: int = knob(256, LINEAR, "Images in a batch.", at_least(1))
+    # ---------------------------------------------------------------- export and embed
+    format: Literal["keras", "saved_model", "onnx", "npz"] = knob(
+        "keras", EXPORT, "What --mode=export writes: a .keras file of Keras's own layers, a "
+        "TensorFlow SavedModel, ONNX (needs the onnx extra), or the bare weights for NumPy. Each "
+        "takes images of any size.")
+    output: Optional[str] = knob(
+        None, EXPORT, "File or directory that --mode=export writes; it must not exist. Not given: "
+        "a name beside the weights.", NOT_EMPTY)
+    embed_points: int = knob(
+        2000, EXPORT, "Images in the picture (t-SNE) and in TensorBoard's projector, drawn by "
+        "--seed; the representations of all are written.", at_least(10))
     # ---------------------------------------------------------------- checkpoints and logs
     checkpoint_epochs: float = knob(1.0, LOG, "Epochs between checkpoints.", POSITIVE)
     checkpoint_steps: int = knob(0, LOG, "Steps between checkpoints; 0: see --checkpoint_epochs.",
@@ -455,7 +468,7 @@ class Config:
     @property
     def trains(self):
         """Whether the encoder is."""
-        return self.mode not in ("eval", "linear_eval", "knn")
+        return self.mode in ("pretrain", "finetune", "train", "train_then_eval")
 
     @property
     def evaluates(self):
@@ -509,7 +522,7 @@ ARCHITECTURE = (
 # evaluated with other values of these. model_dir is where the run is, not what it is.
 FREE = frozenset(
     f.name for f in dataclasses.fields(Config)
-    if f.metadata["group"] in (EVAL, LINEAR, LOG, COMPAT)
+    if f.metadata["group"] in (EVAL, LINEAR, EXPORT, LOG, COMPAT)
 ) - {"probe_dataset"} | {
     "mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset"}
 

@@ -55,6 +55,7 @@ def load_shapes(config, split, flag):
         split=split,
         examples=(base, start, stop),
         num_classes=len(shapes.CLASSES),
+        classes=shapes.CLASSES,
         image_shape=size,
         records=functools.partial(tf.data.Dataset.from_tensor_slices,
                                   {"image": images, "label": labels}),

@@ -83,6 +83,7 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, report=p
         examples=(name, start, stop),
         kept=len(good),
         num_classes=len(classes) if good[0].label >= 0 else 0,
+        classes=tuple(classes),
         image_shape=sizes.pop() if len(sizes) == 1 else (None, None),
         records=functools.partial(records, good),
         decode=lambda example: (decode(example["image"]), example["label"]),

@@ -21,6 +21,7 @@ class Source:
         name: the dataset, as the user spells it.
         split: the split, likewise; may be a slice.
         examples: the slice as (base split, start, stop).
+        classes: their names, where they are known.
         kept: how many of these there are, where only some are taken; see `balanced_subset`.
         num_classes: labels are in [0, num_classes); 0 where there are none, and labels are -1.
         image_shape: (height, width) in pixels, None where images differ.
@@ -38,6 +39,7 @@ class Source:
     records: Callable[[], tf.data.Dataset]
     decode: Callable
     arrays: Optional[tuple[np.ndarray, np.ndarray]] = None
+    classes: tuple[str, ...] = ()
     kept: Optional[int] = None
 
     @property

@@ -44,6 +44,7 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         split=split,
         examples=(base, start, stop),
         num_classes=builder.info.features[label].num_classes,
+        classes=tuple(builder.info.features[label].names or ()),
         image_shape=tuple(feature.shape[:2]),
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image),
         decode=lambda example: (

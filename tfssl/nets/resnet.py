@@ -1,5 +1,6 @@
 """ResNet v1 encoders (He et al. 2016), as SimCLR and SimCLRv2 use them (Chen et al. 2020)."""
 
+import collections
 import functools
 
 import keras
@@ -88,9 +89,12 @@ def standardized(images, input_normalization):
     moments = INPUT_NORMALIZATIONS[input_normalization]
     if moments is None:
         return images
-    mean, deviation = moments
-    return keras.layers.Normalization(
-        mean=mean, variance=[d * d for d in deviation], name="input_normalization")(images)
+    # Not keras.layers.Normalization: its constants become further inputs of an ONNX export. float32
+    # in every precision, because 8 bits of mantissa are fewer than those of a pixel.
+    return keras.layers.Rescaling(
+        scale=[1 / deviation for _, deviation in zip(*moments)],
+        offset=[-mean / deviation for mean, deviation in zip(*moments)],
+        dtype="float32", name="input_normalization")(images)
 
 
 def freeze(encoder, after_block):
@@ -128,6 +132,12 @@ class Parts:
         self.sk_ratio, self.se_ratio = sk_ratio, se_ratio
         self.normalization = functools.partial(normalization, momentum=bn_momentum, epsilon=1e-5)
         self.next_seed = iter(range(seed * 100_003, (seed + 1) * 100_003)).__next__
+        self.count = collections.Counter()
+
+    def name(self, kind):
+        """conv1, conv2, ...: names that do not depend on what the process built before."""
+        self.count[kind] += 1
+        return f"{kind}{self.count[kind]}"
 
     def conv(self, x, filters, size, stride=1):
         """A convolution without bias; a strided one pads half of (size - 1) before the image."""
@@ -138,10 +148,12 @@ class Parts:
             x = keras.layers.ZeroPadding2D(((before, after), (before, after)))(x) if size > 1 else x
             padding = "valid"
         return keras.layers.Conv2D(filters, size, stride, padding, use_bias=False,
-                                   kernel_initializer=self.initializer())(x)
+                                   kernel_initializer=self.initializer(),
+                                   name=self.name("conv"))(x)
 
     def norm(self, x, relu=True, start_at_zero=False, name=None):
-        x = self.normalization(gamma_initializer="zeros" if start_at_zero else "ones")(x)
+        x = self.normalization(gamma_initializer="zeros" if start_at_zero else "ones",
+                               name=self.name("norm"))(x)
         return keras.layers.ReLU(name=name)(x) if relu else x
 
     def stem(self, x, filters, stem):
@@ -192,7 +204,8 @@ class Parts:
         for units, activation in ((max(1, int(filters * self.se_ratio)), "relu"),
                                   (x.shape[-1], "sigmoid")):
             gate = keras.layers.Conv2D(units, 1, activation=activation,
-                                       kernel_initializer=self.initializer())(gate)
+                                       kernel_initializer=self.initializer(),
+                                       name=self.name("gate"))(gate)
         return keras.layers.Multiply()([x, gate])
 
     def selective_kernel(self, x, filters, stride):

@@ -7,7 +7,7 @@ import dataclasses
 
 from tfssl.config import COMPAT, GOOGLE_DEFAULTS, Config, default_model_dir
 from tfssl.errors import UsageError
-from tfssl.train import finetune, linear_eval, pretrain
+from tfssl.train import convert, embed, finetune, frozen, linear_eval, pretrain
 from tfssl.train.job import reopen
 
 
@@ -27,6 +27,8 @@ def run(config, given=None, flagfile=None):
     """
     given = chosen(config) if given is None else set(given)
     tell_compatibility(config, given)
+    if config.mode == "export":
+        return convert.export(config, given)
     if config.of_a_run and config.model_dir is None:
         checkpoint = "" if config.mode == "eval" else " or --checkpoint"
         raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it "
@@ -40,7 +42,9 @@ def run(config, given=None, flagfile=None):
     if config.mode == "linear_eval":
         return linear_eval.linear_evaluation(config, given)
     if config.mode == "knn":
-        return linear_eval.nearest_neighbours(config, given)
+        return frozen.nearest_neighbours(config, given)
+    if config.mode == "embed":
+        return embed.embed(config, given)
     if config.task == "finetune":
         return finetune.finetune(config, given, flagfile or plain_flagfile)
     return pretrain.pretrain(config, flagfile or plain_flagfile)

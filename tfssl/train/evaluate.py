@@ -76,12 +76,7 @@ def represent(config, encode, source, size, title, steps=0, what="representation
         steps: batches to take; 0 for all.
         what: a word for what `encode` returns.
     """
-    proportion = crop_proportion(config, size)
-    batches = data.labelled(source, lambda image: augment.center_crop(image, size, proportion),
-                            batch_size=config.eval_batch_size)
-    total = -(-source.num_examples // config.eval_batch_size)
-    if steps:
-        batches, total = batches.take(steps), min(steps, total)
+    total, batches = crops(config, source, size, steps)
     progress = Progress(f"{title}: {what} of {source.split}", total,
                         config.eval_batch_size, unit="batches")
     hs, labels = [], []
@@ -90,6 +85,15 @@ def represent(config, encode, source, size, title, steps=0, what="representation
         labels.append(batch["label"].numpy())
         progress(step)
     return np.concatenate(hs), np.concatenate(labels)
+
+
+def crops(config, source, size, steps=0):
+    """The number of evaluation batches of a split, and them; of the first `steps`, if not 0."""
+    proportion = crop_proportion(config, size)
+    batches = data.labelled(source, lambda image: augment.center_crop(image, size, proportion),
+                            batch_size=config.eval_batch_size)
+    total = -(-source.num_examples // config.eval_batch_size)
+    return (min(steps, total), batches.take(steps)) if steps else (total, batches)
 
 
 def crop_proportion(config, size):

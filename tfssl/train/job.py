@@ -58,7 +58,8 @@ def plan(config):
         share = "" if config.label_fraction == 1 else " by --label_fraction"
         raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
                          f"{config.dataset} {config.train_split}{share}. Received: {batch}")
-    nearest = config.mode == "knn" or config.task == "pretrain" and config.mode != "linear_eval"
+    nearest = config.mode == "knn" or (
+        config.task == "pretrain" and (config.trains or config.mode == "eval"))
     most = labelled_source.num_examples
     if nearest and eval_source and any(k > most for k in config.neighbours):
         raise UsageError(f"--knn_k must be at most {most}, the number of training examples. "
@@ -105,6 +106,8 @@ def evaluation_sources(config, train_source):
         labelled = data.load(other, config.probe_train_split, "probe_train_split")
     else:
         other, labelled = config, train_source
+    if config.mode == "embed":  # which fits and scores nothing
+        return labelled, data.load(config, config.eval_split, "eval_split")
     flag = "train_split" if other is config else "probe_train_split"
     if not labelled.num_classes:
         if other is not config or config.task == "finetune" or not config.trains:

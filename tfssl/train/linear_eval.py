@@ -1,7 +1,5 @@
-"""`--mode=linear_eval` and `--mode=knn`: classifiers on a frozen encoder.
+"""`--mode=linear_eval`: a linear classifier on a frozen encoder, by DeepMind's protocol.
 
-The encoder is that of --checkpoint, on any dataset and at any resolution, or that of the run in
---model_dir, on its own. linear_eval follows DeepMind's protocol,
 Grill et al. 2020 (BYOL), Appendix C.1, with the rate of deepmind-research byol (f5de0ed): SGD with
 Nesterov momentum 0.9 from 0.2 x batch/256 to 0 along a cosine, no warm-up, no weight decay, 80
 epochs of random crops and flips of the training split; the central crops of the evaluation split
@@ -18,79 +16,11 @@ import tensorflow as tf
 from tfssl import augment, data, nets, optim
 from tfssl.errors import UsageError
 from tfssl.methods import Supervised
-from tfssl.train import device, evaluate, finetune, loop, pretrain, pretrained, rundir
+from tfssl.train import evaluate, frozen, loop, rundir
 from tfssl.train.checkpoint import Checkpoints
-from tfssl.train.job import plan, reopen
 
 PROTOCOL = "linear_sgd"
 MOMENTUM = 0.9
-
-
-def frozen_encoder(config, given):
-    """The encoder to classify with.
-
-    Args:
-        config: a `tfssl.Config` whose model_dir is set.
-        given: names of the flags that the user gave.
-
-    Returns:
-        (Job, encoder, {"path", "step", ...: where it comes from}).
-
-    Raises:
-        UsageError: there is none, or a flag contradicts it.
-    """
-    if config.of_a_run:
-        job = reopen(config, given)
-        restored = {"pretrain": pretrain, "finetune": finetune}[job.config.task].restored
-        model, *_, step = restored(job)
-        return job, model.encoder, {**job.about, "path": config.model_dir, "step": step}
-    if config.checkpoint == pretrained.SCRATCH:
-        raise UsageError(f"--mode={config.mode} needs the weights of a --checkpoint. "
-                         "Received: none")
-    found = pretrained.find(config.checkpoint)
-    job = plan(pretrained.adopt(config, given, found.about, config.checkpoint))
-    if job.stem != found.about["stem"]:
-        raise UsageError(f"--stem={job.stem} contradicts --checkpoint={config.checkpoint}, whose "
-                         f"network has --stem={found.about['stem']}: a frozen encoder keeps its "
-                         "stem.")
-    with device.dtype_policy(job.precision):
-        encoder = pretrained.load(found, job.config, nets.FusedBatchNormalization)
-    return job, encoder, {**found.about, "path": found.path}
-
-
-def nearest_neighbours(config, given):
-    """--mode=knn: scores a frozen encoder by kNN and writes knn.json.
-
-    Args, Raises: see `frozen_encoder`.
-
-    Returns:
-        The content of knn.json.
-    """
-    job, encoder, origin = frozen_encoder(config, given)
-    if not job.config.neighbours:
-        raise UsageError("--knn_k must name at least one number of neighbours for --mode=knn.")
-    rundir.make(config.model_dir)
-    print(f"kNN with {described(origin)}")
-    results = evaluate.evaluate(job.config.replace(linear_probe=False), encoder, job.train_source,
-                                job.eval_source, job.eval_size, "knn")
-    result = {**record(job, origin), "results": results}
-    rundir.write_json(config.model_dir, "knn.json", result)
-    print_result(result, f"{config.model_dir}/knn.json")
-    return result
-
-
-def record(job, origin):
-    """What both modes write beside their scores."""
-    return {"dataset": job.train_source.name, "train_split": job.train_source.split,
-            "labels": job.train_source.num_examples, "eval_split": job.eval_source.split,
-            "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,
-            **device.describe()}
-
-
-def described(origin):
-    """Which encoder it is, as text."""
-    return (f"{origin['path']}: {origin['method']} on {origin['dataset']} at "
-            f"{origin['image_size'][0]}x{origin['image_size'][1]} px, step {origin['step']}")
 
 
 def linear_evaluation(config, given):
@@ -107,9 +37,9 @@ def linear_evaluation(config, given):
         The content of the result.json that is written there.
 
     Raises:
-        UsageError: see `frozen_encoder`; or a batch larger than the split.
+        UsageError: see `frozen.encoder`; or a batch larger than the split.
     """
-    job, encoder, origin = frozen_encoder(config, given)
+    job, encoder, origin = frozen.encoder(config, given)
     config, source = job.config, job.train_source
     batch = config.linear_batch_size
     if batch > source.num_examples:
@@ -121,7 +51,7 @@ def linear_evaluation(config, given):
     result = rundir.read_json(directory, "result.json")
     if result:
         print(f"{directory}: finished; nothing left to do")
-        print_result(result, f"{directory}/result.json")
+        frozen.print_result(result, f"{directory}/result.json")
         return result
 
     steps = max(1, int(source.num_examples * config.linear_epochs // batch))
@@ -136,7 +66,7 @@ def linear_evaluation(config, given):
     checkpoints = Checkpoints(directory, keep=1, optimizer=learner.optimizer, head=learner.head)
     start = checkpoints.restore_newest()
     rundir.make(directory)
-    print(f"linear evaluation with {described(origin)}\n"
+    print(f"linear evaluation with {frozen.described(origin)}\n"
           f"learns from {source.name} {source.split}: {source.num_examples:,} images, random crops "
           f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "
           f"learning rate {rate:.4g}\n"
@@ -179,7 +109,7 @@ def report(job, learner, origin, settings, directory):
     logits, labels = evaluate.represent(config, classify, job.eval_source, job.eval_size,
                                         "linear evaluation", config.eval_steps, "logits")
     scores = evaluate.score(logits, labels)
-    result = {**record(job, origin), **settings, "results": {PROTOCOL: scores},
+    result = {**frozen.record(job, origin), **settings, "results": {PROTOCOL: scores},
               **(rundir.read_json(directory, "time.json") or {})}
     writer = tf.summary.create_file_writer(os.path.join(directory, "eval"))
     with writer.as_default(step=int(learner.optimizer.iterations)):
@@ -187,12 +117,5 @@ def report(job, learner, origin, settings, directory):
             tf.summary.scalar(f"eval/{PROTOCOL}_top_{k}_accuracy", scores[f"top_{k}"])
     writer.close()
     rundir.write_json(directory, "result.json", result)
-    print_result(result, f"{directory}/result.json")
+    frozen.print_result(result, f"{directory}/result.json")
     return result
-
-
-def print_result(result, file):
-    count = max(scores["examples"] for scores in result["results"].values())
-    print(f"\n{evaluate.table({'frozen encoder': result['results']})}\n\n"
-          f"{result['dataset']} {result['eval_split']}, {count:,} images, {result['labels']:,} "
-          f"labels; {file}", flush=True)

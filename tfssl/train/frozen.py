@@ -1,0 +1,84 @@
+"""What is done with a frozen encoder: which one it is, and kNN.
+
+It is that of --checkpoint, on any dataset and at any resolution, or that of the run in --model_dir,
+on its own.
+"""
+
+from tfssl import nets
+from tfssl.errors import UsageError
+from tfssl.train import device, evaluate, finetune, pretrain, pretrained, rundir
+from tfssl.train.job import plan, reopen
+
+
+def encoder(config, given):
+    """The encoder to classify with.
+
+    Args:
+        config: a `tfssl.Config` whose model_dir is set.
+        given: names of the flags that the user gave.
+
+    Returns:
+        (Job, encoder, {"path", "step", ...: where it comes from}).
+
+    Raises:
+        UsageError: there is none, or a flag contradicts it.
+    """
+    if config.of_a_run:
+        job = reopen(config, given)
+        restored = {"pretrain": pretrain, "finetune": finetune}[job.config.task].restored
+        model, *_, step = restored(job)
+        return job, model.encoder, {**job.about, "path": config.model_dir, "step": step}
+    if config.checkpoint == pretrained.SCRATCH:
+        raise UsageError(f"--mode={config.mode} needs the weights of a --checkpoint. "
+                         "Received: none")
+    found = pretrained.find(config.checkpoint)
+    job = plan(pretrained.adopt(config, given, found.about, config.checkpoint))
+    if job.stem != found.about["stem"]:
+        raise UsageError(f"--stem={job.stem} contradicts --checkpoint={config.checkpoint}, whose "
+                         f"network has --stem={found.about['stem']}: a frozen encoder keeps its "
+                         "stem.")
+    with device.dtype_policy(job.precision):
+        network = pretrained.load(found, job.config, nets.FusedBatchNormalization)
+    return job, network, {**found.about, "path": found.path}
+
+
+def nearest_neighbours(config, given):
+    """--mode=knn: scores a frozen encoder by kNN and writes knn.json.
+
+    Args, Raises: see `encoder`.
+
+    Returns:
+        The content of knn.json.
+    """
+    job, network, origin = encoder(config, given)
+    if not job.config.neighbours:
+        raise UsageError("--knn_k must name at least one number of neighbours for --mode=knn.")
+    rundir.make(config.model_dir)
+    print(f"kNN with {described(origin)}")
+    results = evaluate.evaluate(job.config.replace(linear_probe=False), network,
+                                job.train_source, job.eval_source, job.eval_size, "knn")
+    result = {**record(job, origin), "results": results}
+    rundir.write_json(config.model_dir, "knn.json", result)
+    print_result(result, f"{config.model_dir}/knn.json")
+    return result
+
+
+def record(job, origin):
+    """What both modes write beside their scores."""
+    return {"dataset": job.train_source.name, "train_split": job.train_source.split,
+            "labels": job.train_source.num_examples, "eval_split": job.eval_source.split,
+            "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,
+            **device.describe()}
+
+
+def described(origin):
+    """Which encoder it is, as text."""
+    return (f"{origin['path']}: {origin['method']} on {origin['dataset']} at "
+            f"{origin['image_size'][0]}x{origin['image_size'][1]} px, step {origin['step']}")
+
+
+def print_result(result, file):
+    count = max(scores["examples"] for scores in result["results"].values())
+    print(f"\n{evaluate.table({'frozen encoder': result['results']})}\n\n"
+          f"{result['dataset']} {result['eval_split']}, {count:,} images, {result['labels']:,} "
+          f"labels; {file}", flush=True)

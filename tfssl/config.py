@@ -347,9 +347,10 @@ class Config:
                                "protocols.")
     # ---------------------------------------------------------------- pretrained weights
     checkpoint: Optional[str] = knob(
-        None, TRANSFER, "Pretrained weights: the directory of a run, a checkpoint in it, or an "
-        "encoder.keras. They say what the network is; images may have any size. finetune also "
-        "takes none: the network of the flags, from scratch.", NOT_EMPTY)
+        None, TRANSFER, "Pretrained weights: the directory of a run, a checkpoint in it, an "
+        "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. They say what the "
+        "network is; images may have any size. finetune also takes none: the network of the "
+        "flags, from scratch.", NOT_EMPTY)
     label_fraction: float = knob(
         1.0, TRANSFER, "Share of --train_split to learn from: a subset with equal numbers of "
         "every class, drawn by --seed.", FRACTION)

@@ -7,9 +7,17 @@ replacement for one of those layers and needs TensorFlow.
 
 from tfssl.nets.heads import byol_head, classifier, first_layers, projector
 from tfssl.nets.norm import FusedBatchNormalization
-from tfssl.nets.resnet import copy_all_but_the_stem, freeze, output_stride, resnet, width
+from tfssl.nets.resnet import (
+    BLOCKS,
+    copy_all_but_the_stem,
+    freeze,
+    output_stride,
+    resnet,
+    width,
+)
 
 __all__ = [
+    "BLOCKS",
     "FusedBatchNormalization",
     "byol_head",
     "classifier",

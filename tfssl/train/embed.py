@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from tfssl.train import evaluate, frozen, rundir
+from tfssl.train.pretrained import described
 from tfssl.train.rundir import write
 
 THUMBNAIL = 32  # pixels, of the images in the projector
@@ -29,7 +30,7 @@ def embed(config, given):
                      "x".join(map(str, job.eval_size))])
     directory = os.path.join(config.model_dir, "embed", slug(name))
     rundir.make(directory)
-    print(f"embeddings by {frozen.described(origin)}")
+    print(f"embeddings by {described(origin)}")
     h, labels = evaluate.represent(
         config, evaluate.batch_function(encoder, job.eval_size), source, job.eval_size, "embed",
         config.eval_steps)

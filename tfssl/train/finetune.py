@@ -144,8 +144,7 @@ def announce(job, model, origin, start):
     total = sum(part.count_params() for part in model.parts.values())
     origin_text = "from scratch, without pretrained weights"
     if origin:
-        origin_text = (f"weights of {origin['path']}: {origin['method']} on {origin['dataset']} at "
-                       f"{origin['image_size'][0]}x{origin['image_size'][1]} px")
+        origin_text = f"weights of {pretrained.described(origin)}"
         if origin["stem"] != job.stem:
             origin_text += (f"\nnew weights in the stem alone: {job.stem} in place of "
                             f"{origin['stem']}")

@@ -54,7 +54,7 @@ def nearest_neighbours(config, given):
     if not job.config.neighbours:
         raise UsageError("--knn_k must name at least one number of neighbours for --mode=knn.")
     rundir.make(config.model_dir)
-    print(f"kNN with {described(origin)}")
+    print(f"kNN with {pretrained.described(origin)}")
     results = evaluate.evaluate(job.config.replace(linear_probe=False), network,
                                 job.train_source, job.eval_source, job.eval_size, "knn")
     result = {**record(job, origin), "results": results}
@@ -69,12 +69,6 @@ def record(job, origin):
             "labels": job.train_source.num_examples, "eval_split": job.eval_source.split,
             "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,
             **device.describe()}
-
-
-def described(origin):
-    """Which encoder it is, as text."""
-    return (f"{origin['path']}: {origin['method']} on {origin['dataset']} at "
-            f"{origin['image_size'][0]}x{origin['image_size'][1]} px, step {origin['step']}")
 
 
 def print_result(result, file):

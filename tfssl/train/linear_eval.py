@@ -18,6 +18,7 @@ from tfssl.errors import UsageError
 from tfssl.methods import Supervised
 from tfssl.train import evaluate, frozen, loop, rundir
 from tfssl.train.checkpoint import Checkpoints
+from tfssl.train.pretrained import described
 
 PROTOCOL = "linear_sgd"
 MOMENTUM = 0.9
@@ -66,7 +67,7 @@ def linear_evaluation(config, given):
     checkpoints = Checkpoints(directory, keep=1, optimizer=learner.optimizer, head=learner.head)
     start = checkpoints.restore_newest()
     rundir.make(directory)
-    print(f"linear evaluation with {frozen.described(origin)}\n"
+    print(f"linear evaluation with {described(origin)}\n"
           f"learns from {source.name} {source.split}: {source.num_examples:,} images, random crops "
           f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "
           f"learning rate {rate:.4g}\n"

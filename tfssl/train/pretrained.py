@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfssl import nets
 from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
-from tfssl.train import export
+from tfssl.train import export, google
 from tfssl.train.checkpoint import MANIFEST, Checkpoints, verify
 
 SCRATCH = "none"
@@ -63,11 +63,15 @@ def find(path):
 
     Args:
         path: directory of a run (its newest checkpoint is taken, or its encoder.keras where there
-            is none), a checkpoint in it, or an encoder.keras.
+            is none), a checkpoint in it, or an encoder.keras; or a checkpoint of
+            google-research/simclr's tf2 code, see `google.py`.
 
     Raises:
-        UsageError: there is nothing, it is damaged, or it was not written by tfssl.
+        UsageError: there is nothing, it is damaged, or it was written by something else.
     """
+    theirs = google.prefix(path)
+    if theirs and not os.path.exists(os.path.join(path, MANIFEST)):
+        return google.find(theirs)
     if not os.path.exists(path):
         raise UsageError("--checkpoint must be the directory of a run, a checkpoint in it, or an "
                          f"encoder.keras. Received: {path}, which does not exist")
@@ -135,3 +139,10 @@ def load(pretrained, config, normalization, projector=None):
     changed = build(config.stem)
     nets.copy_all_but_the_stem(encoder, changed)
     return changed
+
+
+def described(origin):
+    """Which encoder it is, as text."""
+    size = origin["image_size"]
+    return (f"{origin['path']}: {origin['method']} on {origin['dataset']}"
+            + (f" at {size[0]}x{size[1]} px" if size else "") + f", step {origin['step']}")

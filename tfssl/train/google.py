@@ -2,8 +2,8 @@
 
 Its `tf.train.Checkpoint(model=...)` and the SavedModels that it publishes name every variable by
 its place in the object graph: model/resnet_model/..., model/_projection_head/... The names below
-are of tf2/resnet.py and tf2/model.py (383d414). What the network is, is read off the names and shapes.
-Both networks compute the same features from equal weights.
+are of tf2/resnet.py and tf2/model.py (383d414). What the network is, is read off the names and
+shapes. Both networks compute the same features from equal weights.
 """
 
 import dataclasses

@@ -11,14 +11,7 @@ import textwrap
 
 from absl import flags as absl_flags
 
-from tfssl.config import (
-    GOOGLE_DEFAULTS,
-    GOOGLE_FINETUNE_DEFAULTS,
-    ByMethod,
-    ByTask,
-    Config,
-    kind,
-)
+from tfssl.config import ByMethod, ByTask, Config, google_defaults, kind
 from tfssl.errors import UsageError
 
 HELP = ("help", "helpshort", "helpfull", "h")
@@ -74,9 +67,7 @@ def parse(argv):
     given = {name for name in names if values[name].present}
     settings = {name: values[name].value for name in names}
     if "train_mode" in given and settings["method"] == "simclr":
-        theirs = dict(GOOGLE_DEFAULTS)
-        if settings["train_mode"] == "finetune":
-            theirs |= GOOGLE_FINETUNE_DEFAULTS
+        theirs = google_defaults(settings["train_mode"])
         settings |= {k: v for k, v in theirs.items() if k not in given}
     return Config(**settings), given
 

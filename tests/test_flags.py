@@ -52,6 +52,23 @@ def test_googles_imagenet_command_takes_googles_defaults_for_what_it_leaves_out(
     assert (config.use_tpu, config.tpu_name, config.train_summary_steps) == (True, "TPU", 0)
 
 
+FINETUNE_COMMAND = (
+    "--mode=train_then_eval --train_mode=finetune --fine_tune_after_block=4 "
+    "--zero_init_logits_layer=True --global_bn=False --optimizer=momentum --learning_rate=0.1 "
+    "--weight_decay=0.0 --train_epochs=100 --train_batch_size=512 --warmup_epochs=0 "
+    "--dataset=cifar10 --image_size=32 --eval_split=test --resnet_depth=18 --checkpoint=CKPT "
+    "--model_dir=DIR --use_tpu=False")
+
+
+def test_googles_finetuning_command_means_what_it_means_there():
+    config, _ = parse(FINETUNE_COMMAND)
+    assert (config.task, config.trains, config.evaluates) == ("finetune", True, True)
+    assert (config.fine_tune_after_block, config.zero_init_logits_layer) == (4, True)
+    assert (config.optimizer, config.learning_rate, config.checkpoint) == ("momentum", 0.1, "CKPT")
+    short, _ = parse("--train_mode=finetune --checkpoint=CKPT")
+    assert (short.optimizer, short.train_epochs, short.train_batch_size) == ("lars", 100, 512)
+
+
 @pytest.mark.parametrize("mode", ["train", "train_then_eval"])
 def test_it_is_train_mode_that_speaks_google(mode):
     """--mode=train alone is "train, do not evaluate" of whatever the other flags say."""

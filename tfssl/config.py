@@ -510,9 +510,15 @@ GOOGLE_DEFAULTS = dict(
     learning_rate=0.3, weight_decay=1e-6, temperature=0.1, color_jitter_strength=1.0,
     use_blur=True)
 
-# Further ones of its finetuning.
+# Further ones, that differ from those of our finetuning.
 GOOGLE_FINETUNE_DEFAULTS = dict(
     optimizer="lars", warmup_epochs=10.0, train_epochs=100.0, train_batch_size=512)
+
+
+def google_defaults(train_mode):
+    """The defaults of google-research/simclr for a --train_mode, where they are not ours."""
+    return GOOGLE_DEFAULTS | (GOOGLE_FINETUNE_DEFAULTS if train_mode == "finetune" else {})
+
 
 # Knobs that say what a network is: a checkpoint brings its own. Of its stem, see the knob.
 ARCHITECTURE = (

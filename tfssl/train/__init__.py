@@ -5,7 +5,7 @@ Where a run starts from is written in `checkpoint.py`, what a run leaves behind 
 
 import dataclasses
 
-from tfssl.config import COMPAT, GOOGLE_DEFAULTS, Config, default_model_dir
+from tfssl.config import COMPAT, FREE, Config, default_model_dir, google_defaults
 from tfssl.errors import UsageError
 from tfssl.train import convert, embed, finetune, frozen, linear_eval, pretrain
 from tfssl.train.job import reopen
@@ -16,7 +16,7 @@ def run(config, given=None, flagfile=None):
 
     Args:
         config: a `tfssl.Config`.
-        given: names of the settings that were chosen; None: those that are not at their default.
+        given: names of the settings that were chosen; None: see `chosen`.
         flagfile: (Config, header) -> text of the run's flagfile; None: `--name=value` lines.
 
     Returns:
@@ -51,21 +51,27 @@ def run(config, given=None, flagfile=None):
 
 
 def chosen(config):
-    """Names of the settings that are not at their default."""
+    """The settings of a Config that was made in Python which count as given.
+
+    Those of evaluation and logging, and of the others those that are not at their default: a
+    network, say, comes from the checkpoint unless it is spelled out.
+    """
     plain = Config(method=config.method, mode=config.mode, train_mode=config.train_mode,
                    checkpoint=config.checkpoint)
-    return {field.name for field in dataclasses.fields(Config)
-            if getattr(config, field.name) != getattr(plain, field.name)
-            or field.name in ("mode", "checkpoint") and getattr(config, field.name)}
+    names = {field.name for field in dataclasses.fields(Config)
+             if getattr(config, field.name) is not None}
+    return {name for name in names
+            if name in FREE or getattr(config, name) != getattr(plain, name)}
 
 
 def tell_compatibility(config, given):
     """Says what a command line of google-research/simclr means here where that is not plain."""
-    taken = [name for name, value in GOOGLE_DEFAULTS.items()
+    theirs = google_defaults(config.train_mode)
+    taken = [name for name, value in theirs.items()
              if name not in given and getattr(config, name) == value]
     if "train_mode" in given and taken:
         print("--train_mode is google-research/simclr's spelling; taken from its defaults: "
-              + " ".join(f"--{name}={GOOGLE_DEFAULTS[name]}" for name in taken))
+              + " ".join(f"--{name}={theirs[name]}" for name in taken))
     if config.use_tpu:
         print("--use_tpu=True is not honoured: the run uses the device that TensorFlow finds here")
     ignored = [f.name for f in dataclasses.fields(Config)

@@ -66,7 +66,8 @@ class ShowProgress(StepCallback):
         if "contrast_acc" in logs:
             shown["contrast_acc"] = logs["contrast_acc"]
         if "supervised_acc" in logs:
-            shown["online_acc"] = logs["supervised_acc"]
+            name = "online_acc" if self.progress.title == "pretrain" else "train_acc"
+            shown[name] = logs["supervised_acc"]
         self.progress(step, **shown)
 
 

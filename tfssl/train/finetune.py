@@ -1,7 +1,5 @@
 """`--mode=finetune`: an encoder learns on, with labels, at any resolution, and is evaluated."""
 
-import os
-
 import keras
 import tensorflow as tf
 
@@ -12,6 +10,7 @@ from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_classifier, export_encoder
 from tfssl.train.job import build_optimizer, plan
+from tfssl.train.results import result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
 
@@ -187,31 +186,13 @@ def report(job, model, step):
                                         f"step {step}", config.eval_steps, "logits")
     scores = evaluate.score(logits, labels)
     result = {
-        "global_step": step,
-        "eval/label_top_1_accuracy": scores["top_1"],
-        "eval/label_top_5_accuracy": scores["top_5"],
-        "eval/regularization_loss": float(model.weight_decay_loss()),
-        "dataset": job.train_source.name,
-        "train_split": job.train_source.split,
-        "eval_split": job.eval_source.split,
+        **result_of_run(job, model, step, scores),
         "image_size": list(job.size),
         "labels": job.train_source.num_examples,
         "finetuned": {"network": scores},
         "pretrained_weights": rundir.read_json(config.model_dir, START) or None,
-        "parameters": {name: part.count_params() for name, part in model.parts.items()},
-        "precision": job.precision,
-        **(rundir.read_json(config.model_dir, "time.json") or {}),
-        **device.describe(),
     }
-    for name in (f"result_{step}.json", "result.json"):
-        rundir.write_json(config.model_dir, name, result)
-    folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
-    writer = tf.summary.create_file_writer(os.path.join(config.model_dir, folder))
-    with writer.as_default(step=step):
-        for key, value in result.items():
-            if key.startswith("eval/"):
-                tf.summary.scalar(key, value)
-    writer.close()
+    write_result(job, result, result["finetuned"])
     print_result(result, config.model_dir)
     return result
 

@@ -1,7 +1,6 @@
 """Pretraining and its evaluation: data + model + optimizer + callbacks -> fit."""
 
 import functools
-import os
 
 import keras
 import tensorflow as tf
@@ -15,6 +14,7 @@ from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
 from tfssl.train.job import build_optimizer, plan
 from tfssl.train.pictures import save_views
+from tfssl.train.results import parameters, result_of_run, write_result
 
 
 def build_model(job):
@@ -179,11 +179,6 @@ def evaluate_model(job, model, title):
                              job.eval_size, title, probe=model.probe)
 
 
-def parameters(model):
-    """{part: number of parameters}, of the parts that gradients reach."""
-    return {name: part.count_params() for name, part in model.parts.items()}
-
-
 def announce(job, model, start):
     """Says what is about to happen, in one block."""
     config, counts = job.config, parameters(model)
@@ -228,35 +223,9 @@ def report(job, model, step):
     """Evaluates, writes result.json and result_<step>.json, prints the table."""
     config = job.config
     results = evaluate_model(job, model, f"step {step}")
-    online = results.get("online", {})
-    result = {
-        "global_step": step,
-        "eval/label_top_1_accuracy": online.get("top_1"),
-        "eval/label_top_5_accuracy": online.get("top_5"),
-        "eval/regularization_loss": float(model.weight_decay_loss()),
-        "dataset": job.train_source.name,
-        "train_split": job.train_source.split,
-        "eval_dataset": job.eval_source.name,
-        "eval_split": job.eval_source.split,
-        "pretrained": results,
-        "untrained": baseline(job),
-        "parameters": parameters(model),
-        "precision": job.precision,
-        **(rundir.read_json(config.model_dir, "time.json") or {}),
-        **device.describe(),
-    }
-    for name in (f"result_{step}.json", "result.json"):
-        rundir.write_json(config.model_dir, name, result)
-    folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
-    writer = tf.summary.create_file_writer(os.path.join(config.model_dir, folder))
-    with writer.as_default(step=step):
-        for key, value in result.items():
-            if key.startswith("eval/") and value is not None:
-                tf.summary.scalar(key, value)
-        for protocol, scores in results.items():
-            for k in (1, 5):
-                tf.summary.scalar(f"eval/{protocol}_top_{k}_accuracy", scores[f"top_{k}"])
-    writer.close()
+    result = {**result_of_run(job, model, step, results.get("online", {})),
+              "pretrained": results, "untrained": baseline(job)}
+    write_result(job, result, results)
     print_result(result, config.model_dir)
     return result
 

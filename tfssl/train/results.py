@@ -1,0 +1,60 @@
+"""What a run reports at its end: result.json, and its accuracies in TensorBoard."""
+
+import os
+
+import tensorflow as tf
+
+from tfssl.train import device, rundir
+
+
+def result_of_run(job, model, step, scores):
+    """What every result.json holds.
+
+    Args:
+        job: the `Job`.
+        model: a `tfssl.methods.base.Learner`.
+        step: its step.
+        scores: what google-research/simclr's keys report: a dict with top_1 and top_5, or {}.
+    """
+    return {
+        "global_step": step,
+        "eval/label_top_1_accuracy": scores.get("top_1"),
+        "eval/label_top_5_accuracy": scores.get("top_5"),
+        "eval/regularization_loss": float(model.weight_decay_loss()),
+        "dataset": job.train_source.name,
+        "train_split": job.train_source.split,
+        "eval_dataset": job.eval_source.name,
+        "eval_split": job.eval_source.split,
+        "parameters": parameters(model),
+        "precision": job.precision,
+        **(rundir.read_json(job.config.model_dir, "time.json") or {}),
+        **device.describe(),
+    }
+
+
+def parameters(model):
+    """{part: number of parameters}, of the parts that learn."""
+    return {name: part.count_params() for name, part in model.parts.items()}
+
+
+def write_result(job, result, protocols):
+    """Writes result.json, result_<step>.json and the points of TensorBoard.
+
+    Args:
+        result: what the files hold; its keys that begin with eval/ become scalars.
+        protocols: {protocol: {"top_1", "top_5", ...}}, which become scalars too.
+    """
+    config, step = job.config, result["global_step"]
+    for name in (f"result_{step}.json", "result.json"):
+        rundir.write_json(config.model_dir, name, result)
+    scalars = {key: value for key, value in result.items() if key.startswith("eval/")}
+    for protocol, scores in protocols.items():
+        for k in (1, 5):
+            scalars[f"eval/{protocol}_top_{k}_accuracy"] = scores[f"top_{k}"]
+    folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
+    writer = tf.summary.create_file_writer(os.path.join(config.model_dir, folder))
+    with writer.as_default(step=step):
+        for key, value in scalars.items():
+            if value is not None:
+                tf.summary.scalar(key, value)
+    writer.close()

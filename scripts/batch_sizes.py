@@ -7,53 +7,31 @@ such as --data_dir. Needs the `dev` extra.
 """
 
 import argparse
-import csv
-import json
 import os
-import subprocess
-import sys
 
 import matplotlib
+
+import runs
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FLAGFILE = os.path.join(runs.ROOT, "flags", "batch_sizes.flags")
 METHODS = {"simclr": ("SimCLR", "#0072B2", "o"), "byol": ("BYOL", "#D55E00", "s")}
-PROTOCOLS = {"linear": "-", "knn_20": "--"}
-COLUMNS = ("method", "batch_size", "epochs", "steps", "train_seconds", "examples",
-           *(f"{which}_{protocol}_top_1" for which in ("pretrained", "untrained")
-             for protocol in PROTOCOLS))
+PROTOCOLS = ("linear", "knn_20")
 
 
-def run(method, size, directory, more):
-    """One run of run.py, in view; returns its row."""
-    command = [sys.executable, os.path.join(ROOT, "run.py"),
-               f"--flagfile={os.path.join(ROOT, 'flags', 'batch_sizes.flags')}",
-               f"--method={method}", f"--train_batch_size={size}", f"--model_dir={directory}",
-               *more]
-    subprocess.run(command, check=True)
-    with open(os.path.join(directory, "result.json")) as file:
-        result = json.load(file)
-    with open(os.path.join(directory, "flags.json")) as file:
-        settings = json.load(file)
-    return row(method, size, settings, result)
-
-
-def row(method, size, settings, result):
-    return dict(zip(COLUMNS, (
-        method, size, settings["train_epochs"], result["global_step"],
-        round(result["train_seconds"], 1), result["pretrained"]["linear"]["examples"],
-        *(result[which][protocol]["top_1"] for which in ("pretrained", "untrained")
-          for protocol in PROTOCOLS)), strict=True))
-
-
-def write(rows, path):
-    with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+def row(method, size, directory, more):
+    """One run of run.py, as a row of the table."""
+    result = runs.run(directory, f"--flagfile={FLAGFILE}", f"--method={method}",
+                      f"--train_batch_size={size}", *more)
+    epochs = runs.read(os.path.join(directory, "flags.json"))["train_epochs"]
+    return {"method": method, "batch_size": size, "epochs": epochs,
+            "steps": result["global_step"], "train_seconds": round(result["train_seconds"], 1),
+            "examples": result["pretrained"]["linear"]["examples"],
+            **{f"{which}_{protocol}_top_1": result[which][protocol]["top_1"]
+               for which in ("pretrained", "untrained") for protocol in PROTOCOLS}}
 
 
 def draw(rows, path):
@@ -93,8 +71,8 @@ def main():
     for size in sorted(map(int, arguments.sizes.split(",")), reverse=True):
         for method in METHODS:
             directory = os.path.join(arguments.runs, f"{method}-b{size}")
-            rows.append(run(method, size, directory, more))
-            write(rows, os.path.join(arguments.output_dir, "batch_sizes.csv"))
+            rows.append(row(method, size, directory, more))
+            runs.write_table(rows, os.path.join(arguments.output_dir, "batch_sizes.csv"))
     draw(rows, os.path.join(arguments.output_dir, "batch_sizes.png"))
 
 

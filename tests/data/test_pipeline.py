@@ -102,7 +102,7 @@ def test_images_of_mixed_sizes_become_one_batch():
     files = [tf.io.encode_png(np.full((h, w, 3), 50 * i, np.uint8)).numpy()
              for i, (h, w) in enumerate(shapes)]
     source = data.Source(
-        "mixed", "train", 4, 4, (None, None),
+        "mixed", "train", ("train", 0, 4), 4, (None, None),
         lambda: tf.data.Dataset.from_tensor_slices({"image": files, "label": np.arange(4)}),
         lambda e: (tf.io.decode_png(e["image"], channels=3), e["label"]))
     batch, = data.views(source, (augment.supervised_view((12, 10)),), batch_size=4, seed=0,

@@ -110,7 +110,7 @@ def test_a_prepared_dataset_is_found_by_name(mixed_sizes):
     config = Config(dataset="mixed", data_dir=mixed_sizes)
     source = data.load(config, "train")
     assert (source.num_examples, source.num_classes, source.image_shape) == (30, 3, (None, None))
-    assert source.arrays is None and data.image_size(config, source) == 224
+    assert source.arrays is None and data.image_size(config, source) == (224, 224)
     assert data.load(config, None, "eval_split").split == "validation"
     image, label = source.decode(next(iter(source.records())))
     assert image.dtype == tf.uint8 and image.shape[-1] == 3 and 0 <= int(label) < 3
@@ -124,7 +124,7 @@ def test_grey_images_become_rgb_and_are_held(grey):
 
 
 def test_unknown_names_are_refused(mixed_sizes):
-    with pytest.raises(UsageError, match="--dataset must be shapes or"):
+    with pytest.raises(UsageError, match="--dataset must be shapes, folder or"):
         data.load(Config(dataset="no_such_data", data_dir=mixed_sizes), "train")
     with pytest.raises(UsageError, match="--train_split must be one of train, validation"):
         data.load(Config(dataset="mixed", data_dir=mixed_sizes), "test")

@@ -64,8 +64,8 @@ def find_builder(name, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # the library raises many kinds, some of them bare
-        raise UsageError(f"--dataset must be shapes or an image dataset of tensorflow_datasets. "
-                         f"Received: {name} ({reason(error)})") from None
+        raise UsageError("--dataset must be shapes, folder or an image dataset of "
+                         f"tensorflow_datasets. Received: {name} ({reason(error)})") from None
 
 
 def prepare(builder, name):

@@ -1,0 +1,109 @@
+"""Transfer over resolutions and few labels: python scripts/transfer.py OUTPUT_DIR CHECKPOINT
+
+For every image size and share of the labels: the network of CHECKPOINT finetuned, the same network
+from scratch for the same steps, and a linear classifier on the frozen encoder. Each is a run of
+run.py under --runs, so the same command again continues where it was stopped. Writes into
+OUTPUT_DIR: transfer.csv, one row per run, and transfer.png. Further arguments go to run.py, such as
+--dataset and --data_dir. Needs the `dev` extra.
+"""
+
+import argparse
+import glob
+import os
+
+import matplotlib
+
+import runs
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+STARTS = {  # how it starts: (name, colour, marker)
+    "pretrained": ("finetuned", "#D55E00", "o"),
+    "frozen": ("linear, frozen encoder", "#009E73", "^"),
+    "scratch": ("from scratch, equal steps", "#0072B2", "s"),
+}
+NETWORK = ("resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "input_normalization",
+           "stem")
+
+
+def row(start, size, fraction, arguments, about, more):
+    """One run of run.py, as a row of the table."""
+    common = [f"--image_size={size}", f"--label_fraction={fraction}", *more]
+    directory = os.path.join(arguments.runs, f"{start}-{size}-{fraction:g}")
+    if start == "frozen":
+        result = runs.run(
+            directory, "--mode=linear_eval", f"--checkpoint={arguments.checkpoint}",
+            f"--linear_batch_size={arguments.batch}",
+            f"--linear_epochs={arguments.epochs(fraction)}", *common,
+            result=lambda d: glob.glob(os.path.join(d, "linear_eval", "*", "result.json"))[0])
+        scores = result["results"]["linear_sgd"]
+    else:
+        weights = ["--checkpoint=none", *(f"--{name}={about[name]}" for name in NETWORK)]
+        if start == "pretrained":
+            weights = [f"--checkpoint={arguments.checkpoint}"]
+        result = runs.run(directory, "--mode=finetune", *weights,
+                          f"--train_batch_size={arguments.batch}",
+                          f"--train_steps={arguments.steps}", *common)
+        scores = result["finetuned"]["network"]
+    return {"start": start, "image_size": size, "label_fraction": fraction,
+            "labels": result["labels"], "steps": arguments.steps, "batch_size": arguments.batch,
+            "dataset": result["dataset"], "eval_split": result["eval_split"],
+            "examples": scores["examples"], "correct_top_1": scores["correct_top_1"],
+            "top_1": scores["top_1"], "top_5": scores["top_5"],
+            "train_seconds": round(result["train_seconds"], 1)}
+
+
+def draw(rows, about, path):
+    fractions = sorted({r["label_fraction"] for r in rows})
+    figure, axes = plt.subplots(1, len(fractions), figsize=(4.8 * len(fractions), 3.8),
+                                constrained_layout=True, squeeze=False, sharey=True)
+    for axis, fraction in zip(axes[0], fractions):
+        for start, (name, colour, marker) in STARTS.items():
+            chosen = sorted((r["image_size"], 100 * r["top_1"]) for r in rows
+                            if (r["start"], r["label_fraction"]) == (start, fraction))
+            if chosen:
+                axis.plot(*zip(*chosen), color=colour, marker=marker, label=name)
+            for x, y in chosen:
+                axis.annotate(f"{y:.1f}", (x, y), xytext=(0, 6), textcoords="offset points",
+                              ha="center", fontsize=8, color=colour)
+        labels = next(r["labels"] for r in rows if r["label_fraction"] == fraction)
+        axis.set(title=f"{labels:,} labels ({100 * fraction:g} %)", xlabel="image size, px",
+                 ylabel="top-1, %" if axis is axes[0][0] else None,
+                 xticks=sorted({r["image_size"] for r in rows}))
+        axis.margins(y=0.15)
+        axis.grid(alpha=0.3)
+    axes[0][0].legend(fontsize=8)
+    figure.suptitle(f"{about['method']} on {about['dataset']} at "
+                    f"{'x'.join(map(str, about['image_size']))} px, then {rows[0]['dataset']}")
+    figure.savefig(path, dpi=110)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("output_dir")
+    parser.add_argument("checkpoint")
+    parser.add_argument("--sizes", default="32,64,128,160")
+    parser.add_argument("--fractions", default="0.01,0.1")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--examples", type=int, required=True,
+                        help="images in the training split, for equal numbers of steps")
+    parser.add_argument("--runs", default=os.path.join("runs", "transfer"))
+    arguments, more = parser.parse_known_args()
+    arguments.epochs = lambda fraction: (arguments.steps * arguments.batch
+                                         / (fraction * arguments.examples))
+    from tfssl.train import pretrained  # here: it loads TensorFlow
+    about = pretrained.find(arguments.checkpoint).about
+    os.makedirs(arguments.output_dir, exist_ok=True)
+    rows = []
+    for size in map(int, arguments.sizes.split(",")):
+        for fraction in map(float, arguments.fractions.split(",")):
+            for start in STARTS:
+                rows.append(row(start, size, fraction, arguments, about, more))
+                runs.write_table(rows, os.path.join(arguments.output_dir, "transfer.csv"))
+    draw(rows, about, os.path.join(arguments.output_dir, "transfer.png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -94,7 +94,10 @@ def test_later_flags_override_a_flagfile(tmp_path):
     assert (config.use_blur, config.temperature) == (False, 0.5)
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "flags").rglob("*.flags")), ids=lambda p: p.name)
+FILES = sorted([*ROOT.glob("flags/**/*.flags"), *ROOT.glob("results/*/*.flags")])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_flagfile_parses_and_says_what_it_is(file):
     assert parse(f"--flagfile={file}")[1]
     assert file.read_text().startswith("#")

@@ -4,13 +4,14 @@ import os
 import sys
 
 import flags
-from tfssl.errors import TrainingError, UsageError
+from tfssl.errors import Interrupted, TrainingError, UsageError
 
 
 def main(argv):
     """Runs one command line and returns its exit code.
 
-    0: done; 1: training failed; 2: the request was refused; 130: interrupted from the keyboard.
+    0: done; 1: training failed; 2: the request was refused; 130, 143: stopped by SIGINT (from the
+    keyboard) or SIGTERM, in training after a checkpoint.
     """
     try:
         parsed = flags.parse(argv)
@@ -27,6 +28,9 @@ def main(argv):
     except TrainingError as error:
         print(f"\nrun.py: {error}", file=sys.stderr)
         return 1
+    except Interrupted as error:
+        print(f"\nrun.py: {error}", file=sys.stderr)
+        return 128 + error.signal
     except KeyboardInterrupt:
         print("\nrun.py: interrupted; the same command continues from the newest checkpoint",
               file=sys.stderr)

@@ -9,5 +9,17 @@ class UsageError(ValueError):
     """
 
 
+class Interrupted(Exception):
+    """A signal asked a training to stop; it has saved a checkpoint and stopped.
+
+    Attributes:
+        signal: the number of the signal.
+    """
+
+    def __init__(self, message, signal):
+        super().__init__(message)
+        self.signal = signal
+
+
 class TrainingError(RuntimeError):
     """A training that cannot go on; exit code 1. What was saved before is kept."""

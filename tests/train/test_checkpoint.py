@@ -51,27 +51,52 @@ def test_the_optimizer_goes_on_where_it_was(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "remove", "flip", "manifest", "not_ours"])
-def test_damage_is_one_sentence(tmp_path, damage):
-    checkpoints = Checkpoints(str(tmp_path), encoder=part(1))
-    checkpoints.save(7)
-    directory = tmp_path / "checkpoints" / "step_00000007"
+DAMAGES = ["truncate", "remove", "flip", "manifest", "not_ours"]
+
+
+def damage(directory, how):
     file = next(directory.glob("state.data*"))
     content = bytearray(file.read_bytes())
-    if damage == "truncate":
+    if how == "truncate":
         file.write_bytes(content[:-1])
-    elif damage == "remove":
+    elif how == "remove":
         file.unlink()
-    elif damage == "flip":
+    elif how == "flip":
         content[0] ^= 1
         file.write_bytes(content)
-    elif damage == "manifest":
+    elif how == "manifest":
         (directory / "manifest.json").write_text("{")
     else:
         (directory / "manifest.json").unlink()
-    with pytest.raises(UsageError) as refusal:
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_where_all_are_damaged_nothing_starts_anew(tmp_path, how):
+    checkpoints = Checkpoints(str(tmp_path), encoder=part(1))
+    checkpoints.save(7)
+    directory = tmp_path / "checkpoints" / "step_00000007"
+    damage(directory, how)
+    with pytest.raises(UsageError, match="Every checkpoint") as refusal:
         checkpoints.restore_newest()
     assert str(directory) in str(refusal.value) and "\n" not in str(refusal.value)
+    assert directory.exists()
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_one_is_kept_aside_and_the_one_before_it_taken(tmp_path, how, capsys):
+    for step in (3, 5, 7):
+        Checkpoints(str(tmp_path), encoder=part(step)).save(step)
+    for step in (5, 7):
+        damage(tmp_path / "checkpoints" / f"step_0000000{step}", how)
+    model = part(0)
+    checkpoints = Checkpoints(str(tmp_path), encoder=model)
+    assert checkpoints.restore_newest() == 3 and np.all(model.get_weights()[0] == 3)
+    said = capsys.readouterr().out
+    assert said.count("the one of step 3 is taken") == 2
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "damaged_step_00000005", "damaged_step_00000007", "step_00000003"]
+    checkpoints.save(5)
+    assert checkpoints.steps() == [3, 5]
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
@@ -87,3 +112,5 @@ def test_what_a_dying_process_left_is_not_a_checkpoint(tmp_path):
     left.mkdir()
     (left / "state.index").write_text("half")
     assert checkpoints.steps() == [1] and checkpoints.restore_newest() == 1
+    checkpoints.save(2)
+    assert not left.exists() and checkpoints.steps() == [1, 2]

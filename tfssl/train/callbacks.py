@@ -4,12 +4,16 @@ Every callback counts global steps, so that a run which starts again goes on whe
 """
 
 import math
+import os
+import signal
+import threading
 import time
 
 import keras
 import tensorflow as tf
 
-from tfssl.errors import TrainingError
+from tfssl.errors import Interrupted, TrainingError
+from tfssl.train import rundir
 from tfssl.train.progress import Progress
 
 
@@ -25,13 +29,38 @@ class StepCallback(keras.callbacks.Callback):
 
 
 class StopOnNaN(StepCallback):
-    """Ends the run when the loss is no longer a number: nothing after that can be right."""
+    """Ends the run when the loss is no longer a number: nothing after that can be right.
+
+    Args:
+        directory: where diagnosis.json is written: the losses, the seed and step that make the
+            batch, and the norm of every variable; None for none.
+        seed: the --seed of the run.
+    """
+
+    TRY = ("Try a lower --learning_rate, a longer --warmup_epochs, or --precision=float32; earlier "
+           "checkpoints are kept.")
+
+    def __init__(self, start_step, directory=None, seed=0):
+        super().__init__(start_step)
+        self.directory, self.seed = directory, seed
 
     def on_step(self, step, logs):
         if not math.isfinite(logs["total_loss"]):
-            raise TrainingError(
-                f"The loss is {logs['total_loss']} at step {step}. Try a lower --learning_rate, a "
-                "longer --warmup_epochs, or --precision=float32; earlier checkpoints are kept.")
+            self.stop(step, logs, f"The loss is {logs['total_loss']} at step {step}.")
+
+    def stop(self, step, logs, what):
+        """Writes the diagnosis and raises TrainingError."""
+        there = ""
+        if self.directory:
+            rundir.write_json(self.directory, "diagnosis.json", {
+                "what": what, "try": self.TRY, "step": step,
+                "batch": {"seed": self.seed, "step": step - 1},
+                "losses": {name: repr(float(value)) for name, value in logs.items()},
+                "loss_scale": repr(float(getattr(self.model.optimizer, "dynamic_scale", 1.0))),
+                "norms": {v.path: repr(float(tf.norm(tf.cast(v, tf.float32))))
+                          for v in self.model.variables}})
+            there = f" See {os.path.join(self.directory, 'diagnosis.json')}."
+        raise TrainingError(f"{what} {self.TRY}{there}")
 
 
 class WarnOfCollapse(StepCallback):
@@ -109,12 +138,55 @@ class Scalars(StepCallback):
 
 
 class SaveCheckpoints(StepCallback):
-    """A checkpoint every so many steps, and one at the end."""
+    """A checkpoint every so many steps, one at the end, and one when a signal asks to stop.
 
-    def __init__(self, start_step, checkpoints, every, total_steps):
+    SIGTERM and SIGINT let the step end, and a checkpoint be written, before `Interrupted` is
+    raised; a second one stops at once. A disk that is full costs the checkpoint, not the run.
+
+    Args:
+        alarm: the `StopOnNaN` that is asked before weights are saved: those of the last step are
+            newer than its loss.
+    """
+
+    def __init__(self, start_step, checkpoints, every, total_steps, alarm):
         super().__init__(start_step)
         self.checkpoints, self.every, self.total_steps = checkpoints, every, total_steps
+        self.alarm, self.asked, self.before = alarm, None, {}
+
+    def on_train_begin(self, logs=None):
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self.ask)
+                           for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(self, number, frame):
+        self.asked = number
+        self.release()  # the second one does what it would have done
+        print(f"\n{signal.Signals(number).name}: stopping after this step", flush=True)
+
+    def release(self):
+        """Gives the signals back to whom they belonged."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
 
     def on_step(self, step, logs):
-        if step % self.every == 0 or step == self.total_steps:
+        if step % self.every == 0 or step == self.total_steps or self.asked:
+            self.save(step, logs)
+        if self.asked:
+            raise Interrupted(f"stopped by {signal.Signals(self.asked).name} after step {step} of "
+                              f"{self.total_steps}; the same command continues", self.asked)
+
+    def save(self, step, logs):
+        if not all(finite(v) for v in self.model.learned_variables()):
+            self.alarm.stop(step, logs, f"The weights are no longer finite after step {step}.")
+        try:
             self.checkpoints.save(step)
+        except (OSError, tf.errors.OpError) as error:
+            self.checkpoints.clear()
+            why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            print(f"\nWARNING: no checkpoint of step {step}: {why}. The run goes on; the "
+                  "checkpoint before it is kept.", flush=True)
+
+
+def finite(variable):
+    return bool(tf.math.is_finite(tf.reduce_sum(tf.cast(variable, tf.float32))))

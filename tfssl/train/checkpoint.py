@@ -3,7 +3,8 @@
 A checkpoint is a directory `checkpoints/step_<n>/` of the run: the files of `tf.train.Checkpoint`
 and a manifest with the step, a description of the network and a SHA-256 of each file. It is written
 under a temporary name, flushed to the disk and then renamed, so a process that dies while saving
-leaves the one before.
+leaves the one before. On start the newest one that is whole is taken; a damaged one is reported and
+kept aside under another name.
 
 Where a run starts from: 1. the newest checkpoint in its own directory; 2. --checkpoint, weights
 only (`pretrained.py`); 3. scratch.
@@ -20,7 +21,7 @@ import tensorflow as tf
 from tfssl.errors import UsageError
 
 FORMAT = 1
-MANIFEST = "manifest.json"
+MANIFEST, UNFINISHED = "manifest.json", "unfinished_"
 
 
 class Checkpoints:
@@ -51,8 +52,8 @@ class Checkpoints:
         """Writes the checkpoint of a step and removes those that are no longer kept."""
         if step in self.steps():
             return
-        unfinished = os.path.join(self.directory, f"unfinished_{os.getpid()}")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = os.path.join(self.directory, f"{UNFINISHED}{os.getpid()}")
+        self.clear()
         os.makedirs(unfinished)
         self.checkpoint.write(os.path.join(unfinished, "state"))
         files = {name: sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)}
@@ -67,24 +68,62 @@ class Checkpoints:
             for old in self.steps()[:-self.keep]:
                 shutil.rmtree(self.path(old))
 
-    def restore_newest(self):
-        """Restores the newest checkpoint and returns its step; 0 where there is none.
+    def clear(self):
+        """Removes what processes that died while saving have left."""
+        names = os.listdir(self.directory) if os.path.isdir(self.directory) else ()
+        for name in names:
+            if name.startswith(UNFINISHED):
+                shutil.rmtree(os.path.join(self.directory, name), ignore_errors=True)
+
+    def newest_whole(self, aside=False, report=print):
+        """The step of the newest checkpoint that is whole; 0 where there is none at all.
+
+        Args:
+            aside: whether damaged ones are renamed, so that they are not met again.
+            report: what is told of them goes here.
 
         Raises:
-            UsageError: it is truncated, or was not written by tfssl for these parts.
+            UsageError: there are checkpoints, and all are damaged.
         """
-        steps = self.steps()
-        if not steps:
+        steps, problems = self.steps(), []
+        for step in reversed(steps):
+            try:
+                verify(self.path(step))
+            except UsageError as error:
+                problems.append((step, str(error)))
+                continue
+            break
+        else:
+            if steps:
+                raise UsageError(f"Every checkpoint in {self.directory} is damaged. The newest: "
+                                 f"{problems[0][1]} Give another --model_dir to start anew.")
             return 0
-        path = self.path(steps[-1])
-        verify(path)
+        for damaged, problem in problems:
+            kept = os.path.join(self.directory, f"damaged_{os.path.basename(self.path(damaged))}")
+            if aside:
+                shutil.rmtree(kept, ignore_errors=True)
+                os.rename(self.path(damaged), kept)
+            report(f"{problem} " + (f"Kept as {kept}; " if aside else "")
+                   + f"the one of step {step} is taken.")
+        return step
+
+    def restore_newest(self):
+        """Restores the newest checkpoint that is whole; returns its step, 0 where there is none.
+
+        Raises:
+            UsageError: all are damaged, or it was not written by tfssl for these parts.
+        """
+        step = self.newest_whole(aside=True)
+        if not step:
+            return 0
+        path = self.path(step)
         try:
             status = self.checkpoint.read(os.path.join(path, "state"))
             status.assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UsageError(f"The checkpoint {path} does not fit this network "
                              f"({str(error).splitlines()[0]}).") from None
-        return steps[-1]
+        return step
 
 
 def verify(path):
@@ -103,8 +142,7 @@ def verify(path):
     for name, digest in files.items():
         file = os.path.join(path, name)
         if not os.path.isfile(file) or sha256(file) != digest:
-            raise UsageError(f"The checkpoint {path} is damaged ({name} is not what was written). "
-                             "Remove that directory to continue from the checkpoint before it.")
+            raise UsageError(f"The checkpoint {path} is damaged ({name} is not what was written).")
     return manifest
 
 

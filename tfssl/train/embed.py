@@ -116,7 +116,8 @@ def picture(directory, h, labels, names, title, seed):
                      linewidths=0)
     if 1 < len(kinds) <= LEGEND:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False)
-    axis.set(title=f"{title}: t-SNE of {len(h):,} representations", xticks=[], yticks=[])
+    axis.set_title(f"{title}\nt-SNE of {len(h):,} representations", fontsize=10)
+    axis.set(xticks=[], yticks=[])
     path = os.path.join(directory, "tsne.png")
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -54,9 +54,15 @@ def finetune(config, given, flagfile):
     if found is None and origin and not checkpoints.steps():
         found = pretrained.find(config.checkpoint)
     model = build_model(job, found)
+    with rundir.held(config.model_dir):
+        return carry_out(job, model, origin, flagfile)
+
+
+def carry_out(job, model, origin, flagfile):
+    """`finetune`, once all is checked and the directory is ours."""
+    config = job.config
     checkpoints = checkpoints_of(job, model)
     start = checkpoints.restore_newest()
-    rundir.make(config.model_dir)
     rundir.write_record(config, flagfile)
     rundir.write_json(config.model_dir, START, origin)
     announce(job, model, origin, start)
@@ -174,7 +180,8 @@ def train(job, model, checkpoints, start):
         model, batches, checkpoints, title="finetune", directory=config.model_dir,
         writer=tf.summary.create_file_writer(config.model_dir), start=start,
         stop=job.total_steps, batch_size=config.train_batch_size,
-        summary_steps=config.train_summary_steps, checkpoint_steps=job.checkpoint_every,
+        seed=config.seed, summary_steps=config.train_summary_steps,
+        checkpoint_steps=job.checkpoint_every,
         dataset=config.dataset, smaller="--train_batch_size or --image_size")
 
 

@@ -64,9 +64,15 @@ def linear_evaluation(config, given):
     learner.compile(jit_compile=False, optimizer=keras.optimizers.SGD(
         optim.WarmupCosine(rate, 0, steps), momentum=MOMENTUM, nesterov=True))
     learner.optimizer.build(learner.learned_variables())
+    with rundir.held(directory):
+        return carry_out(job, learner, steps, rate, origin, settings, directory)
+
+
+def carry_out(job, learner, steps, rate, origin, settings, directory):
+    """`linear_evaluation`, once all is checked and the directory is ours."""
+    config, source, batch = job.config, job.train_source, job.config.linear_batch_size
     checkpoints = Checkpoints(directory, keep=1, optimizer=learner.optimizer, head=learner.head)
     start = checkpoints.restore_newest()
-    rundir.make(directory)
     print(f"linear evaluation with {described(origin)}\n"
           f"learns from {source.name} {source.split}: {source.num_examples:,} images, random crops "
           f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "
@@ -81,7 +87,7 @@ def linear_evaluation(config, given):
         loop.train(
             learner, batches, checkpoints, title="linear evaluation", directory=directory,
             writer=tf.summary.create_file_writer(directory), start=start, stop=steps,
-            batch_size=batch, summary_steps=config.train_summary_steps,
+            batch_size=batch, seed=config.seed, summary_steps=config.train_summary_steps,
             checkpoint_steps=config.checkpoint_steps or max(1, round(per_epoch)),
             dataset=config.dataset,
             smaller="--linear_batch_size, --eval_batch_size or --eval_image_size")

@@ -10,7 +10,7 @@ from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOn
 
 
 def train(model, batches, checkpoints, *, title, directory, writer, start, stop, batch_size,
-          summary_steps, checkpoint_steps, dataset, smaller, callbacks=()):
+          seed, summary_steps, checkpoint_steps, dataset, smaller, callbacks=()):
     """Trains from one step to another, and adds to the training time of the directory.
 
     Args:
@@ -22,6 +22,7 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         writer: `tf.summary` writer; closed at the end.
         start, stop: steps made before, and at the end.
         batch_size: images per step.
+        seed: what the batches are made of beside their step, for the record of a failure.
         summary_steps: steps between TensorBoard points; 0 for none.
         checkpoint_steps: steps between checkpoints.
         dataset: its name, for messages.
@@ -30,12 +31,15 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
 
     Raises:
         TrainingError: no memory, damaged data, or a loss that is no number.
+        Interrupted: by a signal, after a checkpoint.
     """
     show = ShowProgress(start, stop, batch_size, title)
-    callbacks = [StopOnNaN(start), *callbacks, show]
+    alarm = StopOnNaN(start, directory, seed)
+    callbacks = [alarm, *callbacks, show]
     if summary_steps:
         callbacks.append(Scalars(start, writer, summary_steps, batch_size))
-    callbacks.append(SaveCheckpoints(start, checkpoints, checkpoint_steps, stop))
+    save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm)
+    callbacks.append(save)
     began = time.monotonic()
     print("building the graph of the training step ...", flush=True)
     try:
@@ -47,8 +51,10 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         raise TrainingError(f"--dataset={dataset} could not be read on "
                             f"({error.message.splitlines()[0]}); earlier checkpoints are kept: the "
                             "same command continues when it can be read again.") from None
-    writer.close()
-    spent = rundir.read_json(directory, "time.json") or {"train_seconds": 0.0}
-    rundir.write_json(directory, "time.json", {
-        "train_seconds": spent["train_seconds"] + time.monotonic() - began,
-        "images_per_second": show.progress.images_per_second})
+    finally:
+        save.release()
+        writer.close()
+        spent = rundir.read_json(directory, "time.json") or {"train_seconds": 0.0}
+        rundir.write_json(directory, "time.json", {
+            "train_seconds": spent["train_seconds"] + time.monotonic() - began,
+            "images_per_second": show.progress.images_per_second})

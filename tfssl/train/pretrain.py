@@ -95,13 +95,18 @@ def pretrain(config, flagfile):
         print_result(result, config.model_dir)
         return result
     model = build_model(job)
+    with rundir.held(config.model_dir):
+        return carry_out(job, model, flagfile)
+
+
+def carry_out(job, model, flagfile):
+    """`pretrain`, once all is checked and the directory is ours."""
+    config = job.config
     checkpoints = checkpoints_of(job, model)
     fresh_weights = model.get_weights()
     start = checkpoints.restore_newest()
-    rundir.make(config.model_dir)
     rundir.write_record(config, flagfile)
     announce(job, model, start)
-
     if job.evaluates:
         evaluate_untrained(job, model, fresh_weights)
     if start < job.total_steps:
@@ -214,7 +219,8 @@ def train(job, model, checkpoints, start):
     loop.train(
         model, batches, checkpoints, title="pretrain", directory=config.model_dir, writer=writer,
         start=start, stop=job.total_steps, batch_size=config.train_batch_size,
-        summary_steps=config.train_summary_steps, checkpoint_steps=job.checkpoint_every,
+        seed=config.seed, summary_steps=config.train_summary_steps,
+        checkpoint_steps=job.checkpoint_every,
         callbacks=[WarnOfCollapse(start)],
         dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier")
 

@@ -77,12 +77,12 @@ def find(path):
                          f"encoder.keras. Received: {path}, which does not exist")
     if os.path.isdir(path) and not os.path.exists(os.path.join(path, MANIFEST)):
         checkpoints = Checkpoints(path)
-        steps = checkpoints.steps()
+        step = checkpoints.newest_whole()
         file = os.path.join(path, export.FILE)
-        if not steps and not os.path.exists(file):
+        if not step and not os.path.exists(file):
             raise UsageError("--checkpoint must be the directory of a run, a checkpoint in it, or "
                              f"an encoder.keras. Received: {path}, which holds no weights")
-        path = checkpoints.path(steps[-1]) if steps else file
+        path = checkpoints.path(step) if step else file
     if os.path.isdir(path):
         manifest = verify(path)
         about = {**(manifest.get("about") or {}), "step": manifest["step"]}

@@ -5,12 +5,15 @@
     encoder.keras             the encoder, for use without tfssl
     views.png                 some images and what augmentation makes of them
     untrained.json            the baseline: the untrained encoder by the same protocols
+    lock                      held by the process that trains here
+    diagnosis.json            see `tfssl.train.callbacks.StopOnNaN`
     time.json                 seconds of training so far, over all processes, and images/s
     result.json, result_<step>.json
     linear_eval/              the classifiers of --mode=linear_eval, one directory per setting
     events.out.tfevents.*     TensorBoard, and eval/ beside it
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -57,6 +60,28 @@ def make(model_dir):
     except OSError as error:
         raise UsageError("--model_dir must be a directory that can be written. "
                          f"Received: {model_dir} ({error.strerror})") from None
+
+
+@contextlib.contextmanager
+def held(model_dir):
+    """Keeps other processes from training in a directory, which is made.
+
+    Raises:
+        UsageError: one is at it, or the directory cannot be written.
+    """
+    make(model_dir)
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes are not told from one
+        yield
+        return
+    with open(os.path.join(model_dir, "lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"--model_dir={model_dir} is in use: another process trains in it. "
+                             "Wait for it, or give another --model_dir.") from None
+        yield
 
 
 def write_record(config, flagfile):

@@ -1,0 +1,102 @@
+"""What goes wrong in a long run: signals, a second process, a full disk, numbers that are none."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tfssl
+from tests.test_run import ROOT, TINY
+from tests.train.test_pretrain import tiny
+from tfssl import TrainingError, UsageError
+from tfssl.train import checkpoint, rundir
+from tfssl.train.export import load_encoder
+
+
+@pytest.mark.parametrize("number,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_step_saves_and_the_same_command_continues(number, code, tmp_path):
+    flags = [*TINY, "--train_steps=100000", "--checkpoint_steps=100000", "--noeval_baseline",
+             "--mode=train", f"--model_dir={tmp_path}"]
+    with subprocess.Popen([sys.executable, "run.py", *flags], cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        for line in process.stdout:  # until training is under way
+            if "steps  loss" in line:
+                break
+        time.sleep(0.5)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code and "Traceback" not in err
+    assert "stopping after this step" in out
+    assert "the same command continues" in err.strip().splitlines()[-1]
+    (name,) = os.listdir(tmp_path / "checkpoints")
+    step = int(name.removeprefix("step_"))
+    assert f"after step {step} of 100000" in err
+    assert checkpoint.verify(tmp_path / "checkpoints" / name)["step"] == step > 0
+
+
+def test_a_second_process_is_told_so(tmp_path):
+    with rundir.held(str(tmp_path)):
+        with pytest.raises(UsageError, match="is in use"):
+            tfssl.run(tiny(tmp_path))
+        assert os.listdir(tmp_path) == ["lock"]
+    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", train_steps=1))
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, capsys):
+    flush, full = checkpoint.flush, []
+
+    def flush_or_fail(path):
+        if "unfinished" in path and not (tmp_path / "checkpoints" / "step_00000002").exists():
+            return flush(path)
+        if len(full) < 2 and "unfinished" in path:
+            full.append(path)
+            raise OSError(28, "No space left on device")
+        return flush(path)
+
+    monkeypatch.setattr(checkpoint, "flush", flush_or_fail)
+    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", train_steps=5,
+                   checkpoint_steps=1, keep_checkpoint_max=0))
+    said = capsys.readouterr().out
+    assert said.count("WARNING: no checkpoint of step") == 2 == len(full)
+    assert "No space left on device" in said
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == [
+        f"step_0000000{step}" for step in (1, 2, 5)]
+
+
+def test_a_loss_that_is_no_number_leaves_a_diagnosis(tmp_path):
+    with pytest.raises(TrainingError, match="diagnosis.json"):
+        tfssl.run(tiny(tmp_path, learning_rate=1e20, optimizer="momentum", warmup_epochs=0.0,
+                       train_steps=50, checkpoint_steps=1, mode="train", train_mode="pretrain"))
+    diagnosis = json.loads((tmp_path / "diagnosis.json").read_text())
+    assert diagnosis["batch"] == {"seed": 0, "step": diagnosis["step"] - 1}
+    assert "learning_rate" in diagnosis["try"] and len(diagnosis["norms"]) > 60
+    assert any(value in ("nan", "inf") or float(value) > 1e10
+               for value in diagnosis["norms"].values())
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    """The update of a step comes after its loss: a finite loss does not vouch for the weights."""
+    with pytest.raises(TrainingError, match="weights are no longer finite after step 1"):
+        tfssl.run(tiny(tmp_path, learning_rate=1e38, optimizer="momentum", warmup_epochs=0.0,
+                       train_steps=9, checkpoint_steps=1, mode="train", train_mode="pretrain"))
+    assert not (tmp_path / "checkpoints").exists()
+    losses = json.loads((tmp_path / "diagnosis.json").read_text())["losses"]
+    assert np.isfinite(float(losses["total_loss"]))
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tmp_path, capsys):
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    tfssl.run(tiny(straight, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny(broken, mode="train", train_mode="pretrain"))
+    newest = broken / "checkpoints" / "step_00000004"
+    (data,) = newest.glob("state.data*")
+    data.write_bytes(data.read_bytes()[:-7])
+    tfssl.run(tiny(broken, mode="train", train_mode="pretrain"))
+    assert "the one of step 2 is taken" in capsys.readouterr().out
+    for a, b in zip(*(load_encoder(d).get_weights() for d in (straight, broken)), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -17,6 +17,7 @@ ALLOWED = {
     "augment": set(),
     "optim": set(),
     "evaluation": set(),
+    "information": {"losses"},
     "methods": {"losses", "nets", "optim"},
     "data": {"augment", "config", "errors"},
     "train": {"augment", "config", "data", "errors", "evaluation", "methods", "nets", "optim"},

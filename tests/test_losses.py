@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.reference import nt_xent_loop
+from tfssl import losses
 from tfssl.losses import nt_xent, nt_xent_with_scalars, regression_loss
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -197,3 +198,74 @@ def test_keras_cv_agrees():
     z1, z2 = random_views(16, 32)
     theirs = keras_cv.losses.SimCLRLoss(temperature=0.3)(z1, z2)
     np.testing.assert_allclose(2 * nt_xent(z1, z2, 0.3), theirs, rtol=1e-5)
+
+
+def random_pairs(n=6, d=5, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(2, n, d)).astype(np.float32)
+
+
+def test_info_nce_is_the_cross_entropy_of_the_positive():
+    scores = np.random.default_rng(0).normal(size=(4, 7)).astype(np.float32)
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    expected = -np.mean(np.log(p[np.arange(4), np.arange(4)]))
+    np.testing.assert_allclose(losses.info_nce(scores), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses.info_nce(np.zeros((3, 9))), np.log(9), rtol=1e-6)
+    assert np.isfinite(losses.info_nce(1e4 * np.eye(3)))
+
+
+def test_the_triplet_hinge_by_hand():  # equations (17) and (18)
+    a, p = random_pairs()
+    n = random_pairs(seed=1)[0]
+    near, far = ((a - p) ** 2).sum(1), ((a - n) ** 2).sum(1)
+    for margin in (0.0, 0.5, 20.0):
+        expected = np.mean([max(0.0, s - t + margin) for s, t in zip(near, far)])
+        np.testing.assert_allclose(losses.triplet_loss(a, p, n, margin), expected, rtol=1e-5)
+    assert float(losses.triplet_loss(a, a, a + 10, 1.0)) == 0
+    np.testing.assert_allclose(losses.triplet_loss(a, a, a, 0.7), 0.7, rtol=1e-6)
+
+
+def test_the_tuple_loss_by_hand_and_with_one_negative():  # equation (19), Remark 6
+    a, p = random_pairs()
+    negatives = np.random.default_rng(2).normal(size=(6, 3, 5)).astype(np.float32)
+    expected = np.mean([np.log(1 + sum(np.exp(x @ n - x @ y) for n in ns))
+                        for x, y, ns in zip(a, p, negatives)])
+    np.testing.assert_allclose(losses.tuple_loss(a, p, negatives), expected, rtol=1e-5)
+    gap = (a * negatives[:, 0]).sum(1) - (a * p).sum(1)
+    np.testing.assert_allclose(losses.tuple_loss(a, p, negatives[:, :1]),
+                               np.mean(np.logaddexp(0, gap)), rtol=1e-5)
+    np.testing.assert_allclose(losses.tuple_loss(a, p, np.repeat(p[:, None], 4, 1)), np.log(5),
+                               rtol=1e-5)
+
+
+def test_the_n_pair_loss_by_hand_and_as_a_tuple_loss():  # equation (20)
+    a, p = random_pairs()
+    expected = np.mean([np.log(1 + sum(np.exp(a[i] @ p[j] - a[i] @ p[i])
+                                       for j in range(6) if j != i)) for i in range(6)])
+    np.testing.assert_allclose(losses.n_pair_loss(a, p), expected, rtol=1e-5)
+    others = np.stack([np.delete(p, i, axis=0) for i in range(6)])
+    np.testing.assert_allclose(losses.n_pair_loss(a, p), losses.tuple_loss(a, p, others), rtol=1e-5)
+
+
+def test_nt_xent_is_info_nce_over_the_other_projections():  # Remark 7
+    z1, z2 = random_pairs()
+    z = np.concatenate([z1, z2])
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    rows = []
+    for i in range(12):
+        others = [j for j in range(12) if j != i]
+        positive = (i + 6) % 12
+        order = [positive] + [j for j in others if j != positive]
+        rows.append(float(losses.info_nce((z[i] @ z[order].T / 0.5)[None])))
+    np.testing.assert_allclose(losses.nt_xent(z1, z2, 0.5), np.mean(rows), rtol=1e-5)
+
+
+def test_the_familys_refusals():
+    a, p = random_pairs()
+    for call, said in ((lambda: losses.triplet_loss(a, p, a, -1.0), "`margin`"),
+                       (lambda: losses.triplet_loss(a, p, a[:3], 1.0), "matrices of one shape"),
+                       (lambda: losses.tuple_loss(a, p, a), "`negatives` must be"),
+                       (lambda: losses.n_pair_loss(a, p[:3]), "matrices of one shape"),
+                       (lambda: losses.info_nce(np.zeros((4, 3))), "`scores` must be")):
+        with pytest.raises(ValueError, match=said):
+            call()

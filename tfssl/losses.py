@@ -67,6 +67,102 @@ def regression_loss(prediction, projection):
     return tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=1))
 
 
+def info_nce(scores):
+    """InfoNCE: the cross-entropy of picking out the positive among the candidates of a row.
+
+    van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding", Eq. (4);
+    the thesis's Eq. (13), with the density ratio f = exp(score). log(candidates) minus it bounds
+    mutual information from below (Proposition 7; `tfssl.information.bounds.infonce_bound`).
+
+    Args:
+        scores: float [N, M], M >= N; row i scores anchor i with M candidates, of which the i-th is
+            its positive.
+
+    Returns:
+        float32 scalar >= 0, in nats: log M when all scores of a row are equal.
+
+    Raises:
+        ValueError: `scores` is not a matrix with at least as many columns as rows.
+    """
+    scores = tf.cast(scores, tf.float32)
+    rows, columns = scores.shape if scores.shape.rank == 2 else (1, 0)
+    if rows is not None and columns is not None and columns < rows:
+        raise ValueError("`scores` must be a matrix [N, M] with M >= N. "
+                         f"Received: shape {scores.shape}")
+    return tf.reduce_mean(tf.reduce_logsumexp(scores, axis=1) - tf.linalg.diag_part(scores))
+
+
+def triplet_loss(anchor, positive, negative, margin):
+    """Hinge on squared distances: the negative must be farther than the positive by a margin.
+
+    Schroff et al. 2015, "FaceNet", Eq. (3); the thesis's Eq. (17), averaged over the triplets where
+    its Eq. (18) adds them, so that the scale does not depend on the batch.
+
+    Args:
+        anchor, positive, negative: float [N, D], embeddings of N triplets.
+        margin: float >= 0, alpha of Eq. (17).
+
+    Returns:
+        float32 scalar >= 0.
+
+    Raises:
+        ValueError: a negative margin, or matrices of different shapes.
+    """
+    if margin < 0:
+        raise ValueError(f"`margin` must not be negative. Received: margin={margin}")
+    anchor, positive = _float32_pair(anchor=anchor, positive=positive)
+    _, negative = _float32_pair(anchor=anchor, negative=negative)
+    near = tf.reduce_sum(tf.square(anchor - positive), axis=1)
+    far = tf.reduce_sum(tf.square(anchor - negative), axis=1)
+    return tf.reduce_mean(tf.maximum(near - far + margin, 0.0))
+
+
+def tuple_loss(anchor, positive, negatives):
+    """The (N+1)-tuple loss: one positive against several negatives at once.
+
+    Sohn 2016, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", Eq. (6); the
+    thesis's Eq. (19), averaged over the anchors. With one negative it is the softplus of the
+    difference of the two similarities (Remark 6).
+
+    Args:
+        anchor, positive: float [N, D].
+        negatives: float [N, K, D], K negatives for each anchor.
+
+    Returns:
+        float32 scalar > 0: log(1 + K) when all similarities are equal.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    anchor, positive = _float32_pair(anchor=anchor, positive=positive)
+    negatives = tf.cast(negatives, tf.float32)
+    if negatives.shape.rank != 3 or not negatives.shape[::2].is_compatible_with(anchor.shape):
+        raise ValueError("`negatives` must be [N, K, D] for anchors [N, D]. Received: "
+                         f"negatives.shape={negatives.shape}, anchor.shape={anchor.shape}")
+    gaps = tf.einsum("nd,nkd->nk", anchor, negatives)
+    gaps -= tf.reduce_sum(anchor * positive, axis=1, keepdims=True)
+    return tf.reduce_mean(tf.reduce_logsumexp(tf.pad(gaps, [[0, 0], [1, 0]]), axis=1))
+
+
+def n_pair_loss(anchors, positives):
+    """The multi-class N-pair loss: every other pair's positive is a negative.
+
+    Sohn 2016, Eq. (7); the thesis's Eq. (20). It is InfoNCE with f(x, y) = g(x)^T g(y), so that
+    log N minus it is the bound I_NCE (Eq. 22).
+
+    Args:
+        anchors, positives: float [N, D]; row i of both is a pair.
+
+    Returns:
+        float32 scalar >= 0: log N when all similarities are equal.
+
+    Raises:
+        ValueError: the arguments are not two matrices of one shape.
+    """
+    anchors, positives = _float32_pair(anchors=anchors, positives=positives)
+    return info_nce(tf.matmul(anchors, positives, transpose_b=True))
+
+
 def _pairwise_logits(z1, z2, temperature, normalize):
     """Similarities / temperature of all 2N projections, [2N, 2N], -inf with themselves."""
     if not temperature > 0:

@@ -1,0 +1,101 @@
+"""Bounds on mutual information: below the truth, equal where they should be."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfssl import losses
+from tfssl.information import bounds
+
+RNG = np.random.default_rng(0)
+
+
+def optimal_scores(n, rho, dimension, rng=RNG):
+    """The log density ratio of correlated Gaussians at n pairs, and their information in nats."""
+    x = rng.standard_normal((n, dimension))
+    z = rho * x + math.sqrt(1 - rho**2) * rng.standard_normal((n, dimension))
+    far = ((z[None] - rho * x[:, None]) ** 2).sum(-1) / (2 * (1 - rho**2))
+    scores = 0.5 * (z**2).sum(-1)[None] - far - 0.5 * dimension * math.log(1 - rho**2)
+    return scores.astype(np.float32), -0.5 * dimension * math.log(1 - rho**2)
+
+
+def test_infonce_never_exceeds_log_n_and_eq_22_holds():
+    for n in (2, 5, 64):
+        scores = RNG.normal(scale=5, size=(n, n)).astype(np.float32)
+        assert float(bounds.infonce_bound(scores)) <= math.log(n) + 1e-6
+        assert float(bounds.infonce_bound(1e4 * np.eye(n))) == pytest.approx(math.log(n), abs=1e-5)
+        a, b = RNG.normal(size=(2, n, 7)).astype(np.float32)
+        assert float(bounds.infonce_bound(a @ b.T)) == pytest.approx(
+            math.log(n) - float(losses.n_pair_loss(a, b)), abs=1e-4)
+
+
+def test_by_hand():
+    scores = RNG.normal(size=(6, 6)).astype(np.float32)
+    diagonal, others = np.diag(scores), scores[~np.eye(6, dtype=bool)]
+    for bound, expected in (
+            (bounds.dv_bound, diagonal.mean() - np.log(np.exp(others).mean())),
+            (bounds.nwj_bound, diagonal.mean() - np.exp(others - 1).mean()),
+            (bounds.infonce_bound, np.log(6) + np.mean(
+                [scores[i, i] - np.log(np.exp(scores[i]).sum()) for i in range(6)]))):
+        assert float(bound(scores)) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_nwj_is_never_above_dv():
+    for _ in range(50):
+        scores = RNG.normal(scale=3, size=(8, 8))
+        assert float(bounds.nwj_bound(scores)) <= float(bounds.dv_bound(scores)) + 1e-4
+
+
+@pytest.mark.parametrize("rho,dimension", [(0.5, 2), (0.8, 1), (0.6, 4)])
+def test_with_the_best_critic_all_reach_the_truth_from_below(rho, dimension):
+    drawn = [optimal_scores(512, rho, dimension) for _ in range(20)]
+    truth = drawn[0][1]
+    for bound, shift, slack in ((bounds.infonce_bound, 0, 0.05), (bounds.dv_bound, 0, 0.1),
+                                (bounds.nwj_bound, 1, 0.1)):
+        values = [float(bound(scores + shift)) for scores, _ in drawn]
+        error = 3 * np.std(values) / math.sqrt(len(values))
+        assert np.mean(values) <= truth + error + 0.01
+        assert np.mean(values) == pytest.approx(truth, abs=slack + error)
+
+
+def test_infonce_saturates_and_the_others_do_not():
+    scores, truth = optimal_scores(64, 0.95, 6)
+    assert truth > math.log(64) + 2
+    assert float(bounds.infonce_bound(scores)) <= math.log(64)
+    assert float(bounds.dv_bound(scores)) > math.log(64) + 0.5
+
+
+def test_barber_agakov_with_the_true_conditional_is_the_information():
+    rho, n = 0.7, 200_000
+    x = RNG.standard_normal(n)
+    z = rho * x + math.sqrt(1 - rho**2) * RNG.standard_normal(n)
+    entropy = 0.5 * math.log(2 * math.pi * math.e)
+
+    def log_q(mean, variance):
+        return -0.5 * (z - mean) ** 2 / variance - 0.5 * math.log(2 * math.pi * variance)
+
+    truth = -0.5 * math.log(1 - rho**2)
+    best = float(bounds.barber_agakov_bound(log_q(rho * x, 1 - rho**2), entropy))
+    assert best == pytest.approx(truth, abs=0.01)
+    assert float(bounds.barber_agakov_bound(log_q(0.3 * x, 0.9), entropy)) < best
+
+
+def test_mines_value_is_dvs_and_its_gradient_has_the_averages_denominator():
+    scores = tf.Variable(RNG.normal(size=(5, 5)), dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        loss, new = bounds.mine_loss(scores, tf.constant(0.7), rate=0.1)
+    assert float(loss) == pytest.approx(-float(bounds.dv_bound(scores)), abs=1e-5)
+    off = ~np.eye(5, dtype=bool)
+    mean = np.exp(scores.numpy())[off].mean()
+    average = 0.9 * np.exp(0.7) + 0.1 * mean
+    assert float(new) == pytest.approx(np.log(average), abs=1e-5)
+    expected = np.where(off, np.exp(scores.numpy()) / 20 / average, -1 / 5)
+    np.testing.assert_allclose(tape.gradient(loss, scores), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bound", [bounds.infonce_bound, bounds.dv_bound, bounds.nwj_bound])
+def test_scores_must_be_square(bound):
+    with pytest.raises(ValueError, match="`scores` must be a matrix"):
+        bound(np.zeros((3, 4)))

@@ -1,0 +1,88 @@
+"""Noise-contrastive estimation: a density known up to its constant, by telling data from noise.
+
+Gutmann and Hyvarinen 2012, "Noise-Contrastive Estimation of Unnormalized Statistical Models"; the
+thesis, ch. 4. The log-normaliser is a parameter like any other, which maximum likelihood could not
+estimate.
+"""
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+
+def posterior(log_ratio, nu):
+    """P(C = 1 | u), that u is data: r_nu(G) = 1 / (1 + nu exp(-G)) (equation 9).
+
+    Args:
+        log_ratio: G(u) = log p_m(u) - log p_n(u) (equation 8), an array.
+        nu: noise examples per data example, above 0.
+
+    Returns:
+        float64 in [0, 1], of the shape of `log_ratio`.
+    """
+    check_nu(nu)
+    return expit(np.asarray(log_ratio, np.float64) - np.log(nu))
+
+
+def objective(data_log_ratio, noise_log_ratio):
+    """The conditional log-likelihood per data example, (1 / T_d) times equation (11).
+
+    Args:
+        data_log_ratio: G of the T_d data examples.
+        noise_log_ratio: G of the T_n noise examples; nu = T_n / T_d.
+
+    Returns:
+        float <= 0; to be maximised.
+    """
+    nu = len(noise_log_ratio) / len(data_log_ratio)
+    margin = np.log(nu)
+    data = -np.logaddexp(0, -(np.asarray(data_log_ratio) - margin))
+    noise = -np.logaddexp(0, np.asarray(noise_log_ratio) - margin)
+    return float(data.mean() + nu * noise.mean())
+
+
+def estimate(log_model, gradient, start, data, noise, noise_log_density, *, tolerance=1e-9):
+    """Maximises the likelihood of (11) over the parameters of an unnormalised model.
+
+    Args:
+        log_model: (parameters [P], points [T, D]) -> log p_m [T], up to a constant: the constant
+            is one of the parameters, usually log(1 / Z).
+        gradient: the same arguments -> [T, P], the derivative of `log_model`.
+        start: [P], where the search begins.
+        data: [T_d, D].
+        noise: [T_n, D], drawn from a density that is positive wherever that of the data is
+            (Theorem 4.1).
+        noise_log_density: points -> log p_n [T].
+        tolerance: relative change of the objective at which the search ends.
+
+    Returns:
+        float64 [P], the estimate.
+
+    Raises:
+        ValueError: no data or no noise.
+        RuntimeError: the search did not converge.
+    """
+    if not len(data) or not len(noise):
+        raise ValueError("`data` and `noise` must not be empty. "
+                         f"Received: {len(data)} and {len(noise)} examples")
+    nu = len(noise) / len(data)
+    data_noise, noise_noise = noise_log_density(data), noise_log_density(noise)
+
+    def loss(parameters):
+        of_data = log_model(parameters, data) - data_noise
+        of_noise = log_model(parameters, noise) - noise_noise
+        # d log h / dG = 1 - h at data, d log(1 - h) / dG = -h at noise.
+        slope = (1 - posterior(of_data, nu)) @ gradient(parameters, data) / len(data)
+        slope -= posterior(of_noise, nu) @ gradient(parameters, noise) / len(data)
+        return -objective(of_data, of_noise), -slope
+
+    found = minimize(loss, np.asarray(start, np.float64), jac=True, method="L-BFGS-B",
+                     options={"maxiter": 2000, "maxfun": 4000, "ftol": tolerance, "gtol": 1e-8})
+    if not found.success:
+        raise RuntimeError(f"The search did not converge: {found.message}")
+    return found.x
+
+
+def check_nu(nu):
+    if not nu > 0:
+        raise ValueError(f"`nu` must be positive. Received: nu={nu}")

@@ -104,6 +104,17 @@ def run_until_killed(work, at_step):
             work()
 
 
+def test_a_point_across_two_processes_is_the_mean_over_all_its_steps(tmp_path):
+    """Points every 3 steps, checkpoints every 2, killed at 3: point 3 is of steps 1, 2 and 3."""
+    changes = dict(mode="train", train_mode="pretrain", train_steps=6, train_summary_steps=3,
+                   checkpoint_steps=2)
+    tfssl.run(tiny(tmp_path / "straight", **changes))
+    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "killed", **changes)), at_step=3)
+    tfssl.run(tiny(tmp_path / "killed", **changes))
+    one, two = (dict(scalars(tmp_path / d)["train/contrast_loss"]) for d in ("straight", "killed"))
+    assert one == two and set(one) == {3, 6}
+
+
 def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
     directory = tmp_path / "resumed"
     run_until_killed(lambda: tfssl.run(tiny(directory)), at_step=3)

@@ -90,6 +90,16 @@ class Learner(keras.Model):
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
+    def state(self):
+        """All that a run goes on from: {name: trackable object}, for a checkpoint.
+
+        With the metrics, so that a TensorBoard point that straddles the end of one process and the
+        start of the next is the mean over all its steps.
+        """
+        sums = {f"{name}_{variable.name}": variable for name, tracker in self.trackers.items()
+                for variable in tracker.variables}
+        return {"optimizer": self.optimizer, "metrics": sums, **self.parts, **self.followers}
+
     @property
     def metrics(self):
         # Keras takes the logs of an epoch from here: without it they would be the untouched

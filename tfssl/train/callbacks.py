@@ -115,6 +115,15 @@ class Scalars(StepCallback):
         self.since, self.since_time = start_step, time.monotonic()
         self.rest = None
 
+    # Keras resets the metrics after the first and before the second: here they may hold the sums of
+    # the steps since the last point of an earlier process.
+    def on_train_begin(self, logs=None):
+        self.sums = [(v, v.numpy()) for metric in self.model.metrics for v in metric.variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in self.sums:
+            variable.assign(value)
+
     def on_step(self, step, logs):
         self.rest = (step, logs)
         if step % self.every == 0:

@@ -134,8 +134,8 @@ def build_model(job, found=None):
 
 def checkpoints_of(job, model=None):
     """The run's checkpoints; without a model only to look which there are."""
-    parts = {"optimizer": model.optimizer, **model.parts} if model else {}
-    return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about, **parts)
+    state = model.state() if model else {}
+    return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about, **state)
 
 
 TRAINED = {-1: "the whole network", 0: "all after the stem", 1: "all after group 1",

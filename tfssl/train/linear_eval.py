@@ -71,7 +71,9 @@ def linear_evaluation(config, given):
 def carry_out(job, learner, steps, rate, origin, settings, directory):
     """`linear_evaluation`, once all is checked and the directory is ours."""
     config, source, batch = job.config, job.train_source, job.config.linear_batch_size
-    checkpoints = Checkpoints(directory, keep=1, optimizer=learner.optimizer, head=learner.head)
+    state = learner.state()
+    del state["encoder"]  # which is frozen, and comes from elsewhere
+    checkpoints = Checkpoints(directory, keep=1, **state)
     start = checkpoints.restore_newest()
     print(f"linear evaluation with {described(origin)}\n"
           f"learns from {source.name} {source.split}: {source.num_examples:,} images, random crops "

@@ -148,7 +148,7 @@ def restored(job):
 
 def checkpoints_of(job, model):
     return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about,
-                       optimizer=model.optimizer, **model.parts, **model.followers)
+                       **model.state())
 
 
 def baseline(job):

@@ -63,7 +63,7 @@ def draw(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output_dir")
-    parser.add_argument("--sizes", default="16,64,256,1024")
+    parser.add_argument("--sizes", default="16,64,256")
     parser.add_argument("--runs", default=os.path.join("runs", "batch_sizes"))
     arguments, more = parser.parse_known_args()
     os.makedirs(arguments.output_dir, exist_ok=True)

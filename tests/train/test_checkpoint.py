@@ -90,7 +90,9 @@ def test_a_damaged_one_is_kept_aside_and_the_one_before_it_taken(tmp_path, how, 
         damage(tmp_path / "checkpoints" / f"step_0000000{step}", how)
     model = part(0)
     checkpoints = Checkpoints(str(tmp_path), encoder=model)
-    assert checkpoints.restore_newest() == 3 and np.all(model.get_weights()[0] == 3)
+    assert checkpoints.restore_newest() == 3  # who only looks changes nothing
+    assert len(checkpoints.steps()) == 3 and "Kept as" not in capsys.readouterr().out
+    assert checkpoints.restore_newest(aside=True) == 3 and np.all(model.get_weights()[0] == 3)
     said = capsys.readouterr().out
     assert said.count("the one of step 3 is taken") == 2
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [

@@ -107,13 +107,16 @@ class Checkpoints:
                    + f"the one of step {step} is taken.")
         return step
 
-    def restore_newest(self):
+    def restore_newest(self, aside=False):
         """Restores the newest checkpoint that is whole; returns its step, 0 where there is none.
+
+        Args:
+            aside: see `newest_whole`; for the process that trains here.
 
         Raises:
             UsageError: all are damaged, or it was not written by tfssl for these parts.
         """
-        step = self.newest_whole(aside=True)
+        step = self.newest_whole(aside)
         if not step:
             return 0
         path = self.path(step)

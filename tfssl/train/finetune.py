@@ -62,7 +62,7 @@ def carry_out(job, model, origin, flagfile):
     """`finetune`, once all is checked and the directory is ours."""
     config = job.config
     checkpoints = checkpoints_of(job, model)
-    start = checkpoints.restore_newest()
+    start = checkpoints.restore_newest(aside=True)
     rundir.write_record(config, flagfile)
     rundir.write_json(config.model_dir, START, origin)
     announce(job, model, origin, start)

@@ -74,7 +74,7 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
     state = learner.state()
     del state["encoder"]  # which is frozen, and comes from elsewhere
     checkpoints = Checkpoints(directory, keep=1, **state)
-    start = checkpoints.restore_newest()
+    start = checkpoints.restore_newest(aside=True)
     print(f"linear evaluation with {described(origin)}\n"
           f"learns from {source.name} {source.split}: {source.num_examples:,} images, random crops "
           f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "

@@ -104,7 +104,7 @@ def carry_out(job, model, flagfile):
     config = job.config
     checkpoints = checkpoints_of(job, model)
     fresh_weights = model.get_weights()
-    start = checkpoints.restore_newest()
+    start = checkpoints.restore_newest(aside=True)
     rundir.write_record(config, flagfile)
     announce(job, model, start)
     if job.evaluates:

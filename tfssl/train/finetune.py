@@ -10,7 +10,7 @@ from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_classifier, export_encoder
 from tfssl.train.job import build_optimizer, plan
-from tfssl.train.results import result_of_run, write_result
+from tfssl.train.results import finished, result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
 
@@ -45,10 +45,8 @@ def finetune(config, given, flagfile):
         rundir.check_same(config, there, config.model_dir)
     job = plan(config)
     check_selector(config)
-    result = rundir.read_json(config.model_dir, "result.json") if config.evaluates else None
-    if result and result["global_step"] == job.total_steps:
-        print(f"{config.model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
-        print_result(result, config.model_dir)
+    result = finished(job, print_result)
+    if result:
         return result
     checkpoints = checkpoints_of(job)
     if found is None and origin and not checkpoints.steps():

@@ -118,9 +118,8 @@ def network(path, shapes):
     filters = first[-1] * (2 if resnet_d else 1)
     selective = [key for key in encoder if "/conv2d_fixed_padding/" in key]
     averaged = any(re.search(r"(shortcut|projection)_layers/[23]/", key) for key in encoder)
-    gates = {key: shape for key, shape in encoder.items() if key.endswith("se_reduce/kernel")}
-    base = f"block_groups/0/layers/0/{'conv_relu_dropblock' if bottlenecks else 'conv2d_bn'}_layers"
-    gate = next((shape for key, shape in gates.items() if key.startswith(base[:24])), None)
+    gate = next((shape for key, shape in encoder.items()
+                 if re.match(r"block_groups/0/layers/0/.*se_reduce/kernel$", key)), None)
     layers = sorted({int(key.removeprefix(PROJECTOR).split("/")[0]) for key in shapes
                      if key.startswith(PROJECTOR)})
     out = shapes[f"{PROJECTOR}{layers[-1]}/dense/kernel"][-1] if layers else 128

@@ -14,7 +14,7 @@ from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
 from tfssl.train.job import build_optimizer, plan
 from tfssl.train.pictures import save_views
-from tfssl.train.results import parameters, result_of_run, write_result
+from tfssl.train.results import finished, parameters, result_of_run, write_result
 
 
 def build_model(job):
@@ -89,10 +89,8 @@ def pretrain(config, flagfile):
     if config_there:
         rundir.check_same(config, config_there, config.model_dir)
     job = plan(config)
-    result = rundir.read_json(config.model_dir, "result.json") if job.evaluates else None
-    if result and result["global_step"] == job.total_steps:
-        print(f"{config.model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
-        print_result(result, config.model_dir)
+    result = finished(job, print_result)
+    if result:
         return result
     model = build_model(job)
     with rundir.held(config.model_dir):

@@ -32,6 +32,22 @@ def result_of_run(job, model, step, scores):
     }
 
 
+def finished(job, show):
+    """The result of a run that has nothing left to do, which is shown; None for any other.
+
+    Args:
+        job: the `Job`.
+        show: (result, model_dir) -> None, prints it.
+    """
+    model_dir = job.config.model_dir
+    result = rundir.read_json(model_dir, "result.json") if job.evaluates else None
+    if not result or result["global_step"] != job.total_steps:
+        return None
+    print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
+    show(result, model_dir)
+    return result
+
+
 def parameters(model):
     """{part: number of parameters}, of the parts that learn."""
     return {name: part.count_params() for name, part in model.parts.items()}

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.reference import nt_xent_loop
-from tfssl import losses
+from tfssl import blockwise, losses
 from tfssl.losses import nt_xent, nt_xent_with_scalars, regression_loss
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -156,6 +156,63 @@ def test_batch_of_unknown_size():
     for n in (1, 5):
         z1, z2 = random_views(n, 8)
         np.testing.assert_allclose(traced(z1, z2), nt_xent_loop(z1, z2, 0.1), rtol=1e-5)
+
+
+def value_and_gradients(loss, *z):
+    z = [tf.convert_to_tensor(values) for values in z]
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value, scalars = loss(*z)
+        scaled = 3.0 * value
+    return value, scalars, tape.gradient(scaled, z)
+
+
+@pytest.mark.parametrize("n,images,temperature,scale", [
+    (1, None, 0.5, 1.0),  # no negatives
+    (7, 1, 0.5, 1.0), (7, 3, 0.1, 1.0), (7, 7, 0.1, 1.0),  # with and without padding
+    (33, 8, 0.5, 1.0),
+    (33, None, 0.05, 3.0),  # similarities of thousands
+])
+def test_blocks_give_the_plain_loss_gradients_and_scalars(n, images, temperature, scale):
+    z1, z2 = (scale * z for z in random_views(n, 8))
+    plain = value_and_gradients(
+        lambda a, b: nt_xent_with_scalars(a, b, temperature, normalize=False), z1, z2)
+    block = value_and_gradients(
+        lambda a, b: blockwise.contrast(a, b, temperature, images=images), z1, z2)
+    largest = max(np.sum(z1 ** 2, 1).max(), np.sum(z2 ** 2, 1).max()) / temperature
+    tf.nest.map_structure(  # float32 keeps seven digits of the similarities
+        lambda a, b: np.testing.assert_allclose(
+            a, b, rtol=0, atol=3e-7 * largest * (1 + np.max(np.abs(b)))), block, plain)
+
+
+def test_blocks_within_a_graph():
+    z1, z2 = random_views(12, 8)
+    loss, scalars, gradients = tf.function(value_and_gradients)(
+        lambda *z: nt_xent_with_scalars(*z, 0.1, in_blocks=True), z1, z2)
+    np.testing.assert_allclose(loss, nt_xent_loop(z1, z2, 0.1), rtol=1e-5)
+    _, expected, plain = value_and_gradients(lambda *z: nt_xent_with_scalars(*z, 0.1), z1, z2)
+    for name, value in expected.items():
+        np.testing.assert_allclose(scalars[name], value, rtol=1e-5)
+    np.testing.assert_allclose(gradients, plain, atol=1e-6)
+
+
+def test_blocks_need_to_know_the_size_of_the_batch():
+    spec = tf.TensorSpec([None, 8])
+    traced = tf.function(lambda a, b: nt_xent_with_scalars(a, b, 0.1, in_blocks=True))
+    with pytest.raises(ValueError, match="must be known"):
+        traced.get_concrete_function(spec, spec)
+
+
+def test_blocks_never_hold_the_whole_matrix():
+    z1, z2 = random_views(600, 4)
+    step = tf.function(lambda a, b: value_and_gradients(
+        lambda *z: blockwise.contrast.python_function(*z, 0.1, images=25), a, b))
+    graph = step.get_concrete_function(z1, z2).graph
+    graphs = [graph] + [function.graph for function in graph._functions.values()
+                        if hasattr(function, "graph")]
+    sizes = [tensor.shape.num_elements() or 0 for g in graphs for op in g.get_operations()
+             for tensor in op.outputs]
+    assert 50 * 1200 <= max(sizes) <= 2 * 50 * 1200
 
 
 @pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])

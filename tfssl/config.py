@@ -116,6 +116,7 @@ METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Ch
 LINEAR = "Linear evaluation (--mode=linear_eval)"
 TRANSFER = "Pretrained weights and labels (finetune, linear_eval, knn, embed, export)"
 EXPORT = "Export and embed"
+SPEED = "Speed (none of these changes what is computed, up to rounding)"
 COMPAT = "Accepted for compatibility with google-research/simclr"
 
 
@@ -256,9 +257,6 @@ class Config:
                            NON_NEGATIVE)
     batch_norm_decay: float = knob(0.9, NET, "Momentum of the moving averages of batch "
                                    "normalization.", PROBABILITY)
-    fused_batch_norm: bool = knob(
-        True, NET, "Train with TensorFlow's fused batch-normalization kernel (the same numbers, "
-        "faster). Exported encoders carry Keras's own layer either way.")
     input_normalization: Literal["none", "imagenet"] = knob(
         ByMethod(simclr="none", byol="imagenet"), NET,
         "What the encoder does to images in [0, 1] first: nothing, or subtract the mean of "
@@ -388,6 +386,20 @@ class Config:
     keep_checkpoint_max: int = knob(5, LOG, "Newest checkpoints to keep; 0: all.", NON_NEGATIVE)
     train_summary_steps: int = knob(10, LOG, "Steps between TensorBoard points; 0: none while "
                                     "training.", NON_NEGATIVE)
+    # ---------------------------------------------------------------- speed
+    fused_batch_norm: bool = knob(
+        True, SPEED, "Train with TensorFlow's fused batch-normalization kernel. Exported encoders "
+        "carry Keras's own layer either way.")
+    compile_augmentation: bool = knob(
+        True, SPEED, "Have XLA compile the augmentation; it then works through a batch in blocks "
+        "that fit the processor's cache.")
+    augment_on: Literal["host", "device"] = knob(
+        "host", SPEED, "Where what augmentation does to whole batches runs: beside the training, "
+        "on the processor, or within the training step, on the GPU.")
+    blockwise_loss_from: int = knob(
+        2048, SPEED, "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
+        "the similarity matrix, whose memory does not grow with its square; 0: never.",
+        NON_NEGATIVE)
     # ---------------------------------------------------------------- compatibility
     global_bn: bool = knob(True, COMPAT, "Batch statistics over all devices. One device is used "
                            "here, where both settings mean the same.")

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfssl import blockwise
+
 
 def nt_xent(z1, z2, temperature, *, normalize=True):
     """Normalised temperature-scaled cross-entropy over all pairs of a batch of views.
@@ -30,10 +32,15 @@ def nt_xent(z1, z2, temperature, *, normalize=True):
     return _mean_cross_entropy(_pairwise_logits(z1, z2, temperature, normalize))
 
 
-def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True):
+def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True, in_blocks=False):
     """`nt_xent` together with what it logs, for the price of a single similarity matrix.
 
     Takes the arguments of `nt_xent` and raises what it raises.
+
+    Args:
+        in_blocks: whether the matrix is made a few rows at a time and never held whole
+            (`tfssl.blockwise`). The same numbers; the one choice for large batches. N must be
+            known when the graph is built.
 
     Returns:
         A pair: the loss, and a dict of float32 scalars taken over the N x N similarities of view 1
@@ -41,6 +48,9 @@ def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True):
         `contrast_acc`, the fraction in [0, 1] of images whose view 2 is the nearest one, and
         `contrast_entropy`, the mean entropy in nats, in [0, log(N)], of the softmax over view 2.
     """
+    if in_blocks:
+        z = _comparable(z1, z2, temperature, normalize)
+        return blockwise.contrast(*tf.split(z, 2), temperature)
     logits = _pairwise_logits(z1, z2, temperature, normalize)
     return _mean_cross_entropy(logits), _cross_view_scalars(logits)
 
@@ -163,13 +173,17 @@ def n_pair_loss(anchors, positives):
     return info_nce(tf.matmul(anchors, positives, transpose_b=True))
 
 
-def _pairwise_logits(z1, z2, temperature, normalize):
-    """Similarities / temperature of all 2N projections, [2N, 2N], -inf with themselves."""
+def _comparable(z1, z2, temperature, normalize):
+    """The projections of both views below each other, float32 [2N, D], after the checks."""
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
     z = tf.concat(_float32_pair(z1=z1, z2=z2), axis=0)
-    if normalize:
-        z = _unit_rows(z)
+    return _unit_rows(z) if normalize else z
+
+
+def _pairwise_logits(z1, z2, temperature, normalize):
+    """Similarities / temperature of all 2N projections, [2N, 2N], -inf with themselves."""
+    z = _comparable(z1, z2, temperature, normalize)
     logits = tf.matmul(z, z, transpose_b=True) / temperature
     return tf.linalg.set_diag(logits, tf.fill(tf.shape(z)[:1], -float("inf")))
 

@@ -23,20 +23,23 @@ class SimCLR(SelfSupervised):
         probe: `keras.Model`, h -> logits, or None.
         temperature: of NT-Xent, above 0.
         normalize: whether z is L2-normalized before it is compared.
+        in_blocks: whether the loss is computed in blocks, for large batches.
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "contrast_entropy", "z_std")
 
-    def __init__(self, encoder, projector, probe=None, *, temperature, normalize=True):
+    def __init__(self, encoder, projector, probe=None, *, temperature, normalize=True,
+                 in_blocks=False):
         super().__init__(encoder, probe, projector=projector)
         self.temperature, self.normalize = temperature, normalize
+        self.in_blocks = in_blocks
 
     def loss_on_views(self, view1, view2):
         h = self.encoder(tf.concat([view1, view2], axis=0), training=True)
         z = self.projector(h, training=True)
         z1, z2 = tf.split(z, 2)
         loss, scalars = nt_xent_with_scalars(
-            z1, z2, self.temperature, normalize=self.normalize)
+            z1, z2, self.temperature, normalize=self.normalize, in_blocks=self.in_blocks)
         loss *= DIRECTIONS
         return loss, {"contrast_loss": loss, **scalars, "z_std": spread(z)}, h
 
@@ -54,4 +57,5 @@ def build(config, kit):
     encoder = kit.encoder(config.seed, "encoder")
     projector = build_projector(config, kit.normalization, encoder.output_shape[-1])
     return SimCLR(encoder, projector, kit.probe(encoder.output_shape[-1]),
-                  temperature=config.temperature, normalize=config.hidden_norm)
+                  temperature=config.temperature, normalize=config.hidden_norm,
+                  in_blocks=0 < config.blockwise_loss_from <= config.train_batch_size)

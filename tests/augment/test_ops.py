@@ -52,6 +52,23 @@ def jitter_with(images, order, **drawn):
     return ops.color_jitter(*strengths).apply(images, known).numpy()
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_blocks_change_nothing(compiled):
+    op = ops.compose(ops.random_resized_crop((12, 10)), ops.color_jitter(0.8, 0.8, 0.8, 0.2),
+                     ops.maybe(ops.grayscale(), 0.5), ops.flip_left_right())
+    images = random_images(7, 16, 16)
+    expected = op(images, SEED)
+    for pixels in (1, 3 * 256, 4 * 256, 7 * 256):  # 1, 3 with a block to fill up, 4, all at once
+        blocks = tf.function(ops.in_blocks(op, pixels), jit_compile=compiled)(images, SEED)
+        np.testing.assert_allclose(blocks, expected, atol=1e-5)
+
+
+def test_bytes_become_fractions():
+    images = np.array([[[[0, 51, 255]]]], np.uint8)
+    np.testing.assert_allclose(ops.on_bytes(ops.identity())(images, SEED), [[[[0, 0.2, 1]]]])
+    np.testing.assert_array_equal(ops.on_bytes(ops.clip())(images / 255.0, SEED), images / 255.0)
+
+
 @pytest.mark.parametrize("op", EVERY_OP, ids=lambda op: op.name)
 def test_same_numbers_eagerly_and_in_tf_data(op):
     images = random_images(4, 32, 40)

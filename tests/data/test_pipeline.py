@@ -82,6 +82,31 @@ def test_batches_are_what_the_methods_expect(source):
     assert batch["label"].shape == (7,)
 
 
+def test_compiled_views_are_the_same_up_to_rounding(source):
+    recipe = augment.simclr_view((9, 8), blur_p=0.5, solarize_p=0.5)
+    recipes = (recipe, augment.simclr_view((8, 9)))
+    common = dict(batch_size=7, seed=0, stop_step=3)
+    plain, compiled = (list(data.views(source, recipes, compiled=compiled, **common))
+                       for compiled in (False, True))
+    for one, other in zip(plain, compiled):
+        np.testing.assert_array_equal(one["label"], other["label"])
+        for view in ("view1", "view2"):
+            # A value within rounding of the threshold may be inverted in one and not the other.
+            far = np.abs(one[view] - other[view]) > 1e-4
+            assert far.mean() < 1e-3
+
+
+def test_batches_can_be_finished_elsewhere(source):
+    recipes = (augment.simclr_view((9, 8)), augment.simclr_view((8, 9)))
+    common = dict(batch_size=7, seed=0, stop_step=3)
+    finish = data.finisher(source, recipes)
+    unfinished = data.views(source, recipes, finished=False, **common)
+    for one, other in zip(data.views(source, recipes, **common), map(finish, unfinished)):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
 def test_identical_recipes_without_randomness_return_the_image(source):
     still = augment.View(augment.ops.identity(), augment.ops.identity())
     batch = views(source, stop=1, recipe=still)[0]

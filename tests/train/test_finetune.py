@@ -17,7 +17,7 @@ from tfssl.train.job import plan
 
 LABELLED = dict(dataset="shapes", train_split="train[:64]", eval_split="test[:40]",
                 train_batch_size=16, train_steps=3, train_summary_steps=1, checkpoint_steps=2,
-                precision="float32")
+                precision="float32", compile_augmentation=False)
 
 
 def tune(checkpoint, model_dir, **changes):

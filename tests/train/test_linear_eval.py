@@ -13,7 +13,8 @@ from tfssl.train import linear_eval
 from tfssl.train.job import reopen
 from tfssl.train.pretrain import restored
 
-LINEAR = dict(linear_epochs=2.0, linear_batch_size=16, checkpoint_steps=3)
+LINEAR = dict(linear_epochs=2.0, linear_batch_size=16, checkpoint_steps=3,
+              compile_augmentation=False)
 
 
 def classify(directory, **changes):

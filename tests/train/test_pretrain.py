@@ -19,7 +19,8 @@ from tfssl.train.pretrain import build_model, checkpoints_of
 TINY = dict(
     dataset="shapes", train_split="train[:64]", eval_split="test[:40]", image_size=16,
     width_multiplier=1 / 16, proj_out_dim=8, train_batch_size=16, train_steps=4, knn_k="5",
-    train_summary_steps=1, checkpoint_steps=2, precision="float32", learning_rate=0.5)
+    train_summary_steps=1, checkpoint_steps=2, precision="float32", learning_rate=0.5,
+    compile_augmentation=False)  # it takes seconds, whatever the size
 
 
 def tiny(model_dir, **changes):
@@ -87,6 +88,17 @@ def test_points_are_means_since_the_last_point(tmp_path):
     tfssl.run(tiny(tmp_path / "two", mode="train", train_mode="pretrain", train_summary_steps=2))
     one, two = (dict(scalars(tmp_path / d)["train/contrast_loss"]) for d in ("one", "two"))
     assert two == pytest.approx({2: (one[1] + one[2]) / 2, 4: (one[3] + one[4]) / 2}, rel=1e-5)
+
+
+@pytest.mark.parametrize("changes", [
+    dict(augment_on="device"), dict(augment_on="device", compile_augmentation=True),
+    dict(compile_augmentation=True), dict(blockwise_loss_from=16), dict(fused_batch_norm=False)],
+    ids=str)
+def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
+    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", **changes))
+    plain, fast = scalars(finished[0]), scalars(tmp_path)
+    for name in ("train/contrast_loss", "train/contrast_entropy", "train/z_std"):
+        assert fast[name] == [(step, pytest.approx(value, rel=2e-3)) for step, value in plain[name]]
 
 
 def run_until_killed(work, at_step):

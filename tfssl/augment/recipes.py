@@ -17,7 +17,12 @@ class View(NamedTuple):
 
     def __call__(self, images, seed):
         """Both stages on a batch of equal sizes, each with a seed of its own."""
-        return ops.compose(*self)(images, seed)
+        return self.whole(images, seed)
+
+    @property
+    def whole(self):
+        """Both stages as one `Op`."""
+        return ops.compose(*self)
 
 
 def simclr_view(

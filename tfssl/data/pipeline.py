@@ -6,13 +6,19 @@ there (as shuffle-repeat-batch does). So a run that starts again at step k sees 
 seen, without replaying what came before.
 """
 
+import os
+
 import tensorflow as tf
 
+from tfssl import augment
+
 ORDER, VIEWS, PIXELS = 0, 1, 2  # what a seed is for: keeps the streams of random numbers apart
+PARALLEL = max(2, os.cpu_count() or 2)  # batches augmented at once, each by about one core
 SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
 
 
-def views(source, recipes, *, batch_size, seed, start_step=0, stop_step):
+def views(source, recipes, *, batch_size, seed, start_step=0, stop_step, compiled=False,
+          finished=True):
     """Training batches of several random views of each image.
 
     Args:
@@ -23,26 +29,55 @@ def views(source, recipes, *, batch_size, seed, start_step=0, stop_step):
         batch_size: images per batch.
         seed: integer; with the step it decides order and augmentation.
         start_step, stop_step: the steps to make, stop excluded.
+        compiled: whether XLA compiles what runs on batches: several times as fast, after some
+            seconds of compilation; the same views up to rounding.
+        finished: whether to run what runs on batches here; otherwise it is left to `finisher`,
+            which can run it on another device.
 
     Returns:
         `tf.data.Dataset` of stop - start dicts {"view1", "view2", ...: float32 [B, H, W, 3] in
-        [0, 1], "label": int64 [B]}.
+        [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes.
     """
-    build = views_in_memory if source.arrays else views_streamed
+    build = batches_in_memory if source.arrays else batches_streamed
     batches = build(source, recipes, batch_size, seed, start_step)
+    if finished:
+        batches = batches.map(finisher(source, recipes, compiled), num_parallel_calls=PARALLEL)
     steps = stop_step - start_step
     counted = tf.data.experimental.assert_cardinality(steps)
     return batches.take(steps).apply(counted).prefetch(2)
 
 
-def views_in_memory(source, recipes, batch_size, seed, start_step):
+def finisher(source, recipes, compiled=False):
+    """The function from unfinished batches of `views` to finished ones.
+
+    Args:
+        source, recipes: those of `views`.
+        compiled: as for `views`.
+    """
+    operations = [augment.on_bytes(recipe.whole if source.arrays else recipe.pixels)
+                  for recipe in recipes]
+
+    @tf.function(jit_compile=compiled, reduce_retracing=True)
+    def augmented(images, seeds):
+        return [augment.in_blocks(operation)(images[i], seeds[i])
+                for i, operation in enumerate(operations)]
+
+    def finish(batch):
+        images = batch["images"]
+        images = images if isinstance(images, tuple) else (images,) * len(recipes)
+        made = augmented(images, batch["seeds"])
+        return {f"view{i + 1}": view for i, view in enumerate(made)} | {"label": batch["label"]}
+
+    return finish
+
+
+def batches_in_memory(source, recipes, batch_size, seed, start_step):
+    """{"images": uint8 [B, h, w, 3], "seeds": int32 [views, 2], "label"}."""
     images, labels = map(tf.constant, source.arrays)
 
-    def augment(step, indices):
-        batch = as_float(tf.gather(images, indices))
-        seeds = view_seeds(seed, step, len(recipes))
-        made = {f"view{i + 1}": recipe(batch, seeds[i]) for i, recipe in enumerate(recipes)}
-        return made | {"label": tf.gather(labels, indices)}
+    def gather(step, indices):
+        return {"images": tf.gather(images, indices), "label": tf.gather(labels, indices),
+                "seeds": view_seeds(seed, step, len(recipes))}
 
     stream = epochs(
         source.num_examples, start_step * batch_size,
@@ -51,23 +86,18 @@ def views_in_memory(source, recipes, batch_size, seed, start_step):
                 tf.range(source.num_examples), fold(seed, ORDER, epoch), alg="philox")))
     batches = stream.batch(batch_size, drop_remainder=True)
     steps = tf.data.Dataset.range(start_step, tf.int64.max)
-    return tf.data.Dataset.zip(steps, batches).map(augment, num_parallel_calls=2)
+    return tf.data.Dataset.zip(steps, batches).map(gather)
 
 
-def views_streamed(source, recipes, batch_size, seed, start_step):
+def batches_streamed(source, recipes, batch_size, seed, start_step):
+    """{"images": per view the crops [B, H, W, 3], "seeds": int32 [views, 2], "label"}."""
     records = source.records()
 
     def crop(place, example):
         image, label = source.decode(example)
         image = as_float(image)[tf.newaxis]
-        seeds = view_seeds(seed, place, len(recipes))
+        seeds = tf.unstack(view_seeds(seed, place, len(recipes)))
         return tuple(recipe.crop(image, s)[0] for recipe, s in zip(recipes, seeds)), label
-
-    def pixels(step, crops, label):
-        seeds = view_seeds(seed, step, len(recipes), PIXELS)
-        made = {f"view{i + 1}": recipe.pixels(crops[i], seeds[i])
-                for i, recipe in enumerate(recipes)}
-        return made | {"label": label}
 
     first = start_step * batch_size
     stream = epochs(source.num_examples, first,
@@ -76,7 +106,9 @@ def views_streamed(source, recipes, batch_size, seed, start_step):
     steps = tf.data.Dataset.range(start_step, tf.int64.max)
     crops = tf.data.Dataset.zip(places, stream).map(crop, num_parallel_calls=tf.data.AUTOTUNE)
     batches = tf.data.Dataset.zip(steps, crops.batch(batch_size, drop_remainder=True))
-    return batches.map(lambda step, made: pixels(step, *made), num_parallel_calls=2)
+    return batches.map(lambda step, made: {
+        "images": made[0], "label": made[1],
+        "seeds": view_seeds(seed, step, len(recipes), PIXELS)})
 
 
 def epochs(num_examples, first, one_epoch):
@@ -132,7 +164,8 @@ def as_float(images):
 
 
 def view_seeds(seed, number, views, use=VIEWS):
-    return [fold(seed, use, number, view) for view in range(views)]
+    """A seed for every view, int32 [views, 2]."""
+    return tf.stack([fold(seed, use, number, view) for view in range(views)])
 
 
 def fold(seed, *numbers):

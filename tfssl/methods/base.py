@@ -38,10 +38,13 @@ class Learner(keras.Model):
 
     Attributes:
         classifier: the linear classifier among the parts, or None.
+        prepare: batch as it comes -> batch as `loss_on` takes it, within the step and outside the
+            tape; by default they are the same.
     """
 
     SCALARS = ()
     classifier = None
+    prepare = staticmethod(lambda batch: batch)
 
     def __init__(self, parts, followers=None, more_scalars=()):
         super().__init__(name=type(self).__name__.lower())
@@ -73,6 +76,7 @@ class Learner(keras.Model):
         """
 
     def train_step(self, batch):
+        batch = self.prepare(batch)
         with tf.GradientTape() as tape:
             loss, scalars = self.loss_on(batch)
             weight_decay = self.weight_decay_loss()

@@ -3,13 +3,13 @@
 import keras
 import tensorflow as tf
 
-from tfssl import augment, data, nets
+from tfssl import augment, nets
 from tfssl.errors import UsageError
 from tfssl.methods import PROJECTORS, Supervised
 from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_classifier, export_encoder
-from tfssl.train.job import build_optimizer, plan
+from tfssl.train.job import build_optimizer, plan, training_batches
 from tfssl.train.results import finished, result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
@@ -172,8 +172,7 @@ def train(job, model, checkpoints, start):
     view = augment.supervised_view(
         job.size, crop_area=(config.crop_area_min, config.crop_area_max),
         crop_aspect=(config.crop_aspect_min, config.crop_aspect_max), flip_p=config.flip_p)
-    batches = data.views(job.train_source, [view], batch_size=config.train_batch_size,
-                         seed=config.seed, start_step=start, stop_step=job.total_steps)
+    batches = training_batches(job, model, [view], start)
     loop.train(
         model, batches, checkpoints, title="finetune", directory=config.model_dir,
         writer=tf.summary.create_file_writer(config.model_dir), start=start,

@@ -151,6 +151,24 @@ def reopen(config, given):
     return job
 
 
+def training_batches(job, model, recipes, start):
+    """Batches of views from a step to the end of the training.
+
+    With --augment_on=device they come unfinished, and the model is told to finish them.
+
+    Args:
+        model: the `tfssl.methods.base.Learner` that will be fed with them.
+        recipes: the views, each a `tfssl.augment.View`.
+    """
+    config, source = job.config, job.train_source
+    on_host, compiled = config.augment_on == "host", config.compile_augmentation
+    if not on_host:
+        model.prepare = data.finisher(source, recipes, compiled)
+    return data.views(source, recipes, batch_size=config.train_batch_size, seed=config.seed,
+                      start_step=start, stop_step=job.total_steps, compiled=compiled,
+                      finished=on_host)
+
+
 def build_optimizer(job, model):
     """LARS, SGD or Adam, with weight decay where the reference has it.
 

@@ -84,7 +84,8 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
           flush=True)
     if start < steps:
         batches = data.views(source, [augment.supervised_view(job.eval_size)], batch_size=batch,
-                             seed=config.seed, start_step=start, stop_step=steps)
+                             seed=config.seed, start_step=start, stop_step=steps,
+                             compiled=config.compile_augmentation)
         per_epoch = config.checkpoint_epochs * source.num_examples / batch
         loop.train(
             learner, batches, checkpoints, title="linear evaluation", directory=directory,

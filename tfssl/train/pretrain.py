@@ -5,14 +5,14 @@ import functools
 import keras
 import tensorflow as tf
 
-from tfssl import augment, data, nets
+from tfssl import augment, nets
 from tfssl.errors import UsageError
 from tfssl.methods import METHODS, Kit
 from tfssl.train import device, evaluate, loop, rundir
 from tfssl.train.callbacks import WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
-from tfssl.train.job import build_optimizer, plan
+from tfssl.train.job import build_optimizer, plan, training_batches
 from tfssl.train.pictures import save_views
 from tfssl.train.results import finished, parameters, result_of_run, write_result
 
@@ -209,8 +209,7 @@ def train(job, model, checkpoints, start):
     """Trains from a step to the end."""
     config = job.config
     recipes = view_recipes(config, job.size)
-    batches = data.views(job.train_source, recipes, batch_size=config.train_batch_size,
-                         seed=config.seed, start_step=start, stop_step=job.total_steps)
+    batches = training_batches(job, model, recipes, start)
     writer = tf.summary.create_file_writer(config.model_dir)
     if start == 0:
         save_views(job.train_source, recipes, config, writer)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 BLOCK_ELEMENTS = 2**21  # similarities held at a time: 8 MB
+LEAST = 64  # images of a block, whatever their number: fewer would read all others for too little
 
 
 @tf.function(jit_compile=True)
@@ -19,7 +20,7 @@ def contrast(z1, z2, temperature, images=None):
     Args:
         z1, z2: float32 [N, D].
         temperature: float > 0.
-        images: images per block, an integer; None: as many as keep a block below BLOCK_ELEMENTS.
+        images: images per block, an integer; None: what BLOCK_ELEMENTS and LEAST give.
 
     Returns:
         A pair as of `losses.nt_xent_with_scalars`. No gradient flows through the scalars.
@@ -31,7 +32,7 @@ def contrast(z1, z2, temperature, images=None):
     if n is None:
         raise ValueError("The number of projections must be known when the graph is built. "
                          f"Received: z1.shape={z1.shape}")
-    size = min(n, images or max(BLOCK_ELEMENTS // (4 * n), 1))
+    size = min(n, images or max(BLOCK_ELEMENTS // (4 * n), LEAST))
     blocks = -(-n // size)
     padded = blocks * size  # images with the padding that makes the last block whole
 

@@ -397,7 +397,7 @@ class Config:
         "host", SPEED, "Where what augmentation does to whole batches runs: beside the training, "
         "on the processor, or within the training step, on the GPU.")
     blockwise_loss_from: int = knob(
-        2048, SPEED, "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
+        1024, SPEED, "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
         "the similarity matrix, whose memory does not grow with its square; 0: never.",
         NON_NEGATIVE)
     # ---------------------------------------------------------------- compatibility

@@ -116,6 +116,31 @@ def test_identical_recipes_without_randomness_return_the_image(source):
     np.testing.assert_allclose(batch["view1"], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("encode", [
+    tf.io.encode_png, lambda image: tf.io.encode_jpeg(image, quality=95)], ids=["png", "jpeg"])
+def test_what_is_decoded_of_a_file_is_what_the_whole_image_shows(encode):
+    random = np.random.default_rng(0)
+    files = [encode(random.integers(0, 256, (h, w, 3), np.uint8)).numpy()
+             for h, w in ((40, 31), (17, 64), (33, 33))]
+    source = data.Source(
+        "files", "train", ("train", 0, 3), 3, (None, None), records=None,
+        decode=lambda e: (tf.io.decode_image(e["image"], expand_animations=False), e["label"]))
+    with_content = dataclasses.replace(source, content=lambda e: e["image"])
+    views = [augment.simclr_view((12, 10)).crop, augment.simclr_view((10, 12)).crop]
+    for place in range(12):
+        example = {"image": tf.constant(files[place % 3]), "label": tf.constant(place)}
+        seeds = tf.unstack(pipeline.view_seeds(0, place, 2))
+        image = tf.cast(source.decode(example)[0], tf.float32)[tf.newaxis] / 255.0
+        for one in (source, with_content):
+            crops, label = pipeline.crops(one, example, views, seeds)
+            assert label == place
+            for crop, view, seed in zip(crops, views, seeds):
+                np.testing.assert_allclose(crop, view(image, seed)[0], atol=2e-3)
+    pixels = tf.data.Dataset.from_tensors(example).map(
+        lambda e: pipeline.crops(with_content, e, views, seeds)[0])
+    tf.nest.map_structure(np.testing.assert_array_equal, next(iter(pixels)), crops)
+
+
 def test_evaluation_takes_the_whole_split_once_in_its_order(source):
     batches = list(data.labelled(source, lambda image: image, batch_size=7))
     assert [len(b["label"]) for b in batches] == [7, 7, 7, 7, 2]

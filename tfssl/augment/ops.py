@@ -39,6 +39,31 @@ class Op:
         return self.apply(images, self.draw(seed, images))
 
 
+@dataclasses.dataclass(frozen=True)
+class Crop(Op):
+    """An `Op` that draws {"top", "left", "height", "width": float32 [B]}, windows in pixels.
+
+    Attributes:
+        size: (height, width) that the windows are brought to.
+    """
+
+    size: tuple[int, int]
+
+    def of_image(self, image, window):
+        """The crop of a single image, by TensorFlow's kernel for it: the same up to rounding.
+
+        Args:
+            image: uint8 [h, w, 3] in [0, 255].
+            window: (top, left, height, width), integer scalars.
+
+        Returns:
+            float32 [*size, 3]; as of the op, not clipped to [0, 1].
+        """
+        top, left, height, width = window
+        image = image[top:top + height, left:left + width]
+        return tf.image.resize(image, self.size, "bicubic") / 255.0
+
+
 def identity():
     """Leaves the images alone and draws nothing."""
     return _fixed("identity", lambda images: images)
@@ -177,7 +202,7 @@ def random_resized_crop(size, area=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
         columns = _bicubic(drawn["left"], drawn["width"], size[1], width)
         return _separable(images, rows, columns)
 
-    return Op("random_resized_crop", draw, apply)
+    return Crop("random_resized_crop", draw, apply, size)
 
 
 def flip_left_right(p=0.5):

@@ -87,6 +87,7 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, report=p
         image_shape=sizes.pop() if len(sizes) == 1 else (None, None),
         records=functools.partial(records, good),
         decode=lambda example: (decode(example["image"]), example["label"]),
+        content=lambda example: example["image"],
     )
 
 

@@ -13,6 +13,8 @@ import tensorflow as tf
 from tfssl import augment
 
 ORDER, VIEWS, PIXELS = 0, 1, 2  # what a seed is for: keeps the streams of random numbers apart
+WINDOW = ("top", "left", "height", "width")
+SEEP = 2  # pixels that a JPEG's colours, held at half the resolution, are interpolated from
 PARALLEL = max(2, os.cpu_count() or 2)  # batches augmented at once, each by about one core
 SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
 
@@ -94,21 +96,54 @@ def batches_streamed(source, recipes, batch_size, seed, start_step):
     records = source.records()
 
     def crop(place, example):
-        image, label = source.decode(example)
-        image = as_float(image)[tf.newaxis]
         seeds = tf.unstack(view_seeds(seed, place, len(recipes)))
-        return tuple(recipe.crop(image, s)[0] for recipe, s in zip(recipes, seeds)), label
+        return crops(source, example, [recipe.crop for recipe in recipes], seeds)
 
     first = start_step * batch_size
     stream = epochs(source.num_examples, first,
                     lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)))
     places = tf.data.Dataset.range(first, tf.int64.max)
     steps = tf.data.Dataset.range(start_step, tf.int64.max)
-    crops = tf.data.Dataset.zip(places, stream).map(crop, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = tf.data.Dataset.zip(steps, crops.batch(batch_size, drop_remainder=True))
+    cropped = tf.data.Dataset.zip(places, stream).map(crop, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = tf.data.Dataset.zip(steps, cropped.batch(batch_size, drop_remainder=True))
     return batches.map(lambda step, made: {
         "images": made[0], "label": made[1],
         "seeds": view_seeds(seed, step, len(recipes), PIXELS)})
+
+
+def crops(source, example, operations, seeds):
+    """One example's crops by the operations, float32 [H, W, 3] each, and its label."""
+    image, label = source.decode(example)  # a graph runs what is used of it alone
+    if not all(isinstance(operation, augment.Crop) for operation in operations):
+        image = as_float(image)[tf.newaxis]
+        return tuple(op(image, s)[0] for op, s in zip(operations, seeds)), label
+
+    def windows(shape):
+        """Integer (top, left, height, width) of every crop of an image of this shape."""
+        drawn = [op.draw(s, tf.zeros([1, *tf.unstack(shape)])) for op, s in zip(operations, seeds)]
+        return [[tf.cast(window[name][0], tf.int32) for name in WINDOW] for window in drawn]
+
+    def from_all():
+        return tuple(op.of_image(image, window)
+                     for op, window in zip(operations, windows(tf.shape(image))))
+
+    def from_jpeg():
+        """Decodes the least rectangle that holds all windows, and what colour seeps in from."""
+        shape = tf.io.extract_jpeg_shape(content)
+        chosen = windows(shape)
+        top, left = (tf.maximum(tf.reduce_min([w[i] for w in chosen]) - SEEP, 0) for i in (0, 1))
+        bottom, right = (
+            tf.minimum(tf.reduce_max([w[i] + w[i + 2] for w in chosen]) + SEEP, shape[i])
+            for i in (0, 1))
+        part = tf.image.decode_and_crop_jpeg(
+            content, [top, left, bottom - top, right - left], channels=3)
+        return tuple(op.of_image(part, [window[0] - top, window[1] - left, *window[2:]])
+                     for op, window in zip(operations, chosen))
+
+    if source.content is None:
+        return from_all(), label
+    content = source.content(example)
+    return tf.cond(tf.io.is_jpeg(content), from_jpeg, from_all), label
 
 
 def epochs(num_examples, first, one_epoch):

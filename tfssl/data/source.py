@@ -27,6 +27,8 @@ class Source:
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
         decode: example -> (image uint8 [H, W, 3], label int64), as graph code.
+        content: example -> the bytes of its image file, for sources that have such; of a JPEG then
+            only what the views show is decoded.
         arrays: (images uint8 [N, H, W, 3], labels int64 [N]) where the split is held in memory,
             in the order of `records`.
     """
@@ -41,6 +43,7 @@ class Source:
     arrays: Optional[tuple[np.ndarray, np.ndarray]] = None
     classes: tuple[str, ...] = ()
     kept: Optional[int] = None
+    content: Optional[Callable] = None
 
     @property
     def num_examples(self):

@@ -49,6 +49,7 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image),
         decode=lambda example: (
             as_rgb(feature.decode_example(example[image])), example[label]),
+        content=(lambda example: example[image]) if feature.shape[-1] == 3 else None,
     )
     check_files(source, splits[base])
     return source

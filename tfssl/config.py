@@ -396,6 +396,9 @@ class Config:
     augment_on: Literal["host", "device"] = knob(
         "host", SPEED, "Where what augmentation does to whole batches runs: beside the training, "
         "on the processor, or within the training step, on the GPU.")
+    steps_per_execution: int = knob(
+        1, SPEED, "Training steps between two looks of Python, which shows progress, saves and "
+        "stops: more of them for networks so small that the looks cost.", at_least(1))
     blockwise_loss_from: int = knob(
         1024, SPEED, "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
         "the similarity matrix, whose memory does not grow with its square; 0: never.",

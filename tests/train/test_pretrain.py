@@ -101,6 +101,24 @@ def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
         assert fast[name] == [(step, pytest.approx(value, rel=2e-3)) for step, value in plain[name]]
 
 
+def test_several_steps_per_execution_end_where_single_ones_do(tmp_path):
+    """Seven steps, three at a time: points at 3, 6 and 7, each a mean; a checkpoint at 6."""
+    changes = dict(mode="train", train_mode="pretrain", train_steps=7, train_summary_steps=1,
+                   checkpoint_steps=6)
+    tfssl.run(tiny(tmp_path / "one", **changes))
+    tfssl.run(tiny(tmp_path / "three", steps_per_execution=3, **changes))
+    one = scalars(tmp_path / "one")["train/contrast_loss"]
+    three = dict(scalars(tmp_path / "three")["train/contrast_loss"])
+    values = [value for _, value in one]
+    assert three == pytest.approx(
+        {3: np.mean(values[:3]), 6: np.mean(values[3:6]), 7: values[6]}, rel=1e-5)
+    assert sorted(os.listdir(tmp_path / "three" / "checkpoints")) == [
+        "step_00000006", "step_00000007"]
+    first, second = (tfssl.load_encoder(tmp_path / name) for name in ("one", "three"))
+    for one, other in zip(first.get_weights(), second.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
 def run_until_killed(work, at_step):
     """Starts a run that dies within a step."""
     class Killed(Exception):

@@ -79,8 +79,10 @@ def test_a_simclr_run_is_not_continued_as_byol(finished):
 
 def test_collapse_is_told_once(capsys):
     alarm = callbacks.WarnOfCollapse(0)
-    for step in range(1, 201):
-        alarm.on_step(step, {"z_std": 0.5 if step == 30 else 0.01, "target_z_std": 0.9})
+    alarm.set_params({"steps": 200})
+    for batch in range(200):
+        spread = 0.5 if batch == 29 else 0.01
+        alarm.on_train_batch_end(batch, {"z_std": spread, "target_z_std": 0.9})
     told = capsys.readouterr().out
     assert told.count("WARNING: collapse at step 80") == 1 == told.count("WARNING")
     assert "--base_target_decay" in told
@@ -88,8 +90,9 @@ def test_collapse_is_told_once(capsys):
 
 def test_a_spread_that_is_fine_raises_no_alarm(capsys):
     alarm = callbacks.WarnOfCollapse(0)
-    for step in range(1, 201):
-        alarm.on_step(step, {"z_std": 0.3})
+    alarm.set_params({"steps": 200})
+    for batch in range(200):
+        alarm.on_train_batch_end(batch, {"z_std": 0.3})
     assert not capsys.readouterr().out
 
 

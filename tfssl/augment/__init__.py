@@ -3,4 +3,5 @@
 from tfssl.augment.ops import Crop, Op, center_crop, in_blocks, on_bytes
 from tfssl.augment.recipes import View, simclr_view, supervised_view
 
-__all__ = ["Crop", "Op", "View", "center_crop", "in_blocks", "on_bytes", "simclr_view", "supervised_view"]
+__all__ = ["Crop", "Op", "View", "center_crop", "in_blocks", "on_bytes", "simclr_view",
+           "supervised_view"]

@@ -18,14 +18,25 @@ from tfssl.train.progress import Progress
 
 
 class StepCallback(keras.callbacks.Callback):
-    """Calls `on_step(step, logs)` after each step, counted from the start of the run."""
+    """Calls `on_step(step, logs)` after each step, counted from the start of the run.
+
+    With several steps per execution, after the last step of each; `before` is the step of the last
+    call.
+    """
 
     def __init__(self, start_step):
         super().__init__()
-        self.start_step = start_step
+        self.start_step = self.before = start_step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.on_step(self.start_step + batch + 1, logs)
+        # The last execution may have fewer steps than Keras counts.
+        step = self.start_step + min(batch + 1, self.params.get("steps") or batch + 1)
+        self.on_step(step, logs)
+        self.before = step
+
+    def due(self, step, every):
+        """Whether a multiple of `every` lies within the steps since the last call."""
+        return step // every > self.before // every
 
 
 class StopOnNaN(StepCallback):
@@ -74,7 +85,7 @@ class WarnOfCollapse(StepCallback):
 
     def on_step(self, step, logs):
         spreads = [value for name, value in logs.items() if name.endswith("z_std")]
-        self.low = self.low + 1 if spreads and min(spreads) < self.SPREAD else 0
+        self.low = self.low + step - self.before if spreads and min(spreads) < self.SPREAD else 0
         if self.low >= self.STEPS and not self.warned:
             self.warned = True
             print(f"\nWARNING: collapse at step {step}: the projections of all images are nearly "
@@ -126,7 +137,7 @@ class Scalars(StepCallback):
 
     def on_step(self, step, logs):
         self.rest = (step, logs)
-        if step % self.every == 0:
+        if self.due(step, self.every):
             self.write(step, logs)
 
     def on_train_end(self, logs=None):
@@ -160,12 +171,12 @@ class SaveCheckpoints(StepCallback):
     def __init__(self, start_step, checkpoints, every, total_steps, alarm):
         super().__init__(start_step)
         self.checkpoints, self.every, self.total_steps = checkpoints, every, total_steps
-        self.alarm, self.asked, self.before = alarm, None, {}
+        self.alarm, self.asked, self.handlers = alarm, None, {}
 
     def on_train_begin(self, logs=None):
         if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self.ask)
-                           for number in (signal.SIGTERM, signal.SIGINT)}
+            self.handlers = {number: signal.signal(number, self.ask)
+                             for number in (signal.SIGTERM, signal.SIGINT)}
 
     def ask(self, number, frame):
         self.asked = number
@@ -174,12 +185,12 @@ class SaveCheckpoints(StepCallback):
 
     def release(self):
         """Gives the signals back to whom they belonged."""
-        for number, handler in self.before.items():
+        for number, handler in self.handlers.items():
             signal.signal(number, handler)
-        self.before = {}
+        self.handlers = {}
 
     def on_step(self, step, logs):
-        if step % self.every == 0 or step == self.total_steps or self.asked:
+        if self.due(step, self.every) or step == self.total_steps or self.asked:
             self.save(step, logs)
         if self.asked:
             raise Interrupted(f"stopped by {signal.Signals(self.asked).name} after step {step} of "

@@ -125,7 +125,8 @@ def build_model(job, found=None):
             zeros=config.zero_init_logits_layer, seed=config.seed + 2, name="head")
         model = Supervised(encoder, head, projector)
         model.build((None, *job.size, 3))
-        model.compile(optimizer=build_optimizer(job, model), jit_compile=False)
+        model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
+                      steps_per_execution=config.steps_per_execution)
     model.optimizer.build(model.learned_variables())
     return model
 

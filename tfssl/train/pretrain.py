@@ -29,7 +29,8 @@ def build_model(job):
             normalization=normalization,
             total_steps=job.total_steps))
         model.build((None, *job.size, 3))
-        model.compile(optimizer=build_optimizer(job, model), jit_compile=False)
+        model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
+                      steps_per_execution=config.steps_per_execution)
     model.optimizer.build(model.learned_variables())
     return model
 

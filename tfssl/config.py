@@ -315,6 +315,11 @@ class Config:
     train_batch_size: int = knob(ByTask(pretrain=512, finetune=256), OPTIM,
                                  "Images in a training batch, over all devices. In pretraining "
                                  "each gives two views.", at_least(2))
+    accumulate_steps: int = knob(
+        1, OPTIM, "Parts that a batch is computed in, one after the other, for one step: the memory "
+        "of a part, the learning of the batch. SimCLR contrasts every image with the whole batch "
+        "all the same, at one more forward pass. Batch normalization sees a part at a time.",
+        at_least(1))
     train_epochs: float = knob(ByTask(pretrain=100.0, finetune=60.0), OPTIM,
                                "Length of the training in epochs.", POSITIVE)
     train_steps: int = knob(0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE)
@@ -453,6 +458,9 @@ class Config:
                 if least > most:
                     raise UsageError(f"--{prefix}{low} must not exceed --{prefix}{high}. "
                                      f"Received: {least} and {most}")
+        if self.train_batch_size % self.accumulate_steps:
+            raise UsageError("--accumulate_steps must divide --train_batch_size. Received: "
+                             f"{self.accumulate_steps} and {self.train_batch_size}")
         if self.mode in ("pretrain", "finetune") and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")

@@ -49,20 +49,23 @@ def views(source, recipes, *, batch_size, seed, start_step=0, stop_step, compile
     return batches.take(steps).apply(counted).prefetch(2)
 
 
-def finisher(source, recipes, compiled=False):
+def finisher(source, recipes, compiled=False, in_blocks=True):
     """The function from unfinished batches of `views` to finished ones.
 
     Args:
         source, recipes: those of `views`.
         compiled: as for `views`.
+        in_blocks: whether to go through the batch in blocks, for a processor's cache; a GPU would
+            rather have all at once.
     """
     operations = [augment.on_bytes(recipe.whole if source.arrays else recipe.pixels)
                   for recipe in recipes]
+    if in_blocks:
+        operations = [augment.in_blocks(operation) for operation in operations]
 
     @tf.function(jit_compile=compiled, reduce_retracing=True)
     def augmented(images, seeds):
-        return [augment.in_blocks(operation)(images[i], seeds[i])
-                for i, operation in enumerate(operations)]
+        return [operation(images[i], seeds[i]) for i, operation in enumerate(operations)]
 
     def finish(batch):
         images = batch["images"]

@@ -40,11 +40,14 @@ class Learner(keras.Model):
         classifier: the linear classifier among the parts, or None.
         prepare: batch as it comes -> batch as `loss_on` takes it, within the step and outside the
             tape; by default they are the same.
+        accumulate_steps: parts that a batch is computed in, one after the other, for one step of
+            the optimizer; it divides the batch. Batch normalization sees a part at a time.
     """
 
     SCALARS = ()
     classifier = None
     prepare = staticmethod(lambda batch: batch)
+    accumulate_steps = 1
 
     def __init__(self, parts, followers=None, more_scalars=()):
         super().__init__(name=type(self).__name__.lower())
@@ -76,17 +79,47 @@ class Learner(keras.Model):
         """
 
     def train_step(self, batch):
-        batch = self.prepare(batch)
+        batch, variables = self.prepare(batch), self.learned_variables()
+        if self.accumulate_steps == 1:
+            gradients, scalars = self.gradients_of(self.loss_on, batch)
+        else:
+            gradients, scalars = self.accumulated(batch)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        self.optimizer.apply(gradients, variables)
+        self.after_step(step)
+        return self.track(**scalars)
+
+    def gradients_of(self, loss_on, batch):
+        """Gradients for the learned variables, and {name: scalar} for every name logged."""
         with tf.GradientTape() as tape:
-            loss, scalars = self.loss_on(batch)
+            loss, scalars = loss_on(batch)
             weight_decay = self.weight_decay_loss()
             total_loss = loss + weight_decay
             objective = self.optimizer.scale_loss(total_loss)
-        variables = self.learned_variables()
-        step = tf.convert_to_tensor(self.optimizer.iterations)
-        self.optimizer.apply(tape.gradient(objective, variables), variables)
-        self.after_step(step)
-        return self.track(total_loss=total_loss, weight_decay=weight_decay, **scalars)
+        gradients = tape.gradient(objective, self.learned_variables())
+        return gradients, {"total_loss": total_loss, "weight_decay": weight_decay, **scalars}
+
+    def accumulated(self, batch):
+        """As `gradients_of` the batch, part by part: the mean over the parts.
+
+        That is the whole batch's where the loss is a mean over images.
+        """
+        return self.mean_over_parts(self.loss_on, batch)
+
+    def mean_over_parts(self, loss_on, batch):
+        count, parts = self.accumulate_steps, split(batch, self.accumulate_steps)
+
+        def add(index, sums):
+            part = tf.nest.map_structure(lambda values: values[index], parts)
+            made = self.gradients_of(loss_on, part)
+            return index + 1, tf.nest.map_structure(lambda total, one: total + one / count,
+                                                    sums, made)
+
+        zeros = ([tf.zeros(v.shape) for v in self.learned_variables()],
+                 {name: tf.constant(0.0) for name in self.trackers})
+        _, means = tf.while_loop(lambda index, _: index < count, add, (0, zeros),
+                                 parallel_iterations=1)
+        return means
 
     def track(self, **scalars):
         """Feeds the trackers; their means since the last reset are the logs of `fit`."""
@@ -173,6 +206,12 @@ def classification_loss(logits, labels):
     hit = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
     return loss, {"supervised_loss": loss,
                   "supervised_acc": tf.reduce_mean(tf.cast(hit, tf.float32))}
+
+
+def split(batch, count):
+    """Tensors [B, ...] as [count, B / count, ...]."""
+    return tf.nest.map_structure(
+        lambda values: tf.reshape(values, [count, -1, *values.shape[1:]]), batch)
 
 
 def l2_penalty(variables, weight_decay):

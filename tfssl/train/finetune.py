@@ -127,6 +127,7 @@ def build_model(job, found=None):
         model.build((None, *job.size, 3))
         model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
                       steps_per_execution=config.steps_per_execution)
+    model.accumulate_steps = config.accumulate_steps
     model.optimizer.build(model.learned_variables())
     return model
 
@@ -180,7 +181,7 @@ def train(job, model, checkpoints, start):
         stop=job.total_steps, batch_size=config.train_batch_size,
         seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
-        dataset=config.dataset, smaller="--train_batch_size or --image_size")
+        dataset=config.dataset, smaller="--train_batch_size or --image_size, or a larger --accumulate_steps")
 
 
 def report(job, model, step):

@@ -163,7 +163,7 @@ def training_batches(job, model, recipes, start):
     config, source = job.config, job.train_source
     on_host, compiled = config.augment_on == "host", config.compile_augmentation
     if not on_host:
-        model.prepare = data.finisher(source, recipes, compiled)
+        model.prepare = data.finisher(source, recipes, compiled, in_blocks=False)
     return data.views(source, recipes, batch_size=config.train_batch_size, seed=config.seed,
                       start_step=start, stop_step=job.total_steps, compiled=compiled,
                       finished=on_host)

@@ -31,6 +31,7 @@ def build_model(job):
         model.build((None, *job.size, 3))
         model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
                       steps_per_execution=config.steps_per_execution)
+    model.accumulate_steps = config.accumulate_steps
     model.optimizer.build(model.learned_variables())
     return model
 
@@ -220,7 +221,8 @@ def train(job, model, checkpoints, start):
         seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
         callbacks=[WarnOfCollapse(start)],
-        dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier")
+        dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, or a larger "
+                "--accumulate_steps")
 
 
 def report(job, model, step):

@@ -1,0 +1,84 @@
+"""A batch in parts learns what the batch at once does."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.methods.test_methods import batch
+from tfssl import nets
+from tfssl.config import Config
+from tfssl.methods import METHODS, Kit, Supervised
+
+
+def no_normalization(**options):
+    return keras.layers.Activation("linear", name=options.get("name"))
+
+
+def build(method, normalization):
+    def encoder(seed, name="encoder"):
+        return nets.resnet(18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name,
+                           normalization=normalization)
+
+    def probe(in_dim):
+        return nets.classifier(in_dim, 10)
+
+    if method == "supervised":
+        model = Supervised(encoder(0), nets.classifier(32, 10, seed=1))
+    else:
+        config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16)
+        model = METHODS[method](config, Kit(encoder, probe, normalization, total_steps=10))
+    model.build((None, 16, 16, 3))
+    model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+    model.penalize(model.learned_variables()[:3], 0.01)
+    return model
+
+
+def close(one, other):
+    scale = max(float(tf.reduce_max(tf.abs(value))) for value in tf.nest.flatten(other))
+    tf.nest.map_structure(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * scale), one, other)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "supervised"])
+def test_without_normalization_parts_are_the_batch(method):
+    model, data = build(method, no_normalization), batch(12)
+    model.accumulate_steps = 3
+    gradients, scalars = model.accumulated(data)
+    expected, logged = model.gradients_of(model.loss_on, data)
+    close(gradients, expected)
+    for name in {"total_loss", "weight_decay", "contrast_loss", "contrast_entropy",
+                 "representation_loss", "supervised_loss"} & logged.keys():
+        np.testing.assert_allclose(scalars[name], logged[name], rtol=1e-4)
+
+
+def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
+    model, data = build("simclr", nets.FusedBatchNormalization), batch(12)
+    model.accumulate_steps = 3
+    moving = model.encoder.non_trainable_variables + model.projector.non_trainable_variables
+    before = [v.numpy() for v in moving]
+    with tf.GradientTape() as tape:
+        both = [model.project(data["view1"][i:i + 4], data["view2"][i:i + 4])
+                for i in (0, 4, 8)]
+        z1, z2 = (tf.concat([tf.split(z, 2)[view] for _, z in both], axis=0) for view in (0, 1))
+        probe = sum(model.probe_loss(h, data["label"][4 * i:4 * i + 4])[0]
+                    for i, (h, _) in enumerate(both)) / 3
+        total = model.contrast(z1, z2)[0] + probe + model.weight_decay_loss()
+    expected = tape.gradient(total, model.learned_variables())
+    moved = [v.numpy() for v in moving]
+    for variable, value in zip(moving, before):
+        variable.assign(value)
+    gradients, scalars = tf.function(model.accumulated)(data)
+    close(gradients, expected)
+    np.testing.assert_allclose(scalars["total_loss"], total, rtol=1e-5)
+    for variable, value in zip(moving, moved):  # the first pass leaves no trace
+        np.testing.assert_allclose(variable, value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_in_parts(method):
+    model = build(method, nets.FusedBatchNormalization)
+    model.accumulate_steps = 2
+    history = model.fit(tf.data.Dataset.from_tensors(batch()).repeat(2), verbose=0).history
+    assert set(history) >= set(model.trackers) and np.isfinite(history["total_loss"]).all()
+    assert int(model.optimizer.iterations) == 2

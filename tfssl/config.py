@@ -316,9 +316,9 @@ class Config:
                                  "Images in a training batch, over all devices. In pretraining "
                                  "each gives two views.", at_least(2))
     accumulate_steps: int = knob(
-        1, OPTIM, "Parts that a batch is computed in, one after the other, for one step: the memory "
-        "of a part, the learning of the batch. SimCLR contrasts every image with the whole batch "
-        "all the same, at one more forward pass. Batch normalization sees a part at a time.",
+        1, OPTIM, "Parts that a batch is computed in, one after the other, for one step: the "
+        "memory of a part, the learning of the batch. SimCLR contrasts every image with the whole "
+        "batch all the same, at one more forward pass. Batch normalization sees a part at a time.",
         at_least(1))
     train_epochs: float = knob(ByTask(pretrain=100.0, finetune=60.0), OPTIM,
                                "Length of the training in epochs.", POSITIVE)

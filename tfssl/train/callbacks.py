@@ -166,12 +166,14 @@ class SaveCheckpoints(StepCallback):
     Args:
         alarm: the `StopOnNaN` that is asked before weights are saved: those of the last step are
             newer than its loss.
+        writer: the `tf.summary` writer of what came before, flushed first: a run that goes on from
+            a checkpoint does not write those points again.
     """
 
-    def __init__(self, start_step, checkpoints, every, total_steps, alarm):
+    def __init__(self, start_step, checkpoints, every, total_steps, alarm, writer):
         super().__init__(start_step)
         self.checkpoints, self.every, self.total_steps = checkpoints, every, total_steps
-        self.alarm, self.asked, self.handlers = alarm, None, {}
+        self.alarm, self.writer, self.asked, self.handlers = alarm, writer, None, {}
 
     def on_train_begin(self, logs=None):
         if threading.current_thread() is threading.main_thread():
@@ -200,6 +202,7 @@ class SaveCheckpoints(StepCallback):
         if not all(finite(v) for v in self.model.learned_variables()):
             self.alarm.stop(step, logs, f"The weights are no longer finite after step {step}.")
         try:
+            self.writer.flush()
             self.checkpoints.save(step)
         except (OSError, tf.errors.OpError) as error:
             self.checkpoints.clear()

@@ -4,7 +4,8 @@ A checkpoint is a directory `checkpoints/step_<n>/` of the run: the files of `tf
 and a manifest with the step, a description of the network and a SHA-256 of each file. It is written
 under a temporary name, flushed to the disk and then renamed, so a process that dies while saving
 leaves the one before. On start the newest one that is whole is taken; a damaged one is reported and
-kept aside under another name.
+kept aside under another name. `newest.json` in the directory of the run says that there has been
+one: where they are all gone, the run does not quietly begin again.
 
 Where a run starts from: 1. the newest checkpoint in its own directory; 2. --checkpoint, weights
 only (`pretrained.py`); 3. scratch.
@@ -21,7 +22,7 @@ import tensorflow as tf
 from tfssl.errors import UsageError
 
 FORMAT = 1
-MANIFEST, UNFINISHED = "manifest.json", "unfinished_"
+MANIFEST, UNFINISHED, NEWEST = "manifest.json", "unfinished_", "newest.json"
 
 
 class Checkpoints:
@@ -36,6 +37,7 @@ class Checkpoints:
 
     def __init__(self, model_dir, keep=0, about=None, **parts):
         self.directory = os.path.join(model_dir, "checkpoints")
+        self.newest = os.path.join(model_dir, NEWEST)
         self.keep, self.about = keep, about
         self.checkpoint = tf.train.Checkpoint(**parts)
 
@@ -64,6 +66,9 @@ class Checkpoints:
             flush(os.path.join(unfinished, name))
         os.rename(unfinished, self.path(step))
         flush(self.directory)
+        with open(self.newest + ".tmp", "w") as file:
+            json.dump({"step": step}, file)
+        os.replace(self.newest + ".tmp", self.newest)
         if self.keep:
             for old in self.steps()[:-self.keep]:
                 shutil.rmtree(self.path(old))
@@ -83,7 +88,7 @@ class Checkpoints:
             report: what is told of them goes here.
 
         Raises:
-            UsageError: there are checkpoints, and all are damaged.
+            UsageError: there are checkpoints, and all are damaged; or there were, and all are gone.
         """
         steps, problems = self.steps(), []
         for step in reversed(steps):
@@ -97,6 +102,10 @@ class Checkpoints:
             if steps:
                 raise UsageError(f"Every checkpoint in {self.directory} is damaged. The newest: "
                                  f"{problems[0][1]} Give another --model_dir to start anew.")
+            if os.path.exists(self.newest):
+                raise UsageError(f"The checkpoints of this run are gone: {self.newest} says that "
+                                 f"there were some, and {self.directory} has none. Give another "
+                                 "--model_dir to start anew.")
             return 0
         for damaged, problem in problems:
             kept = os.path.join(self.directory, f"damaged_{os.path.basename(self.path(damaged))}")

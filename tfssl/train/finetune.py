@@ -181,7 +181,8 @@ def train(job, model, checkpoints, start):
         stop=job.total_steps, batch_size=config.train_batch_size,
         seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
-        dataset=config.dataset, smaller="--train_batch_size or --image_size, or a larger --accumulate_steps")
+        dataset=config.dataset, smaller="--train_batch_size or --image_size, or a larger "
+                                        "--accumulate_steps")
 
 
 def report(job, model, step):

@@ -38,7 +38,8 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     callbacks = [alarm, *callbacks, show]
     if summary_steps:
         callbacks.append(Scalars(start, writer, summary_steps, batch_size))
-    save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm)
+    save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer)
+    spent = (rundir.read_json(directory, "time.json") or {}).get("train_seconds", 0.0)
     callbacks.append(save)
     began = time.monotonic()
     print("building the graph of the training step ...", flush=True)
@@ -54,7 +55,6 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     finally:
         save.release()
         writer.close()
-        spent = rundir.read_json(directory, "time.json") or {"train_seconds": 0.0}
         rundir.write_json(directory, "time.json", {
-            "train_seconds": spent["train_seconds"] + time.monotonic() - began,
+            "train_seconds": spent + time.monotonic() - began,
             "images_per_second": show.progress.images_per_second})

@@ -221,8 +221,8 @@ def train(job, model, checkpoints, start):
         seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
         callbacks=[WarnOfCollapse(start)],
-        dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, or a larger "
-                "--accumulate_steps")
+        dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, "
+                                        "or a larger --accumulate_steps")
 
 
 def report(job, model, step):

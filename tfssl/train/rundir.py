@@ -1,7 +1,7 @@
 """The directory of a run: what was asked for, and what came of it.
 
     flags.flags, flags.json   the configuration; the first replays it with --flagfile
-    checkpoints/              see `tfssl.train.checkpoint`
+    checkpoints/, newest.json see `tfssl.train.checkpoint`
     encoder.keras             the encoder, for use without tfssl
     views.png                 some images and what augmentation makes of them
     untrained.json            the baseline: the untrained encoder by the same protocols
@@ -93,12 +93,23 @@ def write_record(config, flagfile):
 
 
 def read_json(model_dir, name):
-    """A file of the run as a dict, or None where there is none."""
+    """A file of the run as a dict, or None where there is none.
+
+    Raises:
+        UsageError: it is damaged.
+    """
     path = os.path.join(model_dir, name)
     if not os.path.exists(path):
         return None
-    with open(path) as file:
-        return json.load(file)
+    try:
+        with open(path) as file:
+            value = json.load(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is damaged ({error}). Without it, the same command makes it "
+                         "again.") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} is damaged. Without it, the same command makes it again.")
+    return value
 
 
 def write_json(model_dir, name, value):

@@ -18,10 +18,10 @@ import runs
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-STARTS = {  # how it starts: (name, colour, marker)
-    "pretrained": ("finetuned", "#D55E00", "o"),
-    "frozen": ("linear, frozen encoder", "#009E73", "^"),
-    "scratch": ("from scratch, equal steps", "#0072B2", "s"),
+STARTS = {  # how it starts: (name, colour, marker, where its numbers stand)
+    "pretrained": ("finetuned", "#D55E00", "o", -13),
+    "frozen": ("linear, frozen encoder", "#009E73", "^", 6),
+    "scratch": ("from scratch, equal steps", "#0072B2", "s", 6),
 }
 NETWORK = ("resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "input_normalization",
            "stem")
@@ -59,13 +59,13 @@ def draw(rows, about, path):
     figure, axes = plt.subplots(1, len(fractions), figsize=(4.8 * len(fractions), 3.8),
                                 constrained_layout=True, squeeze=False, sharey=True)
     for axis, fraction in zip(axes[0], fractions):
-        for start, (name, colour, marker) in STARTS.items():
+        for start, (name, colour, marker, place) in STARTS.items():
             chosen = sorted((r["image_size"], 100 * r["top_1"]) for r in rows
                             if (r["start"], r["label_fraction"]) == (start, fraction))
             if chosen:
                 axis.plot(*zip(*chosen), color=colour, marker=marker, label=name)
             for x, y in chosen:
-                axis.annotate(f"{y:.1f}", (x, y), xytext=(0, 6), textcoords="offset points",
+                axis.annotate(f"{y:.1f}", (x, y), xytext=(0, place), textcoords="offset points",
                               ha="center", fontsize=8, color=colour)
         labels = next(r["labels"] for r in rows if r["label_fraction"] == fraction)
         axis.set(title=f"{labels:,} labels ({100 * fraction:g} %)", xlabel="image size, px",
@@ -93,8 +93,12 @@ def main():
     arguments, more = parser.parse_known_args()
     arguments.epochs = lambda fraction: (arguments.steps * arguments.batch
                                          / (fraction * arguments.examples))
-    from tfssl.train import pretrained  # here: it loads TensorFlow
-    about = pretrained.find(arguments.checkpoint).about
+    from tfssl.errors import UsageError  # here: they load TensorFlow
+    from tfssl.train import pretrained
+    try:
+        about = pretrained.find(arguments.checkpoint).about
+    except UsageError as error:
+        parser.error(str(error))
     os.makedirs(arguments.output_dir, exist_ok=True)
     rows = []
     for size in map(int, arguments.sizes.split(",")):

@@ -167,6 +167,9 @@ class Config:
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = knob(
         "auto", RUN, "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
         "or GPU computes in it, float32 elsewhere. Losses and statistics are float32 always.")
+    deterministic: bool = knob(
+        False, RUN, "TensorFlow's op determinism: on a GPU too, the same command then gives the "
+        "same bits, more slowly. On a processor it does so without. Recorded in result.json.")
     # ---------------------------------------------------------------- data
     dataset: str = knob(
         "cifar10", DATA, "shapes (embedded, no download), folder (your own images in --data_dir, "

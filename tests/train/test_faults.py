@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfssl
 from tests.test_run import ROOT, TINY
@@ -66,6 +68,40 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
     assert "No space left on device" in said
     assert sorted(os.listdir(tmp_path / "checkpoints")) == [
         f"step_0000000{step}" for step in (1, 2, 5)]
+
+
+def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
+    folder = tmp_path / "photos" / "train" / "one"
+    folder.mkdir(parents=True)
+    for number in range(24):
+        pixels = np.full((20 + number, 24, 3), 9 * number, np.uint8)
+        (folder / f"{number}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+
+    def take_away(self, step):
+        saved.append(step)
+        shutil.rmtree(tmp_path / "photos", ignore_errors=True)
+        return save(self, step)
+
+    saved, save = [], checkpoint.Checkpoints.save
+    config = tiny(tmp_path / "run", dataset="folder", data_dir=str(tmp_path / "photos"),
+                  train_split="train", train_batch_size=8, train_steps=500, checkpoint_steps=2,
+                  mode="train", train_mode="pretrain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoints, "save", take_away)
+        with pytest.raises(TrainingError, match="--dataset=folder could not be read on") as error:
+            tfssl.run(config)
+    assert "the same command continues" in str(error.value) and "\n" not in str(error.value)
+    assert saved and checkpoint.Checkpoints(str(tmp_path / "run")).newest_whole() == saved[-1]
+
+
+def test_op_determinism_is_turned_on_and_recorded(tmp_path):
+    flags = [*TINY, "--deterministic", "--noeval_baseline", f"--model_dir={tmp_path}"]
+    code = ("import sys, run, tensorflow as tf; code = run.main(['run.py', *sys.argv[1:]]); "
+            "from tensorflow.python.framework import config; "
+            "sys.exit(code or not config.is_op_determinism_enabled())")
+    subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, check=True, timeout=300,
+                   capture_output=True)
+    assert json.loads((tmp_path / "result.json").read_text())["deterministic"] is True
 
 
 def test_a_loss_that_is_no_number_leaves_a_diagnosis(tmp_path):

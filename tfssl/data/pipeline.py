@@ -117,6 +117,7 @@ def batches_streamed(source, recipes, batch_size, seed, start_step):
 def crops(source, example, operations, seeds):
     """One example's crops by the operations, float32 [H, W, 3] each, and its label."""
     image, label = source.decode(example)  # a graph runs what is used of it alone
+    image = tf.ensure_shape(image, [None, None, 3])
     if not all(isinstance(operation, augment.Crop) for operation in operations):
         image = as_float(image)[tf.newaxis]
         return tuple(op(image, s)[0] for op, s in zip(operations, seeds)), label

@@ -5,6 +5,8 @@ Where a run starts from is written in `checkpoint.py`, what a run leaves behind 
 
 import dataclasses
 
+import tensorflow as tf
+
 from tfssl.config import COMPAT, FREE, Config, default_model_dir, google_defaults
 from tfssl.errors import UsageError
 from tfssl.train import convert, embed, finetune, frozen, linear_eval, pretrain
@@ -26,6 +28,8 @@ def run(config, given=None, flagfile=None):
         UsageError: the request cannot be honoured; nothing has been written.
     """
     given = chosen(config) if given is None else set(given)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     tell_compatibility(config, given)
     if config.mode == "export":
         return convert.export(config, given)

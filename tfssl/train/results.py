@@ -27,6 +27,7 @@ def result_of_run(job, model, step, scores):
         "eval_split": job.eval_source.split,
         "parameters": parameters(model),
         "precision": job.precision,
+        "deterministic": job.config.deterministic,
         **(rundir.read_json(job.config.model_dir, "time.json") or {}),
         **device.describe(),
     }

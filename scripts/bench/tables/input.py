@@ -18,7 +18,7 @@ VARIANTS = {
 
 def build(name, settings):
     maker = {"Keras": keras_layers, "keras-cv": keras_cv_layers, "torchvision": torchvision_v2,
-             "lightly": lightly, "tfssl,": ours}[name.split()[0]]
+             "lightly": lightly, "tfssl": ours}[name.replace(",", "").split()[0]]
     batches = iter(maker("JPEG" in name, "not compiled" not in name))
     return lambda: next(batches), BATCH // 4 if "JPEG" in name else BATCH, 0
 
@@ -62,7 +62,7 @@ def ours(jpeg, compiled):
         source = data.Source(
             "jpeg", "train", ("train", 0, len(encoded)), 1, (None, None),
             lambda: tf.data.Dataset.from_tensor_slices({"image": encoded}),
-            lambda example: (tf.io.decode_jpeg(example["image"]), tf.constant(0, tf.int64)),
+            lambda example: (tf.io.decode_jpeg(example["image"], channels=3), tf.constant(0, tf.int64)),
             content=lambda example: example["image"])
     else:
         images = pictures()
@@ -173,7 +173,7 @@ def targets(rows):
               ("torchvision v2, 32 px", FAST, 8), ("torchvision v2, 128 px from JPEG", JPEG, 3))
     made = []
     for peer, own, least in wanted:
-        if peer in rows:
+        if peer in rows and own in rows:
             ratio = rows[own]["images/s"] / rows[peer]["images/s"]
             made.append((f"{own}: at least {least} times {peer}: {ratio:.1f}", ratio >= least))
     return made

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: python scripts/bench/profile.py [run.py's flags]
+"""Where the time of a training step goes: python scripts/bench/breakdown.py [run.py's flags]
 
 Runs some steps on a constant batch under TensorFlow's profiler and adds up what the operations took
 on the processor, by kind; the work of a kind may run on several threads at once, so the sums are of
@@ -27,7 +27,7 @@ def steps(arguments, trace_dir):
     from tables import network
     from tfssl.train.job import plan
     from tfssl.train.pretrain import build_model
-    config, _ = flags.parse(["profile.py", "--dataset=shapes", *arguments])
+    config, _ = flags.parse(["breakdown.py", "--dataset=shapes", *arguments])
     job = plan(config)
     step = network.step_of(build_model(job), config.train_batch_size, job.size[0])
     step(), step()

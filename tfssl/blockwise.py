@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-BLOCK_ELEMENTS = 2**21  # similarities held at a time: 8 MB
+BLOCK_ELEMENTS = 2**20  # similarities held at a time: 4 MB
 LEAST = 64  # images of a block, whatever their number: fewer would read all others for too little
 
 

@@ -398,6 +398,9 @@ class Config:
     fused_batch_norm: bool = knob(
         True, SPEED, "Train with TensorFlow's fused batch-normalization kernel. Exported encoders "
         "carry Keras's own layer either way.")
+    product_gradients: bool = knob(
+        True, SPEED, "On a processor, compute the weight gradients of convolutions with small "
+        "outputs as matrix products. Exported encoders carry Keras's own layer either way.")
     compile_augmentation: bool = knob(
         True, SPEED, "Have XLA compile the augmentation; it then works through a batch in blocks "
         "that fit the processor's cache.")

@@ -1,10 +1,11 @@
-"""Networks: the ResNet encoder, the heads on it, and the batch normalization they train with.
+"""Networks: the ResNet encoder, the heads on it, and the faster layers they train with.
 
 This room imports Keras and TensorFlow only. `resnet` and `heads` are written with Keras layers
-alone, so that what they build runs and loads on any Keras backend; `norm` is the training-time
-replacement for one of those layers and needs TensorFlow.
+alone, so that what they build runs and loads on any Keras backend; `norm` and `conv` are the
+training-time replacements for two of those layers and need TensorFlow.
 """
 
+from tfssl.nets.conv import ProductGradientConv2D
 from tfssl.nets.heads import byol_head, classifier, first_layers, projector
 from tfssl.nets.norm import FusedBatchNormalization
 from tfssl.nets.resnet import (
@@ -19,6 +20,7 @@ from tfssl.nets.resnet import (
 __all__ = [
     "BLOCKS",
     "FusedBatchNormalization",
+    "ProductGradientConv2D",
     "byol_head",
     "classifier",
     "copy_all_but_the_stem",

@@ -21,7 +21,8 @@ INPUT_NORMALIZATIONS = {  # (mean, standard deviation) of the channels of images
 
 
 def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_momentum=0.9,
-           input_normalization="none", normalization=keras.layers.BatchNormalization, seed=0,
+           input_normalization="none", normalization=keras.layers.BatchNormalization,
+           convolution=keras.layers.Conv2D, seed=0,
            name="encoder"):
     """An encoder f: images -> h, the global average pool of the last feature map.
 
@@ -44,6 +45,7 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
             first, as DeepMind's BYOL does; a layer of the encoder, so that whoever loads it need
             not know.
         normalization: class of the normalization layers, Keras's or a subclass of it.
+        convolution: class of the convolutions, likewise.
         seed: integer; equal seeds give equal initial weights.
 
     Returns:
@@ -66,7 +68,7 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
         raise ValueError("`width_multiplier` must leave at least one filter. "
                          f"Received: width_multiplier={width_multiplier}")
     bottlenecks, groups = BLOCKS[depth]
-    parts = Parts(normalization, bn_momentum, sk_ratio, se_ratio, seed)
+    parts = Parts(normalization, convolution, bn_momentum, sk_ratio, se_ratio, seed)
     block = parts.bottleneck if bottlenecks else parts.basic
     inputs = keras.Input((None, None, 3), name="images")
     x = parts.stem(standardized(inputs, input_normalization), filters, stem)
@@ -128,8 +130,8 @@ def output_stride(stem):
 class Parts:
     """The pieces of a ResNet, sharing its settings; each method maps a tensor to a tensor."""
 
-    def __init__(self, normalization, bn_momentum, sk_ratio, se_ratio, seed):
-        self.sk_ratio, self.se_ratio = sk_ratio, se_ratio
+    def __init__(self, normalization, convolution, bn_momentum, sk_ratio, se_ratio, seed):
+        self.sk_ratio, self.se_ratio, self.convolution = sk_ratio, se_ratio, convolution
         self.normalization = functools.partial(normalization, momentum=bn_momentum, epsilon=1e-5)
         self.next_seed = iter(range(seed * 100_003, (seed + 1) * 100_003)).__next__
         self.count = collections.Counter()
@@ -147,9 +149,8 @@ class Parts:
             after = size - 1 - before
             x = keras.layers.ZeroPadding2D(((before, after), (before, after)))(x) if size > 1 else x
             padding = "valid"
-        return keras.layers.Conv2D(filters, size, stride, padding, use_bias=False,
-                                   kernel_initializer=self.initializer(),
-                                   name=self.name("conv"))(x)
+        return self.convolution(filters, size, stride, padding, use_bias=False,
+                                kernel_initializer=self.initializer(), name=self.name("conv"))(x)
 
     def norm(self, x, relu=True, start_at_zero=False, name=None):
         x = self.normalization(gamma_initializer="zeros" if start_at_zero else "ones",

@@ -1,6 +1,5 @@
 """`--mode=finetune`: an encoder learns on, with labels, at any resolution, and is evaluated."""
 
-import keras
 import tensorflow as tf
 
 from tfssl import augment, nets
@@ -9,7 +8,7 @@ from tfssl.methods import PROJECTORS, Supervised
 from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_classifier, export_encoder
-from tfssl.train.job import build_optimizer, plan, training_batches
+from tfssl.train.job import build_optimizer, plan, training_batches, training_layers
 from tfssl.train.results import finished, result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
@@ -106,17 +105,17 @@ def build_model(job, found=None):
         found: the `Pretrained` weights to start from; None: initial weights of the run's own.
     """
     config = job.config
-    fused = config.fused_batch_norm
-    normalization = nets.FusedBatchNormalization if fused else keras.layers.BatchNormalization
+    normalization, convolution = training_layers(config)
     with device.dtype_policy(job.precision):
         projector = None
         if config.ft_proj_selector:
             width = nets.width(config.resnet_depth, config.width_multiplier)
             projector = PROJECTORS[config.method](config, normalization, width)
         if found:
-            encoder = pretrained.load(found, config, normalization, projector)
+            encoder = pretrained.load(found, config, normalization, projector, convolution)
         else:
-            encoder = build_encoder(config, job.stem, normalization, config.seed)
+            encoder = build_encoder(config, job.stem, normalization, config.seed,
+                                    convolution=convolution)
         nets.freeze(encoder, config.fine_tune_after_block)
         if projector is not None:
             projector = nets.first_layers(projector, config.ft_proj_selector)

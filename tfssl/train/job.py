@@ -151,6 +151,13 @@ def reopen(config, given):
     return job
 
 
+def training_layers(config):
+    """Classes of the layers that networks train with: (normalization, convolution)."""
+    return (nets.FusedBatchNormalization if config.fused_batch_norm
+            else keras.layers.BatchNormalization,
+            nets.ProductGradientConv2D if config.product_gradients else keras.layers.Conv2D)
+
+
 def training_batches(job, model, recipes, start):
     """Batches of views from a step to the end of the training.
 

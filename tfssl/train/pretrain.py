@@ -2,7 +2,6 @@
 
 import functools
 
-import keras
 import tensorflow as tf
 
 from tfssl import augment, nets
@@ -12,7 +11,7 @@ from tfssl.train import device, evaluate, loop, rundir
 from tfssl.train.callbacks import WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
-from tfssl.train.job import build_optimizer, plan, training_batches
+from tfssl.train.job import build_optimizer, plan, training_batches, training_layers
 from tfssl.train.pictures import save_views
 from tfssl.train.results import finished, parameters, result_of_run, write_result
 
@@ -20,11 +19,11 @@ from tfssl.train.results import finished, parameters, result_of_run, write_resul
 def build_model(job):
     """The method's model with its optimizer, compiled, every variable made."""
     config = job.config
-    fused = config.fused_batch_norm
-    normalization = nets.FusedBatchNormalization if fused else keras.layers.BatchNormalization
+    normalization, convolution = training_layers(config)
     with device.dtype_policy(job.precision):
         model = METHODS[config.method](config, Kit(
-            encoder=lambda seed, name: build_encoder(config, job.stem, normalization, seed, name),
+            encoder=lambda seed, name: build_encoder(config, job.stem, normalization, seed, name,
+                                                     convolution),
             probe=functools.partial(build_probe, job),
             normalization=normalization,
             total_steps=job.total_steps))

@@ -8,6 +8,7 @@ over the map, whatever its size.
 import dataclasses
 import os
 
+import keras
 import tensorflow as tf
 
 from tfssl import nets
@@ -116,7 +117,7 @@ def adopt(config, given, about, path):
     return config.replace(**{name: about[name] for name in ARCHITECTURE}, stem=stem)
 
 
-def load(pretrained, config, normalization, projector=None):
+def load(pretrained, config, normalization, projector=None, convolution=keras.layers.Conv2D):
     """An encoder with pretrained weights.
 
     Args:
@@ -125,12 +126,14 @@ def load(pretrained, config, normalization, projector=None):
             the layers of the stem start anew.
         normalization: class of the encoder's normalization layers.
         projector: a model of the described form to restore too, or None.
+        convolution: class of the encoder's convolutions.
 
     Returns:
         A functional `keras.Model`, images [B, H, W, 3] in [0, 1] -> h [B, D].
     """
     def build(stem):
-        return export.build_encoder(config, stem, normalization, config.seed)
+        return export.build_encoder(config, stem, normalization, config.seed,
+                                    convolution=convolution)
 
     encoder = build(pretrained.about["stem"])
     pretrained.restore(encoder, projector)

@@ -62,7 +62,8 @@ def ours(jpeg, compiled):
         source = data.Source(
             "jpeg", "train", ("train", 0, len(encoded)), 1, (None, None),
             lambda: tf.data.Dataset.from_tensor_slices({"image": encoded}),
-            lambda example: (tf.io.decode_jpeg(example["image"], channels=3), tf.constant(0, tf.int64)),
+            lambda example: (tf.io.decode_jpeg(example["image"], channels=3),
+                             tf.constant(0, tf.int64)),
             content=lambda example: example["image"])
     else:
         images = pictures()
@@ -91,7 +92,7 @@ def keras_cv_layers(jpeg, compiled):
         return layers.RandomApply(layer, rate, batchwise=False)
 
     return of_layers([
-        layers.RandomCropAndResize((32, 32), (0.08, 1.0), (0.75, 1.33), interpolation="bicubic"),
+        layers.RandomCropAndResize((32, 32), (0.08, 1.0), (0.75, 1.33)),  # bicubic fails
         layers.RandomFlip("horizontal"),
         maybe(layers.RandomColorJitter((0, 1), 0.4, 0.4, 0.4, 0.1), 0.8),
         maybe(layers.Grayscale(3), 0.2), maybe(layers.RandomGaussianBlur(3, (0.0, 1.0)), 0.5),

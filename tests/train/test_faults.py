@@ -84,7 +84,8 @@ def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
 
     saved, save = [], checkpoint.Checkpoints.save
     config = tiny(tmp_path / "run", dataset="folder", data_dir=str(tmp_path / "photos"),
-                  train_split="train", train_batch_size=8, train_steps=500, checkpoint_steps=2,
+                  train_split="train[:16]", eval_split="train[16:]",
+                  train_batch_size=8, train_steps=500, checkpoint_steps=2,
                   mode="train", train_mode="pretrain")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "save", take_away)

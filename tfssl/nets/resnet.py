@@ -68,7 +68,7 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
         raise ValueError("`width_multiplier` must leave at least one filter. "
                          f"Received: width_multiplier={width_multiplier}")
     bottlenecks, groups = BLOCKS[depth]
-    parts = Parts(normalization, convolution, bn_momentum, sk_ratio, se_ratio, seed)
+    parts = Parts(normalization, bn_momentum, sk_ratio, se_ratio, seed, convolution)
     block = parts.bottleneck if bottlenecks else parts.basic
     inputs = keras.Input((None, None, 3), name="images")
     x = parts.stem(standardized(inputs, input_normalization), filters, stem)
@@ -130,7 +130,8 @@ def output_stride(stem):
 class Parts:
     """The pieces of a ResNet, sharing its settings; each method maps a tensor to a tensor."""
 
-    def __init__(self, normalization, convolution, bn_momentum, sk_ratio, se_ratio, seed):
+    def __init__(self, normalization, bn_momentum, sk_ratio, se_ratio, seed,
+                 convolution=keras.layers.Conv2D):
         self.sk_ratio, self.se_ratio, self.convolution = sk_ratio, se_ratio, convolution
         self.normalization = functools.partial(normalization, momentum=bn_momentum, epsilon=1e-5)
         self.next_seed = iter(range(seed * 100_003, (seed + 1) * 100_003)).__next__

@@ -94,7 +94,9 @@ class Learner(keras.Model):
         with tf.GradientTape() as tape:
             loss, scalars = loss_on(batch)
             weight_decay = self.weight_decay_loss()
-            total_loss = loss + weight_decay
+            # Not a plain sum: TensorFlow's optimizer of graphs would join it with the sums before
+            # it, in an order that differs from process to process, and so would the last digit.
+            total_loss = tf.reduce_sum(tf.stack([loss, weight_decay]))
             objective = self.optimizer.scale_loss(total_loss)
         gradients = tape.gradient(objective, self.learned_variables())
         return gradients, {"total_loss": total_loss, "weight_decay": weight_decay, **scalars}

@@ -94,9 +94,7 @@ class Learner(keras.Model):
         with tf.GradientTape() as tape:
             loss, scalars = loss_on(batch)
             weight_decay = self.weight_decay_loss()
-            # Not a plain sum: TensorFlow's optimizer of graphs would join it with the sums before
-            # it, in an order that differs from process to process, and so would the last digit.
-            total_loss = tf.reduce_sum(tf.stack([loss, weight_decay]))
+            total_loss = total(loss, weight_decay)
             objective = self.optimizer.scale_loss(total_loss)
         gradients = tape.gradient(objective, self.learned_variables())
         return gradients, {"total_loss": total_loss, "weight_decay": weight_decay, **scalars}
@@ -208,6 +206,15 @@ def classification_loss(logits, labels):
     hit = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
     return loss, {"supervised_loss": loss,
                   "supervised_acc": tf.reduce_mean(tf.cast(hit, tf.float32))}
+
+
+def total(*losses):
+    """The sum of scalars, in their order.
+
+    Not a chain of plain sums: TensorFlow's optimizer of graphs joins those, in an order that
+    differs from process to process, and so would the last digit of what is logged.
+    """
+    return tf.reduce_sum(tf.stack(losses))
 
 
 def split(batch, count):

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfssl import nets
 from tfssl.losses import nt_xent_with_scalars
-from tfssl.methods.base import SelfSupervised, split, spread
+from tfssl.methods.base import SelfSupervised, split, spread, total
 
 # The objective is the sum of the two directions, view 1 to 2 and view 2 to 1, as in
 # google-research/simclr, whose recipes (learning rate, weight decay) and charts are on that scale.
@@ -57,7 +57,7 @@ class SimCLR(SelfSupervised):
         respect to them; then every part goes forward again and takes its share of that gradient
         back through the network (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size
         under Memory Limited Setup", section 3). The same gradients as of the batch at once, with
-        batch normalization over the parts; half as much work again as without.
+        batch normalization over the parts; a third as much work again as without.
         """
         parts = split((batch["view1"], batch["view2"]), self.accumulate_steps)
         moving = self.encoder.non_trainable_variables + self.projector.non_trainable_variables
@@ -80,8 +80,8 @@ class SimCLR(SelfSupervised):
             return self.accumulate_steps * share + probe_loss, scalars | probe_scalars
 
         gradients, logs = self.mean_over_parts(loss_on, batch | {"flow": flow})
-        total = loss + logs.get("supervised_loss", 0.0) + logs["weight_decay"]
-        return gradients, logs | {"total_loss": total}
+        total_loss = total(loss, logs.get("supervised_loss", 0.0), logs["weight_decay"])
+        return gradients, logs | {"total_loss": total_loss}
 
 
 def build_projector(config, normalization, in_dim):

@@ -20,6 +20,7 @@ import shutil
 import tensorflow as tf
 
 from tfssl.errors import UsageError
+from tfssl.train import rundir
 
 FORMAT = 1
 MANIFEST, UNFINISHED, NEWEST = "manifest.json", "unfinished_", "newest.json"
@@ -37,7 +38,7 @@ class Checkpoints:
 
     def __init__(self, model_dir, keep=0, about=None, **parts):
         self.directory = os.path.join(model_dir, "checkpoints")
-        self.newest = os.path.join(model_dir, NEWEST)
+        self.model_dir = model_dir
         self.keep, self.about = keep, about
         self.checkpoint = tf.train.Checkpoint(**parts)
 
@@ -66,9 +67,7 @@ class Checkpoints:
             flush(os.path.join(unfinished, name))
         os.rename(unfinished, self.path(step))
         flush(self.directory)
-        with open(self.newest + ".tmp", "w") as file:
-            json.dump({"step": step}, file)
-        os.replace(self.newest + ".tmp", self.newest)
+        rundir.write_json(self.model_dir, NEWEST, {"step": step})
         if self.keep:
             for old in self.steps()[:-self.keep]:
                 shutil.rmtree(self.path(old))
@@ -102,9 +101,10 @@ class Checkpoints:
             if steps:
                 raise UsageError(f"Every checkpoint in {self.directory} is damaged. The newest: "
                                  f"{problems[0][1]} Give another --model_dir to start anew.")
-            if os.path.exists(self.newest):
-                raise UsageError(f"The checkpoints of this run are gone: {self.newest} says that "
-                                 f"there were some, and {self.directory} has none. Give another "
+            newest = os.path.join(self.model_dir, NEWEST)
+            if os.path.exists(newest):
+                raise UsageError(f"The checkpoints of this run are gone: {newest} says that there "
+                                 f"were some, and {self.directory} has none. Give another "
                                  "--model_dir to start anew.")
             return 0
         for damaged, problem in problems:

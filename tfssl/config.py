@@ -116,6 +116,7 @@ METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Ch
 LINEAR = "Linear evaluation (--mode=linear_eval)"
 TRANSFER = "Pretrained weights and labels (finetune, linear_eval, knn, embed, export)"
 EXPORT = "Export and embed"
+DEVICES = "Devices"
 SPEED = "Speed (none of these changes what is computed, up to rounding)"
 COMPAT = "Accepted for compatibility with google-research/simclr"
 
@@ -414,12 +415,23 @@ class Config:
         1024, SPEED, "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
         "the similarity matrix, whose memory does not grow with its square; 0: never.",
         NON_NEGATIVE)
+    # ---------------------------------------------------------------- devices
+    distribute: Literal["auto", "none", "mirrored", "multi_worker", "tpu"] = knob(
+        "auto", DEVICES, "Who computes a training. mirrored: all GPUs of this machine, each its "
+        "part of the batch, together what one would compute. multi_worker: the processes that "
+        "TF_CONFIG names, likewise, with a --model_dir that all of them share. auto: multi_worker "
+        "where TF_CONFIG names several, mirrored where there are several GPUs, tpu with --use_tpu, "
+        "else one device.")
+    replicas: int = knob(
+        0, DEVICES, "GPUs that --distribute=mirrored uses; 0: all. Without a GPU, the processor "
+        "acts as so many devices, to try it.", NON_NEGATIVE)
+    global_bn: bool = knob(
+        True, DEVICES, "Batch normalization by the statistics of all replicas; otherwise each "
+        "takes its own, and the first one's moving averages are kept.")
+    use_tpu: bool = knob(False, DEVICES, "google-research/simclr's spelling of --distribute=tpu.")
+    tpu_name: Optional[str] = knob(None, DEVICES, "Name or address of the TPU; not given: the one "
+                                   "of this machine.")
     # ---------------------------------------------------------------- compatibility
-    global_bn: bool = knob(True, COMPAT, "Batch statistics over all devices. One device is used "
-                           "here, where both settings mean the same.")
-    use_tpu: bool = knob(False, COMPAT, "Ask for a TPU. Not honoured in this version: the run uses "
-                         "the device that TensorFlow finds, and says so.")
-    tpu_name: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
     tpu_zone: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
     gcp_project: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
     master: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
@@ -558,8 +570,8 @@ ARCHITECTURE = (
 # evaluated with other values of these. model_dir is where the run is, not what it is.
 FREE = frozenset(
     f.name for f in dataclasses.fields(Config)
-    if f.metadata["group"] in (EVAL, LINEAR, EXPORT, LOG, COMPAT)
-) - {"probe_dataset"} | {
+    if f.metadata["group"] in (EVAL, LINEAR, EXPORT, LOG, DEVICES, COMPAT)
+) - {"probe_dataset", "global_bn"} | {
     "mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset"}
 
 

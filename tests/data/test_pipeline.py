@@ -45,6 +45,24 @@ def test_a_run_that_starts_at_step_k_sees_what_it_would_have_seen(source):
                 np.testing.assert_array_equal(one[key], other[key])
 
 
+@pytest.mark.parametrize("shares,compiled", [
+    ([(0, 3)], False), ([(0, 1), (1, 2)], False), ([(0, 1), (1, 2)], True),
+], ids=["one process", "two", "two, compiled"])
+def test_a_batch_made_in_parts_is_the_batch(source, shares, compiled):
+    recipe = augment.simclr_view((8, 8), blur_p=0.5)
+    options = dict(batch_size=9, seed=0, start_step=2, stop_step=5, compiled=compiled)
+    whole = list(data.views(source, (recipe, recipe), **options))
+    made = [list(data.views(source, (recipe, recipe), **options,
+                            share=pipeline.Share(first, count, 3))) for first, count in shares]
+    for step, batch in enumerate(whole):
+        parts = [part for (_, count), own in zip(shares, made)
+                 for part in own[step * count:(step + 1) * count]]
+        assert all(len(part["label"]) == 3 for part in parts)
+        for key in batch:
+            joined = np.concatenate([part[key] for part in parts])
+            np.testing.assert_allclose(joined, batch[key], atol=2e-6)
+
+
 def test_every_example_comes_once_per_epoch_in_an_order_of_its_own(source):
     order = labels(views(source, stop=13))
     first, second, third = order[:30], order[30:60], order[60:90]

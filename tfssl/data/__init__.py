@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfssl.config import sides
 from tfssl.data import folder, shapes, tfds
-from tfssl.data.pipeline import finisher, labelled, views
+from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
 from tfssl.data.source import Source, balanced_subset, held, parse_slice
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
@@ -77,5 +77,5 @@ def image_size(config, source):
     return sides(DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE)))
 
 
-__all__ = ["DATASETS", "Source", "balanced_subset", "finisher", "image_size", "labelled", "load",
-           "views"]
+__all__ = ["DATASETS", "Share", "Source", "WHOLE", "balanced_subset", "finisher", "image_size",
+           "labelled", "load", "views"]

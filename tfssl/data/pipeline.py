@@ -3,9 +3,11 @@
 The examples form one endless stream, a new permutation for every epoch, and the batch of step k
 takes the places [k * batch, (k + 1) * batch) in it, across the seam of two epochs where it falls
 there (as shuffle-repeat-batch does). So a run that starts again at step k sees what it would have
-seen, without replaying what came before.
+seen, without replaying what came before. Several processes, or replicas, each make their own parts
+of the same batches.
 """
 
+import dataclasses
 import os
 
 import tensorflow as tf
@@ -19,8 +21,20 @@ PARALLEL = max(2, os.cpu_count() or 2)  # batches augmented at once, each by abo
 SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The parts that one process makes of every batch: [first, first + count) of so many."""
+
+    first: int
+    count: int
+    parts: int
+
+
+WHOLE = Share(0, 1, 1)
+
+
 def views(source, recipes, *, batch_size, seed, start_step=0, stop_step, compiled=False,
-          finished=True):
+          finished=True, share=WHOLE):
     """Training batches of several random views of each image.
 
     Args:
@@ -35,21 +49,26 @@ def views(source, recipes, *, batch_size, seed, start_step=0, stop_step, compile
             seconds of compilation; the same views up to rounding.
         finished: whether to run what runs on batches here; otherwise it is left to `finisher`,
             which can run it on another device.
+        share: which parts of every batch to make. A part is B / parts images in a row, and the
+            parts of a step follow each other. Their images, and what is done to each, are the same
+            in however many parts a batch is made.
 
     Returns:
         `tf.data.Dataset` of stop - start dicts {"view1", "view2", ...: float32 [B, H, W, 3] in
-        [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes.
+        [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes. Of parts, as many times
+        the share's count.
     """
     build = batches_in_memory if source.arrays else batches_streamed
-    batches = build(source, recipes, batch_size, seed, start_step)
+    batches = build(source, recipes, batch_size, seed, start_step, share)
     if finished:
-        batches = batches.map(finisher(source, recipes, compiled), num_parallel_calls=PARALLEL)
-    steps = stop_step - start_step
+        batches = batches.map(finisher(source, recipes, compiled, parts=share.parts),
+                              num_parallel_calls=PARALLEL)
+    steps = (stop_step - start_step) * share.count
     counted = tf.data.experimental.assert_cardinality(steps)
     return batches.take(steps).apply(counted).prefetch(2)
 
 
-def finisher(source, recipes, compiled=False, in_blocks=True):
+def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
     """The function from unfinished batches of `views` to finished ones.
 
     Args:
@@ -57,6 +76,7 @@ def finisher(source, recipes, compiled=False, in_blocks=True):
         compiled: as for `views`.
         in_blocks: whether to go through the batch in blocks, for a processor's cache; a GPU would
             rather have all at once.
+        parts: in how many a batch comes.
     """
     operations = [augment.on_bytes(recipe.whole if source.arrays else recipe.pixels)
                   for recipe in recipes]
@@ -64,54 +84,87 @@ def finisher(source, recipes, compiled=False, in_blocks=True):
         operations = [augment.in_blocks(operation) for operation in operations]
 
     @tf.function(jit_compile=compiled, reduce_retracing=True)
-    def augmented(images, seeds):
-        return [operation(images[i], seeds[i]) for i, operation in enumerate(operations)]
+    def augmented(images, seeds, part):
+        return [operation.apply(images[i], draw(operation, images[i], seeds[i], part))
+                for i, operation in enumerate(operations)]
+
+    def draw(operation, images, seed, part):
+        """Draws for the whole batch, and takes what falls to the part."""
+        if parts == 1:
+            return operation.draw(seed, images)
+        size = images.shape[0]
+        whole = tf.broadcast_to(images[:1], [parts * size, *images.shape[1:]])
+        return tf.nest.map_structure(
+            lambda values: tf.slice(values, [part * size] + [0] * (values.shape.rank - 1),
+                                    [size, *values.shape[1:]]),
+            operation.draw(seed, whole))
 
     def finish(batch):
         images = batch["images"]
         images = images if isinstance(images, tuple) else (images,) * len(recipes)
-        made = augmented(images, batch["seeds"])
+        made = augmented(images, batch["seeds"], batch["part"])
         return {f"view{i + 1}": view for i, view in enumerate(made)} | {"label": batch["label"]}
 
     return finish
 
 
-def batches_in_memory(source, recipes, batch_size, seed, start_step):
-    """{"images": uint8 [B, h, w, 3], "seeds": int32 [views, 2], "label"}."""
+def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
+    """{"images": uint8 [B, h, w, 3], "seeds": int32 [views, 2], "label", "part": int32}."""
     images, labels = map(tf.constant, source.arrays)
 
-    def gather(step, indices):
+    def gather(step, part, indices):
         return {"images": tf.gather(images, indices), "label": tf.gather(labels, indices),
-                "seeds": view_seeds(seed, step, len(recipes))}
+                "seeds": view_seeds(seed, step, len(recipes)), "part": part}
 
     stream = epochs(
         source.num_examples, start_step * batch_size,
         lambda epoch: tf.data.Dataset.from_tensor_slices(
             tf.random.experimental.stateless_shuffle(
                 tf.range(source.num_examples), fold(seed, ORDER, epoch), alg="philox")))
-    batches = stream.batch(batch_size, drop_remainder=True)
-    steps = tf.data.Dataset.range(start_step, tf.int64.max)
-    return tf.data.Dataset.zip(steps, batches).map(gather)
+    return in_parts(stream, lambda place, index: index, batch_size, start_step, share).map(gather)
 
 
-def batches_streamed(source, recipes, batch_size, seed, start_step):
-    """{"images": per view the crops [B, H, W, 3], "seeds": int32 [views, 2], "label"}."""
+def batches_streamed(source, recipes, batch_size, seed, start_step, share):
+    """As `batches_in_memory`, but "images" are, per view, the crops [B, H, W, 3]."""
     records = source.records()
 
     def crop(place, example):
         seeds = tf.unstack(view_seeds(seed, place, len(recipes)))
         return crops(source, example, [recipe.crop for recipe in recipes], seeds)
 
-    first = start_step * batch_size
-    stream = epochs(source.num_examples, first,
+    stream = epochs(source.num_examples, start_step * batch_size,
                     lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)))
-    places = tf.data.Dataset.range(first, tf.int64.max)
-    steps = tf.data.Dataset.range(start_step, tf.int64.max)
-    cropped = tf.data.Dataset.zip(places, stream).map(crop, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = tf.data.Dataset.zip(steps, cropped.batch(batch_size, drop_remainder=True))
-    return batches.map(lambda step, made: {
-        "images": made[0], "label": made[1],
+    return in_parts(stream, crop, batch_size, start_step, share).map(lambda step, part, made: {
+        "images": made[0], "label": made[1], "part": part,
         "seeds": view_seeds(seed, step, len(recipes), PIXELS)})
+
+
+def in_parts(stream, function, batch_size, start_step, share):
+    """The stream, from the first place of a step on, in batches, of which a share is made.
+
+    Args:
+        stream: `tf.data.Dataset` of examples.
+        function: (place, example) -> what the batches are of.
+
+    Returns:
+        `tf.data.Dataset` of (step, part, batch).
+    """
+    size = batch_size // share.parts
+    placed = tf.data.Dataset.zip(
+        tf.data.Dataset.range(start_step * batch_size, tf.int64.max), stream)
+    if share != WHOLE:
+        first, last = share.first, share.first + share.count - 1
+
+        def ours(place, _):
+            part = (place % batch_size) // size
+            return (first <= part) & (part <= last)
+
+        placed = placed.filter(ours)
+    batches = placed.map(function, num_parallel_calls=tf.data.AUTOTUNE).batch(
+        size, drop_remainder=True)
+    numbers = tf.data.Dataset.range(start_step * share.count, tf.int64.max)
+    return tf.data.Dataset.zip(numbers, batches).map(lambda number, batch: (
+        number // share.count, tf.cast(share.first + number % share.count, tf.int32), batch))
 
 
 def crops(source, example, operations, seeds):

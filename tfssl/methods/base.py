@@ -7,6 +7,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from tfssl import replicas
+
 
 @dataclasses.dataclass(frozen=True)
 class Kit:
@@ -42,12 +44,15 @@ class Learner(keras.Model):
             tape; by default they are the same.
         accumulate_steps: parts that a batch is computed in, one after the other, for one step of
             the optimizer; it divides the batch. Batch normalization sees a part at a time.
+        stop_asked: a variable of this worker that says whether it was asked to stop, which the
+            logs tell all workers as "stop"; None where there is one worker.
     """
 
     SCALARS = ()
     classifier = None
     prepare = staticmethod(lambda batch: batch)
     accumulate_steps = 1
+    stop_asked = None
 
     def __init__(self, parts, followers=None, more_scalars=()):
         super().__init__(name=type(self).__name__.lower())
@@ -56,7 +61,7 @@ class Learner(keras.Model):
             setattr(self, name, part)
         self.penalize([], 0.0)
         names = ("total_loss", "weight_decay", *self.SCALARS, *more_scalars)
-        self.trackers = {name: keras.metrics.Mean(name) for name in names}
+        self.trackers = {name: Average(name) for name in names}
 
     def penalize(self, variables, weight_decay):
         """Adds 0.5 * weight_decay * ||v||^2 of these variables to the loss."""
@@ -64,7 +69,11 @@ class Learner(keras.Model):
         self.weight_decay_loss = functools.partial(l2_penalty, tuple(variables), weight_decay)
 
     def loss_on(self, batch):
-        """The loss of one batch: a float32 scalar, and {name: scalar} for every name logged."""
+        """The loss of one batch: a float32 scalar, and {name: scalar} for every name logged.
+
+        On one of several replicas the batch is its share, and the mean over the replicas is what
+        is minimised and logged.
+        """
         raise NotImplementedError
 
     def learned_variables(self):
@@ -96,8 +105,11 @@ class Learner(keras.Model):
             weight_decay = self.weight_decay_loss()
             total_loss = total(loss, weight_decay)
             objective = self.optimizer.scale_loss(total_loss)
+            if replicas.count() > 1:  # the optimizer adds up the gradients of all
+                objective /= replicas.count()
         gradients = tape.gradient(objective, self.learned_variables())
-        return gradients, {"total_loss": total_loss, "weight_decay": weight_decay, **scalars}
+        return gradients, replicas.mean(
+            {"total_loss": total_loss, "weight_decay": weight_decay, **scalars})
 
     def accumulated(self, batch):
         """As `gradients_of` the batch, part by part: the mean over the parts.
@@ -125,7 +137,17 @@ class Learner(keras.Model):
         """Feeds the trackers; their means since the last reset are the logs of `fit`."""
         for name, value in scalars.items():
             self.trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        logs = {name: tracker.result() for name, tracker in self.trackers.items()}
+        if self.stop_asked is None:
+            return logs
+        # Keras takes the mean over workers along an axis, which a scalar has not.
+        return {name: tf.reshape(value, [1])
+                for name, value in (logs | {"stop": self.stop_asked}).items()}
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # All is built. Keras would take a batch for this and add it up over the workers, which it
+        # cannot do with a dict (Keras 3.15).
+        pass
 
     def state(self):
         """All that a run goes on from: {name: trackable object}, for a checkpoint.
@@ -142,6 +164,26 @@ class Learner(keras.Model):
         # Keras takes the logs of an epoch from here: without it they would be the untouched
         # tracker of the compiled loss, 0.
         return list(self.trackers.values())
+
+
+class Average(keras.metrics.Metric):
+    """The mean of scalars since the last reset.
+
+    `keras.metrics.Mean` adds up its replicas whenever it is read, which takes all workers at once;
+    here every replica holds the whole, so it must be fed with the same values on all of them.
+    """
+
+    def __init__(self, name):
+        super().__init__(name=name)
+        self.total = keras.Variable(0.0, trainable=False, name="total")
+        self.count = keras.Variable(0.0, trainable=False, name="count")
+
+    def update_state(self, value):
+        self.total.assign(self.total + value)
+        self.count.assign(self.count + 1.0)
+
+    def result(self):
+        return tf.math.divide_no_nan(tf.convert_to_tensor(self.total), self.count)
 
 
 class SelfSupervised(Learner):

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from tfssl import nets
+from tfssl import nets, replicas
 from tfssl.losses import regression_loss
 from tfssl.methods.base import SelfSupervised, spread
 from tfssl.optim.schedules import target_decay
@@ -61,8 +61,8 @@ class BYOL(SelfSupervised):
             "representation_loss": loss,
             "target_decay": self.decay(self.optimizer.iterations),
             "online_target_cosine": 1.0 - 0.5 * regression_loss(z, t),
-            "z_std": spread(z),
-            "target_z_std": spread(t),
+            "z_std": spread(replicas.gather(z)),
+            "target_z_std": spread(replicas.gather(t)),
         }, h1
 
     def online(self, view):

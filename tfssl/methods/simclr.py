@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfssl import nets
+from tfssl import nets, replicas
 from tfssl.losses import nt_xent_with_scalars
 from tfssl.methods.base import SelfSupervised, split, spread, total
 
@@ -43,7 +43,11 @@ class SimCLR(SelfSupervised):
         return h, self.projector(h, training=True)
 
     def contrast(self, z1, z2):
-        """The loss, and {name: scalar} for every name in SCALARS."""
+        """The loss, and {name: scalar} for every name in SCALARS.
+
+        Every replica contrasts the projections of all, so that the negatives are the whole batch's.
+        """
+        z1, z2 = (replicas.gather(tf.cast(z, tf.float32)) for z in (z1, z2))
         loss, scalars = nt_xent_with_scalars(
             z1, z2, self.temperature, normalize=self.normalize, in_blocks=self.in_blocks)
         loss *= DIRECTIONS

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfssl.config import COMPAT, FREE, Config, default_model_dir, google_defaults
 from tfssl.errors import UsageError
-from tfssl.train import convert, embed, finetune, frozen, linear_eval, pretrain
+from tfssl.train import convert, distribution, embed, finetune, frozen, linear_eval, pretrain
 from tfssl.train.job import reopen
 
 
@@ -30,6 +30,7 @@ def run(config, given=None, flagfile=None):
     given = chosen(config) if given is None else set(given)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    spread = distribution.of(config)
     tell_compatibility(config, given)
     if config.mode == "export":
         return convert.export(config, given)
@@ -49,9 +50,10 @@ def run(config, given=None, flagfile=None):
         return frozen.nearest_neighbours(config, given)
     if config.mode == "embed":
         return embed.embed(config, given)
-    if config.task == "finetune":
-        return finetune.finetune(config, given, flagfile or plain_flagfile)
-    return pretrain.pretrain(config, flagfile or plain_flagfile)
+    with spread.quiet():
+        if config.task == "finetune":
+            return finetune.finetune(config, given, flagfile or plain_flagfile, spread)
+        return pretrain.pretrain(config, flagfile or plain_flagfile, spread)
 
 
 def chosen(config):
@@ -76,11 +78,9 @@ def tell_compatibility(config, given):
     if "train_mode" in given and taken:
         print("--train_mode is google-research/simclr's spelling; taken from its defaults: "
               + " ".join(f"--{name}={theirs[name]}" for name in taken))
-    if config.use_tpu:
-        print("--use_tpu=True is not honoured: the run uses the device that TensorFlow finds here")
     ignored = [f.name for f in dataclasses.fields(Config)
                if f.metadata["group"] == COMPAT and f.name in given
-               and f.name not in ("use_tpu", "eval_name") and getattr(config, f.name) != f.default]
+               and f.name != "eval_name" and getattr(config, f.name) != f.default]
     if ignored:
         print("accepted and without effect here: " + ", ".join(f"--{name}" for name in ignored))
 

@@ -115,7 +115,7 @@ class Scalars(StepCallback):
     """TensorBoard points, each the mean over the steps since the last; one at the end too.
 
     Args:
-        writer: a `tf.summary` writer.
+        writer: a `tf.summary` writer; None to write nothing.
         every: steps between points.
         batch_size: images per step, for train/images_per_second.
     """
@@ -148,11 +148,12 @@ class Scalars(StepCallback):
         now = time.monotonic()
         rate = (step - self.since) * self.batch_size / (now - self.since_time)
         self.since, self.since_time = step, now
-        with self.writer.as_default(step=step):
-            for name, value in logs.items():
-                tf.summary.scalar(f"train/{name}", value)
-            tf.summary.scalar("train/images_per_second", rate)
-            tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+        if self.writer:
+            with self.writer.as_default(step=step):
+                for name in self.model.trackers:
+                    tf.summary.scalar(f"train/{name}", logs[name])
+                tf.summary.scalar("train/images_per_second", rate)
+                tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
         self.model.reset_metrics()
         self.rest = None
 
@@ -161,13 +162,16 @@ class SaveCheckpoints(StepCallback):
     """A checkpoint every so many steps, one at the end, and one when a signal asks to stop.
 
     SIGTERM and SIGINT let the step end, and a checkpoint be written, before `Interrupted` is
-    raised; a second one stops at once. A disk that is full costs the checkpoint, not the run.
+    raised; a second one stops at once. Where there are several workers, all of them stop after the
+    step in which the first one tells the others. A disk that is full costs the checkpoint, not the
+    run.
 
     Args:
         alarm: the `StopOnNaN` that is asked before weights are saved: those of the last step are
             newer than its loss.
         writer: the `tf.summary` writer of what came before, flushed first: a run that goes on from
-            a checkpoint does not write those points again.
+            a checkpoint does not write those points again. None on a worker that leaves the saving
+            to the chief.
     """
 
     def __init__(self, start_step, checkpoints, every, total_steps, alarm, writer):
@@ -185,6 +189,10 @@ class SaveCheckpoints(StepCallback):
         self.release()  # the second one does what it would have done
         print(f"\n{signal.Signals(number).name}: stopping after this step", flush=True)
 
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.asked and self.model.stop_asked is not None:
+            self.model.stop_asked.assign(1.0)
+
     def release(self):
         """Gives the signals back to whom they belonged."""
         for number, handler in self.handlers.items():
@@ -192,15 +200,21 @@ class SaveCheckpoints(StepCallback):
         self.handlers = {}
 
     def on_step(self, step, logs):
-        if self.due(step, self.every) or step == self.total_steps or self.asked:
+        asked = self.asked
+        if self.model.stop_asked is not None:
+            asked = (self.asked or signal.SIGTERM) if logs["stop"] > 0 else None
+        if self.due(step, self.every) or step == self.total_steps or asked:
             self.save(step, logs)
-        if self.asked:
-            raise Interrupted(f"stopped by {signal.Signals(self.asked).name} after step {step} of "
-                              f"{self.total_steps}; the same command continues", self.asked)
+        if asked:
+            by = signal.Signals(asked).name if self.asked else "another worker's signal"
+            raise Interrupted(f"stopped by {by} after step {step} of {self.total_steps}; the same "
+                              "command continues", asked)
 
     def save(self, step, logs):
         if not all(finite(v) for v in self.model.learned_variables()):
             self.alarm.stop(step, logs, f"The weights are no longer finite after step {step}.")
+        if self.writer is None:
+            return
         try:
             self.writer.flush()
             self.checkpoints.save(step)

@@ -126,8 +126,16 @@ class Checkpoints:
             UsageError: all are damaged, or it was not written by tfssl for these parts.
         """
         step = self.newest_whole(aside)
-        if not step:
-            return 0
+        if step:
+            self.restore(step)
+        return step
+
+    def restore(self, step):
+        """Restores the checkpoint of a step, which is there and whole.
+
+        Raises:
+            UsageError: it was not written by tfssl for these parts.
+        """
         path = self.path(step)
         try:
             status = self.checkpoint.read(os.path.join(path, "state"))
@@ -135,7 +143,6 @@ class Checkpoints:
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UsageError(f"The checkpoint {path} does not fit this network "
                              f"({str(error).splitlines()[0]}).") from None
-        return step
 
 
 def verify(path):

@@ -37,8 +37,8 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
     num_classes = train_source.num_classes
     results = {}
     if probe is not None:
-        logits = probe.predict(test_h, verbose=0)
-        results["online"] = score(logits, test_labels)
+        logits = probe(test_h, training=False)
+        results["online"] = score(np.asarray(logits), test_labels)
     ks = config.neighbours
     if not (ks or config.linear_probe):
         return results

@@ -8,13 +8,13 @@ from tfssl.methods import PROJECTORS, Supervised
 from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_classifier, export_encoder
-from tfssl.train.job import build_optimizer, plan, training_batches, training_layers
+from tfssl.train.job import compile_model, follow, plan, training_batches, training_layers
 from tfssl.train.results import finished, result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
 
 
-def finetune(config, given, flagfile):
+def finetune(config, given, flagfile, distribution=None):
     """Trains from the run's newest checkpoint, or from --checkpoint, then evaluates.
 
     Args:
@@ -22,6 +22,7 @@ def finetune(config, given, flagfile):
         given: names of the flags that the user gave: with one of these a network that is not the
             checkpoint's is refused, while defaults give way to it.
         flagfile: (Config, header) -> text of the run's flagfile.
+        distribution: the `Distribution` that trains; None: one device.
 
     Returns:
         The content of result.json; None without evaluation.
@@ -42,7 +43,7 @@ def finetune(config, given, flagfile):
         config = pretrained.adopt(config, given, origin, config.checkpoint)
     if there:
         rundir.check_same(config, there, config.model_dir)
-    job = plan(config)
+    job = plan(config, distribution)
     check_selector(config)
     result = finished(job, print_result)
     if result:
@@ -51,6 +52,8 @@ def finetune(config, given, flagfile):
     if found is None and origin and not checkpoints.steps():
         found = pretrained.find(config.checkpoint)
     model = build_model(job, found)
+    if not job.distribution.chief:
+        return follow(job, model, checkpoints_of(job, model), train)
     with rundir.held(config.model_dir):
         return carry_out(job, model, origin, flagfile)
 
@@ -59,7 +62,7 @@ def carry_out(job, model, origin, flagfile):
     """`finetune`, once all is checked and the directory is ours."""
     config = job.config
     checkpoints = checkpoints_of(job, model)
-    start = checkpoints.restore_newest(aside=True)
+    start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     rundir.write_record(config, flagfile)
     rundir.write_json(config.model_dir, START, origin)
     announce(job, model, origin, start)
@@ -69,7 +72,9 @@ def carry_out(job, model, origin, flagfile):
     for path in (export_encoder(config, job.stem, model.encoder, config.model_dir, about),
                  export_classifier(config, job.stem, model, config.model_dir, about)):
         print(f"exported: {path}")
-    return report(job, model, job.total_steps) if config.evaluates else None
+    result = report(job, model, job.total_steps) if config.evaluates else None
+    job.distribution.agree()
+    return result
 
 
 def evaluate_finetuned(job):
@@ -105,8 +110,8 @@ def build_model(job, found=None):
         found: the `Pretrained` weights to start from; None: initial weights of the run's own.
     """
     config = job.config
-    normalization, convolution = training_layers(config)
-    with device.dtype_policy(job.precision):
+    normalization, convolution = training_layers(job)
+    with job.distribution.scope(), device.dtype_policy(job.precision):
         projector = None
         if config.ft_proj_selector:
             width = nets.width(config.resnet_depth, config.width_multiplier)
@@ -122,13 +127,7 @@ def build_model(job, found=None):
         head = nets.classifier(
             (projector or encoder).output_shape[-1], job.train_source.num_classes,
             zeros=config.zero_init_logits_layer, seed=config.seed + 2, name="head")
-        model = Supervised(encoder, head, projector)
-        model.build((None, *job.size, 3))
-        model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
-                      steps_per_execution=config.steps_per_execution)
-    model.accumulate_steps = config.accumulate_steps
-    model.optimizer.build(model.learned_variables())
-    return model
+        return compile_model(job, Supervised(encoder, head, projector))
 
 
 def checkpoints_of(job, model=None):
@@ -163,7 +162,7 @@ def announce(job, model, origin, start):
           f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
           f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
           f"{job.warmup_steps} steps of warm-up, weight decay {config.weight_decay:.4g}\n"
-          f"{job.precision} on {device.describe()['device']}, seed {config.seed}\n"
+          f"{job.precision} on {job.devices}, seed {config.seed}\n"
           f"{config.model_dir}: "
           + (f"continues from step {start}" if start else "from the start"), flush=True)
 
@@ -175,8 +174,8 @@ def train(job, model, checkpoints, start):
         crop_aspect=(config.crop_aspect_min, config.crop_aspect_max), flip_p=config.flip_p)
     batches = training_batches(job, model, [view], start)
     loop.train(
-        model, batches, checkpoints, title="finetune", directory=config.model_dir,
-        writer=tf.summary.create_file_writer(config.model_dir), start=start,
+        model, batches, checkpoints, title="finetune", distribution=job.distribution,
+        directory=config.model_dir, writer=job.writer(), start=start,
         stop=job.total_steps, batch_size=config.train_batch_size,
         seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,

@@ -1,15 +1,17 @@
 """A Config made concrete, and the optimizer that every training takes."""
 
 import dataclasses
+import functools
 from typing import Optional
 
 import keras
+import tensorflow as tf
 
 from tfssl import data, nets, optim
 from tfssl.config import Config, sides
 from tfssl.data import Source
 from tfssl.errors import UsageError
-from tfssl.train import device, rundir
+from tfssl.train import device, distribution, rundir
 from tfssl.train.export import describe
 
 
@@ -29,10 +31,22 @@ class Job:
     warmup_steps: int
     checkpoint_every: int
     learning_rate: float
+    distribution: distribution.Distribution
 
     @property
     def evaluates(self):
         return self.config.evaluates and self.eval_source is not None
+
+    @property
+    def devices(self):
+        """What it is computed on, in words."""
+        device_name, spread = device.describe()["device"], self.distribution
+        return device_name if spread.replicas == 1 else f"{spread}, this one on {device_name}"
+
+    def writer(self):
+        """The `tf.summary` writer of the run; None on workers that only follow."""
+        if self.distribution.chief:
+            return tf.summary.create_file_writer(self.config.model_dir)
 
     @property
     def about(self):
@@ -40,11 +54,12 @@ class Job:
         return describe(self.config, self.stem, self.size)
 
 
-def plan(config):
+def plan(config, distributed=None):
     """Opens the data and settles every number of the run.
 
     Args:
         config: a `tfssl.Config`; where there is a checkpoint, with its network.
+        distributed: the `Distribution` that trains; None: one device.
 
     Raises:
         UsageError: the settings do not fit the dataset or each other.
@@ -88,6 +103,7 @@ def plan(config):
         checkpoint_every=max(1, per_checkpoint),
         learning_rate=optim.scaled_learning_rate(
             config.learning_rate, batch, config.learning_rate_scaling),
+        distribution=distributed or distribution.single(),
     )
 
 
@@ -151,11 +167,28 @@ def reopen(config, given):
     return job
 
 
-def training_layers(config):
-    """Classes of the layers that networks train with: (normalization, convolution)."""
-    return (nets.FusedBatchNormalization if config.fused_batch_norm
-            else keras.layers.BatchNormalization,
+def training_layers(job):
+    """Makers of the layers that networks train with: (normalization, convolution)."""
+    config = job.config
+    normalization = (nets.FusedBatchNormalization if config.fused_batch_norm
+                     else keras.layers.BatchNormalization)
+    if job.distribution.replicas > 1 and config.global_bn:
+        normalization = functools.partial(normalization, synchronized=True)
+    return (normalization,
             nets.ProductGradientConv2D if config.product_gradients else keras.layers.Conv2D)
+
+
+def compile_model(job, model):
+    """Gives a `Learner` its optimizer and all variables; within the scope of the distribution."""
+    config = job.config
+    if job.distribution.workers > 1:
+        model.stop_asked = keras.Variable(0.0, trainable=False, name="stop_asked")
+    model.build((None, *job.size, 3))
+    model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
+                  steps_per_execution=config.steps_per_execution)
+    model.accumulate_steps = config.accumulate_steps
+    model.optimizer.build(model.learned_variables())
+    return model
 
 
 def training_batches(job, model, recipes, start):
@@ -170,10 +203,26 @@ def training_batches(job, model, recipes, start):
     config, source = job.config, job.train_source
     on_host, compiled = config.augment_on == "host", config.compile_augmentation
     if not on_host:
-        model.prepare = data.finisher(source, recipes, compiled, in_blocks=False)
-    return data.views(source, recipes, batch_size=config.train_batch_size, seed=config.seed,
-                      start_step=start, stop_step=job.total_steps, compiled=compiled,
-                      finished=on_host)
+        model.prepare = data.finisher(source, recipes, compiled, in_blocks=False,
+                                      parts=job.distribution.replicas)
+    return job.distribution.batches(functools.partial(
+        data.views, source, recipes, batch_size=config.train_batch_size, seed=config.seed,
+        start_step=start, stop_step=job.total_steps, compiled=compiled, finished=on_host))
+
+
+def follow(job, model, checkpoints, train):
+    """A training as a worker that is not the chief goes through it, to the end of the chief's.
+
+    Args:
+        checkpoints: `Checkpoints` of the run.
+        train: (job, model, checkpoints, start) -> None, trains from a step to the end.
+    """
+    start = job.distribution.agree()
+    if start:
+        checkpoints.restore(start)
+    if start < job.total_steps:
+        train(job, model, checkpoints, start)
+    job.distribution.agree()
 
 
 def build_optimizer(job, model):

@@ -8,18 +8,24 @@ from tfssl.errors import TrainingError
 from tfssl.train import rundir
 from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
 
+# What TensorFlow says on a worker when another one has died.
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
+
 
 def train(model, batches, checkpoints, *, title, directory, writer, start, stop, batch_size,
-          seed, summary_steps, checkpoint_steps, dataset, smaller, callbacks=()):
+          seed, summary_steps, checkpoint_steps, dataset, smaller, distribution=None,
+          callbacks=()):
     """Trains from one step to another, and adds to the training time of the directory.
 
     Args:
         model: a compiled `tfssl.methods.base.Learner`.
-        batches: `tf.data.Dataset` of stop - start batches.
+        batches: `tf.data.Dataset` of stop - start batches, or one that the distribution made.
         checkpoints: `Checkpoints` of what is trained.
         title: what the progress bar calls it.
         directory: where time.json is.
-        writer: `tf.summary` writer; closed at the end.
+        writer: `tf.summary` writer; closed at the end. None on a worker that only follows, which
+            writes nothing at all.
         start, stop: steps made before, and at the end.
         batch_size: images per step.
         seed: what the batches are made of beside their step, for the record of a failure.
@@ -27,24 +33,28 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         checkpoint_steps: steps between checkpoints.
         dataset: its name, for messages.
         smaller: the flags that reduce memory, for messages.
+        distribution: the `Distribution` that trains; None: one device.
         callbacks: further callbacks.
 
     Raises:
-        TrainingError: no memory, damaged data, or a loss that is no number.
+        TrainingError: no memory, damaged data, a loss that is no number, or a worker that is gone.
         Interrupted: by a signal, after a checkpoint.
     """
     show = ShowProgress(start, stop, batch_size, title)
-    alarm = StopOnNaN(start, directory, seed)
+    chief, workers = writer is not None, distribution.workers if distribution else 1
+    alarm = StopOnNaN(start, directory if chief else None, seed)
     callbacks = [alarm, *callbacks, show]
     if summary_steps:
         callbacks.append(Scalars(start, writer, summary_steps, batch_size))
     save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer)
+    lost = LOST if workers > 1 else ()
     spent = (rundir.read_json(directory, "time.json") or {}).get("train_seconds", 0.0)
     callbacks.append(save)
     began = time.monotonic()
     print("building the graph of the training step ...", flush=True)
     try:
-        model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks)
+        model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks,
+                  steps_per_epoch=stop - start if workers > 1 else None)
     except tf.errors.ResourceExhaustedError:
         raise TrainingError("The device ran out of memory. Try a smaller "
                             f"{smaller}.") from None
@@ -52,9 +62,14 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         raise TrainingError(f"--dataset={dataset} could not be read on "
                             f"({error.message.splitlines()[0]}); earlier checkpoints are kept: the "
                             "same command continues when it can be read again.") from None
+    except lost as error:
+        raise TrainingError("Another worker is gone, or cannot be reached "
+                            f"({error.message.splitlines()[0]}). The same command on all workers "
+                            "continues from the newest checkpoint.") from None
     finally:
         save.release()
-        writer.close()
-        rundir.write_json(directory, "time.json", {
-            "train_seconds": spent + time.monotonic() - began,
-            "images_per_second": show.progress.images_per_second})
+        if chief:
+            writer.close()
+            rundir.write_json(directory, "time.json", {
+                "train_seconds": spent + time.monotonic() - began,
+                "images_per_second": show.progress.images_per_second})

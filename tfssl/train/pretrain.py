@@ -2,8 +2,6 @@
 
 import functools
 
-import tensorflow as tf
-
 from tfssl import augment, nets
 from tfssl.errors import UsageError
 from tfssl.methods import METHODS, Kit
@@ -11,7 +9,7 @@ from tfssl.train import device, evaluate, loop, rundir
 from tfssl.train.callbacks import WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
-from tfssl.train.job import build_optimizer, plan, training_batches, training_layers
+from tfssl.train.job import compile_model, follow, plan, training_batches, training_layers
 from tfssl.train.pictures import save_views
 from tfssl.train.results import finished, parameters, result_of_run, write_result
 
@@ -19,20 +17,14 @@ from tfssl.train.results import finished, parameters, result_of_run, write_resul
 def build_model(job):
     """The method's model with its optimizer, compiled, every variable made."""
     config = job.config
-    normalization, convolution = training_layers(config)
-    with device.dtype_policy(job.precision):
-        model = METHODS[config.method](config, Kit(
+    normalization, convolution = training_layers(job)
+    with job.distribution.scope(), device.dtype_policy(job.precision):
+        return compile_model(job, METHODS[config.method](config, Kit(
             encoder=lambda seed, name: build_encoder(config, job.stem, normalization, seed, name,
                                                      convolution),
             probe=functools.partial(build_probe, job),
             normalization=normalization,
-            total_steps=job.total_steps))
-        model.build((None, *job.size, 3))
-        model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
-                      steps_per_execution=config.steps_per_execution)
-    model.accumulate_steps = config.accumulate_steps
-    model.optimizer.build(model.learned_variables())
-    return model
+            total_steps=job.total_steps)))
 
 
 def build_probe(job, in_dim):
@@ -73,12 +65,13 @@ def view_recipe(config, size, view):
         solarize_threshold=of("solarize_threshold"))
 
 
-def pretrain(config, flagfile):
+def pretrain(config, flagfile, distribution=None):
     """Trains from the newest checkpoint of the run, or from scratch, then evaluates.
 
     Args:
         config: a `tfssl.Config` whose model_dir is set.
         flagfile: (Config, header) -> text of the run's flagfile.
+        distribution: the `Distribution` that trains; None: one device.
 
     Returns:
         The content of result.json; without evaluation, its first lines only.
@@ -89,11 +82,13 @@ def pretrain(config, flagfile):
     config_there = rundir.recorded(config.model_dir)
     if config_there:
         rundir.check_same(config, config_there, config.model_dir)
-    job = plan(config)
+    job = plan(config, distribution)
     result = finished(job, print_result)
     if result:
         return result
     model = build_model(job)
+    if not job.distribution.chief:
+        return follow(job, model, checkpoints_of(job, model), train)
     with rundir.held(config.model_dir):
         return carry_out(job, model, flagfile)
 
@@ -103,7 +98,7 @@ def carry_out(job, model, flagfile):
     config = job.config
     checkpoints = checkpoints_of(job, model)
     fresh_weights = model.get_weights()
-    start = checkpoints.restore_newest(aside=True)
+    start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     rundir.write_record(config, flagfile)
     announce(job, model, start)
     if job.evaluates:
@@ -115,7 +110,9 @@ def carry_out(job, model, flagfile):
     print(f"encoder: {path}")
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
-    return report(job, model, job.total_steps) if job.evaluates else None
+    result = report(job, model, job.total_steps) if job.evaluates else None
+    job.distribution.agree()
+    return result
 
 
 NO_LABELS = ("the images have no labels, so there is no online head and nothing to evaluate with; "
@@ -201,7 +198,7 @@ def announce(job, model, start):
           f"{job.warmup_steps} steps of warm-up, weight decay {config.weight_decay:.4g}"
           + (f", target decay from {config.base_target_decay:.4g}" if model.followers else "")
           + "\n"
-          f"{job.precision} on {device.describe()['device']}, seed {config.seed}\n"
+          f"{job.precision} on {job.devices}, seed {config.seed}\n"
           f"{config.model_dir}: "
           + place.get(start, f"continues from step {start}"), flush=True)
 
@@ -211,13 +208,13 @@ def train(job, model, checkpoints, start):
     config = job.config
     recipes = view_recipes(config, job.size)
     batches = training_batches(job, model, recipes, start)
-    writer = tf.summary.create_file_writer(config.model_dir)
-    if start == 0:
+    writer = job.writer()
+    if start == 0 and writer:
         save_views(job.train_source, recipes, config, writer)
     loop.train(
-        model, batches, checkpoints, title="pretrain", directory=config.model_dir, writer=writer,
-        start=start, stop=job.total_steps, batch_size=config.train_batch_size,
-        seed=config.seed, summary_steps=config.train_summary_steps,
+        model, batches, checkpoints, title="pretrain", distribution=job.distribution,
+        directory=config.model_dir, writer=writer, start=start, stop=job.total_steps,
+        batch_size=config.train_batch_size, seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
         callbacks=[WarnOfCollapse(start)],
         dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, "

@@ -28,6 +28,8 @@ def result_of_run(job, model, step, scores):
         "parameters": parameters(model),
         "precision": job.precision,
         "deterministic": job.config.deterministic,
+        "replicas": job.distribution.replicas,
+        "workers": job.distribution.workers,
         **(rundir.read_json(job.config.model_dir, "time.json") or {}),
         **device.describe(),
     }

@@ -1,0 +1,208 @@
+"""Who computes a training: one device, several of this machine, or several workers.
+
+With `tf.distribute`: every replica computes its part of the batch, and all of them together what
+one device would. Workers are processes that TF_CONFIG names; the first, the chief, keeps the
+directory of the run and evaluates, and the others follow it. All of them read that directory, so
+it has to be on a disk that they share.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+
+from tfssl import data
+from tfssl.errors import UsageError
+
+TF_CONFIG = ('TF_CONFIG must be JSON like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
+             '"task": {"type": "worker", "index": 0}}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Distribution:
+    """A strategy of `tf.distribute`, and the place of this process in it."""
+
+    strategy: tf.distribute.Strategy
+    workers: int = 1
+    chief: bool = True
+
+    @property
+    def replicas(self):
+        return self.strategy.num_replicas_in_sync
+
+    def scope(self):
+        """Where variables are made."""
+        return self.strategy.scope()
+
+    def batches(self, of_share):
+        """The training batches, as `fit` takes them.
+
+        Args:
+            of_share: (share=`tfssl.data.Share`) -> `tf.data.Dataset` of the parts.
+        """
+        if self.replicas == 1:
+            return of_share(share=data.WHOLE)
+
+        def of_process(context):
+            count = context.num_replicas_in_sync // context.num_input_pipelines
+            return of_share(share=data.Share(context.input_pipeline_id * count, count,
+                                             context.num_replicas_in_sync))
+
+        return self.strategy.distribute_datasets_from_function(of_process)
+
+    def agree(self, number=0):
+        """The chief's number on every worker; it waits for all of them."""
+        if self.workers == 1:
+            return number
+        own = tf.constant(number if self.chief else 0, tf.int64)
+
+        @tf.function
+        def together():
+            def one():
+                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+                return tf.where(tf.equal(replica, 0), own, tf.zeros_like(own))
+
+            return self.strategy.reduce("SUM", self.strategy.run(one), axis=None)
+
+        return int(together())
+
+    @contextlib.contextmanager
+    def quiet(self):
+        """The chief alone speaks; errors and warnings are told by all."""
+        if self.chief:
+            yield
+            return
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+
+    def __str__(self):
+        if self.replicas == 1:
+            return "one device"
+        of = f" of {self.workers} workers" if self.workers > 1 else ""
+        return f"{self.replicas} replicas{of}"
+
+
+def single():
+    """One device, without `tf.distribute`."""
+    return Distribution(tf.distribute.get_strategy())
+
+
+def of(config):
+    """What --distribute asks for; to be called before TensorFlow computes anything.
+
+    Args:
+        config: a `tfssl.Config`; distribute, replicas, use_tpu, tpu_name and mode are read.
+
+    Raises:
+        UsageError: the devices are not there, or TF_CONFIG is not what it has to be.
+    """
+    kind = config.distribute
+    if not config.trains:
+        if kind in ("mirrored", "multi_worker", "tpu"):
+            raise UsageError(f"--distribute={kind} concerns training; --mode={config.mode} "
+                             "computes on one device.")
+        return single()
+    if kind == "auto":
+        kind = chosen(config)
+    if config.replicas and kind != "mirrored":
+        raise UsageError("--replicas concerns --distribute=mirrored. "
+                         f"Received: --replicas={config.replicas} with {kind}")
+    found = STRATEGIES[kind](config)
+    if config.accumulate_steps > 1 and found.replicas > 1:
+        raise UsageError("--accumulate_steps must be 1 on several replicas: they divide the batch "
+                         f"already. Received: {config.accumulate_steps} on {found}")
+    if config.train_batch_size % found.replicas:
+        raise UsageError("--train_batch_size must be a multiple of the number of replicas, "
+                         f"{found.replicas}. Received: {config.train_batch_size}")
+    return found
+
+
+def chosen(config):
+    """The kind that --distribute=auto stands for."""
+    if len(workers_of(os.environ.get("TF_CONFIG"))[0]) > 1:
+        return "multi_worker"
+    if config.use_tpu:
+        return "tpu"
+    return "mirrored" if config.replicas or len(gpus()) > 1 else "none"
+
+
+def gpus():
+    return tf.config.list_physical_devices("GPU")
+
+
+def mirrored(config):
+    """All GPUs of this machine, or --replicas of them; without a GPU, logical processors."""
+    there = len(gpus())
+    count = config.replicas or there
+    if there and count > there:
+        raise UsageError(f"--replicas must be at most {there}, the GPUs here. Received: {count}")
+    if not there and not count:
+        raise UsageError("--distribute=mirrored needs a GPU, or --replicas to try it on a "
+                         "processor. Received: neither")
+    if not there:
+        cpu, = tf.config.list_physical_devices("CPU")
+        try:
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+        except RuntimeError:
+            raise UsageError("--replicas on a processor must be set up before TensorFlow has "
+                             "computed anything in this process.") from None
+    kind = "GPU" if there else "CPU"
+    return Distribution(tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)]))
+
+
+def multi_worker(config):
+    """The workers of TF_CONFIG, each with all its GPUs; waits until all of them are there."""
+    addresses, own = workers_of(os.environ.get("TF_CONFIG"))
+    if not addresses:
+        raise UsageError(f"--distribute=multi_worker needs TF_CONFIG. {TF_CONFIG}. "
+                         "Received: none")
+    if config.model_dir is None:
+        raise UsageError("--distribute=multi_worker needs --model_dir, a directory that all "
+                         "workers share.")
+    place = addresses.index(own)
+    print(f"worker {place} of {len(addresses)} at {own}: waiting for the others", flush=True)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except (RuntimeError, ValueError, tf.errors.OpError) as error:
+        raise UsageError(f"TF_CONFIG: this worker could not start at {own} "
+                         f"({str(error).splitlines()[0]}).") from None
+    return Distribution(strategy, len(addresses), chief=place == 0)
+
+
+def workers_of(text):
+    """The addresses in a TF_CONFIG, the chief's first, and this process's own; ([], None) for none.
+
+    Raises:
+        UsageError: it is no TF_CONFIG of workers.
+    """
+    if not text:
+        return [], None
+    try:
+        value = json.loads(text)
+        cluster, task = value.get("cluster", {}), value.get("task", {})
+        addresses = [*cluster.get("chief", []), *cluster.get("worker", [])]
+        if len(addresses) < 2:
+            return addresses, addresses[0] if addresses else None
+        return addresses, cluster[task["type"]][int(task["index"])]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise UsageError(f"{TF_CONFIG}. Received: {text}") from None
+
+
+def tpu(config):
+    """The TPU that --tpu_name names, or the one of this machine."""
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(config.tpu_name or "local")
+        if config.tpu_name:
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return Distribution(tf.distribute.TPUStrategy(resolver))
+    except (ValueError, RuntimeError, tf.errors.OpError, OSError) as error:
+        raise UsageError("--distribute=tpu needs a TPU that TensorFlow can reach. Received: "
+                         f"--tpu_name={config.tpu_name} ({str(error).splitlines()[0]})") from None
+
+
+STRATEGIES = {"none": lambda config: single(), "mirrored": mirrored, "multi_worker": multi_worker,
+              "tpu": tpu}

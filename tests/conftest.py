@@ -1,10 +1,15 @@
-"""Shared by all tests: quiet TensorFlow, and the real data where it is."""
+"""Shared by all tests: quiet TensorFlow on two logical processors, and the real data where it is."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+# Two replicas can be had in this process; everything else computes on the first.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 @pytest.fixture

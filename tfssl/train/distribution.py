@@ -8,6 +8,7 @@ it has to be on a disk that they share.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 
@@ -149,8 +150,14 @@ def mirrored(config):
         except RuntimeError:
             raise UsageError("--replicas on a processor must be set up before TensorFlow has "
                              "computed anything in this process.") from None
-    kind = "GPU" if there else "CPU"
-    return Distribution(tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)]))
+    return Distribution(strategy_on("GPU" if there else "CPU", count))
+
+
+@functools.cache
+def strategy_on(kind, count):
+    """One for all trainings of a process: a second would count its exchanges from the start again,
+    and TensorFlow would take them for those of the first."""
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
 
 def multi_worker(config):

@@ -42,6 +42,7 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     """
     show = ShowProgress(start, stop, batch_size, title)
     chief, workers = writer is not None, distribution.workers if distribution else 1
+    several = distribution is not None and distribution.replicas > 1
     alarm = StopOnNaN(start, directory if chief else None, seed)
     callbacks = [alarm, *callbacks, show]
     if summary_steps:
@@ -54,7 +55,7 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     print("building the graph of the training step ...", flush=True)
     try:
         model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks,
-                  steps_per_epoch=stop - start if workers > 1 else None)
+                  steps_per_epoch=stop - start if several else None)
     except tf.errors.ResourceExhaustedError:
         raise TrainingError("The device ran out of memory. Try a smaller "
                             f"{smaller}.") from None

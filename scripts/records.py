@@ -33,7 +33,7 @@ class Record:
     Attributes:
         flags: its settings, as in flags.json.
         result: its result.json.
-        curves: {tag: list of [step, value]}, at most POINTS of each.
+        curves: {"step": [...], tag: [value at each of these steps]}, at most POINTS; {} for none.
     """
 
     flags: dict
@@ -103,19 +103,21 @@ def read(directory, name):
 
 def thinned(scalars):
     """At most POINTS of every curve, each the mean of its neighbours."""
-    kept = {}
-    for tag in scalars.keys() & set(CURVES):
-        points = sorted(scalars[tag].items())
-        size = -(-len(points) // POINTS)
-        groups = [points[i:i + size] for i in range(0, len(points), size)]
-        kept[tag] = [[group[-1][0], float(f"{sum(v for _, v in group) / len(group):.5g}")]
-                     for group in groups]
-    return {tag: kept[tag] for tag in CURVES if tag in kept}
+    tags = [tag for tag in CURVES if tag in scalars]
+    if not tags:
+        return {}
+    steps = sorted(set.intersection(*(set(scalars[tag]) for tag in tags)))
+    size = -(-len(steps) // POINTS)
+    groups = [steps[i:i + size] for i in range(0, len(steps), size)]
+    means = {tag: [sum(scalars[tag][step] for step in group) / len(group) for group in groups]
+             for tag in tags}
+    return {"step": [group[-1] for group in groups],
+            **{tag: [float(f"{mean:.4g}") for mean in means[tag]] for tag in tags}}
 
 
 def save(records, path):
     """One record a line, so that a new run is a new line."""
-    lines = [json.dumps(dataclasses.asdict(record)) for record in records]
+    lines = [json.dumps(dataclasses.asdict(record), separators=(",", ":")) for record in records]
     runs.write(path, "[\n" + ",\n".join(lines) + "\n]")
 
 

@@ -19,6 +19,7 @@ ON_TRAINING_SPLIT = (12, 14)  # its Remark 12
 IMAGES = {"cifar10": 50_000, "imagenette/160px-v2": 9_469}
 COLUMNS = {"resnet_depth": "resnet_depth", "batch_size": "train_batch_size",
            "temperature": "temperature", "color_jitter_strength": "color_jitter_strength"}
+COLUMNS_OF = {knob: column for column, knob in COLUMNS.items()}
 
 
 def rows(number):

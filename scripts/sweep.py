@@ -31,6 +31,7 @@ from tfssl.errors import UsageError
 RUN = os.path.join(runs.ROOT, "run.py")
 ATTEMPTS = 2  # of a trial that fails, before it counts as failed
 LOOK = 1.0  # seconds between two looks at what runs
+PRUNE_LOOK = 15.0  # seconds between two looks at the curves of a trial
 
 
 def parser():
@@ -201,7 +202,8 @@ class Worker:
     def __init__(self, options, sweep, directory):
         self.options, self.sweep, self.directory = options, sweep, directory
         self.place = self.register()
-        self.study = self.open_study()
+        with locked(self.path("lock")):  # not every database lets two make its tables at once
+            self.study = self.open_study()
         self.total = options.trials or len(sweep.points)
         self.running, self.asked, self.shown = {}, None, ""
         self.terminal = sys.stdout.isatty()
@@ -271,6 +273,7 @@ class Worker:
                     lock = self.lock_of(frozen.number)
                     if lock:
                         trial = optuna.trial.Trial(self.study, frozen._trial_id)
+                        trial.set_user_attr("place", self.place)
                         return self.begin(trial, lock, gpu, "takes over")
             if len(self.trials()) >= self.total:
                 return None
@@ -278,6 +281,7 @@ class Worker:
             if trial.number >= self.total:  # a worker elsewhere was faster
                 self.study.tell(trial, state=State.FAIL)
                 return None
+            trial.set_user_attr("place", self.place)
             return self.begin(trial, self.lock_of(trial.number), gpu, "starts")
 
     def is_here(self, frozen):
@@ -295,7 +299,6 @@ class Worker:
         return self.path("logs", f"{number:03}.log")
 
     def begin(self, trial, lock, gpu, verb):
-        trial.set_user_attr("place", self.place)
         point = suggest(trial, self.sweep)
         directory = self.path(run_name(trial.number, point))
         running = Running(trial, point, lock, directory, log=self.log_of(trial.number),
@@ -326,6 +329,8 @@ class Worker:
                               f"has: {', '.join(scores) or 'none'}")
         except Refused as why:
             return self.failed(running, str(why))
+        if self.options.prune:
+            self.report(running)  # later trials are compared with all of it
         running.trial.set_user_attr("top_1", scores)
         running.trial.set_user_attr("seconds", time.monotonic() - running.began)
         self.tell(running, State.COMPLETE, value)
@@ -354,21 +359,25 @@ class Worker:
         return True
 
     def prune(self, running):
-        """Reports the online head's accuracy to Optuna, and stops the trial if it says so."""
-        if running.pruned or time.monotonic() - running.looked < 10:
+        """Stops a trial whose online head is below the median, now and then."""
+        if running.pruned or time.monotonic() - running.looked < PRUNE_LOOK:
             return
         running.looked = time.monotonic()
+        self.report(running)
+        if running.trial.should_prune():
+            running.pruned = True
+            running.stop()
+
+    def report(self, running):
+        """Tells Optuna the online head's accuracy after every so many images."""
         batch = self.sweep.config(running.point).train_batch_size
-        known = running.trial._get_latest_trial().intermediate_values
+        known = set(running.trial._get_latest_trial().intermediate_values)
         points = runs.scalars(running.directory).get("train/supervised_acc", {})
         for step, value in sorted(points.items()):
             look = step * batch // self.options.prune_every
             if look and look not in known:
-                known = {**known, look: value}
+                known.add(look)
                 running.trial.report(value, look)
-        if running.trial.should_prune():
-            running.pruned = True
-            running.stop()
 
     # ------------------------------------------------------------ all of them
 

@@ -216,6 +216,45 @@ def test_tpe_searches_ranges_in_any_storage_on_two_slots(tmp_path):
     assert "trial 1 on GPU 0" in said
 
 
+def test_what_is_below_the_median_is_stopped(sweep, tmp_path, monkeypatch):
+    """Trials with twice the batch are compared after equal images, not equal steps."""
+    optuna = pytest.importorskip("optuna")
+    monkeypatch.setattr(sweep, "optuna", optuna, raising=False)
+    monkeypatch.setattr(sweep, "State", optuna.trial.TrialState, raising=False)
+    monkeypatch.setattr(sweep, "PRUNE_LOOK", 0.0)
+    options, grid = sweep.read(["--grid=train_batch_size=100,200", "--grid=seed=0,1,2", "--prune",
+                                "--prune_every=1000"])
+    worker = sweep.Worker(options, grid, str(tmp_path))
+    curve = {}
+    monkeypatch.setattr(sweep.runs, "scalars", lambda _: {"train/supervised_acc": curve})
+
+    class Training:
+        directory, looked, pruned, stopped = "", 0.0, False, False
+
+        def stop(self):
+            self.stopped = True
+
+    def begin():
+        running = Training()
+        running.trial = worker.study.ask()
+        running.point = sweep.suggest(running.trial, grid)
+        return running
+
+    for value in (0.4, 0.5, 0.6, 0.7):
+        running = begin()
+        curve = {step: value for step in range(5, 41, 5)}
+        worker.report(running)
+        looks = running.trial._get_latest_trial().intermediate_values
+        assert list(looks) == [1, 2, 3, 4] if running.point["train_batch_size"] == 100 else [*range(
+            1, 9)]
+        worker.tell(running, sweep.State.COMPLETE, value)
+    for value, stops in ((0.5, True), (0.6, False)):
+        running = begin()
+        curve = {5: value}
+        worker.prune(running)
+        assert running.pruned is running.stopped is stops
+
+
 @pytest.mark.slow
 def test_a_stopped_worker_saves_and_the_same_command_goes_on(tmp_path):
     pytest.importorskip("optuna")

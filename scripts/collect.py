@@ -20,17 +20,12 @@ import thesis
 
 from tfssl.errors import UsageError
 
-# The thesis's words for what we set, in the order of its columns.
-SETTINGS = {"resnet_depth": "resnet_depth", "train_batch_size": "batch_size",
-            "temperature": "temperature", "color_jitter_strength": "color_jitter_strength"}
 ONLINE = ("online", "network")  # the head that the thesis's accuracies are of; when finetuning
 
 
 def columns(names):
-    """Settings in the thesis's order, then the others: {flag: column}."""
-    return {name: SETTINGS.get(name, name)
-            for name in [n for n in SETTINGS if n in names]
-            + [n for n in names if n not in SETTINGS]}
+    """{flag: column}, in the thesis's words where it has one."""
+    return {name: records.COLUMNS.get(name, name) for name in names}
 
 
 def row(record, names):
@@ -133,13 +128,13 @@ def write_hparams(found, names, directory):
         writer.close()
 
     shutil.rmtree(directory, ignore_errors=True)
-    names = [*names, "seed"]
+    told = columns([*names, "seed"])
     protocols = list(dict.fromkeys(name for record in found for name in record.scores))
     write(directory, 0, summary_v2.hparams_config_pb(
-        hparams=[api.HParam(SETTINGS.get(name, name)) for name in names],
+        hparams=[api.HParam(column) for column in told.values()],
         metrics=[api.Metric(f"top_1/{name}", display_name=name) for name in protocols]))
     for i, record in enumerate(found):
-        values = {SETTINGS.get(name, name): plain(getattr(record.config, name)) for name in names}
+        values = {column: plain(getattr(record.config, name)) for name, column in told.items()}
         write(os.path.join(directory, f"{i:03}"), record.result["global_step"],
               summary_v2.hparams_pb(values, trial_id=f"{i:03}"),
               Summary(value=[Summary.Value(tag=f"top_1/{name}", simple_value=scores["top_1"])

@@ -126,7 +126,7 @@ def by_knob(found, knob, protocol, output_dir, name):
     ours = [(getattr(record.config, knob), record.config.train_batch_size,
              accuracy(record, protocol)) for record in found]
     panels = [(ours, groups_name, f"here, {protocol_name(protocol)}")]
-    column = thesis.COLUMNS_OF.get(knob)
+    column = records.COLUMNS.get(knob)
     if column in thesis.rows(3)[0]:
         theirs = [(row[column], int(row["batch_size"]), 100 * row["top_1_accuracy"])
                   for row in thesis.rows(3)]
@@ -134,6 +134,7 @@ def by_knob(found, knob, protocol, output_dir, name):
     figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), squeeze=False)
     for axis, (points, groups_name, title) in zip(axes[0], panels):
         bars(axis, points, knob, groups_name, title)
+    explain(figure)
     save(figure, output_dir, name)
 
 
@@ -181,7 +182,13 @@ def by_batch_size(found, protocol, output_dir):
         axis.set(xlabel="batch size, images", ylabel="top-1, %", title=title)
         at_least(axis, LEAST_SPAN)
         axis.legend(loc="lower right")
+    explain(figure)
     save(figure, output_dir, "batch_size")
+
+
+def explain(figure):
+    figure.supxlabel("mean and standard deviation over the seeds and all else that varies",
+                     fontsize=7.5, color="#666666")
 
 
 def at_least(axis, span):
@@ -340,7 +347,7 @@ def of_runs(found, options):
     # Two methods differ in their defaults too, which is no variation to be drawn.
     varied = {name for method in methods
               for name in records.varying([r for r in found if r.config.method == method])}
-    names = ["method"] * (len(methods) > 1) + [n for n in records.KNOBS if n in varied]
+    names = ["method"] * (len(methods) > 1) + [n for n in records.ORDER if n in varied]
     curves = all(record.curves for record in found)
     if "train_batch_size" in names:
         by_batch_size(found, protocol, output_dir)

@@ -18,6 +18,10 @@ from tfssl.config import FREE, SPEED, Config, differences
 from tfssl.errors import UsageError
 
 KNOBS = {field.name: field for field in dataclasses.fields(Config)}
+COLUMNS = {"resnet_depth": "resnet_depth", "train_batch_size": "batch_size",
+           "temperature": "temperature",
+           "color_jitter_strength": "color_jitter_strength"}  # the thesis's, in their order
+ORDER = list(dict.fromkeys([*COLUMNS, *KNOBS]))
 SAME = {name for name, field in KNOBS.items() if field.metadata["group"] == SPEED} | {
     "precision", "deterministic"}  # two runs that differ in these alone count as seeds of one
 PLACES = ("model_dir", "data_dir", "probe_data_dir", "output", "checkpoint")
@@ -125,7 +129,7 @@ def varying(records):
     """The knobs in which runs differ and that decide what is learned; the seed is not one."""
     first = records[0].config
     names = {name for record in records for name in differences(first, record.config)}
-    return [name for name in KNOBS if name in names - SAME - {"seed"}]
+    return [name for name in ORDER if name in names - SAME - {"seed"}]
 
 
 def by_setting(records):

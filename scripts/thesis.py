@@ -17,9 +17,7 @@ TABLES = {3: "table3", 6: "table6", 7: "table6", 8: "table8", 16: "table16", 12:
           14: "table14"}
 ON_TRAINING_SPLIT = (12, 14)  # its Remark 12
 IMAGES = {"cifar10": 50_000, "imagenette/160px-v2": 9_469}
-COLUMNS = {"resnet_depth": "resnet_depth", "batch_size": "train_batch_size",
-           "temperature": "temperature", "color_jitter_strength": "color_jitter_strength"}
-COLUMNS_OF = {knob: column for column, knob in COLUMNS.items()}
+KNOBS = {column: knob for knob, column in records.COLUMNS.items()}
 
 
 def rows(number):
@@ -39,7 +37,7 @@ def printed():
             _, grid = sweep.read([f"--flagfile=flags/thesis/{name}.flags"])
             base = grid.config(grid.points[0])
             for row in rows(number):
-                setting = {COLUMNS[column]: row[column] for column in COLUMNS if column in row}
+                setting = {KNOBS[column]: row[column] for column in KNOBS if column in row}
                 if None in setting.values() or row["top_1_accuracy"] is None:
                     continue
                 for whole in ("resnet_depth", "train_batch_size"):

@@ -7,7 +7,9 @@ All other flags are run.py's, for every run. Each trial is a run of run.py with 
 own in --sweep_dir, where the list of trials is kept too (Optuna's journal). The same command again
 resumes the sweep; started a second time, here or on a machine that shares the directory, it is one
 more worker. A trial whose worker has died is taken over and continues from its newest checkpoint.
-Needs the `sweep` extra. Then: python scripts/collect.py SWEEP_DIR OUTPUT_DIR
+Needs the `sweep` extra, and a system with file locks (Linux, macOS). Then:
+
+    python scripts/collect.py SWEEP_DIR OUTPUT_DIR
 """
 
 import contextlib
@@ -282,7 +284,9 @@ class Worker:
                 self.study.tell(trial, state=State.FAIL)
                 return None
             trial.set_user_attr("place", self.place)
-            return self.begin(trial, self.lock_of(trial.number), gpu, "starts")
+            lock = self.lock_of(trial.number)
+            # Without it, a training of this number is still under way here, whose list is lost.
+            return lock and self.begin(trial, lock, gpu, "starts")
 
     def is_here(self, frozen):
         """Whether a trial was begun in this directory, so that its lock is to be found here.

@@ -216,6 +216,22 @@ def test_tpe_searches_ranges_in_any_storage_on_two_slots(tmp_path):
     assert "trial 1 on GPU 0" in said
 
 
+def test_a_training_holds_the_lock_of_its_trial_and_sees_its_gpu_alone(sweep, tmp_path):
+    """So that a worker's death does not let a second training into the directory of the first."""
+    log, path = tmp_path / "log", tmp_path / "lock"
+    command = [sys.executable, "-c", "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], "
+               "flush=True); time.sleep(60)"]
+    running = sweep.Running(None, {}, sweep.try_lock(path), "", log, command, gpu="3")
+    running.lock.close()  # as when the worker dies
+    wait_for(lambda: log.read_text())
+    assert log.read_text() == "3\n" and sweep.try_lock(path) is None
+    running.stop()
+    running.process.wait()
+    lock = sweep.try_lock(path)
+    assert lock and sweep.try_lock(path) is None
+    lock.close()
+
+
 def test_what_is_below_the_median_is_stopped(sweep, tmp_path, monkeypatch):
     """Trials with twice the batch are compared after equal images, not equal steps."""
     optuna = pytest.importorskip("optuna")

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,9 +177,11 @@ class Running:
         self.process.terminate()
 
     def last_words(self):
-        with open(self.log, errors="replace") as log:
-            lines = [line.strip() for line in log if line.strip()]
-        return lines[-1] if lines else "it said nothing"
+        """The last line that it wrote: where it is, or why it failed."""
+        with open(self.log, "rb") as log:
+            log.seek(max(0, os.path.getsize(self.log) - 4000))
+            lines = log.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
     def scores(self):
         """{protocol: top-1} of its result.
@@ -423,6 +426,9 @@ class Worker:
         """The state of the whole sweep: rewritten on a terminal, a line per change elsewhere."""
         text = self.state()
         if self.terminal:
+            text += "".join(f" | {number}: {running.last_words()}"
+                            for number, running in self.running.items())
+            text = text[:shutil.get_terminal_size().columns - 1]
             print("\r" + text.ljust(len(self.shown)), end="", flush=True)
         elif text.split("  ETA")[0] != self.shown.split("  ETA")[0]:
             print(text, flush=True)

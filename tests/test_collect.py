@@ -98,6 +98,8 @@ def test_only_a_run_of_the_thesiss_settings_has_its_number(script):
     assert {size: row["top_1_accuracy"] for size, (_, row) in found.items()} == {
         64: 0.835, 128: 0.844, 256: 0.846}
     assert thesis.beside(deep.replace(temperature=0.75, train_batch_size=64)) is None
+    shallow = next(config for table, config, _ in thesis.printed() if table == 12)
+    assert thesis.beside(shallow)[0] == 12 and 12 in thesis.ON_TRAINING_SPLIT
     tables = [table for table, config, _ in thesis.printed() if config.method == "byol"]
     assert tables.index(16) < tables.index(14), "the validation split's number comes first"
 

@@ -57,6 +57,11 @@ def parse(argv):
     values = define()
     try:
         rest = values(argv)
+    except absl_flags.UnrecognizedFlagError as error:
+        if error.flagname in ("grid", "range", "skip"):
+            raise UsageError(f"--{error.flagname} says what varies over many runs, which "
+                             "scripts/sweep.py makes: python scripts/sweep.py --help") from None
+        raise UsageError(" ".join(str(error).split())) from None
     except absl_flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from None
     if any(values[name].value for name in HELP):

@@ -14,8 +14,8 @@ import os
 import shutil
 
 import matplotlib
-import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import runs
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -30,13 +30,6 @@ PANELS = {
 }
 METHODS = {"simclr": "SimCLR", "byol": "BYOL"}
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # Okabe and Ito, safe for colour-blind eyes
-
-
-def scalars(directory):
-    """{tag: {step: value}} of the training points of a run."""
-    events = EventAccumulator(directory, size_guidance={"tensors": 0}).Reload()
-    return {tag: {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
-            for tag in events.Tags()["tensors"] if tag.startswith(("train/", "learning_rate"))}
 
 
 def write_table(series, path):
@@ -118,7 +111,7 @@ def main():
     if linear:
         result["pretrained"] |= read(linear)["results"]
         shutil.copy(linear, os.path.join(arguments.output_dir, "linear_eval.json"))
-    series = scalars(arguments.model_dir)
+    series = runs.scalars(arguments.model_dir)
     write_table(series, os.path.join(arguments.output_dir, "curves.csv"))
     draw(series, result, read(arguments.model_dir, "flags.json")["method"],
          os.path.join(arguments.output_dir, "curves.png"))

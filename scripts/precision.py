@@ -12,7 +12,6 @@ import statistics
 
 import matplotlib
 
-import curves
 import runs
 
 matplotlib.use("Agg")
@@ -65,7 +64,7 @@ def main():
         for precision in PRECISIONS:
             directory = os.path.join(arguments.runs, f"{precision}-seed{seed}")
             rows.append(row(precision, seed, directory, more))
-            losses[precision, seed] = sorted(curves.scalars(directory)[LOSS].items())
+            losses[precision, seed] = sorted(runs.scalars(directory)[LOSS].items())
     runs.write_table(rows, os.path.join(arguments.output_dir, "precision.csv"))
     runs.write_table([{"precision": precision, "seed": seed, "step": step, "contrast_loss": value}
                       for (precision, seed), points in losses.items() for step, value in points],

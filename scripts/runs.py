@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if ROOT not in sys.path:  # `flags` is not installed with tfssl, and this clone's is meant
+    sys.path.insert(0, ROOT)
 
 
 def run(directory, *flags, result="result.json"):
@@ -29,6 +31,27 @@ def run(directory, *flags, result="result.json"):
 def read(path):
     with open(path) as file:
         return json.load(file)
+
+
+def write(path, text):
+    """Writes a file whole or not at all."""
+    with open(path + ".tmp", "w") as file:
+        file.write(text + "\n")
+    os.replace(path + ".tmp", path)
+
+
+def scores(result):
+    """{protocol: {"top_1", "top_5", ...}} of what a run trained."""
+    return result.get("pretrained") or result.get("finetuned") or {}
+
+
+def scalars(directory):
+    """{tag: {step: value}} of the training points of a run; {} where there are none yet."""
+    import tensorflow as tf  # here, because most scripts need not wait for them
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    events = EventAccumulator(directory, size_guidance={"tensors": 0}).Reload()
+    return {tag: {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
+            for tag in events.Tags()["tensors"] if tag.startswith(("train/", "learning_rate"))}
 
 
 def write_table(rows, path):

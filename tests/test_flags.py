@@ -99,8 +99,11 @@ FILES = sorted([*ROOT.glob("flags/**/*.flags"), *ROOT.glob("results/*/*.flags")]
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_flagfile_parses_and_says_what_it_is(file):
-    assert parse(f"--flagfile={file}")[1]
-    assert file.read_text().startswith("#")
+    """Those of sweeps are read in tests/test_sweep.py."""
+    text = file.read_text()
+    assert text.startswith("#")
+    if "sweep.py" not in text:
+        assert parse(f"--flagfile={file}")[1]
 
 
 @pytest.mark.parametrize("line,said", [

@@ -1,5 +1,6 @@
 """README's commands, as they are printed there."""
 
+import importlib
 import json
 import pathlib
 import re
@@ -27,10 +28,13 @@ def test_every_command_parses(command, monkeypatch):
     assert flags.parse(words[1:])
 
 
-def test_every_flag_in_readme_exists():
+def test_every_flag_in_readme_exists(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    sweeps = importlib.import_module("sweep").parser().format_help()
     ours = re.sub(r"`python scripts/[^`]*`", "", README)  # the scripts have flags of their own
     names = set(re.findall(r"--([a-z][a-z0-9_]+)\b", ours)) - {"logdir", "flagfile", "view2_"}
     known = set(flags.define()) | {f"no{name}" for name in flags.define()}
+    known |= set(re.findall(r"--(\w+)", sweeps))
     assert names - known == set()
 
 

@@ -1,0 +1,392 @@
+"""The thesis's figures, of our runs: python scripts/figures.py OUTPUT_DIR [RUNS ...]
+
+RUNS are directories of runs, or runs.json files of collect.py. What they vary decides what is
+drawn, each as PNG and PDF: batch_size (Figures 23a and 35), steps (23b), color_jitter (24),
+temperature (25), depth, blur, losses (26 to 34). Where the thesis has printed the numbers, its own
+figure stands to the left. Without RUNS: augmentation (Figures 10 to 14) and entropy (15); further
+flags are run.py's and say of which images, the embedded ones where no --dataset is given. Needs the
+`dev` extra.
+
+    python scripts/figures.py pictures runs/SWEEP --protocol=linear
+    python scripts/figures.py pictures --dataset=imagenette/160px-v2 --seed=3
+"""
+
+import argparse
+import collections
+import os
+import statistics
+import sys
+
+import matplotlib
+
+import records
+import thesis
+
+from tfssl.config import sides
+from tfssl.errors import UsageError
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import ScalarFormatter  # noqa: E402
+
+# Okabe and Ito's colours, safe for colour-blind eyes; the first two are those of the thesis's bars.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+METHODS = {"simclr": "SimCLR", "byol": "BYOL"}
+MARKERS = {"simclr": "o", "byol": "s"}
+NAMES = {"train_batch_size": "batch size", "temperature": "temperature",
+         "color_jitter_strength": "colour jitter strength", "resnet_depth": "ResNet depth",
+         "use_blur": "blur", "method": "method", "dataset": "dataset"}
+PROTOCOLS = {"online": "online head", "network": "whole network",
+             "linear": "linear, frozen encoder"}
+LEAST_SPAN = 8  # points of accuracy that a y-axis shows at least
+LOSSES = {"train/contrast_loss": "contrastive loss",
+          "train/representation_loss": "representation loss",
+          "train/supervised_loss": "supervised loss", "train/total_loss": "total loss"}
+BARS = {"color_jitter_strength": "color_jitter", "temperature": "temperature",
+        "resnet_depth": "depth", "use_blur": "blur"}  # knob -> name of the picture
+STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False,
+         "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.6,
+         "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 8,
+         "lines.linewidth": 1.4, "figure.constrained_layout.use": True, "savefig.dpi": 150,
+         "pdf.fonttype": 42}
+
+
+def save(figure, output_dir, name):
+    for kind in ("png", "pdf"):
+        metadata = {"CreationDate": None} if kind == "pdf" else None  # equal data, equal file
+        figure.savefig(os.path.join(output_dir, f"{name}.{kind}"), metadata=metadata)
+    plt.close(figure)
+    print(os.path.join(output_dir, f"{name}.png"))
+
+
+def name_of(knob):
+    return NAMES.get(knob, knob)
+
+
+def accuracy(record, protocol):
+    """Top-1 in %, or None."""
+    score = record.scores.get(protocol)
+    return None if score is None else 100 * score["top_1"]
+
+
+def protocol_name(protocol):
+    k = protocol.removeprefix("knn_")
+    return PROTOCOLS.get(protocol, f"kNN, k = {k}")
+
+
+def spread(values):
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def smooth(values, weight):
+    """TensorBoard's smoothing: an exponential mean that counts its start as missing, not as 0."""
+    mean, made = 0.0, []
+    for place, value in enumerate(values, 1):
+        mean = weight * mean + (1 - weight) * value
+        made.append(mean / (1 - weight ** place))
+    return made
+
+
+# ---------------------------------------------------------------- accuracy over a setting
+
+
+def bars(axis, points, knob, groups_name, title):
+    """Figures 24 and 25: a bar per value and group, a black line for the spread of the others.
+
+    Args:
+        points: list of (value, group, accuracy in %).
+    """
+    cells = collections.defaultdict(list)
+    for value, group, score in points:
+        cells[value, group].append(score)
+    values, groups = (sorted({key[i] for key in cells}) for i in (0, 1))
+    width = 0.8 / len(groups)
+    for i, group in enumerate(groups):
+        at = [(place + (i + 0.5) * width - 0.4, cells[value, group])
+              for place, value in enumerate(values) if cells[value, group]]
+        heights = [statistics.mean(scores) for _, scores in at]
+        axis.bar([x for x, _ in at], heights, 0.92 * width, color=COLOURS[i % len(COLOURS)],
+                 label=f"{groups_name} {group}" if groups_name else None)
+        for (x, scores), height in zip(at, heights):
+            axis.errorbar(x, height, spread(scores), color="black", linewidth=1.2)
+            axis.annotate(f"{height:.1f}", (x, height + spread(scores)), xytext=(0, 2),
+                          textcoords="offset points", ha="center", fontsize=7)
+    axis.set_xticks(range(len(values)), [show(value) for value in values])
+    axis.set(xlabel=name_of(knob), ylabel="top-1, %", title=title)
+    axis.grid(axis="x", visible=False)
+    axis.margins(y=0.12)
+    if groups_name:
+        axis.legend(loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1.08))
+
+
+def by_knob(found, knob, protocol, output_dir, name):
+    """Bars over a knob of all runs, beside Table 3's where that varies it too."""
+    batches = {record.config.train_batch_size for record in found}
+    groups_name = name_of("train_batch_size") if len(batches) > 1 else ""
+    ours = [(getattr(record.config, knob), record.config.train_batch_size,
+             accuracy(record, protocol)) for record in found]
+    panels = [(ours, groups_name, f"here, {protocol_name(protocol)}")]
+    column = records.COLUMNS.get(knob)
+    if column in thesis.rows(3)[0]:
+        theirs = [(row[column], int(row["batch_size"]), 100 * row["top_1_accuracy"])
+                  for row in thesis.rows(3)]
+        panels.insert(0, (theirs, name_of("train_batch_size"), "the thesis, online head (Table 3)"))
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), squeeze=False)
+    for axis, (points, groups_name, title) in zip(axes[0], panels):
+        bars(axis, points, knob, groups_name, title)
+    explain(figure)
+    save(figure, output_dir, name)
+
+
+def lines(axis, points, colour, marker, label, above=True):
+    """Means over a base-2 axis, with the spread of what they are means of.
+
+    Args:
+        points: {batch size: accuracies in %}.
+        above: where the numbers stand.
+    """
+    sizes = sorted(points)
+    means = [statistics.mean(points[size]) for size in sizes]
+    axis.errorbar(sizes, means, [spread(points[size]) for size in sizes], color=colour,
+                  marker=marker, markersize=5, elinewidth=1.0, capsize=2.5, label=label)
+    for size, mean in zip(sizes, means):
+        edge = spread(points[size]) * (1 if above else -1)
+        axis.annotate(f"{mean:.1f}", (size, mean + edge), xytext=(0, 5 if above else -5),
+                      textcoords="offset points", ha="center", va="bottom" if above else "top",
+                      fontsize=7.5, color=colour)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_locator(plt.NullLocator())
+
+
+def by_batch_size(found, protocol, output_dir):
+    """Figures 23a and 35: a line for each method, the mean over all else that varies."""
+    ours = collections.defaultdict(lambda: collections.defaultdict(list))
+    for record in found:
+        ours[record.config.method][record.config.train_batch_size].append(
+            accuracy(record, protocol))
+    with_byol = "byol" in ours
+    figure, axes = plt.subplots(1, 1 + with_byol, figsize=(4.8 * (1 + with_byol), 3.6),
+                                squeeze=False)
+    panels = [("the thesis, online head (Table 16)", {"BYOL, ResNet-50": (
+        "byol", {int(row["batch_size"]): [100 * row["top_1_accuracy"]]
+                 for row in thesis.rows(16)})})] if with_byol else []
+    panels.append((f"here, {protocol_name(protocol)}",
+                   {METHODS[method]: (method, points) for method, points in ours.items()}))
+    for axis, (title, series) in zip(axes[0], panels):
+        for label, (method, points) in series.items():
+            lines(axis, points, COLOURS[(0, 5)[method == "byol"]], MARKERS[method], label,
+                  above=method == "simclr" or len(series) == 1)
+        sizes = sorted({size for _, points in series.values() for size in points})
+        axis.set_xticks(sizes)
+        axis.set(xlabel="batch size, images", ylabel="top-1, %", title=title)
+        at_least(axis, LEAST_SPAN)
+        axis.legend(loc="lower right")
+    explain(figure)
+    save(figure, output_dir, "batch_size")
+
+
+def explain(figure):
+    figure.supxlabel("mean and standard deviation over the seeds and all else that varies",
+                     fontsize=7.5, color="#666666")
+
+
+def at_least(axis, span):
+    """Widens the y-axis, so that tenths of a point do not look like a trend."""
+    low, high = axis.get_ylim()
+    wider = max(0, span - (high - low)) / 2 + 0.08 * (high - low)
+    axis.set_ylim(low - wider, high + wider)
+
+
+# ---------------------------------------------------------------- curves over steps
+
+
+def mean_curve(group, tag):
+    """(steps, values) of runs that differ in the seed: the mean where all have a point."""
+    curves = [dict(zip(record.curves["step"], record.curves[tag])) for record in group
+              if tag in record.curves]
+    if not curves:
+        return [], []
+    steps = sorted(set.intersection(*map(set, curves)))
+    return steps, [statistics.mean(curve[step] for curve in curves) for step in steps]
+
+
+def curve(axis, group, tag, colour, label, weight, scale=1.0):
+    """A smoothed line, and the values themselves as its shadow."""
+    steps, values = mean_curve(group, tag)
+    values = [scale * value for value in values]
+    axis.plot(steps, values, color=colour, alpha=0.22, linewidth=1.0)
+    axis.plot(steps, smooth(values, weight), color=colour, label=label)
+
+
+def by_steps(found, names, protocol, weight, output_dir):
+    """Figure 23b: the online head on the training images, a line for each batch size."""
+    methods = [method for method in METHODS if any(r.config.method == method for r in found)]
+    shades = matplotlib.colormaps["viridis"]
+    figure, axes = plt.subplots(1, len(methods), figsize=(1 + 4.6 * len(methods), 3.6),
+                                squeeze=False, sharey=True)
+    for axis, method in zip(axes[0], methods):
+        groups = collections.defaultdict(list)
+        for record in found:
+            if record.config.method == method:
+                groups[record.config.train_batch_size].append(record)
+        for i, size in enumerate(sorted(groups)):
+            best = max(records.by_setting(groups[size]), key=lambda g: mean_of(g, protocol))
+            curve(axis, best, "train/supervised_acc", shades(0.92 * i / max(1, len(groups) - 1)),
+                  f"{size}", weight, scale=100)
+        axis.set_xscale("log")
+        axis.set(xlabel="step", title=METHODS[method])
+        axis.legend(title="batch size", title_fontsize=8)
+    axes[0][0].set_ylabel("online head on augmented\ntraining images, top-1, %")
+    if set(names) - {"train_batch_size", "method"}:
+        figure.suptitle("the best setting of each batch size", fontsize=9, color="#666666")
+    save(figure, output_dir, "steps")
+
+
+def mean_of(group, protocol):
+    return statistics.mean(accuracy(record, protocol) for record in group)
+
+
+def losses(found, names, protocol, best, weight, output_dir):
+    """Figures 26 to 34: the losses of the best settings over the steps."""
+    groups = sorted(records.by_setting(found), key=lambda group: -mean_of(group, protocol))[:best]
+    tags = [tag for tag in LOSSES if any(tag in r.curves for group in groups for r in group)]
+    figure, axes = plt.subplots(1, len(tags), figsize=(4.2 * len(tags), 3.9), squeeze=False)
+    for axis, tag in zip(axes[0], tags):
+        for i, group in enumerate(groups):
+            curve(axis, group, tag, COLOURS[i % len(COLOURS)], setting(group, names), weight)
+        axis.set(title=LOSSES[tag], xlabel="step")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    longest = max(map(len, labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, 150 // (longest + 6)))
+    figure.suptitle(f"the {len(groups)} best settings, smoothed by {weight:g}" if len(groups) > 1
+                    else f"smoothed by {weight:g}", fontsize=9, color="#666666")
+    save(figure, output_dir, "losses")
+
+
+def setting(group, names):
+    config = group[0].config
+    told = ", ".join(f"{name_of(name)} {show(getattr(config, name))}" for name in names)
+    return told or METHODS[config.method]
+
+
+def show(value):
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# ---------------------------------------------------------------- chapters 2 and 3
+
+
+def augmentation(words, output_dir):
+    """Figures 10 to 14: an image, what is done to it, and the histograms of before and after."""
+    import views
+    larger = [] if any("image_size" in word for word in words) else ["--image_size=160"]
+    config = views.settings([*words, *larger])  # before TensorFlow is loaded
+    import numpy as np
+    import tensorflow as tf
+
+    from tfssl.augment import ops
+    *_, image = views.images(config, 3)[0]
+    size = sides(config.image_size)
+    image = tf.image.convert_image_dtype(image, tf.float32)
+    image = tf.clip_by_value(ops.center_crop(image[tf.newaxis], size, 1.0)[0], 0, 1)
+    seed = [config.seed, 0]
+    crop = views.made(ops.random_resized_crop(size, (0.2, 0.5)), image, seed)
+    jitter = views.made(ops.color_jitter(0.8, 0.8, 0.8, 0.2), tf.constant(crop), seed)
+    pictures = {"image": image.numpy(), "flip": views.made(ops.flip_left_right(1.0), image, seed),
+                "random crop": crop, "colour jitter of the crop": jitter}
+    compared = (("image",), ("image", "flip"), ("image", "random crop"),
+                ("random crop", "colour jitter of the crop"))
+    figure, axes = plt.subplots(2, len(pictures), figsize=(2.7 * len(pictures), 4.7),
+                                height_ratios=(1.45, 1))
+    for (above, below), (name, picture), of in zip(axes.T, pictures.items(), compared):
+        above.imshow(picture, interpolation="nearest")
+        above.set_axis_off()
+        above.set_title(name)
+        for which, colour in zip(of, COLOURS):
+            values = 255 * np.ravel(pictures[which])
+            below.hist(values, bins=64, range=(0, 255), color=colour, alpha=0.6, label=which,
+                       weights=np.full(values.size, 100 / values.size))
+        below.set(xlabel="level", xlim=(0, 255), xticks=(0, 64, 128, 192, 255))
+        below.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=7)
+    axes[1][0].set_ylabel("values of all channels, %")
+    save(figure, output_dir, "augmentation")
+
+
+def entropy(output_dir):
+    """Figure 15: the entropy of a Bernoulli variable."""
+    import numpy as np
+
+    from tfssl import information
+    p = np.linspace(0, 1, 201)
+    figure, axis = plt.subplots(figsize=(4.2, 3.2))
+    axis.plot(p, [information.entropy([x, 1 - x], unit="bits") for x in p], color=COLOURS[0])
+    axis.plot(0.5, 1, "o", color=COLOURS[5])
+    axis.set(xlabel="p", ylabel="H(p), bits", title="entropy of a Bernoulli variable",
+             xlim=(0, 1), ylim=(0, 1.08))
+    save(figure, output_dir, "entropy")
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def of_runs(found, options):
+    """Draws what the runs vary.
+
+    Raises:
+        UsageError: not all of them have the accuracy that is asked for.
+    """
+    protocol, output_dir = options.protocol, options.output_dir
+    missing = [record for record in found if accuracy(record, protocol) is None]
+    if missing:
+        raise UsageError(f"--protocol must be one that all runs have: "
+                         f"{', '.join(missing[0].scores)}. Received: {protocol}")
+    methods = [method for method in METHODS if any(r.config.method == method for r in found)]
+    # Two methods differ in their defaults too, which is no variation to be drawn.
+    varied = {name for method in methods
+              for name in records.varying([r for r in found if r.config.method == method])}
+    names = ["method"] * (len(methods) > 1) + [n for n in records.ORDER if n in varied]
+    curves = all(record.curves for record in found)
+    if "train_batch_size" in names:
+        by_batch_size(found, protocol, output_dir)
+        if curves and all("train/supervised_acc" in record.curves for record in found):
+            by_steps(found, names, protocol, options.smoothing, output_dir)
+    for knob, name in BARS.items():
+        if knob in names:
+            by_knob(found, knob, protocol, output_dir, name)
+    if curves:
+        losses(found, names, protocol, options.best, options.smoothing, output_dir)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("output_dir")
+    parser.add_argument("runs", nargs="*", help="directories of runs, or runs.json files")
+    parser.add_argument("--protocol", default="online", help="online, linear, knn_20, ... "
+                        "(default: online, as in the thesis)")
+    parser.add_argument("--smoothing", type=float, default=0.6,
+                        help="of curves, as in TensorBoard (default: 0.6, as in the thesis)")
+    parser.add_argument("--best", type=int, default=4,
+                        help="settings whose losses are drawn (default: 4, as in the thesis)")
+    options, words = parser.parse_known_args()
+    try:
+        if not 0 <= options.smoothing < 1:
+            raise UsageError(f"--smoothing must be in [0, 1). Received: {options.smoothing}")
+        os.makedirs(options.output_dir, exist_ok=True)
+        plt.rcParams.update(STYLE)
+        if options.runs:
+            if words:
+                raise UsageError(f"figures of runs take no flags of run.py. Received: {words[0]}")
+            of_runs(records.load(options.runs), options)
+        else:
+            augmentation(words, options.output_dir)
+            entropy(options.output_dir)
+    except UsageError as error:
+        print(f"figures.py: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

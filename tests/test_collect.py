@@ -1,0 +1,127 @@
+"""scripts/collect.py: what runs left, as tables, with the thesis's numbers where they belong."""
+
+import csv
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_run import ROOT
+from tfssl.config import Config
+from tfssl.errors import UsageError
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return importlib.import_module
+
+
+def leave_run(directory, top_1, **settings):
+    """A directory as run.py leaves it, without its networks."""
+    config = Config(**{**dict(
+        temperature=0.25, color_jitter_strength=0.25, train_batch_size=512, image_size="32",
+        eval_split="test", model_dir=str(directory)), **settings})
+    directory.mkdir(parents=True)
+    scores = {name: {"examples": 1000, "top_1": value, "top_5": 0.99}
+              for name, value in (("online", top_1), ("knn_20", top_1 + 0.01))}
+    (directory / "flags.json").write_text(json.dumps(config.to_dict()))
+    (directory / "result.json").write_text(json.dumps({
+        "global_step": 98, "dataset": config.dataset, "eval_split": "test", "pretrained": scores,
+        "eval/regularization_loss": 0.0093, "untrained": None, "precision": "float32",
+        "train_seconds": 1.0, "device": "none"}))
+
+
+@pytest.fixture
+def runs_dir(tmp_path):
+    """Two settings of Table 3, one of them with two seeds; the names of directories mislead."""
+    leave_run(tmp_path / "runs" / "b_temperature_1.0", 0.80)
+    leave_run(tmp_path / "runs" / "c", 0.82, seed=1, steps_per_execution=4)
+    leave_run(tmp_path / "runs" / "deep" / "a", 0.70, temperature=1.0)
+    (tmp_path / "runs" / "unfinished").mkdir()
+    (tmp_path / "runs" / "unfinished" / "flags.json").write_text("{}")
+    return tmp_path / "runs"
+
+
+def test_settings_come_from_the_records_and_the_thesis_stands_beside(runs_dir, tmp_path, script):
+    text = script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
+    assert text.splitlines() == [
+        "| temperature | seeds | regularization_loss | top_1_accuracy | top_5_accuracy | steps "
+        "| knn_20, top-1 | thesis's top-1 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| 0.25 | 2 | 0.0093 ± 0.0000 | 0.810 ± 0.014 | 0.990 ± 0.000 | 98 | 0.820 ± 0.014 "
+        "| 0.833 |",
+        "| 1 | 1 | 0.0093 | 0.700 | 0.990 | 98 | 0.710 | 0.798 |"]
+    with open(tmp_path / "out" / "runs.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["temperature"], r["seed"], r["thesis_table"]) for r in rows] == [
+        ("0.25", "0", "3"), ("0.25", "1", "3"), ("1.0", "0", "3")]
+
+
+def test_the_record_makes_the_same_tables_again(runs_dir, tmp_path, script):
+    collect = script("collect").collect
+    first, again = tmp_path / "first", tmp_path / "again"
+    collect([str(runs_dir)], str(first))
+    collect([str(first / "runs.json")], str(again))
+    for name in ("runs.json", "runs.csv", "table.csv", "table.md"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+    assert str(tmp_path) not in (first / "runs.json").read_text()
+
+
+def test_hparams_hold_what_varies_with_every_accuracy(runs_dir, tmp_path, script):
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+    from tensorboard.plugins.hparams import metadata
+    script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
+    events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "out" / "hparams")).Reload()
+    contents = events.PluginRunToTagToContent(metadata.PLUGIN_NAME)
+    sessions = [metadata.parse_session_start_info_plugin_data(
+        tags[metadata.SESSION_START_INFO_TAG]) for run, tags in contents.items() if run != "."]
+    told = sorted((s.hparams["temperature"].number_value, s.hparams["seed"].number_value)
+                  for s in sessions)
+    assert told == [(0.25, 0), (0.25, 1), (1, 0)]
+    tags = events.GetAccumulator("000").Tags()
+    assert {"top_1/online", "top_1/knn_20"} <= {*tags["scalars"], *tags["tensors"]}
+
+
+def test_only_a_run_of_the_thesiss_settings_has_its_number(script):
+    """And none where the print leaves open which setting it is of: Table 6."""
+    thesis = script("thesis")
+    same = Config(image_size="32", eval_split="test", train_batch_size=1024,
+                  color_jitter_strength=0.75)
+    assert thesis.beside(same)[1]["top_1_accuracy"] == 0.841
+    assert thesis.beside(same.replace(seed=5, precision="float32"))[0] == 3
+    assert thesis.beside(same.replace(width_multiplier=0.25)) is None
+    deep = same.replace(resnet_depth=50, temperature=0.5, color_jitter_strength=0.65)
+    found = {size: thesis.beside(deep.replace(train_batch_size=size)) for size in (64, 128, 256)}
+    assert {size: row["top_1_accuracy"] for size, (_, row) in found.items()} == {
+        64: 0.835, 128: 0.844, 256: 0.846}
+    assert thesis.beside(deep.replace(temperature=0.75, train_batch_size=64)) is None
+    shallow = next(config for table, config, _ in thesis.printed() if table == 12)
+    assert thesis.beside(shallow)[0] == 12 and 12 in thesis.ON_TRAINING_SPLIT
+    tables = [table for table, config, _ in thesis.printed() if config.method == "byol"]
+    assert tables.index(16) < tables.index(14), "the validation split's number comes first"
+
+
+def test_curves_are_thinned_to_the_means_of_their_neighbours(script):
+    thinned = script("records").thinned({
+        "train/contrast_loss": {step: float(step) for step in range(1, 301)}, "other": {1: 1.0}})
+    assert list(thinned) == ["step", "train/contrast_loss"]
+    assert thinned["step"][:2] == [3, 6] and len(thinned["step"]) == 100
+    assert thinned["train/contrast_loss"][:2] == [2.0, 5.0]
+
+
+@pytest.mark.parametrize("paths", [["nowhere"], ["."], ["setup.cfg"]])
+def test_what_holds_no_runs_is_refused_in_one_sentence(paths, tmp_path, script, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setup.cfg").write_text("[no records]")
+    with pytest.raises(UsageError, match="runs|no finished run"):
+        script("records").load(paths)
+
+
+def test_a_wrong_argument_leaves_no_traceback(tmp_path):
+    done = subprocess.run([sys.executable, "scripts/collect.py", "nowhere", tmp_path], cwd=ROOT,
+                          text=True, capture_output=True)
+    assert done.returncode and done.stderr.startswith("collect.py: ") and "nowhere" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -5,12 +5,14 @@ process is sent SIGKILL at a random moment after its first step, and started aga
 been killed so often and has ended. Then compares, bit for bit, all that the two runs are: every
 variable of the last checkpoint (weights, statistics, optimizer, sums of the metrics), every point
 of TensorBoard, the exported encoder, and the results. Exits 1 where anything differs.
+--report=FILE adds command and outcome to a Markdown file.
 """
 
 import argparse
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,6 +50,12 @@ def newest(directory):
     path = os.path.join(directory, "checkpoints")
     names = os.listdir(path) if os.path.isdir(path) else ()
     return max((int(name[5:]) for name in names if name.startswith("step_")), default=0)
+
+
+def saving(directory):
+    """Whether a process that died here was in the middle of saving."""
+    path = os.path.join(directory, "checkpoints")
+    return os.path.isdir(path) and any(name.startswith("unfinished") for name in os.listdir(path))
 
 
 def variables(directory):
@@ -102,6 +110,12 @@ def differences(one, other):
     return found
 
 
+def report(path, command, outcome):
+    """Adds a section to a Markdown file."""
+    with open(path, "a") as file:
+        file.write(f"\n```bash\n{command}\n```\n\n{outcome}.\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("directory")
@@ -109,9 +123,10 @@ def main():
     parser.add_argument("--within", type=float, default=2.0,
                         help="seconds after the first step of a process, at most")
     parser.add_argument("--kill_seed", type=int, default=0)
+    parser.add_argument("--report", help="Markdown file to add command and outcome to")
     arguments, flags = parser.parse_known_args()
     straight, killed = (os.path.join(arguments.directory, name) for name in ("straight", "killed"))
-    chance, kills, places = random.Random(arguments.kill_seed), 0, []
+    chance, kills, places, caught = random.Random(arguments.kill_seed), 0, [], 0
     began = time.monotonic()
     with start(straight, flags) as process:
         out, _ = process.communicate()
@@ -124,6 +139,7 @@ def main():
             sys.exit(f"the run ended after {kills} kills: give it more steps, or less time "
                      f"--within. It last said: {said}")
         kills += 1
+        caught += saving(killed)
         places.append(newest(killed))
         print(f"kill {kills} of {arguments.kills}: step {before} -> {places[-1]}", flush=True)
     with start(killed, flags) as process:
@@ -131,9 +147,15 @@ def main():
     if process.returncode:
         sys.exit(f"the last start failed:\n{out}")
     found = differences(straight, killed)
-    print(f"{kills} kills, {len(set(places))} different checkpoints gone on from, "
-          f"{time.monotonic() - began:.0f} s: "
-          + ("; ".join(found) if found else "every bit is the same"), flush=True)
+    outcome = (f"{kills} kills, {caught} of them while a checkpoint was being written, "
+               f"{len(set(places))} different checkpoints gone on from, "
+               f"{time.monotonic() - began:.0f} s: "
+               + ("; ".join(found) if found else "every bit is the same"))
+    print(outcome, flush=True)
+    if arguments.report:
+        told = [word for word in sys.argv[1:]
+                if not word.startswith("--report") and word != arguments.directory]
+        report(arguments.report, shlex.join(["python", "scripts/kills.py", "DIR", *told]), outcome)
     sys.exit(1 if found else 0)
 
 

@@ -308,10 +308,15 @@ def blur(sigma=(0.1, 2.0), taps=None, padding="reflect"):
 
     def apply(images, drawn):
         _, height, width = _shape(images)
-        radius = tf.maximum(tf.minimum(height, width) // 20, 1) if taps is None else taps // 2
-        rows = _gaussian(drawn["sigma"], radius, height, padding)
-        columns = _gaussian(drawn["sigma"], radius, width, padding)
-        return _separable(images, rows, columns)
+        if taps is not None:
+            radius = taps // 2
+        elif isinstance(height, int) and isinstance(width, int):
+            radius = max(min(height, width) // 20, 1)
+        else:
+            radius = tf.maximum(tf.minimum(height, width) // 20, 1)
+        weights = _gaussian(drawn["sigma"], radius)
+        rows = _filter(images, weights, radius, 1, padding)
+        return _filter(rows, weights, radius, 2, padding)
 
     return Op("blur", draw, apply)
 
@@ -396,23 +401,31 @@ def _bicubic(start, length, size, full):
     return weights / tf.reduce_sum(weights, axis=2, keepdims=True)
 
 
-def _gaussian(sigma, radius, full, padding):
-    """Weights [B, full, full] that blur an axis with 2 * radius + 1 taps."""
-    sigma, radius = sigma[:, None, None], tf.cast(radius, tf.float32)
+def _gaussian(sigma, radius):
+    """Weights of 2 * radius + 1 taps per image, [taps, B]."""
+    distance = tf.cast(tf.range(-radius, radius + 1), tf.float32)[:, None]
+    weights = tf.exp(-0.5 * tf.square(distance / sigma))
+    return weights / tf.reduce_sum(weights, axis=0)
 
-    def kernel(distance):
-        inside = tf.cast(tf.abs(distance) <= radius, tf.float32)
-        return inside * tf.exp(-0.5 * tf.square(distance / sigma))
 
-    last = tf.cast(full, tf.float32) - 1.0
-    source = tf.range(last + 1.0)
-    target = source[:, None]
-    weights = kernel(source - target)
-    if padding == "reflect":
-        # The mirror images of a source pixel; those on the border have none on that side.
-        weights += tf.where(source > 0.0, kernel(source + target), 0.0)
-        weights += tf.where(source < last, kernel(2.0 * last - source - target), 0.0)
-    return weights / tf.reduce_sum(kernel(tf.range(-radius, radius + 1.0)), axis=2, keepdims=True)
+def _filter(images, weights, radius, axis, padding):
+    """Weighted sums of 2 * radius + 1 neighbours along an axis: 1 for rows, 2 for columns."""
+    batch, height, width = _shape(images)
+    padded = tf.pad(images, [[radius, radius] if i == axis else [0, 0] for i in range(4)], padding)
+    # Rows of numbers, not of pixels, which XLA works through in vectors.
+    step = 3 if axis == 2 else 1
+    padded = tf.reshape(padded, [batch, -1, _shape(padded)[2] * 3])
+
+    def tap(place):
+        start = [0, place * step * (axis == 1), place * step * (axis == 2)]
+        return weights[place][:, None, None] * tf.slice(padded, start, [batch, height, width * 3])
+
+    if isinstance(radius, int):
+        total = tf.add_n([tap(place) for place in range(2 * radius + 1)])
+    else:  # images of a size that the graph does not know
+        total = tf.foldl(lambda total, place: total + tap(place), tf.range(1, 2 * radius + 1),
+                         initializer=tap(0))
+    return tf.reshape(total, [batch, height, width, 3])
 
 
 def _separable(images, rows, columns):

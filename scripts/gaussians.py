@@ -25,9 +25,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 DIMENSION, STAIRS = 20, (2, 4, 6, 8, 10)
-NAMES = {"barber_agakov": "Barber-Agakov", "mine": "Donsker-Varadhan, MINE", "nwj": "NWJ",
-         "infonce": "InfoNCE"}
-COLOURS = {"barber_agakov": "#009E73", "mine": "#D55E00", "nwj": "#CC79A7", "infonce": "#0072B2"}
+NAMES = {"barber_agakov": "Barber-Agakov", "dv": "Donsker-Varadhan", "mine": "MINE",
+         "nwj": "NWJ", "infonce": "InfoNCE"}
+COLOURS = {"barber_agakov": "#009E73", "dv": "#E69F00", "mine": "#D55E00", "nwj": "#CC79A7",
+           "infonce": "#0072B2"}
 EVERY = 20  # steps between the points of curves.csv
 
 
@@ -81,7 +82,7 @@ def staircase(name, options):
 
 
 def draw(curves, options, path):
-    figure, axes = plt.subplots(1, len(curves), figsize=(13, 3.6), sharey=True,
+    figure, axes = plt.subplots(1, len(curves), figsize=(15, 3.6), sharey=True,
                                 constrained_layout=True)
     steps = np.arange(len(STAIRS) * options.steps)
     for axis, (name, curve) in zip(axes, curves.items()):
@@ -93,7 +94,7 @@ def draw(curves, options, path):
                   label="truth")
         axis.axhline(math.log(options.batch), color="#999999", linestyle=":",
                      label=f"log {options.batch}")
-        axis.set(title=NAMES[name], xlabel="steps", ylim=(0, 1.25 * STAIRS[-1]))
+        axis.set(title=NAMES[name], xlabel="steps", ylim=(0, 1.4 * STAIRS[-1]))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("nats")
     axes[0].legend(loc="upper left", fontsize=8)

@@ -20,7 +20,8 @@ def make(kind, learning_rate=2e-3, dimension=DIMENSION):
         model = VariationalEstimator(dimension, dimension, gaussians.entropy(dimension),
                                      hidden=(64,))
     else:
-        model = CriticEstimator(Separable(dimension, dimension, hidden=(64, 64)), kind)
+        critic = Separable(dimension, dimension, hidden=(64, 64))
+        model = CriticEstimator(critic, kind, rate=0.1)  # so few steps want a short memory
     model((tf.zeros((2, dimension)), tf.zeros((2, dimension))))
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
@@ -58,16 +59,16 @@ def test_a_trained_bound_comes_near_the_truth_from_below(kind):
     assert np.mean(curve[:20]) < 0.6 < np.mean(curve[-100:])
 
 
-def test_infonce_saturates_at_log_n_and_the_others_are_noisy():
-    """Of 6 nats, InfoNCE sees log 16 = 2.8; DV and NWJ see more, and vary more than at 1 nat."""
-    kinds = ("infonce", "mine", "nwj")
-    low, high = ({kind: train(make(kind), nats, 1500, batch=16)[-400:] for kind in kinds}
+def test_infonce_saturates_at_log_n_and_the_others_vary():
+    """Of 6 nats, InfoNCE sees log 16 = 2.8 at most; DV and NWJ vary more than at 1 nat."""
+    kinds = ("infonce", "dv", "nwj")
+    low, high = ({kind: train(make(kind), nats, 1000, batch=16)[-300:] for kind in kinds}
                  for nats in (1.0, 6.0))
     assert np.all(high["infonce"] <= math.log(16) + 1e-5)
     assert np.mean(high["infonce"]) > math.log(16) - 0.4
     assert np.std(high["infonce"]) < 2 * np.std(low["infonce"])
-    for kind in ("mine", "nwj"):
-        assert np.mean(high[kind]) > math.log(16), kind
+    assert np.mean(high["dv"]) > math.log(16)
+    for kind in ("dv", "nwj"):
         assert np.std(high[kind]) > 2 * np.std(low[kind]), kind
 
 

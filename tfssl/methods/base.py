@@ -17,12 +17,14 @@ class Kit:
         probe: dimension of h -> a new linear classifier, or None where none is wanted.
         normalization: class of the normalization layers of the heads.
         total_steps: steps of the run.
+        size: (height, width) of the views in pixels.
     """
 
     encoder: Callable
     probe: Callable
     normalization: type
     total_steps: int
+    size: tuple = (32, 32)
 
 
 class Learner(keras.Model):

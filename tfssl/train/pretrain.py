@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfssl import augment, nets
 from tfssl.errors import UsageError
-from tfssl.methods import METHODS, Kit
+from tfssl.methods import METHODS, Kit, cpc
 from tfssl.train import device, evaluate, loop, rundir
 from tfssl.train.callbacks import WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
@@ -19,6 +19,8 @@ from tfssl.train.results import finished, parameters, result_of_run, write_resul
 def build_model(job):
     """The method's model with its optimizer, compiled, every variable made."""
     config = job.config
+    if config.method == "cpc":
+        check_patches(job)
     normalization, convolution = training_layers(config)
     with device.dtype_policy(job.precision):
         model = METHODS[config.method](config, Kit(
@@ -26,13 +28,22 @@ def build_model(job):
                                                      convolution),
             probe=functools.partial(build_probe, job),
             normalization=normalization,
-            total_steps=job.total_steps))
+            total_steps=job.total_steps,
+            size=job.size))
         model.build((None, *job.size, 3))
         model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
                       steps_per_execution=config.steps_per_execution)
     model.accumulate_steps = config.accumulate_steps
     model.optimizer.build(model.learned_variables())
     return model
+
+
+def check_patches(job):
+    """Raises UsageError where the views do not hold two rows of CPC's patches."""
+    patch, stride, rows, columns = cpc.grid(job.config, job.size)
+    if rows < 2 or not columns:
+        raise UsageError("--cpc_patch and --cpc_stride must leave two rows of patches in views of "
+                         f"{job.size[0]}x{job.size[1]} px. Received: {patch} and {stride}")
 
 
 def build_probe(job, in_dim):

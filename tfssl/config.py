@@ -408,6 +408,10 @@ class Config:
     keep_checkpoint_max: int = knob(5, LOG, "Newest checkpoints to keep; 0: all.", NON_NEGATIVE)
     train_summary_steps: int = knob(10, LOG, "Steps between TensorBoard points; 0: none while "
                                     "training.", NON_NEGATIVE)
+    information_scalars: bool = knob(
+        True, LOG, "Pretraining: say how much information the views are certified to share, how "
+        "representations are spread, and at the end what they tell of the label: the scalars "
+        "under information/ at every TensorBoard point, and information_bound in result.json.")
     # ---------------------------------------------------------------- speed
     fused_batch_norm: bool = knob(
         True, SPEED, "Train with TensorFlow's fused batch-normalization kernel. Exported encoders "

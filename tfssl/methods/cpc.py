@@ -59,7 +59,12 @@ class CPC(simclr.SimCLR):
         both = tf.concat([tf.cast(values, tf.float32) for values in (z, *predicted)], axis=2)
         self.grid = (rows, columns, z.shape[-1])
         h = tf.reduce_mean(tf.reshape(h, [-1, rows * columns, h.shape[-1]]), axis=1)
+        (h1, h2), (z1, z2) = tf.split(h, 2), tf.split(tf.reduce_mean(z, axis=[1, 2]), 2)
+        self.note(h1=h1, h2=h2, z1=z1, z2=z2)
         return h, tf.reshape(both, [-1, columns * both.shape[2] * z.shape[-1]])
+
+    def candidates(self, batch_size):
+        return batch_size * self.grid[1]
 
     def contrast(self, z1, z2):
         losses, hits = zip(*(self.predict(z) for z in (z1, z2)))

@@ -18,6 +18,9 @@ class NPair(simclr.SimCLR):
     with a penalty on their length (`normalize=False, temperature=1` without the penalty).
     """
 
+    def candidates(self, batch_size):
+        return batch_size
+
     def contrast(self, z1, z2):
         # The temperature in two halves: the loss of the paper then takes z as it is.
         a, b = (comparable(z, self.normalize) * self.temperature ** -0.5 for z in (z1, z2))

@@ -40,7 +40,13 @@ class SimCLR(SelfSupervised):
 
     def project(self, view1, view2):
         h = self.encoder(tf.concat([view1, view2], axis=0), training=True)
-        return h, self.projector(h, training=True)
+        z = self.projector(h, training=True)
+        (h1, h2), (z1, z2) = tf.split(h, 2), tf.split(z, 2)
+        self.note(h1=h1, h2=h2, z1=z1, z2=z2)
+        return h, z
+
+    def candidates(self, batch_size):
+        return 2 * batch_size - 1
 
     def contrast(self, z1, z2):
         """The loss, and {name: scalar} for every name in SCALARS."""

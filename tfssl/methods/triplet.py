@@ -28,6 +28,9 @@ class Triplet(simclr.SimCLR):
         super().__init__(encoder, projector, probe, temperature=1.0, normalize=normalize)
         self.margin = margin
 
+    def candidates(self, batch_size):
+        return None
+
     def contrast(self, z1, z2):
         a, b = comparable(z1, self.normalize), comparable(z2, self.normalize)
         distances = squared_distances(a, b)

@@ -8,12 +8,15 @@ from tfssl import augment, nets
 from tfssl.errors import UsageError
 from tfssl.methods import METHODS, Kit, cpc
 from tfssl.train import device, evaluate, loop, rundir
-from tfssl.train.callbacks import WarnOfCollapse
+from tfssl.train.callbacks import Information, WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
 from tfssl.train.job import build_optimizer, plan, training_batches, training_layers
 from tfssl.train.pictures import save_views
 from tfssl.train.results import finished, parameters, result_of_run, write_result
+
+
+WATCHED = 256  # images of a batch that the scalars under information/ are made of, at most
 
 
 def build_model(job):
@@ -34,6 +37,9 @@ def build_model(job):
         model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
                       steps_per_execution=config.steps_per_execution)
     model.accumulate_steps = config.accumulate_steps
+    if config.information_scalars and config.train_summary_steps:
+        model.watch(min(WATCHED, config.train_batch_size // config.accumulate_steps),
+                    model.projector.output_shape[-1])
     model.optimizer.build(model.learned_variables())
     return model
 
@@ -230,9 +236,18 @@ def train(job, model, checkpoints, start):
         start=start, stop=job.total_steps, batch_size=config.train_batch_size,
         seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
-        callbacks=[WarnOfCollapse(start)],
+        callbacks=[WarnOfCollapse(start), *information(job, model, writer, start)],
         dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, "
                                         "or a larger --accumulate_steps")
+
+
+def information(job, model, writer, start):
+    """The callback of the information scalars, in a list; an empty one without them."""
+    config = job.config
+    if not model.watched:
+        return []
+    return [Information(start, writer, config.train_summary_steps, config.train_batch_size,
+                        config.temperature)]
 
 
 def report(job, model, step):

@@ -1,6 +1,6 @@
 """Does more information between views make better representations?
 
-    python scripts/information_vs_accuracy.py OUTPUT_DIR [--strengths=0,0.25,0.5,1,1.5,2] [--flag ...]
+    python scripts/information_vs_accuracy.py OUTPUT_DIR [--strengths=0,0.5,1,1.5,2] [--flag=...]
 
 Runs run.py for every strength of the augmentation, each in a directory of its own under --runs, so
 that the same command again continues where it was stopped. The strength scales the largest crop's
@@ -81,7 +81,7 @@ def draw(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output_dir")
-    parser.add_argument("--strengths", default="0,0.25,0.5,1,1.5,2")
+    parser.add_argument("--strengths", default="0,0.5,1,1.5,2")
     parser.add_argument("--runs", default=os.path.join("runs", "information_vs_accuracy"))
     arguments, more = parser.parse_known_args()
     strengths = sorted(map(float, arguments.strengths.split(",")))

@@ -109,5 +109,5 @@ def told_default(default):
     if not isinstance(default, (ByMethod, ByTask)):
         return "" if default is None else str(default)
     told = {case: "see below" if callable(value) else told_default(value)
-            for case, value in vars(default).items()}
+            for case, value in default.cases.items()}
     return "; ".join(f"{case}: {text}" for case, text in told.items() if text)

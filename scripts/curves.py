@@ -22,13 +22,15 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 # Title -> {tag: name in the legend}; a run has one of the first two.
 PANELS = {
-    "NT-Xent, both directions": {"train/contrast_loss": ""},
+    "contrastive loss": {"train/contrast_loss": ""},
+    "triplet loss, both directions": {"train/triplet_loss": ""},
     "BYOL's loss, both directions": {"train/representation_loss": ""},
     "accuracy of the online head, train": {"train/supervised_acc": ""},
     "spread of projections (0 = collapsed)": {
         "train/z_std": "z", "train/target_z_std": "z of the target"},
 }
-METHODS = {"simclr": "SimCLR", "byol": "BYOL"}
+METHODS = {"simclr": "SimCLR", "byol": "BYOL", "npair": "N-pair", "triplet": "Triplet",
+           "cpc": "CPC"}
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # Okabe and Ito, safe for colour-blind eyes
 
 

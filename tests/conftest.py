@@ -1,4 +1,4 @@
-"""Shared by all tests: quiet TensorFlow on two logical processors, and the real data where it is."""
+"""Shared by all tests: quiet TensorFlow on two logical processors, the real data if there."""
 
 import os
 

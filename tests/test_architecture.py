@@ -22,7 +22,8 @@ ALLOWED = {
     "information": {"losses"},
     "methods": {"losses", "nets", "optim", "replicas"},
     "data": {"augment", "config", "errors"},
-    "train": {"augment", "config", "data", "errors", "evaluation", "methods", "nets", "optim"},
+    "train": {"augment", "config", "data", "errors", "evaluation", "information", "losses",
+              "methods", "nets", "optim"},
     "": {"config", "errors"},
 }
 STANDARD_LIBRARY_ONLY = {"config", "errors"}

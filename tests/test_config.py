@@ -16,7 +16,8 @@ REFUSED = [
     ("width_multiplier", 0.0), ("proj_out_dim", 0), ("num_proj_layers", 0), ("seed", -1),
     ("seed", 2**31),
     ("momentum", 1.0), ("eval_batch_size", 0), ("knn_k", "20,x"), ("knn_k", "0"),
-    ("knn_temperature", 0.0), ("resnet_depth", 20), ("stem", "vgg"), ("optimizer", "sgd"),
+    ("knn_temperature", 0.0), ("triplet_margin", -0.1), ("cpc_patch", 1), ("cpc_stride", 0),
+    ("resnet_depth", 20), ("stem", "vgg"), ("optimizer", "sgd"),
     ("method", "moco"), ("mode", "predict"), ("precision", "float64"), ("dataset", " "),
     ("train_split", ""), ("fine_tune_after_block", 5), ("use_blur", "yes"), ("seed", 1.5),
     ("resnet_depth", True), ("train_steps", True), ("temperature", "0.5"),
@@ -55,6 +56,11 @@ def test_defaults_are_the_recipe_of_table_4():
     assert config.optimizer == "lars"
     assert (config.learning_rate, config.weight_decay, config.train_epochs) == (1.0, 1e-4, 100)
     assert (config.warmup_epochs, config.num_proj_layers, config.proj_out_dim) == (10, 3, 128)
+
+
+@pytest.mark.parametrize("method", ["npair", "triplet", "cpc"])
+def test_methods_without_defaults_of_their_own_take_simclrs(method):
+    assert Config(method=method) == Config(method="simclr").replace(method=method)
 
 
 def test_byol_brings_its_own_defaults():

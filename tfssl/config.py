@@ -41,26 +41,29 @@ def sides(size):
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
 
 
-@dataclasses.dataclass(frozen=True)
 class ByMethod:
-    """A default that differs by --method; a callable makes it of the other settings."""
+    """A default that differs by --method; a callable makes it of the other settings.
 
-    simclr: object
-    byol: object
+    Args:
+        simclr: SimCLR's, and that of every method that is not named.
+        **others: {method: its default}.
+    """
+
+    def __init__(self, simclr, **others):
+        self.cases = {"simclr": simclr, **others}
 
     def of(self, config):
-        return getattr(self, config.method)
+        return self.cases.get(config.method, self.cases["simclr"])
 
 
-@dataclasses.dataclass(frozen=True)
 class ByTask:
     """A default that differs by what is trained; each may be a ByMethod."""
 
-    pretrain: object
-    finetune: object
+    def __init__(self, pretrain, finetune):
+        self.cases = {"pretrain": pretrain, "finetune": finetune}
 
     def of(self, config):
-        return getattr(self, config.task)
+        return self.cases[config.task]
 
 
 class EpochTable:
@@ -267,10 +270,12 @@ class Config:
         "ImageNet's channels and divide by their standard deviation. It is part of the encoder, "
         "saved with it.")
     # ---------------------------------------------------------------- method
-    method: Literal["simclr", "byol"] = knob(
+    method: Literal["simclr", "byol", "npair", "triplet", "cpc"] = knob(
         "simclr", METHOD, "Self-supervised method. It decides the defaults of other flags too; "
-        "where they differ, both are listed.")
-    temperature: float = knob(0.25, METHOD, "Temperature of NT-Xent (Table 4).", POSITIVE)
+        "where they differ, both are listed. What is listed for simclr holds for npair, triplet "
+        "and cpc, where they have no value of their own.")
+    temperature: float = knob(0.25, METHOD, "Temperature of NT-Xent (Table 4) and of "
+                              "npair.", POSITIVE)
     hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
     proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
         "nonlinear", METHOD, "Projector (and BYOL's predictor): nothing, one dense layer, or an "
@@ -283,6 +288,15 @@ class Config:
         at_least(1))
     num_proj_layers: int = knob(ByMethod(simclr=3, byol=2), METHOD,
                                 "Layers of the nonlinear projector (and predictor).", at_least(1))
+    triplet_margin: float = knob(
+        0.8, METHOD, "triplet: how much farther than the positive the negative must be, in squared "
+        "distance; with --hidden_norm that is from 0 to 4.", NON_NEGATIVE)
+    cpc_patch: Optional[int] = knob(
+        None, METHOD, "cpc: side of the patches in pixels. Not given: a quarter of the shorter "
+        "side of the views, and at least 8.", at_least(2))
+    cpc_stride: Optional[int] = knob(
+        None, METHOD, "cpc: pixels from one patch to the next. Not given: half of a patch.",
+        at_least(1))
     base_target_decay: float = knob(
         ByMethod(simclr=0.99, byol=lambda config: TARGET_DECAYS(config.train_epochs)), METHOD,
         f"BYOL: decay of the target network at the start; it rises to 1 along a cosine. With byol "
@@ -395,6 +409,10 @@ class Config:
     keep_checkpoint_max: int = knob(5, LOG, "Newest checkpoints to keep; 0: all.", NON_NEGATIVE)
     train_summary_steps: int = knob(10, LOG, "Steps between TensorBoard points; 0: none while "
                                     "training.", NON_NEGATIVE)
+    information_scalars: bool = knob(
+        True, LOG, "Pretraining: say how much information the views are certified to share, how "
+        "representations are spread, and at the end what they tell of the label: the scalars "
+        "under information/ at every TensorBoard point, and information_bound in result.json.")
     # ---------------------------------------------------------------- speed
     fused_batch_norm: bool = knob(
         True, SPEED, "Train with TensorFlow's fused batch-normalization kernel. Exported encoders "

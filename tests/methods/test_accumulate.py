@@ -27,7 +27,8 @@ def build(method, normalization):
         model = Supervised(encoder(0), nets.classifier(32, 10, seed=1))
     else:
         config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16)
-        model = METHODS[method](config, Kit(encoder, probe, normalization, total_steps=10))
+        model = METHODS[method](config, Kit(encoder, probe, normalization, total_steps=10,
+                                            size=(16, 16)))
     model.build((None, 16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
     model.penalize(model.learned_variables()[:3], 0.01)

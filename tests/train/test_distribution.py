@@ -16,7 +16,7 @@ import tfssl
 from tests.test_run import ROOT
 from tests.train.test_pretrain import run_until_killed, scalars, tiny
 from tests.train.test_pretrain_byol import BYOL
-from tfssl import Config, UsageError
+from tfssl import UsageError
 from tfssl.train import distribution
 from tfssl.train.job import plan
 from tfssl.train.pretrain import build_model, checkpoints_of

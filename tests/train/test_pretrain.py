@@ -30,7 +30,8 @@ def tiny(model_dir, **changes):
 def scalars(directory):
     events = EventAccumulator(str(directory), size_guidance={"tensors": 0}).Reload()
     return {tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
-            for tag in events.Tags()["tensors"] if tag not in ("image", "flags")}
+            for tag in events.Tags()["tensors"]
+            if tag not in ("image", "flags", "information/singular_values")}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,36 @@ def test_tensorboard_has_googles_tags_at_every_step(finished):
     assert "eval/linear_top_1_accuracy" in evaluation
     events = EventAccumulator(str(directory)).Reload()
     assert {"image", "flags"} <= set(events.Tags()["tensors"])
+
+
+def test_information_is_logged_at_every_step_and_bounded(finished):
+    directory, result = finished
+    points = {name: dict(values) for name, values in scalars(directory).items()}
+    for name in ("infonce_bound", "infonce_ceiling", "alignment", "uniformity", "effective_rank"):
+        assert set(points[f"information/{name}"]) == {1, 2, 3, 4}, name
+    for step, loss in points["train/contrast_loss"].items():
+        ceiling = points["information/infonce_ceiling"][step]
+        assert ceiling == pytest.approx(np.log(2 * 16 - 1), rel=1e-5)
+        assert points["information/infonce_bound"][step] == pytest.approx(
+            ceiling - loss / 2, rel=1e-4)
+        assert 1 <= points["information/effective_rank"][step] <= 16
+    events = EventAccumulator(str(directory)).Reload()
+    assert "information/singular_values" in events.Tags()["tensors"]
+    for protocols in (result["pretrained"], result["untrained"]):
+        for protocol in ("online", "linear"):
+            scores = protocols[protocol]
+            assert scores["information_bound"] == pytest.approx(
+                scores["label_entropy"] - scores["cross_entropy"])
+    assert dict(scalars(directory / "eval")["eval/linear_information_bound"])[4] == pytest.approx(
+        result["pretrained"]["linear"]["information_bound"], rel=1e-5)
+
+
+def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished, tmp_path):
+    result = tfssl.run(tiny(tmp_path, information_scalars=False, eval_baseline=False))
+    there = scalars(tmp_path)
+    assert not any(name.startswith("information/") for name in there)
+    assert there["train/contrast_loss"] == scalars(finished[0])["train/contrast_loss"]
+    assert "information_bound" not in result["pretrained"]["linear"]
 
 
 def test_points_are_means_since_the_last_point(tmp_path):

@@ -5,13 +5,18 @@ A method is a `SelfSupervised` with `loss_on_views`, and a `build(config, kit)` 
 done with an encoder afterwards: `Supervised` trains it, or a classifier on it, with labels.
 """
 
-from tfssl.methods import byol, simclr
+from tfssl.methods import byol, cpc, npair, simclr, triplet
 from tfssl.methods.base import Kit, SelfSupervised
 from tfssl.methods.byol import BYOL
+from tfssl.methods.cpc import CPC
+from tfssl.methods.npair import NPair
 from tfssl.methods.simclr import SimCLR
 from tfssl.methods.supervised import Supervised
+from tfssl.methods.triplet import Triplet
 
-METHODS = {"simclr": simclr.build, "byol": byol.build}
-PROJECTORS = {"simclr": simclr.build_projector, "byol": byol.build_projector}
+METHODS = {"simclr": simclr.build, "byol": byol.build, "npair": npair.build,
+           "triplet": triplet.build, "cpc": cpc.build}
+PROJECTORS = {name: simclr.build_projector for name in METHODS} | {"byol": byol.build_projector}
 
-__all__ = ["BYOL", "METHODS", "PROJECTORS", "Kit", "SelfSupervised", "SimCLR", "Supervised"]
+__all__ = ["BYOL", "CPC", "METHODS", "NPair", "PROJECTORS", "Kit", "SelfSupervised", "SimCLR",
+           "Supervised", "Triplet"]

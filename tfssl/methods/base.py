@@ -19,12 +19,14 @@ class Kit:
         probe: dimension of h -> a new linear classifier, or None where none is wanted.
         normalization: class of the normalization layers of the heads.
         total_steps: steps of the run.
+        size: (height, width) of the views in pixels.
     """
 
     encoder: Callable
     probe: Callable
     normalization: type
     total_steps: int
+    size: tuple = (32, 32)
 
 
 class Learner(keras.Model):
@@ -209,6 +211,33 @@ class SelfSupervised(Learner):
 
     def call(self, images, training=False):
         return self.encoder(images, training=training)
+
+    watched = None
+
+    def watch(self, images, projection_dim):
+        """From now on keeps what the step makes of the first images of its batch.
+
+        In `watched`, {"h1", "h2", "z1", "z2": variable [images, D]}: h and z of both views, for
+        what is only looked at now and then. They are no weights.
+        """
+        shapes = {"h": self.encoder.output_shape[-1], "z": projection_dim}
+        self.watched = {
+            name + view: tf.Variable(
+                tf.zeros([images, dimension]), trainable=False, name=f"watched_{name}{view}",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+            for name, dimension in shapes.items() for view in "12"}
+
+    def note(self, **values):
+        """Keeps the first rows of what is watched; names as in `watched`, float [B, D]."""
+        for name, value in values.items() if self.watched else ():
+            kept = self.watched[name]
+            kept.assign(tf.cast(value[:kept.shape[0]], tf.float32))
+
+    def candidates(self, batch_size):
+        """Among how many projections `contrast_loss`, the sum over two directions, finds the
+        positive; None for a method that has no such loss."""
+        return None
 
     def loss_on_views(self, view1, view2):
         """The self-supervised loss of one batch.

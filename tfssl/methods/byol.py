@@ -53,7 +53,8 @@ class BYOL(SelfSupervised):
 
     def loss_on_views(self, view1, view2):
         h1, z1, p1 = self.online(view1)
-        _, z2, p2 = self.online(view2)
+        h2, z2, p2 = self.online(view2)
+        self.note(h1=h1, h2=h2, z1=z1, z2=z2)
         t1, t2 = self.target(view1), self.target(view2)
         loss = regression_loss(p1, t2) + regression_loss(p2, t1)
         z, t = tf.concat([z1, z2], axis=0), tf.concat([t1, t2], axis=0)

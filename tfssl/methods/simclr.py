@@ -36,18 +36,22 @@ class SimCLR(SelfSupervised):
 
     def loss_on_views(self, view1, view2):
         h, z = self.project(view1, view2)
-        return *self.contrast(*tf.split(z, 2)), h
+        # Every replica contrasts the projections of all: the negatives are the whole batch's.
+        z1, z2 = (replicas.gather(tf.cast(view, tf.float32)) for view in tf.split(z, 2))
+        return *self.contrast(z1, z2), h
 
     def project(self, view1, view2):
         h = self.encoder(tf.concat([view1, view2], axis=0), training=True)
-        return h, self.projector(h, training=True)
+        z = self.projector(h, training=True)
+        (h1, h2), (z1, z2) = tf.split(h, 2), tf.split(z, 2)
+        self.note(h1=h1, h2=h2, z1=z1, z2=z2)
+        return h, z
+
+    def candidates(self, batch_size):
+        return 2 * batch_size - 1
 
     def contrast(self, z1, z2):
-        """The loss, and {name: scalar} for every name in SCALARS.
-
-        Every replica contrasts the projections of all, so that the negatives are the whole batch's.
-        """
-        z1, z2 = (replicas.gather(tf.cast(z, tf.float32)) for z in (z1, z2))
+        """The loss, and {name: scalar} for every name in SCALARS; z1, z2: float32 [B, P]."""
         loss, scalars = nt_xent_with_scalars(
             z1, z2, self.temperature, normalize=self.normalize, in_blocks=self.in_blocks)
         loss *= DIRECTIONS

@@ -10,9 +10,12 @@ import threading
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfssl.errors import Interrupted, TrainingError
+from tfssl.information import representation
+from tfssl.losses import nt_xent
 from tfssl.train import rundir
 from tfssl.train.progress import Progress
 
@@ -156,6 +159,58 @@ class Scalars(StepCallback):
                 tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
         self.model.reset_metrics()
         self.rest = None
+
+
+class Information(StepCallback):
+    """What the representation holds, in TensorBoard, from what the model watches.
+
+    information/infonce_bound is the ceiling minus the method's own contrastive loss, the mean since
+    the last point; for a method without one, that of NT-Xent on the projections watched, whose
+    ceiling is lower as they are fewer. The others are of the newest batch alone.
+
+    Args:
+        writer: a `tf.summary` writer.
+        every: steps between points; `Scalars` has the same.
+        batch_size: images that each is contrasted with.
+        temperature: of that NT-Xent.
+    """
+
+    def __init__(self, start_step, writer, every, batch_size, temperature):
+        super().__init__(start_step)
+        self.writer, self.every, self.batch_size = writer, every, batch_size
+        self.temperature, self.rest = temperature, None
+
+    def on_step(self, step, logs):
+        self.rest = (step, logs)
+        if self.due(step, self.every):
+            self.write(step, logs)
+
+    def on_train_end(self, logs=None):
+        if self.rest:
+            self.write(*self.rest)
+
+    def write(self, step, logs):
+        scalars, spectrum = self.measure(logs)
+        with self.writer.as_default(step=step):
+            for name, value in scalars.items():
+                tf.summary.scalar(f"information/{name}", value)
+            tf.summary.histogram("information/singular_values", spectrum)
+        self.rest = None
+
+    def measure(self, logs):
+        """{name: number}, and log10 of the singular values of h over the largest, [K]."""
+        h1, h2, z1, z2 = (self.model.watched[name].numpy() for name in ("h1", "h2", "z1", "z2"))
+        values = representation.singular_values(h1)
+        candidates = self.model.candidates(self.batch_size)
+        if candidates:
+            ceiling, loss = math.log(candidates), logs["contrast_loss"] / 2
+        else:
+            ceiling, loss = math.log(2 * len(z1) - 1), float(nt_xent(z1, z2, self.temperature))
+        spectrum = np.log10(np.maximum(values / max(values[0], 1e-30), 1e-7))
+        return {"infonce_bound": ceiling - loss, "infonce_ceiling": ceiling,
+                "alignment": representation.alignment(h1, h2),
+                "uniformity": representation.uniformity(h1),
+                "effective_rank": representation.effective_rank(values)}, spectrum
 
 
 class SaveCheckpoints(StepCallback):

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment, data, evaluation
+from tfssl.information.representation import label_information
 from tfssl.train.progress import Progress
 
 MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
@@ -30,15 +31,16 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
 
     Returns:
         {protocol: {"correct_top_1", "correct_top_5", "examples": int, "top_1", "top_5": accuracy
-        in [0, 1]}}.
+        in [0, 1]}}; of the first two also what `label_information` returns, unless the Config has
+        it off.
     """
     encode = batch_function(encoder, size)
     test_h, test_labels = represent(config, encode, eval_source, size, title, config.eval_steps)
     num_classes = train_source.num_classes
     results = {}
     if probe is not None:
-        logits = probe(test_h, training=False)
-        results["online"] = score(np.asarray(logits), test_labels)
+        logits = np.asarray(probe(test_h, training=False))
+        results["online"] = classified(config, logits, test_labels)
     ks = config.neighbours
     if not (ks or config.linear_probe):
         return results
@@ -51,7 +53,7 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
         with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
             scores = evaluation.linear_probe(train_h, train_labels, test_h,
                                              num_classes=num_classes)
-        results["linear"] = score(scores, test_labels)
+        results["linear"] = classified(config, scores, test_labels)
     if ks:
         with told(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
             scores = evaluation.knn_scores(train_h, train_labels, test_h, k=ks,
@@ -106,6 +108,12 @@ def score(scores, labels):
     return {"examples": len(labels),
             **{f"correct_top_{k}": count for k, count in counts.items()},
             **{f"top_{k}": count / len(labels) for k, count in counts.items()}}
+
+
+def classified(config, logits, labels):
+    """The score of a classifier that gives probabilities."""
+    information = label_information(logits, labels) if config.information_scalars else {}
+    return score(logits, labels) | information
 
 
 @contextlib.contextmanager

@@ -4,9 +4,9 @@ import functools
 
 from tfssl import augment, nets
 from tfssl.errors import UsageError
-from tfssl.methods import METHODS, Kit
+from tfssl.methods import METHODS, Kit, cpc
 from tfssl.train import device, evaluate, loop, rundir
-from tfssl.train.callbacks import WarnOfCollapse
+from tfssl.train.callbacks import Information, WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
 from tfssl.train.job import compile_model, follow, plan, training_batches, training_layers
@@ -14,17 +14,36 @@ from tfssl.train.pictures import save_views
 from tfssl.train.results import finished, parameters, result_of_run, write_result
 
 
+WATCHED = 256  # images of a batch that the scalars under information/ are made of, at most
+
+
 def build_model(job):
     """The method's model with its optimizer, compiled, every variable made."""
     config = job.config
+    if config.method == "cpc":
+        check_patches(job)
     normalization, convolution = training_layers(job)
     with job.distribution.scope(), device.dtype_policy(job.precision):
-        return compile_model(job, METHODS[config.method](config, Kit(
+        model = compile_model(job, METHODS[config.method](config, Kit(
             encoder=lambda seed, name: build_encoder(config, job.stem, normalization, seed, name,
                                                      convolution),
             probe=functools.partial(build_probe, job),
             normalization=normalization,
-            total_steps=job.total_steps)))
+            total_steps=job.total_steps,
+            size=job.size)))
+        if config.information_scalars and config.train_summary_steps:
+            parts = config.accumulate_steps * job.distribution.replicas
+            model.watch(min(WATCHED, config.train_batch_size // parts),
+                        model.projector.output_shape[-1])
+    return model
+
+
+def check_patches(job):
+    """Raises UsageError where the views do not hold two rows of CPC's patches."""
+    patch, stride, rows, columns = cpc.grid(job.config, job.size)
+    if rows < 2 or not columns:
+        raise UsageError("--cpc_patch and --cpc_stride must leave two rows of patches in views of "
+                         f"{job.size[0]}x{job.size[1]} px. Received: {patch} and {stride}")
 
 
 def build_probe(job, in_dim):
@@ -214,11 +233,20 @@ def train(job, model, checkpoints, start):
     loop.train(
         model, batches, checkpoints, title="pretrain", distribution=job.distribution,
         directory=config.model_dir, writer=writer, start=start, stop=job.total_steps,
-        batch_size=config.train_batch_size, seed=config.seed, summary_steps=config.train_summary_steps,
-        checkpoint_steps=job.checkpoint_every,
-        callbacks=[WarnOfCollapse(start)],
+        batch_size=config.train_batch_size, seed=config.seed,
+        summary_steps=config.train_summary_steps, checkpoint_steps=job.checkpoint_every,
+        callbacks=[WarnOfCollapse(start), *information(job, model, writer, start)],
         dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, "
                                         "or a larger --accumulate_steps")
+
+
+def information(job, model, writer, start):
+    """The callback of the information scalars, in a list; an empty one without them."""
+    config = job.config
+    if not (model.watched and writer):
+        return []
+    return [Information(start, writer, config.train_summary_steps, config.train_batch_size,
+                        config.temperature)]
 
 
 def report(job, model, step):

@@ -70,6 +70,7 @@ def write_result(job, result, protocols):
     for protocol, scores in protocols.items():
         for k in (1, 5):
             scalars[f"eval/{protocol}_top_{k}_accuracy"] = scores[f"top_{k}"]
+        scalars[f"eval/{protocol}_information_bound"] = scores.get("information_bound")
     folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
     writer = tf.summary.create_file_writer(os.path.join(config.model_dir, folder))
     with writer.as_default(step=step):

@@ -1,0 +1,99 @@
+"""Does more information between views make better representations?
+
+    python scripts/information_vs_accuracy.py OUTPUT_DIR [--strengths=0,0.5,1,1.5,2] [--flag=...]
+
+Runs run.py for every strength of the augmentation, each in a directory of its own under --runs, so
+that the same command again continues where it was stopped. The strength scales the largest crop's
+loss (--crop_area_min = 1 - 0.92 x strength, from 0.08 on at strength 1 and above) and the colours
+(--color_jitter_strength = strength, with probability 0.8, --grayscale_p = 0.2 x strength, at most
+1): 0 leaves only flips, so that the views share almost all there is, 1 is SimCLR's. Tian et al.
+2020, "What Makes for Good Views for Contrastive Learning?", expect accuracy to rise as the shared
+information falls, and to fall when too little is left: a U upside down. Writes into OUTPUT_DIR:
+information_vs_accuracy.csv, one row per run, and information_vs_accuracy.png. Further arguments go
+to run.py, such as --flagfile, --dataset or --train_steps. Needs the `dev` extra.
+"""
+
+import argparse
+import os
+
+import matplotlib
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import runs
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+LAST = 0.1  # share of the training at its end over which the bound is averaged
+
+
+def flags_of(strength):
+    """The augmentation of a strength, 0 or more."""
+    return (f"--crop_area_min={max(0.08, 1 - 0.92 * strength):.4g}",
+            f"--color_jitter_strength={strength:g}",
+            f"--grayscale_p={min(1.0, 0.2 * strength):.4g}")
+
+
+def at_the_end(directory, tag):
+    """Mean of a scalar over the last tenth of the training."""
+    events = EventAccumulator(directory, size_guidance={"tensors": 0}).Reload().Tensors(tag)
+    since = (1 - LAST) * events[-1].step
+    values = [float(tf.make_ndarray(event.tensor_proto)) for event in events if event.step > since]
+    return sum(values) / len(values)
+
+
+def row(strength, directory, more):
+    """One run of run.py, as a row of the table."""
+    result = runs.run(directory, *more, *flags_of(strength))
+    scores = {name: value for name, value in result["pretrained"].items() if name != "online"}
+    return {"strength": strength, "steps": result["global_step"],
+            **{name: round(at_the_end(directory, f"information/{name}"), 4)
+               for name in ("infonce_bound", "infonce_ceiling", "alignment", "uniformity",
+                            "effective_rank")},
+            "examples": next(iter(scores.values()))["examples"],
+            **{f"{protocol}_top_1": values["top_1"] for protocol, values in scores.items()},
+            "label_information": scores.get("linear", {}).get("information_bound")}
+
+
+def draw(rows, path):
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), constrained_layout=True, sharey=True)
+    protocols = [name for name in rows[0] if name.endswith("_top_1")]
+    for axis, key, label in ((axes[0], "infonce_bound", "InfoNCE bound, nats"),
+                             (axes[1], "strength", "strength of the augmentation")):
+        for protocol, colour, marker in zip(protocols, ("#0072B2", "#D55E00", "#009E73"), "os^"):
+            points = [(r[key], 100 * r[protocol]) for r in rows]  # by strength, so the path shows
+            axis.plot(*zip(*points), color=colour, marker=marker,
+                      label=protocol.removesuffix("_top_1").replace("_", " "))
+        axis.set(xlabel=label)
+        axis.grid(alpha=0.3)
+    for r in rows:
+        axes[0].annotate(f"{r['strength']:g}", (r["infonce_bound"], 100 * r[protocols[0]]),
+                         xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)
+    axes[0].axvline(rows[0]["infonce_ceiling"], color="#999999", linestyle=":",
+                    label="ceiling, log(2N - 1)")
+    axes[0].set(ylabel="top-1, %")
+    axes[0].margins(y=0.15)
+    axes[0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("output_dir")
+    parser.add_argument("--strengths", default="0,0.5,1,1.5,2")
+    parser.add_argument("--runs", default=os.path.join("runs", "information_vs_accuracy"))
+    arguments, more = parser.parse_known_args()
+    strengths = sorted(map(float, arguments.strengths.split(",")))
+    if strengths[0] < 0:
+        parser.error(f"--strengths must not be negative. Received: {arguments.strengths}")
+    os.makedirs(arguments.output_dir, exist_ok=True)
+    rows = []
+    for strength in strengths:
+        rows.append(row(strength, os.path.join(arguments.runs, f"strength-{strength:g}"), more))
+        runs.write_table(rows, os.path.join(arguments.output_dir, "information_vs_accuracy.csv"))
+    draw(rows, os.path.join(arguments.output_dir, "information_vs_accuracy.png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What is said of representations: closed forms, and a collapse that cannot be overlooked."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.methods.test_methods import batch, build
+from tfssl.information import representation
+from tfssl.methods import METHODS
+from tfssl.train.callbacks import Information
+
+RNG = np.random.default_rng(0)
+
+
+def test_alignment_is_2_minus_2_cosines():
+    h1, h2 = RNG.normal(size=(2, 50, 8))
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(h1, h2)]
+    assert representation.alignment(h1, h2) == pytest.approx(2 - 2 * np.mean(cosines))
+    assert representation.alignment(h1, 3 * h1) == pytest.approx(0, abs=1e-12)
+    assert representation.alignment(h1, -h1) == pytest.approx(4)
+
+
+def test_uniformity_by_pairs_and_at_its_ends():
+    h = RNG.normal(size=(20, 3))
+    u = h / np.linalg.norm(h, axis=1, keepdims=True)
+    pairs = [np.exp(-2 * np.sum((u[i] - u[j]) ** 2)) for i in range(20) for j in range(i)]
+    assert representation.uniformity(h) == pytest.approx(np.log(np.mean(pairs)))
+    assert representation.uniformity(np.ones((9, 4))) == pytest.approx(0, abs=1e-9)
+    assert representation.uniformity([[1.0, 0.0], [-2.0, 0.0]]) == pytest.approx(-8)
+    even = representation.uniformity(RNG.normal(size=(500, 400)))
+    assert even == pytest.approx(-4, abs=0.05)  # nearly all pairs are orthogonal
+
+
+def test_singular_values_are_numpys():
+    for shape in ((6, 9), (9, 6)):
+        h = RNG.normal(size=shape)
+        np.testing.assert_allclose(representation.singular_values(h),
+                                   np.linalg.svd(h, compute_uv=False), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 7])
+def test_effective_rank_of_equal_singular_values_is_their_number(rank):
+    basis = np.linalg.qr(RNG.normal(size=(20, rank)))[0] @ np.linalg.qr(
+        RNG.normal(size=(12, rank)))[0].T
+    values = representation.singular_values(5 * basis)
+    assert representation.effective_rank(values) == pytest.approx(rank, rel=1e-3)
+    assert representation.effective_rank(3 * values) == pytest.approx(rank, rel=1e-3)
+
+
+def test_label_information_of_a_known_channel():
+    """The label goes through a channel that keeps it with 0.8: with its own law as classifier the
+    bound is the information of its table; with any other, less; it is never above H(Y)."""
+    from tfssl.information import mutual_information
+    classes, n = 4, 100_000
+    labels = RNG.integers(0, classes, n)
+    seen = np.where(RNG.random(n) < 0.8, labels, RNG.integers(0, classes, n))
+    law = 0.8 * np.eye(classes) + 0.2 / classes
+    truth = mutual_information(law / classes)
+    found = representation.label_information(np.log(law)[seen], labels)
+    error = 3 * found["information_bound_error"]
+    assert found["information_bound"] == pytest.approx(truth, abs=error + 1e-3) and error < 0.02
+    wrong = representation.label_information(3 * np.log(law)[seen], labels)
+    assert wrong["information_bound"] < truth - error
+    assert wrong["information_bound"] == pytest.approx(
+        wrong["label_entropy"] - wrong["cross_entropy"])
+    sure = representation.label_information(100.0 * np.eye(classes)[labels], labels)
+    assert sure["information_bound"] == pytest.approx(math.log(classes), abs=1e-3)
+    nothing = representation.label_information(np.zeros((n, classes)), labels)
+    assert nothing["information_bound"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_label_without_probability_leaves_no_bound():
+    logits = np.array([[0.0, -np.inf], [0.0, -np.inf]])
+    found = representation.label_information(logits, np.array([0, 1]))
+    assert found["information_bound"] is None and found["label_entropy"] == pytest.approx(
+        math.log(2))
+
+
+def measured(method, collapsed):
+    model = build(method)
+    if collapsed:  # every image has the representation of a black one
+        for variable in model.encoder.trainable_variables:
+            variable.assign(tf.zeros_like(variable) if variable.name == "kernel"
+                            else tf.ones_like(variable))
+    model.watch(8, model.projector.output_shape[-1])
+    logs = {name: float(value) for name, value in model.train_step(batch()).items()}
+    callback = Information(0, None, 1, batch_size=8, temperature=0.25)
+    callback.set_model(model)
+    return callback.measure(logs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_collapsed_network_is_unmistakable(method):
+    scalars, spectrum = measured(method, collapsed=True)
+    assert scalars["infonce_bound"] == pytest.approx(0, abs=0.05)
+    assert scalars["alignment"] == pytest.approx(0, abs=1e-6)
+    assert scalars["uniformity"] == pytest.approx(0, abs=1e-6)
+    assert scalars["effective_rank"] == pytest.approx(1, abs=1e-3)
+    assert np.all(spectrum[1:] < -5)
+    alive, spectrum = measured(method, collapsed=False)
+    assert alive["effective_rank"] > 1.2 and alive["uniformity"] < -1e-3
+    assert alive["infonce_bound"] <= alive["infonce_ceiling"]
+    assert spectrum[0] == 0 and spectrum[1] > -5

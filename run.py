@@ -1,10 +1,13 @@
 """The front door: flags -> Config -> the work. See `python run.py --help`."""
 
+import errno
 import os
 import sys
 
 import flags
 from tfssl.errors import Interrupted, TrainingError, UsageError
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # what a disk may do to a run
 
 
 def main(argv):
@@ -37,6 +40,12 @@ def main(argv):
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 1
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"\nrun.py: {error.filename or 'the disk'} cannot be written or read "
+              f"({error.strerror}); the same command continues once it can", file=sys.stderr)
         return 1
     return 0
 

@@ -61,9 +61,11 @@ def test_the_thesis_is_listed_run_by_run(name, table, count, sweep, capsys):
         assert table == 6 or ours == rows
 
 
-@pytest.mark.parametrize("path", sorted([*(ROOT / "flags" / "thesis").glob("[tf]*.flags"),
-                                          *(ROOT / "flags" / "cpu").glob("[tf]*.flags")]),
-                         ids=lambda path: f"{path.parent.name}/{path.stem}")
+SWEEPS = sorted(path for folder in ("thesis", "cpu")
+                for path in (ROOT / "flags" / folder).glob("[tf]*.flags"))
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_sweep_lists_and_every_experiment_has_a_small_twin(path, sweep, capsys):
     assert listed(sweep, capsys, f"--flagfile={path.relative_to(ROOT)}")
     assert (ROOT / "flags" / "cpu" / path.name).exists()

@@ -1,5 +1,6 @@
 """What goes wrong in a long run: signals, a second process, a full disk, numbers that are none."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import run
 import tfssl
 from tests.test_run import ROOT, TINY
 from tests.train.test_pretrain import tiny
 from tfssl import TrainingError, UsageError
 from tfssl.train import checkpoint, rundir
+from tfssl.train.board import Board
 from tfssl.train.export import load_encoder
 
 
@@ -68,6 +71,40 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
     assert "No space left on device" in said
     assert sorted(os.listdir(tmp_path / "checkpoints")) == [
         f"step_0000000{step}" for step in (1, 2, 5)]
+
+
+def test_tensorboard_that_cannot_be_written_costs_its_points_and_not_the_run(tmp_path, capsys):
+    (tmp_path / "eval").write_text("a file where the directory belongs")
+    result = tfssl.run(tiny(tmp_path, eval_baseline=False, linear_probe=False))
+    assert result["global_step"] == 4 and (tmp_path / "result.json").exists()
+    out = capsys.readouterr().out
+    assert out.count("WARNING: TensorBoard's files in") == 1 and "The run goes on." in out
+
+
+def test_points_that_cannot_be_written_are_told_of_once(tmp_path, capsys):
+    board = Board(str(tmp_path / "there"))
+    shutil.rmtree(tmp_path / "there")
+    (tmp_path / "there").write_text("")
+
+    def broken(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    board.writer.flush = broken
+    for step in range(3):
+        with board.as_default(step=step):
+            tf.summary.scalar("a", 1.0)
+        board.flush()
+    assert capsys.readouterr().out.count("No space left on device") == 1
+
+
+def test_a_disk_that_is_full_at_the_start_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "flags.json")
+
+    monkeypatch.setattr(rundir, "write_json", full)
+    flags = [*TINY, f"--model_dir={tmp_path / 'run'}", "--noeval_baseline"]
+    assert run.main(["run.py", *flags]) == 1
+    assert "flags.json cannot be written or read (No space left" in capsys.readouterr().err
 
 
 def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):

@@ -118,7 +118,7 @@ class Scalars(StepCallback):
     """TensorBoard points, each the mean over the steps since the last; one at the end too.
 
     Args:
-        writer: a `tf.summary` writer; None to write nothing.
+        writer: a `Board`; None to write nothing.
         every: steps between points.
         batch_size: images per step, for train/images_per_second.
     """
@@ -169,7 +169,7 @@ class Information(StepCallback):
     ceiling is lower as they are fewer. The others are of the newest batch alone.
 
     Args:
-        writer: a `tf.summary` writer.
+        writer: a `Board`.
         every: steps between points; `Scalars` has the same.
         batch_size: images that each is contrasted with.
         temperature: of that NT-Xent.
@@ -224,7 +224,7 @@ class SaveCheckpoints(StepCallback):
     Args:
         alarm: the `StopOnNaN` that is asked before weights are saved: those of the last step are
             newer than its loss.
-        writer: the `tf.summary` writer of what came before, flushed first: a run that goes on from
+        writer: the `Board` of what came before, flushed first: a run that goes on from
             a checkpoint does not write those points again. None on a worker that leaves the saving
             to the chief.
     """

@@ -5,13 +5,13 @@ import functools
 from typing import Optional
 
 import keras
-import tensorflow as tf
 
 from tfssl import data, nets, optim
 from tfssl.config import Config, sides
 from tfssl.data import Source
 from tfssl.errors import UsageError
 from tfssl.train import device, distribution, rundir
+from tfssl.train.board import Board
 from tfssl.train.export import describe
 
 
@@ -44,9 +44,9 @@ class Job:
         return device_name if spread.replicas == 1 else f"{spread}, this one on {device_name}"
 
     def writer(self):
-        """The `tf.summary` writer of the run; None on workers that only follow."""
+        """The `Board` of the run; None on workers that only follow."""
         if self.distribution.chief:
-            return tf.summary.create_file_writer(self.config.model_dir)
+            return Board(self.config.model_dir)
 
     @property
     def about(self):

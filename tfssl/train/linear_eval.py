@@ -17,6 +17,7 @@ from tfssl import augment, data, nets, optim
 from tfssl.errors import UsageError
 from tfssl.methods import Supervised
 from tfssl.train import evaluate, frozen, loop, rundir
+from tfssl.train.board import Board
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.pretrained import described
 
@@ -89,7 +90,7 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
         per_epoch = config.checkpoint_epochs * source.num_examples / batch
         loop.train(
             learner, batches, checkpoints, title="linear evaluation", directory=directory,
-            writer=tf.summary.create_file_writer(directory), start=start, stop=steps,
+            writer=Board(directory), start=start, stop=steps,
             batch_size=batch, seed=config.seed, summary_steps=config.train_summary_steps,
             checkpoint_steps=config.checkpoint_steps or max(1, round(per_epoch)),
             dataset=config.dataset,
@@ -121,7 +122,7 @@ def report(job, learner, origin, settings, directory):
     scores = evaluate.score(logits, labels)
     result = {**frozen.record(job, origin), **settings, "results": {PROTOCOL: scores},
               **(rundir.read_json(directory, "time.json") or {})}
-    writer = tf.summary.create_file_writer(os.path.join(directory, "eval"))
+    writer = Board(os.path.join(directory, "eval"))
     with writer.as_default(step=int(learner.optimizer.iterations)):
         for k in (1, 5):
             tf.summary.scalar(f"eval/{PROTOCOL}_top_{k}_accuracy", scores[f"top_{k}"])

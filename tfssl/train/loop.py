@@ -24,7 +24,7 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         checkpoints: `Checkpoints` of what is trained.
         title: what the progress bar calls it.
         directory: where time.json is.
-        writer: `tf.summary` writer; closed at the end. None on a worker that only follows, which
+        writer: a `Board`; closed at the end. None on a worker that only follows, which
             writes nothing at all.
         start, stop: steps made before, and at the end.
         batch_size: images per step.

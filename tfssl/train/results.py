@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from tfssl.train import device, rundir
+from tfssl.train.board import Board
 
 
 def result_of_run(job, model, step, scores):
@@ -72,7 +73,7 @@ def write_result(job, result, protocols):
             scalars[f"eval/{protocol}_top_{k}_accuracy"] = scores[f"top_{k}"]
         scalars[f"eval/{protocol}_information_bound"] = scores.get("information_bound")
     folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
-    writer = tf.summary.create_file_writer(os.path.join(config.model_dir, folder))
+    writer = Board(os.path.join(config.model_dir, folder))
     with writer.as_default(step=step):
         for key, value in scalars.items():
             if value is not None:

@@ -17,6 +17,7 @@ from tests.test_run import ROOT
 from tests.train.test_pretrain import run_until_killed, scalars, tiny
 from tests.train.test_pretrain_byol import BYOL
 from tfssl import UsageError
+from tfssl.errors import TrainingError
 from tfssl.train import distribution
 from tfssl.train.job import plan
 from tfssl.train.pretrain import build_model, checkpoints_of
@@ -125,6 +126,16 @@ def test_what_cannot_be_had_is_refused(flags, sentence, tmp_path, monkeypatch):
 def test_a_tf_config_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="TF_CONFIG must be JSON like"):
         distribution.workers_of(text)
+
+
+@pytest.mark.parametrize("error", distribution.LOST)
+def test_a_worker_that_is_gone_is_told_in_a_sentence(error):
+    together = distribution.Distribution(tf.distribute.get_strategy(), workers=2)
+    with pytest.raises(TrainingError, match="Another worker is gone, .*connection closed"):
+        with together.all_there():
+            raise error(None, None, "connection closed\nat some line")
+    with pytest.raises(error), distribution.single().all_there():  # alone, it is something else
+        raise error(None, None, "connection closed")
 
 
 def test_the_chief_is_the_first_address():

@@ -15,10 +15,15 @@ import os
 import tensorflow as tf
 
 from tfssl import data
-from tfssl.errors import UsageError
+from tfssl.errors import TrainingError, UsageError
 
 TF_CONFIG = ('TF_CONFIG must be JSON like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
              '"task": {"type": "worker", "index": 0}}')
+
+
+# What TensorFlow says on a worker when another one has died.
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,20 @@ class Distribution:
 
             return self.strategy.reduce("SUM", self.strategy.run(one), axis=None)
 
-        return int(together())
+        with self.all_there():
+            return int(together())
+
+    @contextlib.contextmanager
+    def all_there(self):
+        """For what all workers do together: raises TrainingError where one of them is gone."""
+        try:
+            yield
+        except LOST as error:
+            if self.workers == 1:
+                raise
+            raise TrainingError("Another worker is gone, or cannot be reached "
+                                f"({error.message.splitlines()[0]}). The same command on all "
+                                "workers continues from the newest checkpoint.") from None
 
     @contextlib.contextmanager
     def quiet(self):

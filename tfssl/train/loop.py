@@ -7,10 +7,7 @@ import tensorflow as tf
 from tfssl.errors import TrainingError
 from tfssl.train import rundir
 from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
-
-# What TensorFlow says on a worker when another one has died.
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
+from tfssl.train.distribution import single
 
 
 def train(model, batches, checkpoints, *, title, directory, writer, start, stop, batch_size,
@@ -41,21 +38,20 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         Interrupted: by a signal, after a checkpoint.
     """
     show = ShowProgress(start, stop, batch_size, title)
-    chief, workers = writer is not None, distribution.workers if distribution else 1
-    several = distribution is not None and distribution.replicas > 1
+    chief, distribution = writer is not None, distribution or single()
     alarm = StopOnNaN(start, directory if chief else None, seed)
     callbacks = [alarm, *callbacks, show]
     if summary_steps:
         callbacks.append(Scalars(start, writer, summary_steps, batch_size))
     save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer)
-    lost = LOST if workers > 1 else ()
     spent = (rundir.read_json(directory, "time.json") or {}).get("train_seconds", 0.0)
     callbacks.append(save)
     began = time.monotonic()
     print("building the graph of the training step ...", flush=True)
     try:
-        model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks,
-                  steps_per_epoch=stop - start if several else None)
+        with distribution.all_there():
+            model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks,
+                      steps_per_epoch=stop - start if distribution.replicas > 1 else None)
     except tf.errors.ResourceExhaustedError:
         raise TrainingError("The device ran out of memory. Try a smaller "
                             f"{smaller}.") from None
@@ -63,10 +59,6 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         raise TrainingError(f"--dataset={dataset} could not be read on "
                             f"({error.message.splitlines()[0]}); earlier checkpoints are kept: the "
                             "same command continues when it can be read again.") from None
-    except lost as error:
-        raise TrainingError("Another worker is gone, or cannot be reached "
-                            f"({error.message.splitlines()[0]}). The same command on all workers "
-                            "continues from the newest checkpoint.") from None
     finally:
         save.release()
         if chief:

@@ -114,20 +114,45 @@ class ShowProgress(StepCallback):
         self.progress(step, **shown)
 
 
-class Scalars(StepCallback):
-    """TensorBoard points, each the mean over the steps since the last; one at the end too.
+class Points(StepCallback):
+    """Writes to TensorBoard every so many steps, and at the end where steps are left over.
+
+    Subclasses implement `write(step, logs)`.
 
     Args:
         writer: a `Board`; None to write nothing.
         every: steps between points.
+    """
+
+    def __init__(self, start_step, writer, every):
+        super().__init__(start_step)
+        self.writer, self.every, self.rest = writer, every, None
+
+    def on_step(self, step, logs):
+        self.rest = (step, logs)
+        if self.due(step, self.every):
+            self.finish()
+
+    def on_train_end(self, logs=None):
+        if self.rest:
+            self.finish()
+
+    def finish(self):
+        """Writes a point of the steps since the last one."""
+        self.write(*self.rest)
+        self.rest = None
+
+
+class Scalars(Points):
+    """The method's scalars, each the mean over the steps since the last point.
+
+    Args:
         batch_size: images per step, for train/images_per_second.
     """
 
     def __init__(self, start_step, writer, every, batch_size):
-        super().__init__(start_step)
-        self.writer, self.every, self.batch_size = writer, every, batch_size
-        self.since, self.since_time = start_step, time.monotonic()
-        self.rest = None
+        super().__init__(start_step, writer, every)
+        self.batch_size, self.since, self.since_time = batch_size, start_step, time.monotonic()
 
     # Keras resets the metrics after the first and before the second: here they may hold the sums of
     # the steps since the last point of an earlier process.
@@ -137,15 +162,6 @@ class Scalars(StepCallback):
     def on_epoch_begin(self, epoch, logs=None):
         for variable, value in self.sums:
             variable.assign(value)
-
-    def on_step(self, step, logs):
-        self.rest = (step, logs)
-        if self.due(step, self.every):
-            self.write(step, logs)
-
-    def on_train_end(self, logs=None):
-        if self.rest:  # the steps since the last point
-            self.write(*self.rest)
 
     def write(self, step, logs):
         now = time.monotonic()
@@ -158,10 +174,9 @@ class Scalars(StepCallback):
                 tf.summary.scalar("train/images_per_second", rate)
                 tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
         self.model.reset_metrics()
-        self.rest = None
 
 
-class Information(StepCallback):
+class Information(Points):
     """What the representation holds, in TensorBoard, from what the model watches.
 
     information/infonce_bound is the ceiling minus the method's own contrastive loss, the mean since
@@ -169,25 +184,14 @@ class Information(StepCallback):
     ceiling is lower as they are fewer. The others are of the newest batch alone.
 
     Args:
-        writer: a `Board`.
         every: steps between points; `Scalars` has the same.
         batch_size: images that each is contrasted with.
         temperature: of that NT-Xent.
     """
 
     def __init__(self, start_step, writer, every, batch_size, temperature):
-        super().__init__(start_step)
-        self.writer, self.every, self.batch_size = writer, every, batch_size
-        self.temperature, self.rest = temperature, None
-
-    def on_step(self, step, logs):
-        self.rest = (step, logs)
-        if self.due(step, self.every):
-            self.write(step, logs)
-
-    def on_train_end(self, logs=None):
-        if self.rest:
-            self.write(*self.rest)
+        super().__init__(start_step, writer, every)
+        self.batch_size, self.temperature = batch_size, temperature
 
     def write(self, step, logs):
         scalars, spectrum = self.measure(logs)
@@ -195,7 +199,6 @@ class Information(StepCallback):
             for name, value in scalars.items():
                 tf.summary.scalar(f"information/{name}", value)
             tf.summary.histogram("information/singular_values", spectrum)
-        self.rest = None
 
     def measure(self, logs):
         """{name: number}, and log10 of the singular values of h over the largest, [K]."""

@@ -293,7 +293,7 @@ class Config:
         "distance; with --hidden_norm that is from 0 to 4.", NON_NEGATIVE)
     cpc_patch: Optional[int] = knob(
         None, METHOD, "cpc: side of the patches in pixels. Not given: a quarter of the shorter "
-        "side of the views, and at least 8.", at_least(2))
+        "side of the views; where that is below 16, 16 or half of the side.", at_least(2))
     cpc_stride: Optional[int] = knob(
         None, METHOD, "cpc: pixels from one patch to the next. Not given: half of a patch.",
         at_least(1))

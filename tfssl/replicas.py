@@ -13,6 +13,11 @@ def count():
     return context.num_replicas_in_sync if context else 1
 
 
+def index():
+    """The number of this replica among them, an integer or an integer scalar."""
+    return tf.distribute.get_replica_context().replica_id_in_sync_group if count() > 1 else 0
+
+
 def mean(values):
     """The mean over the replicas of every float tensor in a nested structure."""
     if count() == 1:

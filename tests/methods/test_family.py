@@ -126,3 +126,20 @@ def test_cpcs_probe_learns_from_the_mean_over_patches():
     of_patches = model.encoder(tf.reshape(patches, [-1, 8, 8, 3]), training=True)
     assert h.shape == (16, 32)
     np.testing.assert_allclose(h, np.reshape(of_patches, (16, 9, 32)).mean(1), rtol=1e-3, atol=1e-5)
+
+
+def test_every_patch_has_colours_of_its_own_which_follow_from_step_and_view():
+    def gain(patches, seed):
+        return patches * tf.random.stateless_uniform([len(patches), 1, 1, 1], seed, 0.5, 2.0)
+
+    model = build("cpc")
+    view = batch()["view1"] + 0.1
+    np.testing.assert_array_equal(model.patches_of(0, view), cpc.cut(view, 8, 4))
+    model.pixels = (gain, gain)
+    patches = model.patches_of(0, view)
+    gains = np.reshape(patches / cpc.cut(view, 8, 4), (8 * 9, -1))
+    assert np.ptp(gains, axis=1).max() < 1e-5 and len(np.unique(gains[:, 0])) == 8 * 9
+    np.testing.assert_array_equal(model.patches_of(0, view), patches)
+    assert np.any(model.patches_of(1, view) != patches)
+    model.optimizer.iterations.assign_add(1)
+    assert np.any(model.patches_of(0, view) != patches)

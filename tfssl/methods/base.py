@@ -20,6 +20,8 @@ class Kit:
         normalization: class of the normalization layers of the heads.
         total_steps: steps of the run.
         size: (height, width) of the views in pixels.
+        pixels: of each view, what its augmentation does after the crop: (images float32
+            [B, H, W, 3], seed int32 [2]) -> images; for a method that has the views come as crops.
     """
 
     encoder: Callable
@@ -27,6 +29,7 @@ class Kit:
     normalization: type
     total_steps: int
     size: tuple = (32, 32)
+    pixels: tuple = ()
 
 
 class Learner(keras.Model):

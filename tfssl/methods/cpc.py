@@ -3,11 +3,13 @@
 import keras
 import tensorflow as tf
 
+from tfssl import replicas
 from tfssl.losses import info_nce
 from tfssl.methods import simclr
 from tfssl.methods.base import SelfSupervised, spread
 
-SMALLEST_PATCH = 8  # pixels: less leaves nothing of a ResNet's last map
+PATCHES = 4  # what a seed is for, beside the uses that `tfssl.data` has
+SMALL_PATCH = 16  # pixels: smaller ones show too little, unless the view is smaller than two
 
 
 class CPC(simclr.SimCLR):
@@ -20,11 +22,14 @@ class CPC(simclr.SimCLR):
     The loss is the mean over t and k, the sum over the two views, which are two batches here: what
     they share is not used. The probe learns from the mean of h over the patches of a view.
 
+    Every patch has colours, flip and blur of its own: with those of the whole view in common, what
+    is predicted is the colours, and little else is learned (Hénaff et al. 2020, arXiv:1905.09272,
+    augment patches too). So views come cropped, and the rest is done to the patches in the step.
+
     A ResNet ends in a mean over places: on a whole image, which it is evaluated on like that of any
     other method, it is the mean over overlapping fields of view.
 
-    Differs from the paper: it reads columns by a GRU, where the paper reads rows by a PixelCNN; all
-    patches of a view share its augmentation.
+    Differs from the paper: it reads columns by a GRU, where the paper reads rows by a PixelCNN.
 
     Args:
         encoder: `keras.Model`, images -> h [B, D].
@@ -33,22 +38,27 @@ class CPC(simclr.SimCLR):
         predictions: `keras.Model`, c [B, R, Q] -> list of R - 1 predictions [B, R, P], the W_k c.
         probe: `keras.Model`, h -> logits, or None.
         patch, stride: side of a patch and pixels from one to the next.
+        pixels: two random functions, (patches float32 [N, p, p, 3], seed int32 [2]) -> patches, for
+            those of the two views; none: patches stay as they are.
+        seed: integer; with the step it decides what they draw.
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "z_std")
 
-    def __init__(self, encoder, projector, context, predictions, probe=None, *, patch, stride):
+    def __init__(self, encoder, projector, context, predictions, probe=None, *, patch, stride,
+                 pixels=(), seed=0):
         # Not SimCLR's own, which has neither of the parts in the middle.
         SelfSupervised.__init__(self, encoder, probe, projector=projector, context=context,
                                 predictions=predictions)
-        self.patch, self.stride = patch, stride
+        self.patch, self.stride, self.pixels, self.seed = patch, stride, pixels, seed
 
     def project(self, view1, view2):
         """h [2B, D], and of each view all that the loss compares, [2B, (predictions and z) * P].
 
         Flat, so that a batch can be computed in parts as SimCLR's is.
         """
-        patches = cut(tf.concat([view1, view2], axis=0), self.patch, self.stride)
+        patches = tf.concat([self.patches_of(i, view) for i, view in enumerate((view1, view2))],
+                            axis=0)
         rows, columns = patches.shape[1:3]
         h = self.encoder(tf.reshape(patches, [-1, *patches.shape[3:]]), training=True)
         z = self.projector(h, training=True)
@@ -62,6 +72,17 @@ class CPC(simclr.SimCLR):
         (h1, h2), (z1, z2) = tf.split(h, 2), tf.split(tf.reduce_mean(z, axis=[1, 2]), 2)
         self.note(h1=h1, h2=h2, z1=z1, z2=z2)
         return h, tf.reshape(both, [-1, columns * both.shape[2] * z.shape[-1]])
+
+    def patches_of(self, number, view):
+        """The patches of the view of a number, 0 or 1, as the encoder sees them."""
+        patches = cut(view, self.patch, self.stride)
+        if not self.pixels:
+            return patches
+        seed = tf.constant([self.seed, PATCHES], tf.int32)
+        for part in (self.optimizer.iterations, replicas.index(), number):
+            seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(part, tf.int32))
+        flat = tf.reshape(patches, [-1, *patches.shape[3:]])
+        return tf.reshape(self.pixels[number](flat, seed), tf.shape(patches))
 
     def candidates(self, batch_size):
         return batch_size * self.grid[1]
@@ -106,7 +127,7 @@ def cut(images, patch, stride):
 
 def grid(config, size):
     """(patch, stride, rows, columns) of views of a size (height, width), by a `tfssl.Config`."""
-    patch = config.cpc_patch or max(SMALLEST_PATCH, min(size) // 4)
+    patch = config.cpc_patch or max(min(size) // 4, min(SMALL_PATCH, min(size) // 2))
     stride = config.cpc_stride or max(1, patch // 2)
     return patch, stride, *(max(0, (side - patch) // stride + 1) for side in size)
 
@@ -139,4 +160,5 @@ def build(config, kit):
     dimension = projector.output_shape[-1]
     return CPC(encoder, projector, context(dimension, config.seed + 200),
                predictions(dimension, dimension, rows - 1, config.seed + 300),
-               kit.probe(encoder.output_shape[-1]), patch=patch, stride=stride)
+               kit.probe(encoder.output_shape[-1]), patch=patch, stride=stride,
+               pixels=kit.pixels, seed=config.seed)

@@ -30,7 +30,8 @@ def build_model(job):
             probe=functools.partial(build_probe, job),
             normalization=normalization,
             total_steps=job.total_steps,
-            size=job.size)))
+            size=job.size,
+            pixels=tuple(view.pixels for view in view_recipes(config, job.size)))))
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas
             model.watch(min(WATCHED, config.train_batch_size // parts),
@@ -226,7 +227,8 @@ def train(job, model, checkpoints, start):
     """Trains from a step to the end."""
     config = job.config
     recipes = view_recipes(config, job.size)
-    batches = training_batches(job, model, recipes, start)
+    crops = [recipe._replace(pixels=augment.identity()) for recipe in recipes]
+    batches = training_batches(job, model, crops if config.method == "cpc" else recipes, start)
     writer = job.writer()
     if start == 0 and writer:
         save_views(job.train_source, recipes, config, writer)

@@ -52,15 +52,26 @@ def jitter_with(images, order, **drawn):
     return ops.color_jitter(*strengths).apply(images, known).numpy()
 
 
+@pytest.mark.parametrize("jitter", [(0.8, 0.8, 0.8, 0.2), (0.5, 0.0, 0.5, 0.0, "additive")])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_blocks_change_nothing(compiled):
-    op = ops.compose(ops.random_resized_crop((12, 10)), ops.color_jitter(0.8, 0.8, 0.8, 0.2),
+def test_blocks_change_nothing_even_of_one_image(compiled, jitter):
+    op = ops.compose(ops.random_resized_crop((12, 10)), ops.maybe(ops.color_jitter(*jitter), 0.8),
                      ops.maybe(ops.grayscale(), 0.5), ops.flip_left_right())
     images = random_images(7, 16, 16)
     expected = op(images, SEED)
     for pixels in (1, 3 * 256, 4 * 256, 7 * 256):  # 1, 3 with a block to fill up, 4, all at once
         blocks = tf.function(ops.in_blocks(op, pixels), jit_compile=compiled)(images, SEED)
         np.testing.assert_allclose(blocks, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [8, 64])  # as a batch; each by itself
+def test_one_by_one_changes_nothing(side):
+    op = ops.compose(ops.maybe(ops.color_jitter(0.4, 0.4, 0.2, 0.1), 0.8),
+                     ops.maybe(ops.grayscale(), 0.3), ops.maybe(ops.blur(), 0.5),
+                     ops.maybe(ops.solarize(), 0.3))
+    images = random_images(5, side, side)
+    each = tf.function(ops.one_by_one(op), jit_compile=True)(images, SEED)
+    np.testing.assert_allclose(each, op(images, SEED), atol=1e-5)
 
 
 def test_bytes_become_fractions():

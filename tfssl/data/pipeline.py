@@ -78,6 +78,8 @@ def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
             rather have all at once.
         parts: in how many a batch comes.
     """
+    if in_blocks and compiled:
+        recipes = [recipe._replace(pixels=augment.one_by_one(recipe.pixels)) for recipe in recipes]
     operations = [augment.on_bytes(recipe.whole if source.arrays else recipe.pixels)
                   for recipe in recipes]
     if in_blocks:

@@ -17,6 +17,7 @@ REFUSED = [
     ("seed", 2**31),
     ("momentum", 1.0), ("eval_batch_size", 0), ("knn_k", "20,x"), ("knn_k", "0"),
     ("knn_temperature", 0.0), ("triplet_margin", -0.1), ("cpc_patch", 1), ("cpc_stride", 0),
+    ("memory_size", -1), ("memory_decay", 1.5),
     ("resnet_depth", 20), ("stem", "vgg"), ("optimizer", "sgd"),
     ("method", "moco"), ("mode", "predict"), ("precision", "float64"), ("dataset", " "),
     ("train_split", ""), ("fine_tune_after_block", 5), ("use_blur", "yes"), ("seed", 1.5),
@@ -157,6 +158,12 @@ def test_contradicting_modes_are_refused():
         Config(mode="pretrain", train_mode="finetune")
 
 
+@pytest.mark.parametrize("method", ["byol", "npair", "triplet", "cpc"])
+def test_the_memory_is_simclrs(method):
+    with pytest.raises(UsageError, match=f"--memory_size concerns --method=simclr.*={method}"):
+        Config(method=method, memory_size=64)
+
+
 def test_neighbours():
     assert Config(knn_k="5, 20").neighbours == (5, 20)
     assert Config(knn_k="").neighbours == ()
@@ -178,7 +185,7 @@ def other_value(field):
             "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
             "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
             "base_target_decay": 0.5, "label_fraction": 0.5, "max_bad_fraction": 0.5,
-            "embed_points": 11,
+            "embed_points": 11, "memory_decay": 0.5,
             }.get(field.name.removeprefix("view2_"), of_type(4))
 
 

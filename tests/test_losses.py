@@ -215,6 +215,61 @@ def test_blocks_never_hold_the_whole_matrix():
     assert 50 * 1200 <= max(sizes) <= 2 * 50 * 1200
 
 
+@pytest.mark.parametrize("k", [1, 5, 64])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_further_negatives_are_candidates_of_every_projection(k, normalize):
+    """The softmax over [batch, negatives], in float64; the positive is the other view."""
+    (z1, z2), negatives = random_views(7, 5), random_views(k, 5, seed=1)[0]
+    z, others = np.float64(np.concatenate([z1, z2])), np.float64(negatives)
+    if normalize:
+        z, others = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (z, others))
+    logits = z @ np.concatenate([z, others]).T / 0.3
+    logits[range(14), range(14)] = -np.inf
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.mean(np.log(p[range(14), np.roll(range(14), 7)]))
+    loss = nt_xent(z1, z2, 0.3, normalize=normalize, negatives=negatives)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_without_further_negatives_the_loss_is_as_it_was():
+    z1, z2 = random_views(7, 5)
+    assert nt_xent(z1, z2, 0.3, negatives=np.zeros((0, 5))) == nt_xent(z1, z2, 0.3)
+    one, other = random_views(1, 5)
+    assert nt_xent(one, other, 0.01, negatives=np.zeros((0, 5))) == 0.0
+
+
+def test_equal_projections_leave_a_guess_among_further_negatives_too():
+    z, negatives = np.ones([9, 4]), np.ones([20, 4])
+    np.testing.assert_allclose(
+        nt_xent(z, z, 0.1, negatives=negatives), np.log(2 * 9 - 1 + 20), rtol=1e-6)
+
+
+@pytest.mark.parametrize("k,images", [(1, 3), (50, 3), (50, 7), (50, None)])
+def test_blocks_with_further_negatives(k, images):
+    (z1, z2), negatives = random_views(7, 8), random_views(k, 8, seed=1)[0]
+    plain = value_and_gradients(lambda a, b: nt_xent_with_scalars(
+        a, b, 0.5, normalize=False, negatives=negatives), z1, z2)
+    block = value_and_gradients(lambda a, b: blockwise.contrast(
+        a, b, 0.5, images=images, negatives=tf.constant(negatives)), z1, z2)
+    tf.nest.map_structure(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), block, plain)
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_further_negatives_are_constants(in_blocks):
+    (z1, z2), negatives = random_views(7, 8), tf.constant(random_views(3, 8, seed=1)[0])
+    with tf.GradientTape() as tape:
+        tape.watch(negatives)
+        loss, _ = nt_xent_with_scalars(z1, z2, 0.5, negatives=negatives, in_blocks=in_blocks)
+    assert tape.gradient(loss, negatives) is None
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4)])
+def test_negatives_of_another_dimension_are_refused(shape):
+    with pytest.raises(ValueError, match="`negatives` must be a matrix .* negatives.shape="):
+        nt_xent(np.ones([2, 5]), np.ones([2, 5]), 0.5, negatives=np.ones(shape))
+
+
 @pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
 def test_bad_temperature(temperature):
     with pytest.raises(ValueError, match="`temperature` must be positive. Received"):

@@ -7,7 +7,7 @@ LEAST = 64  # images of a block, whatever their number: fewer would read all oth
 
 
 @tf.function(jit_compile=True)
-def contrast(z1, z2, temperature, images=None):
+def contrast(z1, z2, temperature, images=None, negatives=None):
     """NT-Xent of projections that are ready to be compared, and its scalars.
 
     Equal to `losses.nt_xent_with_scalars(..., normalize=False)` in value and gradient up to
@@ -21,6 +21,7 @@ def contrast(z1, z2, temperature, images=None):
         z1, z2: float32 [N, D].
         temperature: float > 0.
         images: images per block, an integer; None: what BLOCK_ELEMENTS and LEAST give.
+        negatives: float32 [K, D], constants that all are contrasted with too; None for none.
 
     Returns:
         A pair as of `losses.nt_xent_with_scalars`. No gradient flows through the scalars.
@@ -32,7 +33,9 @@ def contrast(z1, z2, temperature, images=None):
     if n is None:
         raise ValueError("The number of projections must be known when the graph is built. "
                          f"Received: z1.shape={z1.shape}")
-    size = min(n, images or max(BLOCK_ELEMENTS // (4 * n), LEAST))
+    negatives = tf.zeros([0, dimensions]) if negatives is None else negatives
+    per_image = 2 * (2 * n + negatives.shape[0])
+    size = min(n, images or max(BLOCK_ELEMENTS // per_image, LEAST))
     blocks = -(-n // size)
     padded = blocks * size  # images with the padding that makes the last block whole
 
@@ -57,6 +60,9 @@ def contrast(z1, z2, temperature, images=None):
         itself = tf.concat([place, padded + place], axis=0)[:, None] == tf.range(2 * padded)
         return tf.where(itself, -float("inf"), logits), place
 
+    def against_negatives(z, block):
+        return tf.matmul(part(z, block) / temperature, negatives, transpose_b=True)
+
     def over_blocks(function, signature):
         """Results [size, ...] of all blocks below each other, without those of the padding."""
         made = tf.map_fn(function, tf.range(blocks), fn_output_signature=signature,
@@ -70,7 +76,9 @@ def contrast(z1, z2, temperature, images=None):
 
         def forward(block):
             logits, place = logits_of(z, candidates, block)
-            totals = tf.reduce_logsumexp(logits, axis=1)
+            totals = tf.reduce_logsumexp(tf.stack([
+                tf.reduce_logsumexp(one, axis=1)
+                for one in (logits, against_negatives(z, block))]), axis=0)
             positives = tf.gather(logits, tf.concat([padded + place, place], axis=0), batch_dims=1)
             across = logits[:size, padded:]
             log_p = across - tf.reduce_logsumexp(across, axis=1, keepdims=True)
@@ -91,8 +99,10 @@ def contrast(z1, z2, temperature, images=None):
                 logits, _ = logits_of(z, candidates, block)
                 weights = tf.exp(logits - part(columns, block))
                 weights += tf.exp(logits - tf.transpose(columns))
-                flow = tf.reshape(tf.matmul(weights, z), [2, size, dimensions])
-                return tf.transpose(flow, [1, 0, 2])
+                flow = tf.matmul(weights, z)
+                weights = tf.exp(against_negatives(z, block) - part(columns, block))
+                flow += tf.matmul(weights, negatives)
+                return tf.transpose(tf.reshape(flow, [2, size, dimensions]), [1, 0, 2])
 
             flow = over_blocks(backward, tf.float32)
             scale = upstream / (2 * n * temperature)

@@ -288,6 +288,12 @@ class Config:
         at_least(1))
     num_proj_layers: int = knob(ByMethod(simclr=3, byol=2), METHOD,
                                 "Layers of the nonlinear projector (and predictor).", at_least(1))
+    memory_size: int = knob(
+        0, METHOD, "simclr: projections of earlier batches that every image is contrasted with "
+        "beside those of its own, made by a following copy of the network (SimCLRv2's memory; "
+        "MoCo keeps 65536); 0: none.", NON_NEGATIVE)
+    memory_decay: float = knob(
+        0.999, METHOD, "Where there is a memory: decay of that copy's moving average.", PROBABILITY)
     triplet_margin: float = knob(
         0.8, METHOD, "triplet: how much farther than the positive the negative must be, in squared "
         "distance; with --hidden_norm that is from 0 to 4.", NON_NEGATIVE)
@@ -420,6 +426,9 @@ class Config:
     product_gradients: bool = knob(
         True, SPEED, "On a processor, compute the weight gradients of convolutions with small "
         "outputs as matrix products. Exported encoders carry Keras's own layer either way.")
+    remat: bool = knob(
+        False, SPEED, "Train with less memory: of the encoder keep only what its residual blocks "
+        "begin with, and compute the inside of each again for the gradient, a third more work.")
     compile_augmentation: bool = knob(
         True, SPEED, "Have XLA compile the augmentation; it then works through a batch in blocks "
         "that fit the processor's cache.")
@@ -497,6 +506,9 @@ class Config:
         if self.train_batch_size % self.accumulate_steps:
             raise UsageError("--accumulate_steps must divide --train_batch_size. Received: "
                              f"{self.accumulate_steps} and {self.train_batch_size}")
+        if self.memory_size and self.method != "simclr":
+            raise UsageError("--memory_size concerns --method=simclr. Received: "
+                             f"{self.memory_size} with --method={self.method}")
         if self.mode in ("pretrain", "finetune") and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfssl import blockwise
 
 
-def nt_xent(z1, z2, temperature, *, normalize=True):
+def nt_xent(z1, z2, temperature, *, normalize=True, negatives=None):
     """Normalised temperature-scaled cross-entropy over all pairs of a batch of views.
 
     Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations",
@@ -20,19 +20,22 @@ def nt_xent(z1, z2, temperature, *, normalize=True):
         z2: float [N, D], projections of view 2, row by row the same images as `z1`.
         temperature: float > 0 by which the similarities are divided.
         normalize: whether similarity is the cosine; the plain inner product otherwise.
+        negatives: float [K, D], projections of other images that each of the 2N is contrasted with
+            too, such as a memory of earlier batches (Chen et al. 2020, arXiv:2006.10029, section
+            2); constants, to which no gradient flows. None for none.
 
     Returns:
         float32 scalar >= 0, computed in float32 whatever the type of the projections:
-        log(2N - 1) when all projections are equal, 0 when N = 1.
+        log(2N - 1 + K) when all projections are equal, 0 when N = 1 and K = 0.
 
     Raises:
         ValueError: if `temperature` is not positive, or the projections are not two matrices of
-            one shape.
+            one shape, or the negatives no matrix of as many columns.
     """
-    return _mean_cross_entropy(_pairwise_logits(z1, z2, temperature, normalize))
+    return _mean_cross_entropy(*_pairwise_logits(z1, z2, temperature, normalize, negatives))
 
 
-def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True, in_blocks=False):
+def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True, negatives=None, in_blocks=False):
     """`nt_xent` together with what it logs, for the price of a single similarity matrix.
 
     Takes the arguments of `nt_xent` and raises what it raises.
@@ -49,10 +52,10 @@ def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True, in_blocks=False
         `contrast_entropy`, the mean entropy in nats, in [0, log(N)], of the softmax over view 2.
     """
     if in_blocks:
-        z = _comparable(z1, z2, temperature, normalize)
-        return blockwise.contrast(*tf.split(z, 2), temperature)
-    logits = _pairwise_logits(z1, z2, temperature, normalize)
-    return _mean_cross_entropy(logits), _cross_view_scalars(logits)
+        z, negatives = _comparable(z1, z2, temperature, normalize, negatives)
+        return blockwise.contrast(*tf.split(z, 2), temperature, negatives=negatives)
+    logits, against_negatives = _pairwise_logits(z1, z2, temperature, normalize, negatives)
+    return _mean_cross_entropy(logits, against_negatives), _cross_view_scalars(logits)
 
 
 def regression_loss(prediction, projection):
@@ -173,29 +176,39 @@ def n_pair_loss(anchors, positives):
     return info_nce(tf.matmul(anchors, positives, transpose_b=True))
 
 
-def _comparable(z1, z2, temperature, normalize):
-    """The projections of both views below each other, float32 [2N, D], after the checks."""
+def _comparable(z1, z2, temperature, normalize, negatives):
+    """The projections of both views below each other, float32 [2N, D], and the negatives [K, D],
+    after the checks."""
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
     z = tf.concat(_float32_pair(z1=z1, z2=z2), axis=0)
-    return _unit_rows(z) if normalize else z
+    negatives = tf.zeros_like(z[:0]) if negatives is None else tf.cast(negatives, tf.float32)
+    if negatives.shape.rank != 2 or not negatives.shape[1:].is_compatible_with(z.shape[1:]):
+        raise ValueError("`negatives` must be a matrix [K, D] for projections [N, D]. Received: "
+                         f"negatives.shape={negatives.shape}, D={z.shape[1]}")
+    negatives = tf.stop_gradient(negatives)
+    return (_unit_rows(z), _unit_rows(negatives)) if normalize else (z, negatives)
 
 
-def _pairwise_logits(z1, z2, temperature, normalize):
-    """Similarities / temperature of all 2N projections, [2N, 2N], -inf with themselves."""
-    z = _comparable(z1, z2, temperature, normalize)
+def _pairwise_logits(z1, z2, temperature, normalize, negatives):
+    """Similarities / temperature of all 2N projections, [2N, 2N], -inf with themselves; and with
+    the negatives, [2N, K]."""
+    z, negatives = _comparable(z1, z2, temperature, normalize, negatives)
     logits = tf.matmul(z, z, transpose_b=True) / temperature
-    return tf.linalg.set_diag(logits, tf.fill(tf.shape(z)[:1], -float("inf")))
+    return (tf.linalg.set_diag(logits, tf.fill(tf.shape(z)[:1], -float("inf"))),
+            tf.matmul(z, negatives, transpose_b=True) / temperature)
 
 
-def _mean_cross_entropy(logits):
+def _mean_cross_entropy(logits, against_negatives):
     n = tf.shape(logits)[0] // 2
     # Both triangles are read, though they hold equal numbers: the positive logit is then the very
     # number that the logsumexp of its row contains, and the loss is exactly 0 for one image.
     positives = tf.concat(
         [tf.linalg.diag_part(logits[:n, n:]), tf.linalg.diag_part(logits[n:, :n])], axis=0
     )
-    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - positives)
+    # One after the other, because a matrix of both would hold each number twice.
+    totals = tf.stack([tf.reduce_logsumexp(part, axis=1) for part in (logits, against_negatives)])
+    return tf.reduce_mean(tf.reduce_logsumexp(totals, axis=0) - positives)
 
 
 def _cross_view_scalars(logits):

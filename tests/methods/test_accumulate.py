@@ -15,7 +15,7 @@ def no_normalization(**options):
     return keras.layers.Activation("linear", name=options.get("name"))
 
 
-def build(method, normalization):
+def build(method, normalization, **settings):
     def encoder(seed, name="encoder"):
         return nets.resnet(18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name,
                            normalization=normalization, convolution=nets.ProductGradientConv2D)
@@ -26,7 +26,7 @@ def build(method, normalization):
     if method == "supervised":
         model = Supervised(encoder(0), nets.classifier(32, 10, seed=1))
     else:
-        config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16)
+        config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16, **settings)
         model = METHODS[method](config, Kit(encoder, probe, normalization, total_steps=10,
                                             size=(16, 16)))
     model.build((None, 16, 16, 3))

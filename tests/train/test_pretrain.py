@@ -124,7 +124,7 @@ def test_points_are_means_since_the_last_point(tmp_path):
 @pytest.mark.parametrize("changes", [
     dict(augment_on="device"), dict(augment_on="device", compile_augmentation=True),
     dict(compile_augmentation=True), dict(blockwise_loss_from=16), dict(fused_batch_norm=False),
-    dict(product_gradients=False)],
+    dict(product_gradients=False), dict(remat=True)],
     ids=str)
 def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
     tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", **changes))

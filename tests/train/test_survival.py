@@ -20,7 +20,8 @@ BYOL = "--method=byol --proj_hidden_dim=16"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", ["", f"{BYOL} --cache_dataset=False"], ids=["simclr", "byol"])
+@pytest.mark.parametrize("flags", ["--memory_size=100", f"{BYOL} --cache_dataset=False"],
+                         ids=["simclr", "byol"])
 def test_killed_at_random_moments_it_ends_bit_for_bit_where_it_would_have(flags, tmp_path):
     """TFSSL_KILLS=20 for a longer trial."""
     kills = os.environ.get("TFSSL_KILLS", "2")

@@ -10,7 +10,7 @@ from tfssl.methods.base import Kit, SelfSupervised
 from tfssl.methods.byol import BYOL
 from tfssl.methods.cpc import CPC
 from tfssl.methods.npair import NPair
-from tfssl.methods.simclr import SimCLR
+from tfssl.methods.simclr import MemorySimCLR, SimCLR
 from tfssl.methods.supervised import Supervised
 from tfssl.methods.triplet import Triplet
 
@@ -18,5 +18,5 @@ METHODS = {"simclr": simclr.build, "byol": byol.build, "npair": npair.build,
            "triplet": triplet.build, "cpc": cpc.build}
 PROJECTORS = {name: simclr.build_projector for name in METHODS} | {"byol": byol.build_projector}
 
-__all__ = ["BYOL", "CPC", "METHODS", "NPair", "PROJECTORS", "Kit", "SelfSupervised", "SimCLR",
-           "Supervised", "Triplet"]
+__all__ = ["BYOL", "CPC", "METHODS", "MemorySimCLR", "NPair", "PROJECTORS", "Kit",
+           "SelfSupervised", "SimCLR", "Supervised", "Triplet"]

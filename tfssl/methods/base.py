@@ -291,6 +291,12 @@ def total(*losses):
     return tf.reduce_sum(tf.stack(losses))
 
 
+def follow(leaders, followers, decay):
+    """Moves each variable towards another: to decay * its own + (1 - decay) * the other's value."""
+    for leader, follower in zip(leaders, followers, strict=True):
+        follower.assign(decay * follower + (1.0 - decay) * leader)
+
+
 def split(batch, count):
     """Tensors [B, ...] as [count, B / count, ...]."""
     return tf.nest.map_structure(

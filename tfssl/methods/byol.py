@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfssl import nets, replicas
 from tfssl.losses import regression_loss
-from tfssl.methods.base import SelfSupervised, spread
+from tfssl.methods.base import SelfSupervised, follow, spread
 from tfssl.optim.schedules import target_decay
 
 
@@ -88,9 +88,7 @@ class BYOL(SelfSupervised):
         return self.target_encoder.trainable_variables + self.target_projector.trainable_variables
 
     def after_step(self, step):
-        decay = self.decay(step)
-        for online, target in zip(self.online_variables(), self.target_variables()):
-            target.assign(decay * target + (1.0 - decay) * online)
+        follow(self.online_variables(), self.target_variables(), self.decay(step))
 
 
 TARGET_SEED = 1_000_003  # between the seeds of the online networks and those of their targets

@@ -2,12 +2,13 @@
 
 This room imports Keras and TensorFlow only. `resnet` and `heads` are written with Keras layers
 alone, so that what they build runs and loads on any Keras backend; `norm` and `conv` are the
-training-time replacements for two of those layers and need TensorFlow.
+training-time replacements for two of those layers, `remat` that of the model, and need TensorFlow.
 """
 
 from tfssl.nets.conv import ProductGradientConv2D
 from tfssl.nets.heads import byol_head, classifier, first_layers, projector
 from tfssl.nets.norm import FusedBatchNormalization
+from tfssl.nets.remat import Rematerialized
 from tfssl.nets.resnet import (
     BLOCKS,
     copy_all_but_the_stem,
@@ -21,6 +22,7 @@ __all__ = [
     "BLOCKS",
     "FusedBatchNormalization",
     "ProductGradientConv2D",
+    "Rematerialized",
     "byol_head",
     "classifier",
     "copy_all_but_the_stem",

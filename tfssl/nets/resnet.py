@@ -22,7 +22,7 @@ INPUT_NORMALIZATIONS = {  # (mean, standard deviation) of the channels of images
 
 def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_momentum=0.9,
            input_normalization="none", normalization=keras.layers.BatchNormalization,
-           convolution=keras.layers.Conv2D, seed=0,
+           convolution=keras.layers.Conv2D, remat=None, seed=0,
            name="encoder"):
     """An encoder f: images -> h, the global average pool of the last feature map.
 
@@ -46,6 +46,8 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
             not know.
         normalization: class of the normalization layers, Keras's or a subclass of it.
         convolution: class of the convolutions, likewise.
+        remat: class of a model that computes its blocks again for the gradient, such as
+            `Rematerialized`; None: `keras.Model`, which keeps all that is inside them.
         seed: integer; equal seeds give equal initial weights.
 
     Returns:
@@ -72,13 +74,15 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
     block = parts.bottleneck if bottlenecks else parts.basic
     inputs = keras.Input((None, None, 3), name="images")
     x = parts.stem(standardized(inputs, input_normalization), filters, stem)
+    ends = [x]
     for group, count in enumerate(groups):
         for index in range(count):
             stride = 2 if group > 0 and index == 0 else 1
             ending = f"group{group + 1}" if index == count - 1 else None
             x = block(x, filters * 2**group, stride, project=index == 0, name=ending)
+            ends.append(x)
     h = keras.layers.GlobalAveragePooling2D(name="representation")(x)
-    return keras.Model(inputs, h, name=name)
+    return remat(inputs, h, ends, name=name) if remat else keras.Model(inputs, h, name=name)
 
 
 def width(depth, width_multiplier):

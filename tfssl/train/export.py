@@ -14,14 +14,13 @@ FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
 ABOUT = "tfssl.json"  # within that archive; Keras ignores it
 
 
-def build_encoder(config, stem, normalization, seed=0, name="encoder",
-                  convolution=keras.layers.Conv2D):
-    """The encoder that a Config describes."""
+def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes):
+    """The encoder that a Config describes; further classes as `nets.resnet` takes them."""
     return nets.resnet(
         config.resnet_depth, stem=stem, width_multiplier=config.width_multiplier,
         sk_ratio=config.sk_ratio, se_ratio=config.se_ratio, bn_momentum=config.batch_norm_decay,
         input_normalization=config.input_normalization, normalization=normalization,
-        convolution=convolution, seed=seed, name=name)
+        seed=seed, name=name, **classes)
 
 
 def describe(config, stem, size, **more):

@@ -110,17 +110,16 @@ def build_model(job, found=None):
         found: the `Pretrained` weights to start from; None: initial weights of the run's own.
     """
     config = job.config
-    normalization, convolution = training_layers(job)
+    normalization, classes = training_layers(job)
     with job.distribution.scope(), device.dtype_policy(job.precision):
         projector = None
         if config.ft_proj_selector:
             width = nets.width(config.resnet_depth, config.width_multiplier)
             projector = PROJECTORS[config.method](config, normalization, width)
         if found:
-            encoder = pretrained.load(found, config, normalization, projector, convolution)
+            encoder = pretrained.load(found, config, normalization, projector, **classes)
         else:
-            encoder = build_encoder(config, job.stem, normalization, config.seed,
-                                    convolution=convolution)
+            encoder = build_encoder(config, job.stem, normalization, config.seed, **classes)
         nets.freeze(encoder, config.fine_tune_after_block)
         if projector is not None:
             projector = nets.first_layers(projector, config.ft_proj_selector)
@@ -179,8 +178,8 @@ def train(job, model, checkpoints, start):
         stop=job.total_steps, batch_size=config.train_batch_size,
         seed=config.seed, summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
-        dataset=config.dataset, smaller="--train_batch_size or --image_size, or a larger "
-                                        "--accumulate_steps")
+        dataset=config.dataset, smaller="--train_batch_size or --image_size, a larger "
+                                        "--accumulate_steps, or --remat")
 
 
 def report(job, model, step):

@@ -168,14 +168,16 @@ def reopen(config, given):
 
 
 def training_layers(job):
-    """Makers of the layers that networks train with: (normalization, convolution)."""
+    """What networks train with: the class of all normalizations, and {name: class} of encoders."""
     config = job.config
     normalization = (nets.FusedBatchNormalization if config.fused_batch_norm
                      else keras.layers.BatchNormalization)
     if job.distribution.replicas > 1 and config.global_bn:
         normalization = functools.partial(normalization, synchronized=True)
-    return (normalization,
-            nets.ProductGradientConv2D if config.product_gradients else keras.layers.Conv2D)
+    return normalization, {
+        "convolution": (nets.ProductGradientConv2D if config.product_gradients
+                        else keras.layers.Conv2D),
+        "remat": nets.Rematerialized if config.remat else None}
 
 
 def compile_model(job, model):

@@ -22,11 +22,11 @@ def build_model(job):
     config = job.config
     if config.method == "cpc":
         check_patches(job)
-    normalization, convolution = training_layers(job)
+    normalization, classes = training_layers(job)
     with job.distribution.scope(), device.dtype_policy(job.precision):
         model = compile_model(job, METHODS[config.method](config, Kit(
             encoder=lambda seed, name: build_encoder(config, job.stem, normalization, seed, name,
-                                                     convolution),
+                                                     **classes),
             probe=functools.partial(build_probe, job),
             normalization=normalization,
             total_steps=job.total_steps,
@@ -216,8 +216,9 @@ def announce(job, model, start):
           f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
           f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
           f"{job.warmup_steps} steps of warm-up, weight decay {config.weight_decay:.4g}"
-          + (f", target decay from {config.base_target_decay:.4g}" if model.followers else "")
-          + "\n"
+          + (f", target decay from {config.base_target_decay:.4g}"
+             if config.method == "byol" else "")
+          + (f", memory of {config.memory_size:,} projections" if config.memory_size else "") + "\n"
           f"{job.precision} on {job.devices}, seed {config.seed}\n"
           f"{config.model_dir}: "
           + place.get(start, f"continues from step {start}"), flush=True)
@@ -239,7 +240,7 @@ def train(job, model, checkpoints, start):
         summary_steps=config.train_summary_steps, checkpoint_steps=job.checkpoint_every,
         callbacks=[WarnOfCollapse(start), *information(job, model, writer, start)],
         dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, "
-                                        "or a larger --accumulate_steps")
+                                        "a larger --accumulate_steps, or --remat")
 
 
 def information(job, model, writer, start):

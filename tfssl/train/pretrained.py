@@ -8,7 +8,6 @@ over the map, whatever its size.
 import dataclasses
 import os
 
-import keras
 import tensorflow as tf
 
 from tfssl import nets
@@ -117,7 +116,7 @@ def adopt(config, given, about, path):
     return config.replace(**{name: about[name] for name in ARCHITECTURE}, stem=stem)
 
 
-def load(pretrained, config, normalization, projector=None, convolution=keras.layers.Conv2D):
+def load(pretrained, config, normalization, projector=None, **classes):
     """An encoder with pretrained weights.
 
     Args:
@@ -126,14 +125,13 @@ def load(pretrained, config, normalization, projector=None, convolution=keras.la
             the layers of the stem start anew.
         normalization: class of the encoder's normalization layers.
         projector: a model of the described form to restore too, or None.
-        convolution: class of the encoder's convolutions.
+        **classes: further classes of the encoder's, as `nets.resnet` takes them.
 
     Returns:
         A functional `keras.Model`, images [B, H, W, 3] in [0, 1] -> h [B, D].
     """
     def build(stem):
-        return export.build_encoder(config, stem, normalization, config.seed,
-                                    convolution=convolution)
+        return export.build_encoder(config, stem, normalization, config.seed, **classes)
 
     encoder = build(pretrained.about["stem"])
     pretrained.restore(encoder, projector)

@@ -20,7 +20,7 @@ import time
 
 import runs
 
-RESULTS = ("pretrained", "finetuned", "results")
+RESULTS = ("pretrained", "finetuned", "distilled", "results")
 VOLATILE = "train/images_per_second"
 
 

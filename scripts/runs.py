@@ -42,7 +42,8 @@ def write(path, text):
 
 def scores(result):
     """{protocol: {"top_1", "top_5", ...}} of what a run trained."""
-    return result.get("pretrained") or result.get("finetuned") or {}
+    return next((result[done] for done in ("pretrained", "finetuned", "distilled")
+                 if result.get(done)), {})
 
 
 def scalars(directory):

@@ -5,7 +5,16 @@ import math
 
 import pytest
 
-from tfssl.config import FREE, TRANSFER, Config, default_model_dir, differences, kind, sides
+from tfssl.config import (
+    DISTILL,
+    FREE,
+    TRANSFER,
+    Config,
+    default_model_dir,
+    differences,
+    kind,
+    sides,
+)
 from tfssl.errors import UsageError
 
 REFUSED = [
@@ -17,7 +26,8 @@ REFUSED = [
     ("seed", 2**31),
     ("momentum", 1.0), ("eval_batch_size", 0), ("knn_k", "20,x"), ("knn_k", "0"),
     ("knn_temperature", 0.0), ("triplet_margin", -0.1), ("cpc_patch", 1), ("cpc_stride", 0),
-    ("memory_size", -1), ("memory_decay", 1.5),
+    ("memory_size", -1), ("memory_decay", 1.5), ("distill_temperature", 0.0),
+    ("distill_alpha", 1.5), ("label_list", " "),
     ("resnet_depth", 20), ("stem", "vgg"), ("optimizer", "sgd"),
     ("method", "moco"), ("mode", "predict"), ("precision", "float64"), ("dataset", " "),
     ("train_split", ""), ("fine_tune_after_block", 5), ("use_blur", "yes"), ("seed", 1.5),
@@ -115,6 +125,8 @@ def test_an_integer_serves_as_a_float():
     (dict(mode="train", train_mode="finetune", checkpoint="run"), "finetune", True, False),
     (dict(mode="finetune", checkpoint="run"), "finetune", True, True),
     (dict(mode="knn", checkpoint="run"), "pretrain", False, True),
+    (dict(mode="distill", teacher="run"), "distill", True, True),
+    (dict(mode="train", train_mode="distill", teacher="run"), "distill", True, False),
 ])
 def test_what_a_mode_does(settings, task, trains, evaluates):
     config = Config(**settings)
@@ -127,6 +139,30 @@ def test_finetuning_has_defaults_of_its_own():
     assert (config.train_epochs, config.train_batch_size, config.warmup_epochs) == (60, 256, 0)
     assert Config(mode="finetune", checkpoint="run", learning_rate=1.0).learning_rate == 1
     assert config.replace(mode="eval", train_mode="finetune").learning_rate == 0.05
+
+
+def test_distillation_has_defaults_of_its_own():
+    config = Config(mode="distill", teacher="run")
+    assert (config.optimizer, config.learning_rate, config.weight_decay) == ("momentum", 0.1, 1e-4)
+    assert (config.checkpoint, config.distill_temperature, config.distill_alpha) == ("none", 1, 1)
+    assert config.replace(mode="eval", train_mode="distill").train_batch_size == 256
+
+
+@pytest.mark.parametrize("changes,said", [
+    (dict(mode="distill"), "--mode=distill needs --teacher"),
+    (dict(teacher="run"), "--teacher concerns distillation; --mode=pretrain does not take it"),
+    (dict(mode="finetune", checkpoint="run", distill_alpha=0.5),
+     "--distill_alpha concerns distillation; --mode=finetune does not"),
+    (dict(mode="distill", teacher="run", label_fraction=0.1), "needs --distill_alpha below 1"),
+    (dict(mode="distill", teacher="run", label_list="list"), "needs --distill_alpha below 1"),
+    (dict(mode="distill", teacher="run", ft_proj_selector=1),
+     "--ft_proj_selector concerns finetuning; distillation does not"),
+    (dict(mode="finetune", checkpoint="run", label_fraction=0.1, label_list="list"),
+     "--label_fraction must not be given with it"),
+])
+def test_what_belongs_to_distillation(changes, said):
+    with pytest.raises(UsageError, match=said):
+        Config(**changes)
 
 
 @pytest.mark.parametrize("size,expected", [
@@ -146,6 +182,7 @@ def test_sizes_are_a_side_or_height_and_width(size, expected):
     (dict(fine_tune_after_block=4), "--fine_tune_after_block concerns finetuning"),
     (dict(checkpoint="run"), "--checkpoint concerns finetuning"),
     (dict(label_fraction=0.1), "--label_fraction concerns finetuning"),
+    (dict(label_list="list"), "--label_list concerns finetuning"),
     (dict(stem="keep"), "--stem=keep needs a --checkpoint"),
 ])
 def test_what_belongs_to_finetuning_alone(changes, said):
@@ -174,7 +211,7 @@ def other_value(field):
     of_type, _, choices = kind(field)
     default = getattr(Config(), field.name)
     if choices:
-        return next(c for c in choices if c not in (default, "finetune", "keep"))
+        return next(c for c in choices if c not in (default, "finetune", "distill", "keep"))
     if of_type is bool:
         return not default
     if of_type is str:
@@ -185,14 +222,14 @@ def other_value(field):
             "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
             "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
             "base_target_decay": 0.5, "label_fraction": 0.5, "max_bad_fraction": 0.5,
-            "embed_points": 11, "memory_decay": 0.5,
+            "embed_points": 11, "memory_decay": 0.5, "distill_alpha": 0.5,
             }.get(field.name.removeprefix("view2_"), of_type(4))
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda f: f.name)
 def test_free_knobs_alone_leave_the_run_the_same(field):
-    transfer = field.metadata["group"] == TRANSFER  # which pretraining refuses
-    plain = dict(mode="finetune", checkpoint="run") if transfer else {}
+    plain = {TRANSFER: dict(mode="finetune", checkpoint="run"),  # which pretraining refuses
+             DISTILL: dict(mode="distill", teacher="run")}.get(field.metadata["group"], {})
     base, changed = Config(**plain), Config(**{**plain, field.name: other_value(field)})
     same_run = field.name in FREE
     differing = differences(base, changed)

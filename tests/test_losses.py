@@ -270,8 +270,37 @@ def test_negatives_of_another_dimension_are_refused(shape):
         nt_xent(np.ones([2, 5]), np.ones([2, 5]), 0.5, negatives=np.ones(shape))
 
 
+def test_distillation_is_the_cross_entropy_of_the_softened_answers():
+    student, teacher = random_views(6, 4)
+    p, q = (np.exp(np.float64(x) / 0.7) for x in (teacher, student))
+    p, q = (x / x.sum(axis=1, keepdims=True) for x in (p, q))
+    np.testing.assert_allclose(losses.distillation_loss(student, teacher, 0.7),
+                               -np.mean(np.sum(p * np.log(q), axis=1)), rtol=1e-5)
+
+
+def test_distillation_from_sure_answers_is_the_cross_entropy_with_the_label():
+    student = random_views(5, 3)[0]
+    labels = np.array([0, 2, 1, 1, 0])
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=student)
+    np.testing.assert_allclose(losses.distillation_loss(student, 100 * np.eye(3)[labels], 1.0),
+                               tf.reduce_mean(expected), rtol=1e-5)
+
+
+def test_distillation_is_least_and_without_gradient_where_the_student_is_the_teacher():
+    student, teacher = random_views(6, 4)
+    own = losses.distillation_loss(teacher, teacher, 0.5)
+    assert float(own) < float(losses.distillation_loss(student, teacher, 0.5))
+    z = tf.constant(teacher)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        loss = losses.distillation_loss(z, z, 0.5)
+    np.testing.assert_allclose(tape.gradient(loss, z), np.zeros([6, 4]), atol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
 def test_bad_temperature(temperature):
+    with pytest.raises(ValueError, match="`temperature` must be positive. Received"):
+        losses.distillation_loss(np.ones([2, 3]), np.ones([2, 3]), temperature)
     with pytest.raises(ValueError, match="`temperature` must be positive. Received"):
         nt_xent(np.ones([2, 2]), np.ones([2, 2]), temperature)
 

@@ -59,8 +59,8 @@ class ByMethod:
 class ByTask:
     """A default that differs by what is trained; each may be a ByMethod."""
 
-    def __init__(self, pretrain, finetune):
-        self.cases = {"pretrain": pretrain, "finetune": finetune}
+    def __init__(self, pretrain, finetune, distill):
+        self.cases = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 
     def of(self, config):
         return self.cases[config.task]
@@ -117,7 +117,8 @@ RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
 VIEW2 = "Augmentation of view 2, where it differs"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 LINEAR = "Linear evaluation (--mode=linear_eval)"
-TRANSFER = "Pretrained weights and labels (finetune, linear_eval, knn, embed, export)"
+TRANSFER = "Pretrained weights and labels (finetune, distill, linear_eval, knn, embed, export)"
+DISTILL = "Distillation (--mode=distill)"
 EXPORT = "Export and embed"
 DEVICES = "Devices"
 SPEED = "Speed (none of these changes what is computed, up to rounding)"
@@ -146,22 +147,23 @@ class Config:
     """
 
     # ---------------------------------------------------------------- run
-    mode: Literal["pretrain", "finetune", "eval", "linear_eval", "knn", "embed", "export", "train",
-                  "train_then_eval"] = knob(
+    mode: Literal["pretrain", "finetune", "distill", "eval", "linear_eval", "knn", "embed",
+                  "export", "train", "train_then_eval"] = knob(
         "pretrain", RUN,
         "What to do. pretrain: learn the encoder, then evaluate it. finetune: train the encoder in "
-        "--checkpoint with labels, then evaluate it. linear_eval: train a linear classifier on the "
+        "--checkpoint with labels, then evaluate it. distill: train a network to answer as that of "
+        "--teacher does, then evaluate it. linear_eval: train a linear classifier on the "
         "frozen encoder in --checkpoint, or that of the run in --model_dir, by DeepMind's "
         "protocol. knn: classify with it by nearest neighbours, which trains nothing. embed: write "
         "its representations of --eval_split, with a picture. export: write it as --format. eval: "
         "evaluate what is in --model_dir. "
         "train and train_then_eval are google-research/simclr's words: train only, or train and "
         "then evaluate, what --train_mode says.")
-    train_mode: Optional[Literal["pretrain", "finetune"]] = knob(
+    train_mode: Optional[Literal["pretrain", "finetune", "distill"]] = knob(
         None, RUN,
         "google-research/simclr's spelling of what to train. A command line that gives this flag "
         "is read as one of its runner: flags not given take the defaults they have there, which "
-        "the run prints.")
+        "the run prints. (Its runner does not distill: there the defaults are ours.)")
     model_dir: Optional[str] = knob(
         None, RUN, "Directory of the run: checkpoints, TensorBoard files, results. Not given: a "
         "name made from the settings, under runs/. The same command again continues the run.")
@@ -312,7 +314,7 @@ class Config:
         "the gradient stopped (the thesis's accuracies are this head's).")
     # ---------------------------------------------------------------- optimizer
     optimizer: Literal["lars", "momentum", "adam"] = knob(
-        ByTask(pretrain="lars", finetune="momentum"), OPTIM,
+        ByTask(pretrain="lars", finetune="momentum", distill="momentum"), OPTIM,
         "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.")
     lars_form: Literal["classic", "popular"] = knob(
         ByMethod(simclr="classic", byol="popular"), OPTIM,
@@ -321,22 +323,22 @@ class Config:
         "the online head out of its layer adaptation, the popular one does not, as they do there.")
     learning_rate: float = knob(
         ByTask(ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)),
-               finetune=0.05), OPTIM,
+               finetune=0.05, distill=0.1), OPTIM,
         f"Base learning rate; see --learning_rate_scaling. With byol {LEARNING_RATES}.",
         NON_NEGATIVE)
     learning_rate_scaling: Literal["linear", "sqrt"] = knob(
         "linear", OPTIM, "Learning rate = base x batch/256 (linear) or base x sqrt(batch).")
-    warmup_epochs: float = knob(ByTask(pretrain=10.0, finetune=0.0), OPTIM,
+    warmup_epochs: float = knob(ByTask(pretrain=10.0, finetune=0.0, distill=5.0), OPTIM,
                                 "Epochs over which the learning rate rises from 0, before its "
                                 "cosine decay to 0.", NON_NEGATIVE)
     weight_decay: float = knob(
         ByTask(ByMethod(simclr=1e-4, byol=lambda config: WEIGHT_DECAYS(config.train_epochs)),
-               finetune=0.0), OPTIM,
+               finetune=0.0, distill=1e-4), OPTIM,
         f"L2 penalty on the kernels of convolutions and dense layers. With byol {WEIGHT_DECAYS}.",
         NON_NEGATIVE)
     momentum: float = knob(0.9, OPTIM, "Momentum of lars and momentum.",
                            (lambda x: 0 <= x < 1, "a number in [0, 1)"))
-    train_batch_size: int = knob(ByTask(pretrain=512, finetune=256), OPTIM,
+    train_batch_size: int = knob(ByTask(pretrain=512, finetune=256, distill=256), OPTIM,
                                  "Images in a training batch, over all devices. In pretraining "
                                  "each gives two views.", at_least(2))
     accumulate_steps: int = knob(
@@ -344,7 +346,7 @@ class Config:
         "memory of a part, the learning of the batch. SimCLR contrasts every image with the whole "
         "batch all the same, at one more forward pass. Batch normalization sees a part at a time.",
         at_least(1))
-    train_epochs: float = knob(ByTask(pretrain=100.0, finetune=60.0), OPTIM,
+    train_epochs: float = knob(ByTask(pretrain=100.0, finetune=60.0, distill=100.0), OPTIM,
                                "Length of the training in epochs.", POSITIVE)
     train_steps: int = knob(0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE)
     # ---------------------------------------------------------------- evaluation
@@ -374,13 +376,18 @@ class Config:
                                "protocols.")
     # ---------------------------------------------------------------- pretrained weights
     checkpoint: Optional[str] = knob(
-        None, TRANSFER, "Pretrained weights: the directory of a run, a checkpoint in it, an "
+        ByTask(pretrain=None, finetune=None, distill="none"), TRANSFER,
+        "Pretrained weights: the directory of a run, a checkpoint in it, an "
         "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. They say what the "
-        "network is; images may have any size. finetune also takes none: the network of the "
-        "flags, from scratch.", NOT_EMPTY)
+        "network is; images may have any size. finetune and distill (there the student's) also "
+        "take none: the network of the flags, from scratch.", NOT_EMPTY)
     label_fraction: float = knob(
         1.0, TRANSFER, "Share of --train_split to learn from: a subset with equal numbers of "
-        "every class, drawn by --seed.", FRACTION)
+        "every class, drawn by --seed. distill learns from all images, and from the labels of "
+        "these.", FRACTION)
+    label_list: Optional[str] = knob(
+        None, TRANSFER, "In place of --label_fraction: a file with the places of these images in "
+        "--train_split, one number a line, from 0 (results/labels/ has lists).", NOT_EMPTY)
     fine_tune_after_block: int = knob(
         -1, TRANSFER, "What finetuning trains. -1: everything; 0: all after the stem; 1, 2, 3: all "
         "after that group of blocks; 4: the head alone. What is not trained keeps its batch "
@@ -390,6 +397,17 @@ class Config:
         "none, the representation; 1: the first (SimCLRv2); -1: the last.", at_least(-1))
     zero_init_logits_layer: bool = knob(
         False, TRANSFER, "Start the finetuned head at 0 instead of at random.")
+    # ---------------------------------------------------------------- distillation
+    teacher: Optional[str] = knob(
+        None, DISTILL, "Directory of a finetuned or distilled run, or its classifier.keras. It "
+        "answers once for every image of --train_split, labelled or not, as it was evaluated.",
+        NOT_EMPTY)
+    distill_temperature: float = knob(
+        1.0, DISTILL, "Temperature of both softmaxes: 1 for a smaller student, 0.1 for one of the "
+        "teacher's form (SimCLRv2).", POSITIVE)
+    distill_alpha: float = knob(
+        1.0, DISTILL, "Weight of the teacher's answers in the loss; 1 minus it is that of the "
+        "labels, of which 1 needs none.", PROBABILITY)
     # ---------------------------------------------------------------- linear evaluation
     linear_epochs: float = knob(80, LINEAR, "Passes over the training split, as random crops and "
                                 "flips (Grill et al. 2020, Appendix C.1).", POSITIVE)
@@ -509,38 +527,60 @@ class Config:
         if self.memory_size and self.method != "simclr":
             raise UsageError("--memory_size concerns --method=simclr. Received: "
                              f"{self.memory_size} with --method={self.method}")
-        if self.mode in ("pretrain", "finetune") and self.train_mode not in (None, self.mode):
+        if self.mode in TASKS and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")
         if self.probe_dataset and (not self.trains or self.task == "finetune") \
                 and self.mode != "eval":
-            raise UsageError("--probe_dataset concerns pretraining and its evaluation; "
+            raise UsageError("--probe_dataset concerns pretraining, distillation and their "
+                             "evaluation; "
                              f"--mode={self.mode} evaluates on --dataset. "
                              f"Received: {self.probe_dataset}")
         if self.task == "finetune" and self.trains and self.checkpoint is None:
             raise UsageError("--mode=finetune needs --checkpoint: the directory of a run, a "
                              "checkpoint in it, an encoder.keras, or none to start from scratch.")
+        if self.label_list and self.label_fraction < 1:
+            raise UsageError("--label_list says which labels there are; --label_fraction must not "
+                             f"be given with it. Received: {self.label_list} and "
+                             f"{self.label_fraction}")
+        if self.task == "distill" and self.trains:
+            if self.teacher is None:
+                raise UsageError("--mode=distill needs --teacher: the directory of a finetuned "
+                                 "run, or its classifier.keras.")
+            if self.distill_alpha == 1 and (self.label_list or self.label_fraction < 1):
+                raise UsageError("--label_fraction and --label_list say which labels are learned "
+                                 "from beside the teacher, which needs --distill_alpha below 1. "
+                                 "Received: 1.0")
+            self._refuse("distillation", "ft_proj_selector")
+        elif self.trains:
+            self._refuse(f"--mode={self.task}", "teacher", "distill_temperature", "distill_alpha")
         if self.trains and self.task == "pretrain":
-            for name in ("checkpoint", "label_fraction", "fine_tune_after_block",
-                         "ft_proj_selector", "zero_init_logits_layer"):
-                value = getattr(self, name)
-                if value != type(self).__dataclass_fields__[name].default:
-                    raise UsageError(f"--{name} concerns finetuning; --mode=pretrain does not "
-                                     f"take it. Received: {value}")
+            self._refuse("--mode=pretrain", "checkpoint", "label_fraction", "label_list",
+                         "fine_tune_after_block", "ft_proj_selector", "zero_init_logits_layer")
             if self.stem == "keep":
                 raise UsageError("--stem=keep needs a --checkpoint; --mode=pretrain starts from "
                                  "scratch.")
         self.neighbours  # parsed here so that a wrong --knn_k is refused with everything else
 
+    def _refuse(self, by, *names):
+        """Raises UsageError where one of these knobs is not at its default."""
+        for name in names:
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                concerns = ("distillation" if name.startswith(("teacher", "distill"))
+                            else "finetuning")
+                raise UsageError(f"--{name} concerns {concerns}; {by} does not take it. "
+                                 f"Received: {value}")
+
     @property
     def task(self):
-        """What is trained: "pretrain" or "finetune"."""
-        return self.mode if self.mode in ("pretrain", "finetune") else self.train_mode or "pretrain"
+        """What is trained, one of TASKS."""
+        return self.mode if self.mode in TASKS else self.train_mode or "pretrain"
 
     @property
     def trains(self):
         """Whether the encoder is."""
-        return self.mode in ("pretrain", "finetune", "train", "train_then_eval")
+        return self.mode in (*TASKS, "train", "train_then_eval")
 
     @property
     def evaluates(self):
@@ -570,6 +610,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
+TASKS = ("pretrain", "finetune", "distill")
 ORDERED = (("crop_area_min", "crop_area_max"), ("crop_aspect_min", "crop_aspect_max"),
            ("blur_sigma_min", "blur_sigma_max"))
 
@@ -588,6 +629,8 @@ GOOGLE_FINETUNE_DEFAULTS = dict(
 
 def google_defaults(train_mode):
     """The defaults of google-research/simclr for a --train_mode, where they are not ours."""
+    if train_mode == "distill":
+        return {}
     return GOOGLE_DEFAULTS | (GOOGLE_FINETUNE_DEFAULTS if train_mode == "finetune" else {})
 
 

@@ -235,7 +235,8 @@ def test_the_pipeline_takes_folders_of_mixed_sizes(tmp_path):
     view = augment.supervised_view((12, 16))
     batch, = data.views(source, [view, view], batch_size=6, seed=0, stop_step=1)
     assert batch["view1"].shape == (6, 12, 16, 3) and set(batch["label"].numpy()) <= {0, 1, 2}
-    subset = data.balanced_subset(source, 0.5, seed=0)
+    config = Config(mode="finetune", checkpoint="run", label_fraction=0.5)
+    subset = data.subset(source, data.chosen_places(config, source))
     assert subset.num_examples == 6
     labels = [int(label) for _, label in subset.records().map(subset.decode)]
     assert np.bincount(labels).tolist() == [2, 2, 2]

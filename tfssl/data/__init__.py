@@ -11,7 +11,16 @@ import tensorflow as tf
 from tfssl.config import sides
 from tfssl.data import folder, shapes, tfds
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
-from tfssl.data.source import Source, balanced_subset, held, parse_slice
+from tfssl.data.source import (
+    Source,
+    balanced,
+    held,
+    labels_of,
+    numbered,
+    parse_slice,
+    read_list,
+    subset,
+)
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
 
@@ -31,6 +40,22 @@ def load(config, split, flag="train_split"):
     loader = DATASETS.get(config.dataset, load_tfds)
     limit = {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
     return held(loader(config, split, flag), limit)
+
+
+def chosen_places(config, source):
+    """Places of the images whose labels are learned from: int [n], or None for all.
+
+    Args:
+        config: a `tfssl.Config`; label_list, label_fraction and seed are read.
+
+    Raises:
+        UsageError: see `read_list`.
+    """
+    if config.label_list:
+        return read_list(config.label_list, source.num_examples)
+    if config.label_fraction == 1:
+        return None
+    return balanced(labels_of(source), source.num_classes, config.label_fraction, config.seed)
 
 
 def load_tfds(config, split, flag):
@@ -77,5 +102,5 @@ def image_size(config, source):
     return sides(DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE)))
 
 
-__all__ = ["DATASETS", "Share", "Source", "WHOLE", "balanced_subset", "finisher", "image_size",
-           "labelled", "load", "views"]
+__all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "finisher", "image_size",
+           "labelled", "labels_of", "load", "numbered", "subset", "views"]

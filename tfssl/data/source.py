@@ -22,7 +22,7 @@ class Source:
         split: the split, likewise; may be a slice.
         examples: the slice as (base split, start, stop).
         classes: their names, where they are known.
-        kept: how many of these there are, where only some are taken; see `balanced_subset`.
+        kept: how many of these there are, where only some are taken; see `subset`.
         num_classes: labels are in [0, num_classes); 0 where there are none, and labels are -1.
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
@@ -88,26 +88,72 @@ def held(source, limit_bytes):
     return dataclasses.replace(source, arrays=(images, labels))
 
 
-def balanced_subset(source, fraction, seed):
-    """A part of a split with equal numbers of every class, as the few-label protocols take it.
-
-    Args:
-        source: a `Source`.
-        fraction: in (0, 1]; of every class, fraction x examples / classes are drawn, at least one,
-            or all where the class has fewer.
-        seed: integer; equal seeds draw equal examples.
-    """
-    labels = source.arrays[1] if source.arrays else np.fromiter(
+def labels_of(source):
+    """All labels of a split in its order, int64 [N]; images that are not in memory stay unread."""
+    return source.arrays[1] if source.arrays else np.fromiter(
         source.records().map(lambda example: source.decode(example)[1]).as_numpy_iterator(),
         np.int64)
-    each = max(1, round(fraction * len(labels) / source.num_classes))
+
+
+def balanced(labels, num_classes, fraction, seed):
+    """Places of equal numbers of every class, as the few-label protocols draw them.
+
+    Args:
+        labels: int [N] in [0, num_classes).
+        fraction: in (0, 1]; of every class, fraction x N / classes are drawn, at least one, or all
+            where the class has fewer.
+        seed: integer; equal seeds draw equal places.
+
+    Returns:
+        int [n], ascending.
+    """
+    each = max(1, round(fraction * len(labels) / num_classes))
     order = np.random.default_rng([seed, SUBSET]).permutation(len(labels))
-    chosen = np.sort(np.concatenate(
-        [order[labels[order] == label][:each] for label in range(source.num_classes)]))
+    return np.sort(np.concatenate(
+        [order[labels[order] == label][:each] for label in range(num_classes)]))
+
+
+def read_list(path, count):
+    """Places in a split from a file with one a line, from 0; `#` begins a remark.
+
+    Args:
+        count: examples in the split.
+
+    Returns:
+        int [n], ascending.
+
+    Raises:
+        UsageError: no file, no numbers, one twice, or one outside of the split.
+    """
+    expected = f"--label_list must be a file of different numbers from 0 to {count - 1}, one a line"
+    try:
+        with open(path) as file:
+            lines = [line.split("#")[0].strip() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not text"
+        raise UsageError(f"{expected}. Received: {path} ({why})") from None
+    lines = [line for line in lines if line]
+    wrong = next((line for line in lines if not line.isdecimal() or int(line) >= count), None)
+    if not lines or wrong is not None:
+        raise UsageError(f"{expected}. Received: {path} with "
+                         + (f"the line {wrong[:40]}" if lines else "no number"))
+    places = np.unique(np.array(lines, np.int64))
+    if len(places) < len(lines):
+        raise UsageError(f"{expected}. Received: {path}, where {len(lines) - len(places)} of "
+                         f"{len(lines)} are there already")
+    return places
+
+
+def subset(source, chosen):
+    """The examples of a split at some places.
+
+    Args:
+        chosen: int [n], ascending.
+    """
     if source.arrays:
         return dataclasses.replace(source, arrays=tuple(a[chosen] for a in source.arrays),
                                    kept=len(chosen))
-    wanted = np.zeros(len(labels), bool)
+    wanted = np.zeros(source.num_examples, bool)
     wanted[chosen] = True
 
     def records():
@@ -115,6 +161,20 @@ def balanced_subset(source, fraction, seed):
         return numbered.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
 
     return dataclasses.replace(source, records=records, kept=len(chosen))
+
+
+def numbered(source):
+    """The split with the place of every image, from 0, for its label."""
+    if source.arrays:
+        images, labels = source.arrays
+        return dataclasses.replace(source, arrays=(images, np.arange(len(labels))))
+    content = source.content
+    return dataclasses.replace(
+        source,
+        records=lambda: source.records().enumerate().map(
+            lambda place, example: {"place": place, "example": example}),
+        decode=lambda record: (source.decode(record["example"])[0], record["place"]),
+        content=content and (lambda record: content(record["example"])))
 
 
 def unreadable(source, why):

@@ -9,6 +9,7 @@ from tfssl.methods import byol, cpc, npair, simclr, triplet
 from tfssl.methods.base import Kit, SelfSupervised
 from tfssl.methods.byol import BYOL
 from tfssl.methods.cpc import CPC
+from tfssl.methods.distilled import Distilled
 from tfssl.methods.npair import NPair
 from tfssl.methods.simclr import MemorySimCLR, SimCLR
 from tfssl.methods.supervised import Supervised
@@ -18,5 +19,5 @@ METHODS = {"simclr": simclr.build, "byol": byol.build, "npair": npair.build,
            "triplet": triplet.build, "cpc": cpc.build}
 PROJECTORS = {name: simclr.build_projector for name in METHODS} | {"byol": byol.build_projector}
 
-__all__ = ["BYOL", "CPC", "METHODS", "MemorySimCLR", "NPair", "PROJECTORS", "Kit",
+__all__ = ["BYOL", "CPC", "Distilled", "METHODS", "MemorySimCLR", "NPair", "PROJECTORS", "Kit",
            "SelfSupervised", "SimCLR", "Supervised", "Triplet"]

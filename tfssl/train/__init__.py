@@ -9,7 +9,16 @@ import tensorflow as tf
 
 from tfssl.config import COMPAT, FREE, Config, default_model_dir, google_defaults
 from tfssl.errors import UsageError
-from tfssl.train import convert, distribution, embed, finetune, frozen, linear_eval, pretrain
+from tfssl.train import (
+    convert,
+    distill,
+    distribution,
+    embed,
+    finetune,
+    frozen,
+    linear_eval,
+    pretrain,
+)
 from tfssl.train.job import reopen
 
 
@@ -41,9 +50,9 @@ def run(config, given=None, flagfile=None):
     config = config.replace(model_dir=config.model_dir or default_model_dir(config))
     if config.mode == "eval":
         job = reopen(config, given)
-        if job.config.task == "finetune":
-            return finetune.evaluate_finetuned(job)
-        return pretrain.evaluate_pretrained(job)
+        if job.config.task == "pretrain":
+            return pretrain.evaluate_pretrained(job)
+        return finetune.evaluate_finetuned(job)
     if config.mode == "linear_eval":
         return linear_eval.linear_evaluation(config, given)
     if config.mode == "knn":
@@ -53,6 +62,8 @@ def run(config, given=None, flagfile=None):
     with spread.quiet():
         if config.task == "finetune":
             return finetune.finetune(config, given, flagfile or plain_flagfile, spread)
+        if config.task == "distill":
+            return distill.distill(config, given, flagfile or plain_flagfile, spread)
         return pretrain.pretrain(config, flagfile or plain_flagfile, spread)
 
 

@@ -78,6 +78,30 @@ def export_classifier(config, stem, model, model_dir, about):
                  os.path.join(model_dir, CLASSIFIER), about)
 
 
+def load_classifier(path, precision="float32"):
+    """What `export_classifier` wrote, as a `keras.Model`: float [B, H, W, 3] in [0, 1] -> logits.
+
+    Args:
+        path: the file.
+        precision: of its convolutions and normalizations; dense layers stay in float32.
+
+    Raises:
+        UsageError: it is not a Keras model.
+    """
+    def in_precision(layer):
+        settings = layer.get_config()
+        if not isinstance(layer, keras.layers.Dense):
+            settings["dtype"] = precision
+        return type(layer).from_config(settings)
+
+    model = load_model(path)
+    if precision == "float32":
+        return model
+    clone = keras.models.clone_model(model, clone_function=in_precision, recursive=True)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
 def plain_encoder(config, stem, encoder):
     """The same encoder in float32, of Keras's own layers alone."""
     plain = build_encoder(config, stem, keras.layers.BatchNormalization)
@@ -135,6 +159,11 @@ def load_encoder(path):
     file = os.path.join(path, FILE) if os.path.isdir(path) else path
     if not os.path.exists(file):
         raise UsageError(f"There is no encoder at {file}: pretraining writes it at its end.")
+    return load_model(file)
+
+
+def load_model(file):
+    """A model from a .keras file, or UsageError."""
     if not zipfile.is_zipfile(file):
         raise UsageError(f"{file} is not a .keras file, or only a part of one.")
     try:

@@ -1,10 +1,13 @@
-"""`--mode=finetune`: an encoder learns on, with labels, at any resolution, and is evaluated."""
+"""`--mode=finetune`: an encoder learns on, with labels, at any resolution, and is evaluated.
+
+Distillation is the same with another lesson: see `distill.py`.
+"""
 
 import tensorflow as tf
 
-from tfssl import augment, nets
+from tfssl import augment, data, nets
 from tfssl.errors import UsageError
-from tfssl.methods import PROJECTORS, Supervised
+from tfssl.methods import PROJECTORS, Distilled, Supervised
 from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_classifier, export_encoder
@@ -12,6 +15,7 @@ from tfssl.train.job import compile_model, follow, plan, training_batches, train
 from tfssl.train.results import finished, result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
+DONE = {"finetune": "finetuned", "distill": "distilled"}  # the key of the accuracies
 
 
 def finetune(config, given, flagfile, distribution=None):
@@ -30,6 +34,21 @@ def finetune(config, given, flagfile, distribution=None):
     Raises:
         UsageError: before anything is written.
     """
+    config, found, origin = starting_point(config, given)
+    job = plan(config, distribution)
+    check_selector(config)
+    return finished(job, print_result) or carry_on(job, found, origin, flagfile)
+
+
+def starting_point(config, given):
+    """The weights that a training starts from.
+
+    Args, Raises: as `finetune`.
+
+    Returns:
+        The Config with their network, the `Pretrained` or None where it is not needed, and what
+        they say of themselves, {} where there are none.
+    """
     there = rundir.recorded(config.model_dir)
     found, origin = None, rundir.read_json(config.model_dir, START)
     if config.checkpoint == pretrained.SCRATCH:
@@ -43,36 +62,50 @@ def finetune(config, given, flagfile, distribution=None):
         config = pretrained.adopt(config, given, origin, config.checkpoint)
     if there:
         rundir.check_same(config, there, config.model_dir)
-    job = plan(config, distribution)
-    check_selector(config)
-    result = finished(job, print_result)
-    if result:
-        return result
-    checkpoints = checkpoints_of(job)
-    if found is None and origin and not checkpoints.steps():
-        found = pretrained.find(config.checkpoint)
-    model = build_model(job, found)
+    return config, found, origin
+
+
+def carry_on(job, found, origin, flagfile, teacher=None):
+    """What is left of a training, and its evaluation.
+
+    Args:
+        found, origin: what `starting_point` returned.
+        flagfile: as for `finetune`.
+        teacher: a `distill.Teacher` to learn from; None: the labels.
+
+    Returns:
+        The content of result.json; None without evaluation.
+    """
+    if found is None and origin and not checkpoints_of(job).steps():
+        found = pretrained.find(job.config.checkpoint)
+    model = build_model(job, found, teacher and teacher.record["classes"])
     if not job.distribution.chief:
-        return follow(job, model, checkpoints_of(job, model), train)
-    with rundir.held(config.model_dir):
-        return carry_out(job, model, origin, flagfile)
+        return follow(job, model, checkpoints_of(job, model), teacher.train if teacher else train)
+    with rundir.held(job.config.model_dir):
+        return carry_out(job, model, origin, flagfile, teacher)
 
 
-def carry_out(job, model, origin, flagfile):
-    """`finetune`, once all is checked and the directory is ours."""
+def carry_out(job, model, origin, flagfile, teacher):
+    """`carry_on`, once all is checked and the directory is ours."""
     config = job.config
     checkpoints = checkpoints_of(job, model)
+    if teacher:
+        print(teacher.described, flush=True)
+        teacher.ask(job)
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     rundir.write_record(config, flagfile)
     rundir.write_json(config.model_dir, START, origin)
     announce(job, model, origin, start)
     if start < job.total_steps:
-        train(job, model, checkpoints, start)
-    about = {**job.about, "step": job.total_steps, "finetuned_from": origin or None}
+        (teacher.train if teacher else train)(job, model, checkpoints, start)
+    about = {**job.about, "step": job.total_steps, "finetuned_from": origin or None,
+             "classes": model.head.output_shape[-1], "eval_size": list(job.eval_size)}
+    if teacher:
+        about["teacher"] = {name: teacher.record[name] for name in ("path", "sha256")}
     for path in (export_encoder(config, job.stem, model.encoder, config.model_dir, about),
                  export_classifier(config, job.stem, model, config.model_dir, about)):
         print(f"exported: {path}")
-    result = report(job, model, job.total_steps) if config.evaluates else None
+    result = report(job, model, job.total_steps) if job.evaluates else None
     job.distribution.agree()
     return result
 
@@ -88,7 +121,8 @@ def restored(job):
     Raises:
         UsageError: there is no checkpoint.
     """
-    model = build_model(job)
+    teacher = rundir.read_json(job.config.model_dir, "teacher.json") or {}
+    model = build_model(job, num_classes=teacher.get("classes"))
     step = checkpoints_of(job, model).restore_newest()
     if not step:
         raise UsageError(f"--model_dir={job.config.model_dir} holds no checkpoint yet.")
@@ -103,11 +137,12 @@ def check_selector(config):
                          f"projector, or -1 for the last. Received: {config.ft_proj_selector}")
 
 
-def build_model(job, found=None):
+def build_model(job, found=None, num_classes=None):
     """The classifier with its optimizer, compiled, what is frozen frozen.
 
     Args:
         found: the `Pretrained` weights to start from; None: initial weights of the run's own.
+        num_classes: where they are not those of the training images.
     """
     config = job.config
     normalization, classes = training_layers(job)
@@ -124,8 +159,11 @@ def build_model(job, found=None):
         if projector is not None:
             projector = nets.first_layers(projector, config.ft_proj_selector)
         head = nets.classifier(
-            (projector or encoder).output_shape[-1], job.train_source.num_classes,
+            (projector or encoder).output_shape[-1], num_classes or job.train_source.num_classes,
             zeros=config.zero_init_logits_layer, seed=config.seed + 2, name="head")
+        if config.task == "distill":
+            return compile_model(job, Distilled(
+                encoder, head, temperature=config.distill_temperature, alpha=config.distill_alpha))
         return compile_model(job, Supervised(encoder, head, projector))
 
 
@@ -151,12 +189,15 @@ def announce(job, model, origin, start):
             origin_text += (f"\nnew weights in the stem alone: {job.stem} in place of "
                             f"{origin['stem']}")
     epochs = job.total_steps * config.train_batch_size / job.train_source.num_examples
-    print(f"finetune on {job.train_source.name} {job.train_source.split}: "
-          f"{job.train_source.num_examples:,} labels, crops of {job.size[0]}x{job.size[1]} px; "
-          f"evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
-          f"{job.eval_size[0]}x{job.eval_size[1]} px\n{origin_text}\n"
+    scored = job.eval_source and (
+        f"; evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
+        f"{job.eval_size[0]}x{job.eval_size[1]} px")
+    unit = "labels" if config.task == "finetune" else "images"
+    print(f"{config.task} on {job.train_source.name} {job.train_source.split}: "
+          f"{job.train_source.num_examples:,} {unit}, crops of {job.size[0]}x{job.size[1]} px"
+          f"{scored or ''}\n{origin_text}\n"
           f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem, new head "
-          f"for {job.train_source.num_classes} classes; trains "
+          f"for {model.head.output_shape[-1]} classes; trains "
           f"{TRAINED[config.fine_tune_after_block]}: {learned:,} of {total:,} parameters\n"
           f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
           f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
@@ -173,7 +214,7 @@ def train(job, model, checkpoints, start):
         crop_aspect=(config.crop_aspect_min, config.crop_aspect_max), flip_p=config.flip_p)
     batches = training_batches(job, model, [view], start)
     loop.train(
-        model, batches, checkpoints, title="finetune", distribution=job.distribution,
+        model, batches, checkpoints, title=config.task, distribution=job.distribution,
         directory=config.model_dir, writer=job.writer(), start=start,
         stop=job.total_steps, batch_size=config.train_batch_size,
         seed=config.seed, summary_steps=config.train_summary_steps,
@@ -192,18 +233,32 @@ def report(job, model, step):
     result = {
         **result_of_run(job, model, step, scores),
         "image_size": list(job.size),
-        "labels": job.train_source.num_examples,
-        "finetuned": {"network": scores},
+        **learned_from(job),
+        DONE[config.task]: {"network": scores},
         "pretrained_weights": rundir.read_json(config.model_dir, START) or None,
     }
-    write_result(job, result, result["finetuned"])
+    write_result(job, result, result[DONE[config.task]])
     print_result(result, config.model_dir)
     return result
 
 
+def learned_from(job):
+    """How many labels, and which teacher, as result.json says it."""
+    config, count = job.config, job.train_source.num_examples
+    if config.task == "finetune":
+        return {"labels": count}
+    labels = 0
+    if config.distill_alpha < 1:
+        chosen = data.chosen_places(config, job.train_source)
+        labels = count if chosen is None else len(chosen)
+    return {"labels": labels, "images": count,
+            "teacher": rundir.read_json(config.model_dir, "teacher.json")}
+
+
 def print_result(result, model_dir):
-    count = result["finetuned"]["network"]["examples"]
-    print(f"\n{evaluate.table({'finetuned': result['finetuned']})}\n\n"
-          f"{result['dataset']} {result['eval_split']}, {count:,} images, step "
+    done = next(word for word in DONE.values() if word in result)
+    count = result[done]["network"]["examples"]
+    print(f"\n{evaluate.table({done: result[done]})}\n\n"
+          f"{result['eval_dataset']} {result['eval_split']}, {count:,} images, step "
           f"{result['global_step']}, {result['labels']:,} labels; {model_dir}/result.json\n"
           f"tensorboard --logdir {model_dir}", flush=True)

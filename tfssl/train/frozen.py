@@ -25,7 +25,7 @@ def encoder(config, given):
     """
     if config.of_a_run:
         job = reopen(config, given)
-        restored = {"pretrain": pretrain, "finetune": finetune}[job.config.task].restored
+        restored = (pretrain if job.config.task == "pretrain" else finetune).restored
         model, *_, step = restored(job)
         return job, model.encoder, {**job.about, "path": config.model_dir, "step": step}
     if config.checkpoint == pretrained.SCRATCH:

@@ -65,12 +65,16 @@ def plan(config, distributed=None):
         UsageError: the settings do not fit the dataset or each other.
     """
     train_source = data.load(config, config.train_split)
-    if config.label_fraction < 1:
-        train_source = data.balanced_subset(train_source, config.label_fraction, config.seed)
     labelled_source, eval_source = evaluation_sources(config, train_source)
+    distills = config.task == "distill" and (config.trains or config.mode == "eval")
+    chosen = None if distills else data.chosen_places(config, train_source)
+    if chosen is not None:
+        whole, train_source = train_source, data.subset(train_source, chosen)
+        labelled_source = train_source if labelled_source is whole else labelled_source
     n, batch = train_source.num_examples, config.train_batch_size
     if config.trains and batch > n:
-        share = "" if config.label_fraction == 1 else " by --label_fraction"
+        flag = "label_list" if config.label_list else "label_fraction"
+        share = "" if chosen is None else f" by --{flag}"
         raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
                          f"{config.dataset} {config.train_split}{share}. Received: {batch}")
     nearest = config.mode == "knn" or (
@@ -126,7 +130,9 @@ def evaluation_sources(config, train_source):
         return labelled, data.load(config, config.eval_split, "eval_split")
     flag = "train_split" if other is config else "probe_train_split"
     if not labelled.num_classes:
-        if other is not config or config.task == "finetune" or not config.trains:
+        does_without = config.task == "pretrain" or (
+            config.task == "distill" and config.distill_alpha == 1)
+        if other is not config or not (config.trains and does_without):
             raise UsageError(f"--{flag} must have labels: folders of classes. Received: "
                              f"{labelled.split} of {other.dataset} {other.data_dir}, without any")
         return labelled, None

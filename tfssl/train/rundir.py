@@ -4,6 +4,7 @@
     checkpoints/, newest.json see `tfssl.train.checkpoint`
     encoder.keras             the encoder, for use without tfssl
     views.png                 some images and what augmentation makes of them
+    teacher.json, teacher_logits.npy  whom a student learns from, and all that it learns
     untrained.json            the baseline: the untrained encoder by the same protocols
     lock                      held by the process that trains here
     diagnosis.json            see `tfssl.train.callbacks.StopOnNaN`

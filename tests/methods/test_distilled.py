@@ -1,0 +1,66 @@
+"""A student's loss is the paper's, and what it is taught is what it learns."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfssl import nets
+from tfssl.methods import Distilled
+
+IMAGES = np.random.default_rng(0).random((12, 2, 2, 3), np.float32)
+ANSWERS = 2 * np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
+
+
+def student(temperature=1.0, alpha=1.0, labels=np.full(12, -1)):
+    encoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
+    model = Distilled(encoder, nets.classifier(12, 4, seed=2, name="head"),
+                      temperature=temperature, alpha=alpha)
+    model.teach(ANSWERS, labels)
+    return model
+
+
+def softmax(x):
+    p = np.exp(np.float64(x))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature,alpha", [(1.0, 1.0), (0.5, 1.0), (2.0, 0.3), (1.0, 0.0)])
+def test_the_loss_is_equation_3_over_the_images_of_the_batch(temperature, alpha):
+    labels = np.full(12, -1)
+    labels[[3, 5, 8]] = [1, 0, 3]
+    model = student(temperature, alpha, labels)
+    places = np.array([8, 2, 5, 11, 3])
+    loss, scalars = model.loss_on({"view1": IMAGES[places], "label": places})
+    logits = model(IMAGES[places]).numpy()
+    distill = -np.mean(np.sum(softmax(ANSWERS[places] / temperature)
+                              * np.log(softmax(logits / temperature)), axis=1))
+    log_p = np.log(softmax(logits))
+    supervised = -(log_p[0, 3] + log_p[2, 0] + log_p[4, 1]) / 5
+    np.testing.assert_allclose(loss, alpha * distill + (1 - alpha) * supervised, rtol=1e-5)
+    np.testing.assert_allclose(scalars["distill_loss"], distill, rtol=1e-5)
+    np.testing.assert_allclose(scalars["supervised_loss"], supervised, rtol=1e-5)
+    assert set(scalars) == set(Distilled.SCALARS)
+    np.testing.assert_allclose(scalars["teacher_agreement"], np.mean(
+        logits.argmax(axis=1) == ANSWERS[places].argmax(axis=1)))
+
+
+def test_it_comes_to_answer_as_the_teacher_does_without_a_label():
+    model = student()
+    model.compile(optimizer=keras.optimizers.Adam(0.05), jit_compile=False)
+    for _ in range(300):
+        model.reset_metrics()
+        logs = model.train_step({"view1": IMAGES, "label": np.arange(12)})
+    assert float(logs["teacher_agreement"]) == 1
+    p = softmax(ANSWERS)
+    entropy = -np.mean(np.sum(p * np.log(p), axis=1))
+    assert 0 <= float(logs["distill_loss"]) - entropy < 0.05
+    assert float(logs["supervised_loss"]) == 0
+
+
+def test_labels_that_are_not_known_teach_nothing():
+    model = student(alpha=0.0)
+    before = [v.numpy() for v in model.variables]
+    model.compile(optimizer=keras.optimizers.SGD(1.0), jit_compile=False)
+    model.train_step({"view1": IMAGES, "label": np.arange(12)})
+    for a, b in zip(before, model.learned_variables()):
+        np.testing.assert_array_equal(a, b)

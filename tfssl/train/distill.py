@@ -1,0 +1,143 @@
+"""`--mode=distill`: a student learns from a teacher's answers, at any resolution, and is evaluated.
+
+The teacher answers once for every image, on its evaluation crop; its logits are kept in the
+directory of the run, which then does without it.
+"""
+
+import dataclasses
+import hashlib
+import os
+
+import numpy as np
+
+from tfssl import data
+from tfssl.errors import UsageError
+from tfssl.train import evaluate, export, finetune, rundir
+from tfssl.train.job import plan
+from tfssl.train.results import finished
+
+TEACHER, LOGITS = "teacher.json", "teacher_logits.npy"
+
+
+def distill(config, given, flagfile, distribution=None):
+    """Trains from the run's newest checkpoint, or --checkpoint, or scratch; then evaluates.
+
+    Args, Returns, Raises: as `finetune.finetune`; and a teacher that is none, or answers in other
+    classes than the data has.
+    """
+    config, found, origin = finetune.starting_point(config, given)
+    job = plan(config, distribution)
+    if config.distill_alpha < 1 and not job.train_source.num_classes:
+        raise UsageError("--distill_alpha below 1 needs labels in --train_split: folders of "
+                         f"classes. Received: {config.distill_alpha}")
+    labelled = data.chosen_places(config, job.train_source)  # checked before anything is written
+    teacher = Teacher.find(job, labelled)
+    return finished(job, finetune.print_result) or finetune.carry_on(
+        job, found, origin, flagfile, teacher)
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """Who answers for the images of a run.
+
+    Attributes:
+        file: its classifier.keras; None where the answers are there and it is not.
+        record: what teacher.json says: "path", "sha256", "classes", "answered", what the answers
+            depend on beside it, and what the file says of the network.
+        labelled: int [n], the places of the images whose labels are learned from; None for all.
+    """
+
+    file: str
+    record: dict
+    labelled: np.ndarray
+
+    @classmethod
+    def find(cls, job, labelled):
+        """That of --teacher, or that of the run in --model_dir.
+
+        Raises:
+            UsageError: there is none, or not the one that the run was begun with.
+        """
+        config = job.config
+        there = rundir.read_json(config.model_dir, TEACHER)
+        file = config.teacher
+        if os.path.isdir(file):
+            file = os.path.join(file, export.CLASSIFIER)
+        if not os.path.exists(file):
+            if there and os.path.exists(os.path.join(config.model_dir, LOGITS)):
+                return cls(None, there, labelled)
+            raise UsageError("--teacher must be the directory of a finetuned run, or its "
+                             f"{export.CLASSIFIER}. Received: {config.teacher}, where "
+                             f"{file} does not exist")
+        about = export.read_about(file)
+        if not about or "classes" not in about:
+            raise UsageError(f"--teacher={config.teacher} does not say what it classifies: it is "
+                             "not a classifier.keras of this version of tfssl.")
+        record = {"path": config.teacher, "sha256": digest(file), "classes": about["classes"],
+                  "answered": answered(job, about), **about}
+        if there and there["sha256"] != record["sha256"] and rundir.recorded(config.model_dir):
+            raise UsageError(f"--teacher={config.teacher} is not the one that the run in "
+                             f"--model_dir={config.model_dir} was begun with. Give another "
+                             "--model_dir.")
+        for source in {job.train_source.name: job.train_source,
+                       **({job.eval_source.name: job.eval_source} if job.eval_source else {}),
+                       }.values():
+            if source.num_classes not in (0, about["classes"]):
+                raise UsageError(f"--teacher={config.teacher} tells {about['classes']} classes "
+                                 f"apart. Received: {source.name} {source.split}, which has "
+                                 f"{source.num_classes}")
+        return cls(file, record, labelled)
+
+    @property
+    def described(self):
+        record = self.record
+        return (f"teacher {record['path']}: ResNet-{record['resnet_depth']} "
+                f"x{record['width_multiplier']:g}, step {record['step']}")
+
+    def ask(self, job):
+        """Has it answer for all training images, unless the answers are there."""
+        directory = job.config.model_dir
+        there = rundir.read_json(directory, TEACHER)
+        same = there and all(there[name] == self.record[name] for name in ("sha256", "answered"))
+        path = os.path.join(directory, LOGITS)
+        if os.path.exists(path) and (same or self.file is None):
+            return
+        size = tuple(self.record["answered"]["image_size"])
+        classify = evaluate.batch_function(export.load_classifier(self.file, job.precision), size)
+        logits, _ = evaluate.represent(job.config, classify, job.train_source, size, "teacher",
+                                       what="logits")
+        with open(path + ".tmp", "wb") as file:
+            np.save(file, logits)
+        os.replace(path + ".tmp", path)
+        rundir.write_json(directory, TEACHER, self.record)
+
+    def train(self, job, model, checkpoints, start):
+        """Trains with its answers from a step to the end; as `finetune.train`."""
+        path = os.path.join(job.config.model_dir, LOGITS)
+        try:
+            answers = np.load(path)
+            assert answers.shape == (job.train_source.num_examples, self.record["classes"])
+        except (OSError, ValueError, AssertionError):
+            raise UsageError(f"{path} is damaged. Without it, the same command makes it "
+                             "again.") from None
+        labels = np.full(len(answers), -1)
+        if job.config.distill_alpha < 1:
+            known = slice(None) if self.labelled is None else self.labelled
+            labels[known] = data.labels_of(job.train_source)[known]
+        model.teach(answers, labels)
+        numbered = dataclasses.replace(job, train_source=data.numbered(job.train_source))
+        finetune.train(numbered, model, checkpoints, start)
+
+
+def answered(job, about):
+    """What the answers depend on beside the teacher, as JSON can hold it."""
+    size = tuple(about["eval_size"])
+    return {"dataset": job.train_source.name, "split": job.train_source.split,
+            "images": job.train_source.num_examples, "image_size": list(size),
+            "crop_proportion": evaluate.crop_proportion(job.config, size),
+            "precision": job.precision}
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

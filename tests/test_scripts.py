@@ -3,15 +3,19 @@
 import csv
 import importlib
 import json
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.test_run import ROOT
+from tfssl import Config, data
 
 BENCH = ROOT / "scripts" / "bench"
 RECORDED = sorted((ROOT / "results" / "bench").glob("*.csv"))
+LISTS = sorted((ROOT / "results" / "labels").glob("*.txt"))
 
 
 def number(text):
@@ -44,3 +48,35 @@ def test_a_variant_of_the_benchmark_answers_in_turns():
     about, *turns = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert about["calls"] >= 1 and about["flops"] == 3 * 2 * 128 * 2048**2
     assert len(turns) == 2 and all(turn["seconds"] > 0 for turn in turns)
+
+
+def test_there_is_a_list_of_labels_for_every_protocol():
+    assert len(LISTS) == 12  # two datasets, 1 % and 10 %, three seeds
+
+
+def about_list(path):
+    """What the first line of a list says: a Config, and the number of images in the split."""
+    dataset, split, total, fraction, seed = re.fullmatch(
+        r"# (\S+) (\S+): \d+ of (\S+) images, .* --label_fraction=(\S+) --seed=(\d+)",
+        path.read_text().splitlines()[0]).groups()
+    return Config(mode="finetune", checkpoint="none", dataset=dataset, train_split=split,
+                  label_fraction=float(fraction), seed=int(seed)), int(total.replace(",", ""))
+
+
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
+def test_a_list_of_labels_holds_what_its_name_says(path):
+    config, total = about_list(path)
+    assert path.stem == (f"{config.dataset.split('/')[0]}_{100 * config.label_fraction:g}pct_"
+                         f"seed{config.seed}")
+    places = data.read_list(path, total)
+    assert len(places) == 10 * round(config.label_fraction * total / 10)
+
+
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
+def test_a_list_of_labels_is_what_the_fraction_draws(path, data_dir):
+    config, total = about_list(path)
+    source = data.load(config.replace(data_dir=data_dir), config.train_split)
+    places = data.read_list(path, total)
+    assert source.num_examples == total
+    assert data.chosen_places(config, source).tolist() == places.tolist()
+    assert set(np.bincount(data.labels_of(source)[places])) == {len(places) // 10}

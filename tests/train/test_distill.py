@@ -131,9 +131,11 @@ def test_images_without_labels(teacher, tmp_path):
     scored = distill(teacher, tmp_path / "scored", dataset="folder", data_dir=str(unsorted),
                      train_split="train", probe_dataset="shapes", eval_split="test[:40]")
     assert scored["distilled"]["network"]["examples"] == 40
-    with pytest.raises(UsageError, match="--distill_alpha below 1 needs labels"):
-        distill(teacher, tmp_path / "no", dataset="folder", data_dir=str(unsorted),
-                train_split="train", distill_alpha=0.5, eval_split=None)
+    for probe, said in (({}, "--train_split must have labels"),
+                        ({"probe_dataset": "shapes"}, "--distill_alpha below 1 needs labels")):
+        with pytest.raises(UsageError, match=said):
+            distill(teacher, tmp_path / "no", dataset="folder", data_dir=str(unsorted),
+                    train_split="train", distill_alpha=0.5, eval_split=None, **probe)
 
 
 @pytest.mark.parametrize("what,said", [

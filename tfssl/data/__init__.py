@@ -103,4 +103,4 @@ def image_size(config, source):
 
 
 __all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "finisher", "image_size",
-           "labelled", "labels_of", "load", "numbered", "subset", "views"]
+           "labelled", "labels_of", "load", "numbered", "read_list", "subset", "views"]

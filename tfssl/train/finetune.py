@@ -99,11 +99,12 @@ def carry_out(job, model, origin, flagfile, teacher):
     if start < job.total_steps:
         (teacher.train if teacher else train)(job, model, checkpoints, start)
     about = {**job.about, "step": job.total_steps, "finetuned_from": origin or None,
-             "classes": model.head.output_shape[-1], "eval_size": list(job.eval_size)}
+             "eval_size": list(job.eval_size)}
     if teacher:
         about["teacher"] = {name: teacher.record[name] for name in ("path", "sha256")}
     for path in (export_encoder(config, job.stem, model.encoder, config.model_dir, about),
-                 export_classifier(config, job.stem, model, config.model_dir, about)):
+                 export_classifier(config, job.stem, model, config.model_dir,
+                                   {**about, "classes": model.head.output_shape[-1]})):
         print(f"exported: {path}")
     result = report(job, model, job.total_steps) if job.evaluates else None
     job.distribution.agree()

@@ -73,9 +73,9 @@ def test_a_list_of_labels_holds_what_its_name_says(path):
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
-def test_a_list_of_labels_is_what_the_fraction_draws(path, data_dir):
+def test_a_list_of_labels_is_what_the_fraction_draws(path, real_data_dir):
     config, total = about_list(path)
-    source = data.load(config.replace(data_dir=data_dir), config.train_split)
+    source = data.load(config.replace(data_dir=real_data_dir), config.train_split)
     places = data.read_list(path, total)
     assert source.num_examples == total
     assert data.chosen_places(config, source).tolist() == places.tolist()

@@ -172,3 +172,11 @@ def test_damaged_answers_are_told_and_made_again(distilled, teacher, tmp_path):
         distill(teacher, directory)
     (directory / "teacher_logits.npy").unlink()
     assert distill(teacher, directory)["distilled"] == distilled[1]["distilled"]
+
+
+def test_two_replicas_learn_what_one_does(distilled, teacher, tmp_path):
+    distill(teacher, tmp_path / "run", replicas=2)
+    one, two = scalars(distilled[0]), scalars(tmp_path / "run")
+    for name in ("train/total_loss", "train/distill_loss", "train/teacher_agreement"):
+        np.testing.assert_allclose([value for _, value in two[name]],
+                                   [value for _, value in one[name]], rtol=1e-4)

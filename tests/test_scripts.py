@@ -80,3 +80,19 @@ def test_a_list_of_labels_is_what_the_fraction_draws(path, real_data_dir):
     assert source.num_examples == total
     assert data.chosen_places(config, source).tolist() == places.tolist()
     assert set(np.bincount(data.labels_of(source)[places])) == {len(places) // 10}
+
+
+def test_the_table_of_simclrv2_follows_from_its_runs(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    simclrv2 = importlib.import_module("simclrv2")
+    folder = ROOT / "results" / "simclrv2"
+    with open(folder / "runs.csv") as file:
+        rows = [{name: number(text) for name, text in row.items()} for row in csv.DictReader(file)]
+    rows = [{**row, "parameters": int(row["parameters"])} for row in rows]
+    assert all(row["top_1"] == row["correct_top_1"] / row["examples"] for row in rows)
+    assert (folder / "table.md").read_text().strip() == simclrv2.table(rows)
+    for fraction in (0.01, 0.1):
+        found = simclrv2.by_kind(rows, fraction)
+        assert {len(found[kind]) for kind in ("teacher", "student", "alone")} == {3}  # seeds
+        assert min(found["student"]) > max(found["alone"])

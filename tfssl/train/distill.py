@@ -113,13 +113,8 @@ class Teacher:
 
     def train(self, job, model, checkpoints, start):
         """Trains with its answers from a step to the end; as `finetune.train`."""
-        path = os.path.join(job.config.model_dir, LOGITS)
-        try:
-            answers = np.load(path)
-            assert answers.shape == (job.train_source.num_examples, self.record["classes"])
-        except (OSError, ValueError, AssertionError):
-            raise UsageError(f"{path} is damaged. Without it, the same command makes it "
-                             "again.") from None
+        answers = read(os.path.join(job.config.model_dir, LOGITS),
+                       (job.train_source.num_examples, self.record["classes"]))
         labels = np.full(len(answers), -1)
         if job.config.distill_alpha < 1:
             known = slice(None) if self.labelled is None else self.labelled
@@ -136,6 +131,17 @@ def answered(job, about):
             "images": job.train_source.num_examples, "image_size": list(size),
             "crop_proportion": evaluate.crop_proportion(job.config, size),
             "precision": job.precision}
+
+
+def read(path, shape):
+    """The teacher's logits, or UsageError where they are not whole."""
+    try:
+        logits = np.load(path)
+    except (OSError, ValueError):
+        logits = None
+    if logits is None or logits.shape != shape:
+        raise UsageError(f"{path} is damaged. Without it, the same command makes it again.")
+    return logits
 
 
 def digest(path):

@@ -89,6 +89,17 @@ def test_its_frozen_encoder_can_be_asked(distilled):
     assert result["results"]["knn_5"]["examples"] == 40
 
 
+def test_a_classifier_of_listed_labels_is_another_than_that_of_all(distilled, tmp_path):
+    directory, _ = distilled
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(map(str, range(32))))
+    settings = dict(mode="linear_eval", model_dir=str(directory), linear_epochs=1.0,
+                    linear_batch_size=16)
+    for more, labels in (({"label_list": str(listed)}, 32), ({}, 64)):
+        result = tfssl.run(Config(**settings, **more), given={*settings, *more})
+        assert result["labels"] == labels
+
+
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_teacher(
         distilled, teacher, tmp_path):
     moved, directory = tmp_path / "teacher", tmp_path / "run"

@@ -13,10 +13,11 @@ import numpy as np
 from tfssl import data
 from tfssl.errors import UsageError
 from tfssl.train import evaluate, export, finetune, rundir
+from tfssl.train.finetune import TEACHER
 from tfssl.train.job import plan
 from tfssl.train.results import finished
 
-TEACHER, LOGITS = "teacher.json", "teacher_logits.npy"
+LOGITS = "teacher_logits.npy"
 
 
 def distill(config, given, flagfile, distribution=None):
@@ -79,10 +80,8 @@ class Teacher:
             raise UsageError(f"--teacher={config.teacher} is not the one that the run in "
                              f"--model_dir={config.model_dir} was begun with. Give another "
                              "--model_dir.")
-        for source in {job.train_source.name: job.train_source,
-                       **({job.eval_source.name: job.eval_source} if job.eval_source else {}),
-                       }.values():
-            if source.num_classes not in (0, about["classes"]):
+        for source in (job.train_source, job.eval_source):
+            if source and source.num_classes not in (0, about["classes"]):
                 raise UsageError(f"--teacher={config.teacher} tells {about['classes']} classes "
                                  f"apart. Received: {source.name} {source.split}, which has "
                                  f"{source.num_classes}")

@@ -15,6 +15,7 @@ from tfssl.train.job import compile_model, follow, plan, training_batches, train
 from tfssl.train.results import finished, result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
+TEACHER = "teacher.json"  # whom a student learns from
 DONE = {"finetune": "finetuned", "distill": "distilled"}  # the key of the accuracies
 
 
@@ -122,7 +123,7 @@ def restored(job):
     Raises:
         UsageError: there is no checkpoint.
     """
-    teacher = rundir.read_json(job.config.model_dir, "teacher.json") or {}
+    teacher = rundir.read_json(job.config.model_dir, TEACHER) or {}
     model = build_model(job, num_classes=teacher.get("classes"))
     step = checkpoints_of(job, model).restore_newest()
     if not step:
@@ -253,7 +254,7 @@ def learned_from(job):
         chosen = data.chosen_places(config, job.train_source)
         labels = count if chosen is None else len(chosen)
     return {"labels": labels, "images": count,
-            "teacher": rundir.read_json(config.model_dir, "teacher.json")}
+            "teacher": rundir.read_json(config.model_dir, TEACHER)}
 
 
 def print_result(result, model_dir):

@@ -164,7 +164,8 @@ def reopen(config, given):
     if there is None:
         raise UsageError("--model_dir must be the directory of a run. "
                          f"Received: {config.model_dir}, which holds none")
-    new_labels = {"label_fraction"} if config.mode in ("linear_eval", "knn") else set()
+    asks_anew = config.mode in ("linear_eval", "knn")
+    new_labels = {"label_fraction", "label_list"} if asks_anew else set()
     rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
     names = set(given) | new_labels | {"mode", "model_dir"}
     job = plan(there.replace(**{**{name: getattr(config, name) for name in names},

@@ -105,7 +105,7 @@ def settings_of(job):
             "eval_split": job.eval_source.split, "size": list(job.eval_size),
             "precision": job.precision,
             **{name: getattr(config, name) for name in (
-                "label_fraction", "seed", "linear_epochs", "linear_learning_rate",
+                "label_fraction", "label_list", "seed", "linear_epochs", "linear_learning_rate",
                 "linear_batch_size", "eval_steps", "eval_crop_proportion")}}
 
 

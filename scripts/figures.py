@@ -2,10 +2,10 @@
 
 RUNS are directories of runs, or runs.json files of collect.py. What they vary decides what is
 drawn, each as PNG and PDF: batch_size (Figures 23a and 35), steps (23b), color_jitter (24),
-temperature (25), depth, blur, losses (26 to 34). Where the thesis has printed the numbers, its own
-figure stands to the left. Without RUNS: augmentation (Figures 10 to 14) and entropy (15); further
-flags are run.py's and say of which images, the embedded ones where no --dataset is given. Needs the
-`dev` extra.
+temperature (25), depth, blur, method, losses (26 to 34). Where the thesis has printed the numbers,
+its own figure stands to the left. Without RUNS: augmentation (Figures 10 to 14) and entropy (15);
+further flags are run.py's and say of which images, the embedded ones where no --dataset is given.
+Needs the `dev` extra.
 
     python scripts/figures.py pictures runs/SWEEP --protocol=linear
     python scripts/figures.py pictures --dataset=imagenette/160px-v2 --seed=3
@@ -31,8 +31,9 @@ from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
 # Okabe and Ito's colours, safe for colour-blind eyes; the first two are those of the thesis's bars.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-METHODS = {"simclr": "SimCLR", "byol": "BYOL"}
-MARKERS = {"simclr": "o", "byol": "s"}
+METHODS = {"simclr": "SimCLR", "byol": "BYOL", "npair": "N-pair", "triplet": "triplet", "cpc": "CPC"}
+LOOKS = {"simclr": ("o", 0), "byol": ("s", 5), "npair": ("^", 2), "triplet": ("v", 3),
+         "cpc": ("D", 4)}  # marker, place of the colour
 NAMES = {"train_batch_size": "batch size", "temperature": "temperature",
          "color_jitter_strength": "colour jitter strength", "resnet_depth": "ResNet depth",
          "use_blur": "blur", "method": "method", "dataset": "dataset"}
@@ -138,6 +139,18 @@ def by_knob(found, knob, protocol, output_dir, name):
     save(figure, output_dir, name)
 
 
+def by_method(found, output_dir):
+    """Methods on equal terms: a bar for each accuracy that all of them have."""
+    protocols = [name for name in found[0].scores
+                 if all(accuracy(record, name) is not None for record in found)]
+    points = [(METHODS[record.config.method], protocol_name(name), accuracy(record, name))
+              for record in found for name in protocols]
+    figure, axis = plt.subplots(figsize=(6.4, 3.8))
+    bars(axis, points, "method", "by", "")
+    explain(figure)
+    save(figure, output_dir, "method")
+
+
 def lines(axis, points, colour, marker, label, above=True):
     """Means over a base-2 axis, with the spread of what they are means of.
 
@@ -175,7 +188,8 @@ def by_batch_size(found, protocol, output_dir):
                    {METHODS[method]: (method, points) for method, points in ours.items()}))
     for axis, (title, series) in zip(axes[0], panels):
         for label, (method, points) in series.items():
-            lines(axis, points, COLOURS[(0, 5)[method == "byol"]], MARKERS[method], label,
+            marker, place = LOOKS[method]
+            lines(axis, points, COLOURS[place], marker, label,
                   above=method == "simclr" or len(series) == 1)
         sizes = sorted({size for _, points in series.values() for size in points})
         axis.set_xticks(sizes)
@@ -353,6 +367,8 @@ def of_runs(found, options):
         by_batch_size(found, protocol, output_dir)
         if curves and all("train/supervised_acc" in record.curves for record in found):
             by_steps(found, names, protocol, options.smoothing, output_dir)
+    elif "method" in names:
+        by_method(found, output_dir)
     for knob, name in BARS.items():
         if knob in names:
             by_knob(found, knob, protocol, output_dir, name)

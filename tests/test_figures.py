@@ -56,6 +56,12 @@ def test_two_methods_are_two_lines_and_their_defaults_are_no_variation(tmp_path)
     assert draw(tmp_path, found, "--protocol=knn_20") == ["batch_size"]
 
 
+def test_methods_that_differ_in_nothing_else_are_bars(tmp_path):
+    found = [record(0.4, method=method, seed=seed, curves=False)
+             for method in ("simclr", "npair", "triplet", "cpc") for seed in (0, 1)]
+    assert draw(tmp_path, found, "--protocol=knn_20") == ["method"]
+
+
 def test_without_runs_the_second_chapter_is_drawn(tmp_path):
     subprocess.run([sys.executable, "scripts/figures.py", tmp_path, "--image_size=16"], cwd=ROOT,
                    check=True, capture_output=True)

@@ -15,6 +15,7 @@ from tfssl import Config, data
 
 BENCH = ROOT / "scripts" / "bench"
 RECORDED = sorted((ROOT / "results" / "bench").glob("*.csv"))
+MEASURED = sorted(path.parent for path in (ROOT / "results").glob("measured/*/runs.json"))
 LISTS = sorted((ROOT / "results" / "labels").glob("*.txt"))
 
 
@@ -38,6 +39,15 @@ def test_the_verdicts_of_a_benchmark_follow_from_its_table(path, monkeypatch):
         assert f"- **{'met' if met else 'missed'}**: {what}" in text
     assert text.count("- **") == len(targets) > 0
     assert all(name in text for name in rows)
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.name)
+def test_a_measured_table_follows_from_its_runs_and_is_in_the_lab_book(path, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    importlib.import_module("collect").collect([str(path / "runs.json")], str(tmp_path))
+    for name in ("runs.json", "runs.csv", "table.csv", "table.md"):
+        assert (tmp_path / name).read_bytes() == (path / name).read_bytes()
+    assert (path / "table.md").read_text() in (ROOT / "results" / "README.md").read_text()
 
 
 def test_a_variant_of_the_benchmark_answers_in_turns():

@@ -71,8 +71,9 @@ def parse(argv):
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name for name in names if values[name].present}
     settings = {name: values[name].value for name in names}
-    if "train_mode" in given and settings["method"] == "simclr":
-        theirs = google_defaults(settings["train_mode"])
+    if "train_mode" in given:
+        theirs = google_defaults(settings["train_mode"]) if settings["method"] == "simclr" else {}
+        theirs = {"mode": "train"} | theirs
         settings |= {k: v for k, v in theirs.items() if k not in given}
     return Config(**settings), given
 

@@ -66,7 +66,7 @@ def table(groups, names):
     for group in groups:
         rows = [row(record, names) for record in group]
         line = {column: rows[0][column] for column in columns(names).values()}
-        line["seeds"] = len(rows)
+        line["seeds"] = len({r["seed"] for r in rows})
         for name in measured(rows):
             values = [r[name] for r in rows if r.get(name) is not None]
             line[name] = statistics.mean(values) if values else None

@@ -16,6 +16,7 @@ import shutil
 import matplotlib
 
 import runs
+from runs import METHODS
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -29,8 +30,6 @@ PANELS = {
     "spread of projections (0 = collapsed)": {
         "train/z_std": "z", "train/target_z_std": "z of the target"},
 }
-METHODS = {"simclr": "SimCLR", "byol": "BYOL", "npair": "N-pair", "triplet": "Triplet",
-           "cpc": "CPC"}
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # Okabe and Ito, safe for colour-blind eyes
 
 
@@ -106,8 +105,12 @@ def main():
     parser.add_argument("model_dir")
     parser.add_argument("output_dir")
     arguments = parser.parse_args()
+    path = os.path.join(arguments.model_dir, "result.json")
+    result = read(path) if os.path.exists(path) else {}
+    if "pretrained" not in result:
+        parser.error("MODEL_DIR must be the directory of a finished pretraining. Received: "
+                     f"{arguments.model_dir}")
     os.makedirs(arguments.output_dir, exist_ok=True)
-    result = read(arguments.model_dir, "result.json")
     shutil.copy(os.path.join(arguments.model_dir, "result.json"), arguments.output_dir)
     linear = linear_evaluation(arguments.model_dir, result["global_step"])
     if linear:

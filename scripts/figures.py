@@ -21,6 +21,7 @@ import matplotlib
 
 import records
 import thesis
+from runs import METHODS
 
 from tfssl.config import sides
 from tfssl.errors import UsageError
@@ -31,7 +32,6 @@ from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
 # Okabe and Ito's colours, safe for colour-blind eyes; the first two are those of the thesis's bars.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-METHODS = {"simclr": "SimCLR", "byol": "BYOL", "npair": "N-pair", "triplet": "triplet", "cpc": "CPC"}
 LOOKS = {"simclr": ("o", 0), "byol": ("s", 5), "npair": ("^", 2), "triplet": ("v", 3),
          "cpc": ("D", 4)}  # marker, place of the colour
 NAMES = {"train_batch_size": "batch size", "temperature": "temperature",
@@ -357,11 +357,7 @@ def of_runs(found, options):
     if missing:
         raise UsageError(f"--protocol must be one that all runs have: "
                          f"{', '.join(missing[0].scores)}. Received: {protocol}")
-    methods = [method for method in METHODS if any(r.config.method == method for r in found)]
-    # Two methods differ in their defaults too, which is no variation to be drawn.
-    varied = {name for method in methods
-              for name in records.varying([r for r in found if r.config.method == method])}
-    names = ["method"] * (len(methods) > 1) + [n for n in records.ORDER if n in varied]
+    names = records.varying(found)
     curves = all(record.curves for record in found)
     if "train_batch_size" in names:
         by_batch_size(found, protocol, output_dir)
@@ -376,7 +372,8 @@ def of_runs(found, options):
         losses(found, names, protocol, options.best, options.smoothing, output_dir)
 
 
-def main():
+def main(line=None):
+    """Draws what a command line asks for; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("runs", nargs="*", help="directories of runs, or runs.json files")
@@ -386,7 +383,7 @@ def main():
                         help="of curves, as in TensorBoard (default: 0.6, as in the thesis)")
     parser.add_argument("--best", type=int, default=4,
                         help="settings whose losses are drawn (default: 4, as in the thesis)")
-    options, words = parser.parse_known_args()
+    options, words = parser.parse_known_args(line)
     try:
         if not 0 <= options.smoothing < 1:
             raise UsageError(f"--smoothing must be in [0, 1). Received: {options.smoothing}")
@@ -402,6 +399,7 @@ def main():
     except UsageError as error:
         print(f"figures.py: {error}", file=sys.stderr)
         return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Correlated Gaussians in 20 dimensions, whose information rises from 2 to 10 nats in five stairs
 while each bound's estimator goes on learning (Poole et al. 2019, figure 2). Every batch is new.
 Writes into OUTPUT_DIR: curves.csv, every bound at every 20th step; gaussians.csv, mean and standard
-deviation of each bound over the last quarter of each stair, and on one large batch of new pairs;
+deviation of each bound over the last quarter of each stair, and on large batches of new pairs;
 gaussians.png. Needs the `dev` extra.
 """
 

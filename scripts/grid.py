@@ -229,8 +229,8 @@ def check_points(sweep, product):
     configs = [sweep.config(point | end) for point in points
                for end in (ends if sweep.ranges else ends[:1])]
     if not (configs[0].trains and configs[0].evaluates):
-        raise UsageError("--mode must be pretrain, finetune or train_then_eval: a sweep compares "
-                         f"results of trainings. Received: {configs[0].mode}")
+        raise UsageError("--mode must be pretrain, finetune, distill or train_then_eval: a sweep "
+                         f"compares results of trainings. Received: {configs[0].mode}")
     if product and not sweep.ranges:
         for i, config in enumerate(configs):
             if config in configs[:i]:

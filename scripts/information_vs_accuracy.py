@@ -20,8 +20,6 @@ import os
 import statistics
 
 import matplotlib
-import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runs
 
@@ -38,20 +36,19 @@ def flags_of(strength):
             f"--grayscale_p={min(1.0, 0.2 * strength):.4g}")
 
 
-def at_the_end(directory, tag):
-    """Mean of a scalar over the last tenth of the training."""
-    events = EventAccumulator(directory, size_guidance={"tensors": 0}).Reload().Tensors(tag)
-    since = (1 - LAST) * events[-1].step
-    values = [float(tf.make_ndarray(event.tensor_proto)) for event in events if event.step > since]
-    return sum(values) / len(values)
+def at_the_end(points):
+    """Mean of a scalar, {step: value}, over the last tenth of the training."""
+    since = (1 - LAST) * max(points)
+    return statistics.mean(value for step, value in points.items() if step > since)
 
 
 def row(strength, seed, directory, more):
     """One run of run.py, as a row of the table."""
     result = runs.run(directory, *more, *flags_of(strength), f"--seed={seed}")
+    points = runs.scalars(directory, ("information/",))
     scores = {name: value for name, value in result["pretrained"].items() if name != "online"}
     return {"strength": strength, "seed": seed, "steps": result["global_step"],
-            **{name: round(at_the_end(directory, f"information/{name}"), 4)
+            **{name: round(at_the_end(points[f"information/{name}"]), 4)
                for name in ("infonce_bound", "infonce_ceiling", "alignment", "uniformity",
                             "effective_rank")},
             "examples": next(iter(scores.values()))["examples"],
@@ -92,7 +89,8 @@ def draw(rows, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
+                                     allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("--strengths", default="0,0.5,1,1.5,2")
     parser.add_argument("--seeds", default="0")

@@ -7,6 +7,7 @@ in figures are those of the linear classifier on the frozen encoder, or of --pro
 """
 
 import argparse
+import glob
 import os
 import sys
 
@@ -15,13 +16,15 @@ import figures
 import records
 import runs
 
+from tfssl.errors import UsageError
+
 MEASURED = os.path.join(runs.ROOT, "results", "measured")
 
 
 def names():
     """The experiments that there are, in the order of their names."""
-    return sorted(name for name in os.listdir(MEASURED)
-                  if os.path.exists(os.path.join(MEASURED, name, "runs.json")))
+    return sorted(os.path.basename(os.path.dirname(path))
+                  for path in glob.glob(os.path.join(MEASURED, "*", "runs.json")))
 
 
 def make(name, protocol):
@@ -43,8 +46,12 @@ def main():
               file=sys.stderr)
         return 2
     figures.plt.rcParams.update(figures.STYLE)
-    for name in arguments.names or names():
-        make(name, arguments.protocol)
+    try:
+        for name in arguments.names or names():
+            make(name, arguments.protocol)
+    except UsageError as error:
+        print(f"measured.py: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def draw(rows, losses, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
+                                     allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--runs", default=os.path.join("runs", "precision"))
@@ -73,8 +74,8 @@ def main():
     for protocol, title in PROTOCOLS.items():
         for precision in PRECISIONS:
             values = [100 * r[protocol] for r in rows if r["precision"] == precision]
-            print(f"{title}: {precision} {statistics.mean(values):.2f}, "
-                  f"standard deviation {statistics.stdev(values):.2f}")
+            spread = f", standard deviation {statistics.stdev(values):.2f}" if values[1:] else ""
+            print(f"{title}: {precision} {statistics.mean(values):.2f}{spread}")
 
 
 if __name__ == "__main__":

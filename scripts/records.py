@@ -10,11 +10,12 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import sys
 
 import runs
 
-from tfssl.config import FREE, SPEED, Config, differences
+from tfssl.config import FREE, SPEED, Config
 from tfssl.errors import UsageError
 
 KNOBS = {field.name: field for field in dataclasses.fields(Config)}
@@ -24,7 +25,14 @@ COLUMNS = {"resnet_depth": "resnet_depth", "train_batch_size": "batch_size",
 ORDER = list(dict.fromkeys([*COLUMNS, *KNOBS]))
 SAME = {name for name, field in KNOBS.items() if field.metadata["group"] == SPEED} | {
     "precision", "deterministic"}  # two runs that differ in these alone count as seeds of one
-PLACES = ("model_dir", "data_dir", "probe_data_dir", "output", "checkpoint")
+SCORED = {"eval_split", "eval_image_size", "eval_crop_proportion", "eval_steps", "knn_temperature",
+          "probe_train_split"}  # they change nothing that is learned, but how it is scored
+DECIDES = [name for name in ORDER if name in SCORED or name not in FREE | SAME | {"seed"}]
+PLACES = ("model_dir", "data_dir", "probe_data_dir", "output")
+NAMED = ("checkpoint", "teacher", "label_list")  # files, of whose paths the last two parts are kept
+USUAL = {  # what a dataset is seen and scored at where nothing is said
+    "image_size": {"cifar10": "32", "imagenette/160px-v2": "128", "shapes": "32"},
+    "eval_split": {"cifar10": "test", "imagenette/160px-v2": "validation", "shapes": "test"}}
 CURVES = ("train/contrast_loss", "train/representation_loss", "train/supervised_loss",
           "train/total_loss", "train/supervised_acc")
 POINTS = 100  # of a curve that are kept: the thesis has one an epoch
@@ -77,13 +85,44 @@ def load(paths, curves=True):
                              f"{path} ({error})") from None
     if not found:
         raise UsageError(f"no finished run (flags.json and result.json) in {', '.join(paths)}")
-    return found
+    return whole(once(found))
+
+
+def once(records):
+    """Without runs that are there twice: the same settings, seed and precision."""
+    kept = {}
+    for record in records:
+        config = record.config
+        key = (*setting(config).items(), config.seed, record.result.get("precision"),
+               *(getattr(config, name) for name in sorted(SAME)))
+        if kept.setdefault(key, record) is not record:
+            print(f"there twice, counted once: {told(config)}", file=sys.stderr)
+    return list(kept.values())
+
+
+def whole(records):
+    """Without runs that were evaluated before their end: those of fewer steps than their twins."""
+    ends = {id(record): max(twin.result["global_step"] for twin in group)
+            for group in by_setting(records) for record in group}
+    kept = []
+    for record in records:
+        step, end = record.result["global_step"], ends[id(record)]
+        if step == end:
+            kept.append(record)
+        else:
+            print(f"left out, evaluated at step {step} of {end}: {told(record.config)}",
+                  file=sys.stderr)
+    return kept
+
+
+def told(config):
+    return f"{config.method} on {config.dataset}, seed {config.seed}"
 
 
 def search(path, curves):
     """The finished runs at or under a directory, in the order of their paths."""
     found = []
-    for directory, below, files in os.walk(path):
+    for directory, below, files in os.walk(path, followlinks=True):
         below.sort()
         if "flags.json" not in files:
             continue
@@ -93,6 +132,8 @@ def search(path, curves):
             continue
         flags = {name: value for name, value in read(directory, "flags.json").items()
                  if name not in PLACES}
+        flags |= {name: "/".join(os.path.normpath(flags[name]).split(os.sep)[-2:])
+                  for name in NAMED if flags.get(name)}
         found.append(Record(flags, read(directory, "result.json"),
                             thinned(runs.scalars(directory)) if curves else {}))
     return found
@@ -125,18 +166,32 @@ def save(records, path):
     runs.write(path, "[\n" + ",\n".join(lines) + "\n]")
 
 
+def setting(config):
+    """{knob: value} of all that decides what is learned and what it is scored on, but the seed."""
+    values = {name: getattr(config, name) for name in DECIDES}
+    for name, usual in USUAL.items():
+        values[name] = values[name] or usual.get(config.dataset)
+    values["eval_image_size"] = values["eval_image_size"] or values["image_size"]
+    values["label_list"] = re.sub(r"seed_?\d+", "seed", values["label_list"] or "")
+    return values
+
+
 def varying(records):
-    """The knobs in which runs differ and that decide what is learned; the seed is not one."""
-    first = records[0].config
-    names = {name for record in records for name in differences(first, record.config)}
-    return [name for name in ORDER if name in names - SAME - {"seed"}]
+    """The knobs in which runs differ; of several methods, the method and what varies within one.
+
+    For methods differ in their defaults too, which is no variation.
+    """
+    by_method = {}
+    for record in records:
+        by_method.setdefault(record.config.method, []).append(setting(record.config))
+    names = {name for settings in by_method.values() for name in DECIDES
+             if any(other[name] != settings[0][name] for other in settings)}
+    return ["method"] * (len(by_method) > 1) + [name for name in DECIDES if name in names]
 
 
 def by_setting(records):
     """Runs that differ in the seed alone, together: a list of lists, in order of appearance."""
     groups = {}
     for record in records:
-        key = tuple(str(getattr(record.config, name)) for name in KNOBS
-                    if name not in FREE | SAME | {"seed"})
-        groups.setdefault(key, []).append(record)
+        groups.setdefault(str(setting(record.config)), []).append(record)
     return list(groups.values())

@@ -1,11 +1,14 @@
 """Runs of run.py from a script: each in a directory of its own, so that a second try continues."""
 
 import csv
+import io
 import json
 import os
 import subprocess
 import sys
 
+METHODS = {"simclr": "SimCLR", "byol": "BYOL", "npair": "N-pair", "triplet": "triplet",
+           "cpc": "CPC"}  # as people write them
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if ROOT not in sys.path:  # `flags` is not installed with tfssl, and this clone's is meant
     sys.path.insert(0, ROOT)
@@ -21,10 +24,12 @@ def run(directory, *flags, result="result.json"):
             finds it.
 
     Raises:
-        subprocess.CalledProcessError: it failed, and has said why.
+        SystemExit: it failed, and has said why.
     """
-    subprocess.run([sys.executable, os.path.join(ROOT, "run.py"), *flags,
-                    f"--model_dir={directory}"], check=True)
+    code = subprocess.run([sys.executable, os.path.join(ROOT, "run.py"), *flags,
+                           f"--model_dir={directory}"]).returncode
+    if code:
+        sys.exit(code)
     return read(result(directory) if callable(result) else os.path.join(directory, result))
 
 
@@ -46,18 +51,19 @@ def scores(result):
                  if result.get(done)), {})
 
 
-def scalars(directory):
-    """{tag: {step: value}} of the training points of a run; {} where there are none yet."""
+def scalars(directory, prefixes=("train/", "learning_rate")):
+    """{tag: {step: value}} of points of a run whose tags begin so; {} where there are none yet."""
     import tensorflow as tf  # here, because most scripts need not wait for them
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     events = EventAccumulator(directory, size_guidance={"tensors": 0}).Reload()
     return {tag: {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
-            for tag in events.Tags()["tensors"] if tag.startswith(("train/", "learning_rate"))}
+            for tag in events.Tags()["tensors"] if tag.startswith(prefixes)}
 
 
 def write_table(rows, path):
     """Rows, dicts of the same keys, as CSV."""
-    with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write(path, text.getvalue().removesuffix("\n"))

@@ -72,8 +72,10 @@ def by_kind(rows, fraction):
     return {kind: values for kind, values in found.items() if values}
 
 
-def spread(values):
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+def told(values):
+    """Mean and, of several, standard deviation."""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
 
 
 def table(rows):
@@ -88,7 +90,7 @@ def table(rows):
             continue
         cells = [by_kind(rows, fraction).get(kind) for fraction in fractions]
         lines.append(f"| {name} | {of_kind[0]['parameters']:,} | " + " | ".join(
-            f"{statistics.mean(c):.1f} ± {spread(c):.1f}" if c else "" for c in cells) + " |")
+            told(c) if c else "" for c in cells) + " |")
     gains = [[a - b for a, b in zip(by_kind(rows, fraction).get("student", []),
                                     by_kind(rows, fraction).get("alone", []))]
              for fraction in fractions]
@@ -118,7 +120,8 @@ def draw(rows, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
+                                     allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("pretrained", help="a run, or any other --checkpoint with a projector")
     parser.add_argument("--fractions", default="0.01,0.1")
@@ -133,7 +136,14 @@ def main():
     parser.add_argument("--runs", default=os.path.join("runs", "simclrv2"))
     arguments, more = parser.parse_known_args()
     fractions = [float(fraction) for fraction in arguments.fractions.split(",")]
-    arguments.steps = dict(zip(fractions, map(int, arguments.steps.split(",")), strict=True))
+    steps = [int(steps) for steps in arguments.steps.split(",")]
+    if len(steps) != len(fractions):
+        parser.error("--steps must be one number for each of --fractions. Received: "
+                     f"{arguments.steps} for {arguments.fractions}")
+    unknown = set(arguments.kinds.split(",")) - set(KINDS)
+    if unknown:
+        parser.error(f"--kinds must be of {', '.join(KINDS)}. Received: {arguments.kinds}")
+    arguments.steps = dict(zip(fractions, steps))
     os.makedirs(arguments.output_dir, exist_ok=True)
     rows = []
     for seed in map(int, arguments.seeds.split(",")):

@@ -311,6 +311,8 @@ class Worker:
         running = Running(trial, point, lock, directory, log=self.log_of(trial.number),
                           command=command(self.sweep, point, directory), gpu=gpu)
         self.running[trial.number] = running
+        if self.asked:  # while it was being started
+            running.stop()
         self.say(f"{verb} {running.title}")
         return running
 
@@ -351,6 +353,8 @@ class Worker:
         if attempts < ATTEMPTS:
             self.say(f"starts again trial {running.trial.number}: {why}")
             running.start()
+            if self.asked:
+                running.stop()
             return False
         self.tell(running, State.FAIL)
         return self.end(running, f"failed: {why}")

@@ -9,8 +9,6 @@ import records
 import runs
 import sweep
 
-from tfssl.config import differences
-
 # Tables in which a number is looked for, in this order, and the experiment that they are of. The
 # others repeat rows of these.
 TABLES = {3: "table3", 6: "table6", 7: "table6", 8: "table8", 16: "table16", 12: "table12",
@@ -58,6 +56,6 @@ def plausible(config, steps):
 def beside(config):
     """(table, row) of the thesis for a run, or None where it has no run of these settings."""
     for number, theirs, row in printed():
-        if set(differences(config, theirs)) <= records.SAME | {"seed"}:
+        if records.setting(config) == records.setting(theirs):
             return number, row
     return None

@@ -27,16 +27,29 @@ NETWORK = ("resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "input_no
            "stem")
 
 
-def row(start, size, fraction, arguments, about, more):
-    """One run of run.py, as a row of the table."""
+def linear_result(directory, epochs, batch):
+    """Path of the result of the linear evaluation of so many epochs; others may be there too."""
+    for path in glob.glob(os.path.join(directory, "linear_eval", "*", "result.json")):
+        result = runs.read(path)
+        if (result["linear_epochs"], result["linear_batch_size"]) == (epochs, batch):
+            return path
+
+
+def row(start, size, fraction, labels, arguments, about, more):
+    """One run of run.py, as a row of the table.
+
+    Args:
+        labels: how many there are, as the finetuned run of this fraction says; frozen encoders see
+            as many images as it does.
+    """
     common = [f"--image_size={size}", f"--label_fraction={fraction}", *more]
     directory = os.path.join(arguments.runs, f"{start}-{size}-{fraction:g}")
     if start == "frozen":
+        epochs = (arguments.steps + 0.5) * arguments.batch / labels  # which are rounded down
         result = runs.run(
             directory, "--mode=linear_eval", f"--checkpoint={arguments.checkpoint}",
-            f"--linear_batch_size={arguments.batch}",
-            f"--linear_epochs={arguments.epochs(fraction)}", *common,
-            result=lambda d: glob.glob(os.path.join(d, "linear_eval", "*", "result.json"))[0])
+            f"--linear_batch_size={arguments.batch}", f"--linear_epochs={epochs}", *common,
+            result=lambda d: linear_result(d, epochs, arguments.batch))
         scores = result["results"]["linear_sgd"]
     else:
         weights = ["--checkpoint=none", *(f"--{name}={about[name]}" for name in NETWORK)]
@@ -74,25 +87,23 @@ def draw(rows, about, path):
         axis.margins(y=0.15)
         axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize=8)
-    figure.suptitle(f"{about['method']} on {about['dataset']} at "
-                    f"{'x'.join(map(str, about['image_size']))} px, then {rows[0]['dataset']}")
+    size = about["image_size"]  # which a checkpoint of google-research/simclr may not say
+    at = f" at {'x'.join(map(str, size))} px" if size else ""
+    figure.suptitle(f"{about['method']} on {about['dataset']}{at}, then {rows[0]['dataset']}")
     figure.savefig(path, dpi=110)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
+                                     allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("checkpoint")
     parser.add_argument("--sizes", default="32,64,128,160")
     parser.add_argument("--fractions", default="0.01,0.1")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--examples", type=int, required=True,
-                        help="images in the training split, for equal numbers of steps")
     parser.add_argument("--runs", default=os.path.join("runs", "transfer"))
     arguments, more = parser.parse_known_args()
-    arguments.epochs = lambda fraction: (arguments.steps * arguments.batch
-                                         / (fraction * arguments.examples))
     from tfssl.errors import UsageError  # here: they load TensorFlow
     from tfssl.train import pretrained
     try:
@@ -104,7 +115,8 @@ def main():
     for size in map(int, arguments.sizes.split(",")):
         for fraction in map(float, arguments.fractions.split(",")):
             for start in STARTS:
-                rows.append(row(start, size, fraction, arguments, about, more))
+                labels = rows and rows[-1]["labels"]  # the finetuned run comes first
+                rows.append(row(start, size, fraction, labels, arguments, about, more))
                 runs.write_table(rows, os.path.join(arguments.output_dir, "transfer.csv"))
     draw(rows, about, os.path.join(arguments.output_dir, "transfer.png"))
 

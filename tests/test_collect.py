@@ -19,7 +19,7 @@ def script(monkeypatch):
     return importlib.import_module
 
 
-def leave_run(directory, top_1, **settings):
+def leave_run(directory, top_1, done="pretrained", step=98, **settings):
     """A directory as run.py leaves it, without its networks."""
     config = Config(**{**dict(
         temperature=0.25, color_jitter_strength=0.25, train_batch_size=512, image_size="32",
@@ -29,7 +29,7 @@ def leave_run(directory, top_1, **settings):
               for name, value in (("online", top_1), ("knn_20", top_1 + 0.01))}
     (directory / "flags.json").write_text(json.dumps(config.to_dict()))
     (directory / "result.json").write_text(json.dumps({
-        "global_step": 98, "dataset": config.dataset, "eval_split": "test", "pretrained": scores,
+        "global_step": step, "dataset": config.dataset, "eval_split": "test", done: scores,
         "eval/regularization_loss": 0.0093, "untrained": None, "precision": "float32",
         "train_seconds": 1.0, "device": "none"}))
 
@@ -70,6 +70,52 @@ def test_the_record_makes_the_same_tables_again(runs_dir, tmp_path, script):
     assert str(tmp_path) not in (first / "runs.json").read_text()
 
 
+def rows_of(output_dir, name="table"):
+    with open(output_dir / f"{name}.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_that_is_there_twice_counts_once(runs_dir, tmp_path, script, capsys):
+    collect = script("collect").collect
+    text = collect([str(runs_dir)], str(tmp_path / "once"))
+    (runs_dir / "linked").symlink_to(runs_dir / "c")
+    again = collect([str(runs_dir), str(tmp_path / "once" / "runs.json")], str(tmp_path / "twice"))
+    assert again == text and "there twice, counted once" in capsys.readouterr().err
+    (runs_dir / "linked").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "linked").symlink_to(runs_dir / "c")
+    assert len(script("records").load([str(tmp_path / "elsewhere")])) == 1
+
+
+def test_what_was_evaluated_otherwise_is_another_row(runs_dir, tmp_path, script):
+    leave_run(runs_dir / "larger", 0.9, eval_image_size="64")
+    script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
+    found = {(row["temperature"], row["eval_image_size"]): row["seeds"]
+             for row in rows_of(tmp_path / "out")}
+    assert found == {("0.25", ""): "2", ("1.0", ""): "1", ("0.25", "64"): "1"}
+    assert [row["thesis_table"] for row in rows_of(tmp_path / "out")
+            if row["eval_image_size"]] == [""]
+
+
+def test_a_run_that_was_evaluated_before_its_end_is_left_out(runs_dir, tmp_path, script, capsys):
+    leave_run(runs_dir / "early", 0.1, seed=2, step=50)
+    script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
+    assert [row["seed"] for row in rows_of(tmp_path / "out", "runs")] == ["0", "1", "0"]
+    assert "left out, evaluated at step 50 of 98" in capsys.readouterr().err
+
+
+def test_finetuned_runs_make_a_table_without_where_they_were(tmp_path, script):
+    for seed in (0, 1):
+        for name in ("one", "other"):
+            leave_run(tmp_path / "runs" / f"{name}{seed}", 0.5, done="finetuned", seed=seed,
+                      mode="finetune", checkpoint=f"/somewhere/far/runs/{name}",
+                      label_list=f"/somewhere/labels/cifar10_1pct_seed{seed}.txt")
+    script("collect").collect([str(tmp_path / "runs")], str(tmp_path / "out"))
+    assert [(row["checkpoint"], row["seeds"]) for row in rows_of(tmp_path / "out")] == [
+        ("runs/one", "2"), ("runs/other", "2")]
+    assert "/somewhere" not in (tmp_path / "out" / "runs.json").read_text()
+
+
 def test_hparams_hold_what_varies_with_every_accuracy(runs_dir, tmp_path, script):
     from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
     from tensorboard.plugins.hparams import metadata
@@ -93,6 +139,9 @@ def test_only_a_run_of_the_thesiss_settings_has_its_number(script):
     assert thesis.beside(same)[1]["top_1_accuracy"] == 0.841
     assert thesis.beside(same.replace(seed=5, precision="float32"))[0] == 3
     assert thesis.beside(same.replace(width_multiplier=0.25)) is None
+    assert thesis.beside(Config())[1]["top_1_accuracy"] == 0.833  # whose size is the dataset's
+    for other in (dict(eval_split="train[:10]"), dict(eval_image_size="64"), dict(eval_steps=1)):
+        assert thesis.beside(same.replace(**other)) is None
     deep = same.replace(resnet_depth=50, temperature=0.5, color_jitter_strength=0.65)
     found = {size: thesis.beside(deep.replace(train_batch_size=size)) for size in (64, 128, 256)}
     assert {size: row["top_1_accuracy"] for size, (_, row) in found.items()} == {

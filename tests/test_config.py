@@ -201,6 +201,15 @@ def test_the_memory_is_simclrs(method):
         Config(method=method, memory_size=64)
 
 
+@pytest.mark.parametrize("changes,said", [
+    (dict(color_jitter_strength=3.0), "--color_jitter_strength times --jitter_hue must be at most"),
+    (dict(view2_jitter_hue=0.6, color_jitter_strength=1.0), "--view2_color_jitter_strength times"),
+])
+def test_the_hue_turns_by_half_a_circle_at_most(changes, said):
+    with pytest.raises(UsageError, match=said):
+        Config(**changes)
+
+
 def test_neighbours():
     assert Config(knn_k="5, 20").neighbours == (5, 20)
     assert Config(knn_k="").neighbours == ()
@@ -222,8 +231,19 @@ def other_value(field):
             "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
             "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
             "base_target_decay": 0.5, "label_fraction": 0.5, "max_bad_fraction": 0.5,
-            "embed_points": 11, "memory_decay": 0.5, "distill_alpha": 0.5,
+            "embed_points": 11, "memory_decay": 0.5, "distill_alpha": 0.5, "jitter_hue": 0.3,
+            "color_jitter_strength": 1.5,
             }.get(field.name.removeprefix("view2_"), of_type(4))
+
+
+def test_a_training_goes_on_in_the_order_of_its_images_alone():
+    one, streamed = Config(), Config(cache_dataset=False)
+    assert differences(one, streamed) == []
+    assert differences(one, streamed, goes_on=True) == ["cache_dataset"]
+    larger = {"eval_image_size": "40"}  # for which shapes draws the training images too
+    for dataset, differing in (("shapes", ["eval_image_size"]), ("cifar10", [])):
+        base = Config(dataset=dataset)
+        assert differences(base, base.replace(**larger), goes_on=True) == differing
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda f: f.name)

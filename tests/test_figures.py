@@ -31,12 +31,10 @@ def record(top_1, curves=True, **settings):
             "contrast_loss", "supervised_loss", "total_loss", "supervised_acc")}} if curves else {}}
 
 
-def draw(tmp_path, found, *more):
+def draw(figures, tmp_path, found, *more):
     """Names of the pictures that the script makes."""
     (tmp_path / "runs.json").write_text(json.dumps(found))
-    done = subprocess.run([sys.executable, "scripts/figures.py", tmp_path / "out",
-                           tmp_path / "runs.json", *more], cwd=ROOT, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
+    assert figures.main([str(tmp_path / "out"), str(tmp_path / "runs.json"), *more]) == 0
     pictures = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert all((tmp_path / "out" / name).stat().st_size > 1000 for name in pictures)
     assert [n for n in pictures if n.endswith("png")] == [
@@ -44,22 +42,22 @@ def draw(tmp_path, found, *more):
     return [name.removesuffix(".png") for name in pictures if name.endswith(".png")]
 
 
-def test_what_varies_is_drawn(tmp_path):
+def test_what_varies_is_drawn(figures, tmp_path):
     found = [record(0.5 + t / 10 + b / 1e4, temperature=t, train_batch_size=b, seed=seed)
              for t in (0.25, 0.5) for b in (16, 64) for seed in (0, 1)]
-    assert draw(tmp_path, found) == ["batch_size", "losses", "steps", "temperature"]
+    assert draw(figures, tmp_path, found) == ["batch_size", "losses", "steps", "temperature"]
 
 
-def test_two_methods_are_two_lines_and_their_defaults_are_no_variation(tmp_path):
+def test_two_methods_are_two_lines_and_their_defaults_are_no_variation(figures, tmp_path):
     found = [record(0.4, method=method, train_batch_size=b, curves=False)
              for method in ("simclr", "byol") for b in (16, 64)]
-    assert draw(tmp_path, found, "--protocol=knn_20") == ["batch_size"]
+    assert draw(figures, tmp_path, found, "--protocol=knn_20") == ["batch_size"]
 
 
-def test_methods_that_differ_in_nothing_else_are_bars(tmp_path):
+def test_methods_that_differ_in_nothing_else_are_bars(figures, tmp_path):
     found = [record(0.4, method=method, seed=seed, curves=False)
              for method in ("simclr", "npair", "triplet", "cpc") for seed in (0, 1)]
-    assert draw(tmp_path, found, "--protocol=knn_20") == ["method"]
+    assert draw(figures, tmp_path, found, "--protocol=knn_20") == ["method"]
 
 
 def test_without_runs_the_second_chapter_is_drawn(tmp_path):
@@ -97,10 +95,9 @@ def test_curves_of_seeds_are_averaged_where_all_have_a_point(figures):
     (["nowhere"], "nowhere"), (["RUNS", "--protocol=linear"], "--protocol must be one that all"),
     (["RUNS", "--smoothing=1"], "--smoothing must be"), (["RUNS", "--temperature=1"], "no flags"),
     (["--temperature=0"], "--temperature must be a number above 0")])
-def test_refusals_are_one_sentence(args, said, tmp_path):
+def test_refusals_are_one_sentence(args, said, figures, tmp_path, capsys):
     (tmp_path / "runs.json").write_text(json.dumps([record(0.5)]))
     args = [word.replace("RUNS", str(tmp_path / "runs.json")) for word in args]
-    done = subprocess.run([sys.executable, "scripts/figures.py", tmp_path / "out", *args], cwd=ROOT,
-                          text=True, capture_output=True)
-    assert done.returncode == 2 and done.stderr.startswith("figures.py: ")
-    assert said in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert figures.main([str(tmp_path / "out"), *args]) == 2
+    refusal = capsys.readouterr().err
+    assert refusal.startswith("figures.py: ") and said in refusal.splitlines()[-1]

@@ -77,6 +77,15 @@ def test_it_is_train_mode_that_speaks_google(mode):
     assert ours == Config(mode=mode)
 
 
+@pytest.mark.parametrize("line,task", [
+    ("--train_mode=distill --teacher=RUN", "distill"),
+    ("--method=byol --train_mode=finetune --checkpoint=RUN", "finetune"),
+    ("--method=byol --train_mode=pretrain", "pretrain")])
+def test_train_mode_alone_means_train(line, task):
+    config, _ = parse(line)
+    assert (config.mode, config.task) == ("train", task)
+
+
 @pytest.mark.parametrize("line", [
     "", CIFAR_COMMAND, IMAGENET_COMMAND, "--knn_k= --nolinear_probe --cache_dataset=False",
     "--train_split=train[:10%] --width_multiplier=0.25"])

@@ -47,7 +47,14 @@ def test_a_measured_table_follows_from_its_runs_and_is_in_the_lab_book(path, tmp
     importlib.import_module("collect").collect([str(path / "runs.json")], str(tmp_path))
     for name in ("runs.json", "runs.csv", "table.csv", "table.md"):
         assert (tmp_path / name).read_bytes() == (path / name).read_bytes()
-    assert (path / "table.md").read_text() in (ROOT / "results" / "README.md").read_text()
+    text = (path / "table.md").read_text()
+    assert text in (ROOT / "results" / "README.md").read_text()
+    with open(path / "runs.csv") as file:
+        tops = [float(row["linear_top_1"]) for row in csv.DictReader(file)]
+    with open(path / "table.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert np.average([float(row["linear_top_1"]) for row in rows],
+                      weights=[int(row["seeds"]) for row in rows]) == pytest.approx(np.mean(tops))
 
 
 def test_a_variant_of_the_benchmark_answers_in_turns():
@@ -101,7 +108,13 @@ def test_the_table_of_simclrv2_follows_from_its_runs(monkeypatch):
         rows = [{name: number(text) for name, text in row.items()} for row in csv.DictReader(file)]
     rows = [{**row, "parameters": int(row["parameters"])} for row in rows]
     assert all(row["top_1"] == row["correct_top_1"] / row["examples"] for row in rows)
-    assert (folder / "table.md").read_text().strip() == simclrv2.table(rows)
+    text = (folder / "table.md").read_text().strip()
+    assert text == simclrv2.table(rows)
+    for kind in ("teacher", "student", "alone"):
+        for fraction in (0.01, 0.1):
+            values = [100 * row["top_1"] for row in rows
+                      if (row["kind"], row["label_fraction"]) == (kind, fraction)]
+            assert f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" in text
     for kind in ("teacher", "student", "alone"):
         assert [len(simclrv2.by_kind(rows, fraction)[kind]) for fraction in (0.01, 0.1)] == [3, 3]
     few = simclrv2.by_kind(rows, 0.01)

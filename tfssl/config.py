@@ -135,8 +135,8 @@ TARGET_DECAYS = EpochTable({40: 0.97, 100: 0.99, 300: 0.99, 1000: 0.996}, comple
 class Config:
     """A run, whole.
 
-    Defaults with --method=simclr: the thesis's best ResNet-18 recipe on CIFAR-10 (Table 4, batch
-    512). With --method=byol: the recipe of BYOL (Grill et al. 2020, arXiv:2006.07733, Appendix B
+    Defaults with --method=simclr: the thesis's best ResNet-18 of batch 512 on CIFAR-10 (Tables 3
+    and 4). With --method=byol: the recipe of BYOL (Grill et al. 2020, arXiv:2006.07733, Appendix B
     and Table 6), as in deepmind-research byol/configs/byol.py (f5de0ed).
 
     A knob whose default differs by method, or is made of other settings, is None until here: so
@@ -521,6 +521,11 @@ class Config:
                 if least > most:
                     raise UsageError(f"--{prefix}{low} must not exceed --{prefix}{high}. "
                                      f"Received: {least} and {most}")
+            hue = self.of_view("color_jitter_strength", view) * self.of_view("jitter_hue", view)
+            if hue > 0.5:
+                raise UsageError(f"--{prefix}color_jitter_strength times --{prefix}jitter_hue must "
+                                 "be at most 0.5, half of the colour circle. "
+                                 f"Received: {hue:.4g}")
         if self.train_batch_size % self.accumulate_steps:
             raise UsageError("--accumulate_steps must divide --train_batch_size. Received: "
                              f"{self.accumulate_steps} and {self.train_batch_size}")
@@ -530,12 +535,8 @@ class Config:
         if self.mode in TASKS and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")
-        if self.probe_dataset and (not self.trains or self.task == "finetune") \
-                and self.mode != "eval":
-            raise UsageError("--probe_dataset concerns pretraining, distillation and their "
-                             "evaluation; "
-                             f"--mode={self.mode} evaluates on --dataset. "
-                             f"Received: {self.probe_dataset}")
+        if self.probe_dataset and self.trains and self.task == "finetune":
+            raise UsageError(NO_PROBE.format("finetuning", self.probe_dataset))
         if self.task == "finetune" and self.trains and self.checkpoint is None:
             raise UsageError("--mode=finetune needs --checkpoint: the directory of a run, a "
                              "checkpoint in it, an encoder.keras, or none to start from scratch.")
@@ -610,6 +611,8 @@ class Config:
         return dataclasses.asdict(self)
 
 
+NO_PROBE = ("--probe_dataset concerns pretraining, distillation and their evaluation; {} evaluates "
+            "on --dataset. Received: {}")
 TASKS = ("pretrain", "finetune", "distill")
 ORDERED = (("crop_area_min", "crop_area_max"), ("crop_aspect_min", "crop_aspect_max"),
            ("blur_sigma_min", "blur_sigma_max"))
@@ -691,10 +694,18 @@ def check_range(field, value):
         raise UsageError(f"--{field.name} must be {expected}. Received: {value}")
 
 
-def differences(config, other):
-    """The knobs that two runs disagree on and that decide what is learned, in table order."""
+def differences(config, other, goes_on=False):
+    """The knobs that two runs disagree on and that decide what is learned, in table order.
+
+    Args:
+        goes_on: whether one is to continue the other's training, in the order of its images.
+    """
+    free = FREE
+    if goes_on:  # images in memory are shuffled whole; shapes are drawn for the larger size
+        free = free - {"cache_dataset"} - ({"eval_image_size"} if config.dataset == "shapes"
+                                           else set())
     return [f.name for f in dataclasses.fields(Config)
-            if f.name not in FREE and getattr(config, f.name) != getattr(other, f.name)]
+            if f.name not in free and getattr(config, f.name) != getattr(other, f.name)]
 
 
 def default_model_dir(config):

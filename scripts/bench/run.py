@@ -51,8 +51,11 @@ class Variant:
         return None
 
     def turn(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:  # it is gone; what it said is in `errors`
+            return
         result = self.answer()
         if result:
             self.runs.append(result["seconds"])
@@ -104,6 +107,11 @@ def measure(table, module, arguments):
     rows = [row(variant, module.UNIT) for variant in variants if variant.runs]
     for variant in variants:
         variant.close()
+        if len(variant.runs) < arguments.rounds:
+            absent.append({"variant": variant.name, "note": f"ended after {len(variant.runs)} "
+                           f"rounds: {variant.why()}"})
+    if not rows:
+        raise SystemExit(f"{table}: no variant could be measured: {markdown([], absent)}")
     return (module.finish(rows) if hasattr(module, "finish") else rows), absent
 
 
@@ -175,7 +183,11 @@ def main():
         module = importlib.import_module(f"tables.{table}")
         rows, absent = measure(table, module, arguments)
         ratios(rows, module.UNIT)
-        targets = module.targets({one["variant"]: one for one in rows})
+        write_table(rows, os.path.join(arguments.output, f"{table}.csv"))
+        try:
+            targets = module.targets({one["variant"]: one for one in rows})
+        except KeyError as missing:
+            targets = [(f"nothing can be said without {missing}", False)]
         text = "\n\n".join([
             f"# {module.__doc__.strip()}", f"`python scripts/bench/run.py {table}` on {machine()}; "
             f"medians of {arguments.rounds} rounds.", markdown(rows, absent),
@@ -183,7 +195,6 @@ def main():
         print(f"\n{text}\n", flush=True)
         with open(os.path.join(arguments.output, f"{table}.md"), "w") as file:
             file.write(text + "\n")
-        write_table(rows, os.path.join(arguments.output, f"{table}.csv"))
 
 
 if __name__ == "__main__":

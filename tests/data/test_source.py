@@ -76,14 +76,15 @@ def test_slices_know_whether_they_overlap(one, other, overlap):
     assert one.shares_examples_with(other) == other.shares_examples_with(one) == overlap
 
 
-def prepare(directory, shape, labelled=True):
+def prepare(directory, shape, labelled=True, scored=True):
     """A tensorflow_datasets directory with a small prepared dataset, "mixed"."""
     rng = np.random.default_rng(0)
 
-    def example(number):
+    def example(number, split):
         sides = [side or int(rng.integers(20, 60)) for side in shape]
         image = {"image": rng.integers(0, 256, sides, dtype=np.uint8)}
-        return image | ({"label": number % 3} if labelled else {})
+        label = -1 if split == "validation" and not scored else number % 3
+        return image | ({"label": label} if labelled else {})
 
     features = {"image": tfds.features.Image(shape=shape)}
     if labelled:
@@ -91,8 +92,8 @@ def prepare(directory, shape, labelled=True):
     tfds.dataset_builders.store_as_tfds_dataset(
         name="mixed", version="1.0.0", data_dir=directory,
         features=tfds.features.FeaturesDict(features),
-        split_datasets={"train": [(i, example(i)) for i in range(30)],
-                        "validation": [(i, example(i)) for i in range(12)]})
+        split_datasets={split: [(i, example(i, split)) for i in range(count)]
+                        for split, count in (("train", 30), ("validation", 12))})
     return str(directory)
 
 
@@ -121,6 +122,15 @@ def test_grey_images_become_rgb_and_are_held(grey):
     images, _ = source.arrays
     assert images.shape == (5, 9, 9, 3)
     np.testing.assert_array_equal(images[..., 0], images[..., 2])
+
+
+def test_a_split_whose_labels_are_withheld_has_none(tmp_path):
+    """As the test split of ImageNet, whose labels are all -1."""
+    config = Config(dataset="mixed", data_dir=prepare(tmp_path, (9, 9, 3), scored=False))
+    assert data.load(config, "train").num_classes == 3
+    withheld = data.load(config, "validation[3:]")
+    assert (withheld.num_classes, withheld.classes) == (0, ())
+    assert set(withheld.arrays[1]) == {-1}
 
 
 def test_unknown_names_are_refused(mixed_sizes):

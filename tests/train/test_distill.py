@@ -70,7 +70,10 @@ def test_its_exports_are_a_student_of_the_form_of_the_flags_and_a_teacher(distil
     assert about["width_multiplier"] == 1 / 64 and about["eval_size"] == [16, 16]
     assert about["teacher"]["sha256"]
     assert tfssl.load_encoder(directory).output_shape[-1] == 8
-    again = distill(directory, tmp_path / "again", train_steps=1)
+    again = tfssl.run(Config(mode="distill", teacher=str(directory), train_steps=1,
+                             model_dir=str(tmp_path / "again"), **{
+                                 name: value for name, value in {**LABELLED, **STUDENT}.items()
+                                 if name != "train_steps"}))
     assert again["teacher"]["answered"]["image_size"] == [16, 16]
 
 
@@ -121,6 +124,19 @@ def test_labels_beside_the_teacher(teacher, tmp_path):
     result = distill(teacher, tmp_path / "run", distill_alpha=0.5, label_list=str(listed))
     assert (result["labels"], result["images"]) == (32, 64)
     assert min(value for _, value in scalars(tmp_path / "run")["train/supervised_loss"]) > 0
+    listed.write_text("\n".join(map(str, range(1, 64, 2))))
+    with pytest.raises(UsageError, match="--label_list=.* names other images than when the run"):
+        distill(teacher, tmp_path / "run", distill_alpha=0.5, label_list=str(listed))
+
+
+def test_the_teacher_answers_on_its_own_crops(teacher, tmp_path):
+    """Whatever share of the side the student's own evaluation keeps."""
+    answers = []
+    for proportion in (0.5, 1.0):
+        distill(teacher, tmp_path / f"{proportion}", eval_crop_proportion=proportion,
+                train_steps=1)
+        answers.append(np.load(tmp_path / f"{proportion}" / "teacher_logits.npy"))
+    np.testing.assert_array_equal(*answers)
 
 
 def test_the_student_may_start_from_weights(teacher, tmp_path):

@@ -163,6 +163,32 @@ def test_another_stem_starts_anew_alone(simclr, capsys, tmp_path):
     assert "new weights in the stem alone: imagenet in place of cifar" in capsys.readouterr().out
 
 
+def test_before_its_first_checkpoint_it_starts_from_what_there_is_now(simclr, tmp_path):
+    """And says so: the pretraining may have gone on since the first try."""
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tune(form(simclr, "checkpoint").parent.parent, run, image_size=16)
+    started = json.loads((run / "pretrained.json").read_text())
+    (run / "pretrained.json").write_text(json.dumps({**started, "step": 1}))
+    result = tune(simclr, run, image_size=16)
+    assert result["pretrained_weights"]["step"] == started["step"] == 4
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_other_labels_in_the_list_are_another_run(simclr, tmp_path):
+    listed, run = tmp_path / "list.txt", tmp_path / "run"
+    listed.write_text("\n".join(map(str, range(32))))
+    tune(simclr, run, image_size=16, label_list=str(listed))
+    listed.write_text("\n".join(map(str, range(1, 33))))
+    with pytest.raises(UsageError, match="--label_list=.* names other images than when the run"):
+        tune(simclr, run, image_size=16, label_list=str(listed))
+
+
 def test_few_labels_are_counted(simclr, tmp_path):
     result = tune(simclr, tmp_path / "run", label_fraction=0.3, train_batch_size=8, image_size=16,
                   train_split="train[:100]")
@@ -184,6 +210,7 @@ def test_from_scratch_is_the_network_of_the_flags(tmp_path):
     (dict(stem="imagenet", image_size=16), "--image_size must be at least 32 for --stem=imagenet"),
     (dict(ft_proj_selector=4), "--ft_proj_selector must be at most 3"),
     (dict(eval_split="train[:3]"), "must not share images"),
+    (dict(stem="imagenet", image_size=32, fine_tune_after_block=0), "nothing would train it"),
 ])
 def test_refusals_come_before_anything_is_written(changes, said, simclr, tmp_path):
     with pytest.raises(UsageError, match=said):
@@ -205,6 +232,8 @@ def test_checkpoints_that_are_none_or_damaged(simclr, tmp_path):
     refused(tmp_path / "other.keras", "does not say what its network is")
     (tmp_path / "text.keras").write_text("no archive")
     refused(tmp_path / "text.keras", "not a .keras file")
+    tune(simclr, tmp_path / "tuned", image_size=16, train_steps=1)
+    refused(tmp_path / "tuned" / "classifier.keras", "is a classifier, not an encoder")
     broken = tmp_path / "broken"
     shutil.copytree(simclr / "checkpoints" / "step_00000004", broken)
     data, = (name for name in os.listdir(broken) if "data" in name)

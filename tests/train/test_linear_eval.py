@@ -62,8 +62,9 @@ def test_the_schedule_is_the_protocols(pretrained, finished):
 
 def test_the_same_again_does_nothing_and_other_settings_are_kept_apart(
         pretrained, finished, capsys):
-    assert classify(pretrained) == finished
-    assert "nothing left to do" in capsys.readouterr().out
+    for spelling in (pretrained, f"{pretrained}/", os.path.relpath(pretrained)):
+        assert classify(spelling) == finished
+        assert "nothing left to do" in capsys.readouterr().out
     other = classify(pretrained, linear_learning_rate=0.4)
     assert len(os.listdir(pretrained / "linear_eval")) == 2
     assert other["linear_learning_rate"] == 0.4

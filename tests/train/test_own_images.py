@@ -49,6 +49,22 @@ def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys)
         assert result[which]["linear"]["examples"] == 18
     assert (result["dataset"], result["eval_dataset"]) == ("folder", "folder")
     assert "folder test, 18 images" in capsys.readouterr().out
+    for mode, more in (("knn", {"knn_k": "3"}), ("embed", {}), (
+            "linear_eval", {"linear_epochs": 1.0, "linear_batch_size": 10})):
+        settings = {"mode": mode, "model_dir": str(tmp_path / "run"), **more}
+        done = tfssl.run(Config(**settings), given=set(settings))
+        if mode == "embed":
+            assert np.load(f"{done}/embeddings.npz")["h"].shape == (18, 32)
+        else:
+            assert next(iter(done["results"].values()))["examples"] == 18
+            assert (done["labels"], done["train_split"]) == (30, "train")
+
+
+def test_images_without_labels_can_be_embedded(images, tmp_path):
+    tfssl.run(folder(images, "flat", tmp_path / "run"))
+    settings = dict(mode="embed", model_dir=str(tmp_path / "run"), eval_split="train[:9]")
+    done = np.load(f"{tfssl.run(Config(**settings), given=set(settings))}/embeddings.npz")
+    assert done["h"].shape == (9, 32) and set(done["labels"]) == {-1}
 
 
 def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
@@ -70,6 +86,10 @@ def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
     ("sorted", dict(eval_split="valid"), "--eval_split must be one of test, train"),
     ("sorted", dict(mode="finetune", checkpoint="none", probe_dataset="shapes"),
      "--probe_dataset concerns pretraining"),
+    ("sorted", dict(mode="knn", checkpoint="none", probe_dataset="shapes"),
+     "--probe_dataset concerns pretraining"),
+    ("sorted", dict(probe_dataset="folder", probe_train_split="train[:10]",
+                    eval_split="train[10:]"), "must not share images with --train_split"),
 ])
 def test_refusals_come_before_anything_is_written(images, tmp_path, name, changes, said):
     with pytest.raises(UsageError, match=said):

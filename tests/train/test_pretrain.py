@@ -333,12 +333,6 @@ def test_checkpoints_without_a_record_are_not_ours(tmp_path):
         tfssl.run(tiny(tmp_path / "run"))
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
-    with pytest.raises(tfssl.TrainingError, match="learning_rate"):
-        tfssl.run(tiny(tmp_path / "run", learning_rate=1e20, optimizer="momentum",
-                       warmup_epochs=0.0, train_steps=50, mode="train", train_mode="pretrain"))
-
-
 @pytest.mark.parametrize("size,given,expected", [
     ((32, 32), None, 1.0), ((24, 24), None, 1.0), ((48, 48), None, 0.875), ((32, 32), 0.5, 0.5)])
 def test_the_evaluation_crop_follows_the_reference(size, given, expected):

@@ -14,6 +14,7 @@ from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
 from tfssl.data.source import (
     Source,
     balanced,
+    fingerprint,
     held,
     labels_of,
     numbered,
@@ -21,6 +22,7 @@ from tfssl.data.source import (
     read_list,
     subset,
 )
+from tfssl.errors import UsageError
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
 
@@ -49,12 +51,15 @@ def chosen_places(config, source):
         config: a `tfssl.Config`; label_list, label_fraction and seed are read.
 
     Raises:
-        UsageError: see `read_list`.
+        UsageError: see `read_list`; or there are no labels to draw from.
     """
     if config.label_list:
         return read_list(config.label_list, source.num_examples)
     if config.label_fraction == 1:
         return None
+    if not source.num_classes:
+        raise UsageError("--label_fraction needs labels in --train_split: folders of classes. "
+                         f"Received: {config.label_fraction}")
     return balanced(labels_of(source), source.num_classes, config.label_fraction, config.seed)
 
 
@@ -102,5 +107,6 @@ def image_size(config, source):
     return sides(DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE)))
 
 
-__all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "finisher", "image_size",
-           "labelled", "labels_of", "load", "numbered", "read_list", "subset", "views"]
+__all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "fingerprint", "finisher",
+           "image_size", "labelled", "labels_of", "load", "numbered", "read_list", "subset",
+           "views"]

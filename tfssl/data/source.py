@@ -1,6 +1,7 @@
 """The contract between a dataset and the pipeline."""
 
 import dataclasses
+import hashlib
 import re
 from typing import Callable, Optional
 
@@ -111,6 +112,12 @@ def balanced(labels, num_classes, fraction, seed):
     order = np.random.default_rng([seed, SUBSET]).permutation(len(labels))
     return np.sort(np.concatenate(
         [order[labels[order] == label][:each] for label in range(num_classes)]))
+
+
+def fingerprint(places):
+    """A SHA-256 that tells one choice of places from another, as text; "all" for None."""
+    return "all" if places is None else hashlib.sha256(
+        np.asarray(places, "<i8").tobytes()).hexdigest()
 
 
 def read_list(path, count):

@@ -39,12 +39,14 @@ def load(name, split, *, data_dir=None, flag="train_split"):
     base, start, stop = parse_slice(
         split, {key: info.num_examples for key, info in splits.items()}, flag, name)
     feature = builder.info.features[image]
+    named = has_labels(builder, f"{base}[{start}:{start + 1}]", image, label)
+    classes = builder.info.features[label]
     source = Source(
         name=name,
         split=split,
         examples=(base, start, stop),
-        num_classes=builder.info.features[label].num_classes,
-        classes=tuple(builder.info.features[label].names or ()),
+        num_classes=classes.num_classes if named else 0,
+        classes=tuple(classes.names or ()) if named else (),
         image_shape=tuple(feature.shape[:2]),
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image),
         decode=lambda example: (
@@ -129,6 +131,14 @@ def records(builder, split, image):
     return builder.as_dataset(
         split=split, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False,
         read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False))
+
+
+def has_labels(builder, first, image, label):
+    """Whether the first example of a split has a label: -1 stands for none."""
+    try:
+        return all(int(example[label]) >= 0 for example in records(builder, first, image))
+    except (tf.errors.OpError, ValueError):
+        return True  # whoever reads the split says what is wrong with it
 
 
 def as_rgb(image):

@@ -74,7 +74,7 @@ def chosen(config):
     network, say, comes from the checkpoint unless it is spelled out.
     """
     plain = Config(method=config.method, mode=config.mode, train_mode=config.train_mode,
-                   checkpoint=config.checkpoint)
+                   checkpoint=config.checkpoint, teacher=config.teacher)
     names = {field.name for field in dataclasses.fields(Config)
              if getattr(config, field.name) is not None}
     return {name for name in names
@@ -86,7 +86,7 @@ def tell_compatibility(config, given):
     theirs = google_defaults(config.train_mode)
     taken = [name for name, value in theirs.items()
              if name not in given and getattr(config, name) == value]
-    if "train_mode" in given and taken:
+    if "train_mode" in given and taken and config.method == "simclr":
         print("--train_mode is google-research/simclr's spelling; taken from its defaults: "
               + " ".join(f"--{name}={theirs[name]}" for name in taken))
     ignored = [f.name for f in dataclasses.fields(Config)

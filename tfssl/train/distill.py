@@ -31,8 +31,8 @@ def distill(config, given, flagfile, distribution=None):
     if config.distill_alpha < 1 and not job.train_source.num_classes:
         raise UsageError("--distill_alpha below 1 needs labels in --train_split: folders of "
                          f"classes. Received: {config.distill_alpha}")
-    labelled = data.chosen_places(config, job.train_source)  # checked before anything is written
-    teacher = Teacher.find(job, labelled)
+    finetune.check_labels(job)
+    teacher = Teacher.find(job)
     return finished(job, finetune.print_result) or finetune.carry_on(
         job, found, origin, flagfile, teacher)
 
@@ -45,15 +45,13 @@ class Teacher:
         file: its classifier.keras; None where the answers are there and it is not.
         record: what teacher.json says: "path", "sha256", "classes", "answered", what the answers
             depend on beside it, and what the file says of the network.
-        labelled: int [n], the places of the images whose labels are learned from; None for all.
     """
 
     file: str
     record: dict
-    labelled: np.ndarray
 
     @classmethod
-    def find(cls, job, labelled):
+    def find(cls, job):
         """That of --teacher, or that of the run in --model_dir.
 
         Raises:
@@ -66,12 +64,12 @@ class Teacher:
             file = os.path.join(file, export.CLASSIFIER)
         if not os.path.exists(file):
             if there and os.path.exists(os.path.join(config.model_dir, LOGITS)):
-                return cls(None, there, labelled)
+                return cls(None, there)
             raise UsageError("--teacher must be the directory of a finetuned run, or its "
                              f"{export.CLASSIFIER}. Received: {config.teacher}, where "
                              f"{file} does not exist")
         about = export.read_about(file)
-        if not about or "classes" not in about:
+        if not about or not {"classes", "eval_crop_proportion"} <= about.keys():
             raise UsageError(f"--teacher={config.teacher} does not say what it classifies: it is "
                              "not a classifier.keras of this version of tfssl.")
         record = {"path": config.teacher, "sha256": digest(file), "classes": about["classes"],
@@ -85,7 +83,7 @@ class Teacher:
                 raise UsageError(f"--teacher={config.teacher} tells {about['classes']} classes "
                                  f"apart. Received: {source.name} {source.split}, which has "
                                  f"{source.num_classes}")
-        return cls(file, record, labelled)
+        return cls(file, record)
 
     @property
     def described(self):
@@ -103,11 +101,11 @@ class Teacher:
             return
         size = tuple(self.record["answered"]["image_size"])
         classify = evaluate.batch_function(export.load_classifier(self.file, job.precision), size)
-        logits, _ = evaluate.represent(job.config, classify, job.train_source, size, "teacher",
+        as_evaluated = job.config.replace(
+            eval_crop_proportion=self.record["answered"]["crop_proportion"])
+        logits, _ = evaluate.represent(as_evaluated, classify, job.train_source, size, "teacher",
                                        what="logits")
-        with open(path + ".tmp", "wb") as file:
-            np.save(file, logits)
-        os.replace(path + ".tmp", path)
+        rundir.write_whole(path, lambda file: np.save(file, logits))
         rundir.write_json(directory, TEACHER, self.record)
 
     def train(self, job, model, checkpoints, start):
@@ -116,7 +114,7 @@ class Teacher:
                        (job.train_source.num_examples, self.record["classes"]))
         labels = np.full(len(answers), -1)
         if job.config.distill_alpha < 1:
-            known = slice(None) if self.labelled is None else self.labelled
+            known = slice(None) if job.chosen is None else job.chosen
             labels[known] = data.labels_of(job.train_source)[known]
         model.teach(answers, labels)
         numbered = dataclasses.replace(job, train_source=data.numbered(job.train_source))
@@ -128,7 +126,7 @@ def answered(job, about):
     size = tuple(about["eval_size"])
     return {"dataset": job.train_source.name, "split": job.train_source.split,
             "images": job.train_source.num_examples, "image_size": list(size),
-            "crop_proportion": evaluate.crop_proportion(job.config, size),
+            "crop_proportion": about["eval_crop_proportion"],
             "precision": job.precision}
 
 
@@ -136,7 +134,7 @@ def read(path, shape):
     """The teacher's logits, or UsageError where they are not whole."""
     try:
         logits = np.load(path)
-    except (OSError, ValueError):
+    except (EOFError, OSError, ValueError):
         logits = None
     if logits is None or logits.shape != shape:
         raise UsageError(f"{path} is damaged. Without it, the same command makes it again.")

@@ -35,9 +35,8 @@ def embed(config, given):
         config, evaluate.batch_function(encoder, job.eval_size), source, job.eval_size, "embed",
         config.eval_steps)
     path = os.path.join(directory, "embeddings.npz")
-    with open(path + ".tmp", "wb") as file:
-        np.savez(file, h=h, labels=labels, classes=np.array(source.classes))
-    os.replace(path + ".tmp", path)
+    rundir.write_whole(path, lambda file: np.savez(
+        file, h=h, labels=labels, classes=np.array(source.classes)))
     print(f"{path}: h {h.shape}, labels {labels.shape}")
 
     chosen = np.random.default_rng(config.seed).permutation(len(h))

@@ -44,7 +44,7 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
     ks = config.neighbours
     if not (ks or config.linear_probe):
         return results
-    if train_source.num_examples * test_h.shape[1] * 4 > MAX_BYTES:
+    if not fits(train_source, test_h.shape[1]):
         print("linear and kNN evaluation are left out: the representations of the training split "
               "do not fit in memory")
         return results
@@ -61,6 +61,11 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
                                            temperature=config.knn_temperature)
         results |= {f"knn_{k}": score(scores[k], test_labels) for k in ks}
     return results
+
+
+def fits(source, dim):
+    """Whether the representations of a split, float32 [N, dim], may be held in memory."""
+    return source.num_examples * dim * 4 <= MAX_BYTES
 
 
 def batch_function(model, size):
@@ -96,6 +101,12 @@ def crops(config, source, size, steps=0):
                             batch_size=config.eval_batch_size)
     total = -(-source.num_examples // config.eval_batch_size)
     return (min(steps, total), batches.take(steps)) if steps else (total, batches)
+
+
+def count(config, source):
+    """How many images of a split are scored: all, or those of --eval_steps batches."""
+    asked = config.eval_steps * config.eval_batch_size
+    return min(asked or source.num_examples, source.num_examples)
 
 
 def crop_proportion(config, size):
@@ -137,6 +148,8 @@ def table(columns):
             protocols there are.
     """
     columns = {name: results for name, results in columns.items() if results}
+    if not columns:
+        return "no accuracy: no protocol was asked for that could be had"
     lines = [f"{'accuracy, %':26}" + "".join(f"{name:>22}" for name in columns),
              f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns)]
     for protocol in list(columns.values())[-1]:

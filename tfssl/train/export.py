@@ -83,14 +83,15 @@ def load_classifier(path, precision="float32"):
 
     Args:
         path: the file.
-        precision: of its convolutions and normalizations; dense layers stay in float32.
+        precision: of its convolutions and normalizations; dense layers and --input_normalization
+            stay in float32.
 
     Raises:
         UsageError: it is not a Keras model.
     """
     def in_precision(layer):
         settings = layer.get_config()
-        if not isinstance(layer, keras.layers.Dense):
+        if not isinstance(layer, (keras.layers.Dense, keras.layers.Rescaling)):
             settings["dtype"] = precision
         return type(layer).from_config(settings)
 

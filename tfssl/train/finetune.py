@@ -16,6 +16,7 @@ from tfssl.train.results import finished, result_of_run, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
 TEACHER = "teacher.json"  # whom a student learns from
+LABELS = "labels.json"  # how many labels are learned from, and which
 DONE = {"finetune": "finetuned", "distill": "distilled"}  # the key of the accuracies
 
 
@@ -38,6 +39,7 @@ def finetune(config, given, flagfile, distribution=None):
     config, found, origin = starting_point(config, given)
     job = plan(config, distribution)
     check_selector(config)
+    check_labels(job)
     return finished(job, print_result) or carry_on(job, found, origin, flagfile)
 
 
@@ -61,6 +63,11 @@ def starting_point(config, given):
         origin = {"path": found.path, **found.about}
     if origin:
         config = pretrained.adopt(config, given, origin, config.checkpoint)
+        if config.stem != origin["stem"] and config.fine_tune_after_block >= 0:
+            raise UsageError(
+                f"--fine_tune_after_block={config.fine_tune_after_block} freezes the stem, and "
+                f"--stem={config.stem} in place of the {origin['stem']} stem of "
+                f"--checkpoint={config.checkpoint} is a new one: nothing would train it.")
     if there:
         rundir.check_same(config, there, config.model_dir)
     return config, found, origin
@@ -79,6 +86,7 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     """
     if found is None and origin and not checkpoints_of(job).steps():
         found = pretrained.find(job.config.checkpoint)
+        origin = {"path": found.path, **found.about}  # it may have trained on since
     model = build_model(job, found, teacher and teacher.record["classes"])
     if not job.distribution.chief:
         return follow(job, model, checkpoints_of(job, model), teacher.train if teacher else train)
@@ -96,11 +104,13 @@ def carry_out(job, model, origin, flagfile, teacher):
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     rundir.write_record(config, flagfile)
     rundir.write_json(config.model_dir, START, origin)
+    rundir.write_json(config.model_dir, LABELS, labels_of(job))
     announce(job, model, origin, start)
     if start < job.total_steps:
         (teacher.train if teacher else train)(job, model, checkpoints, start)
     about = {**job.about, "step": job.total_steps, "finetuned_from": origin or None,
-             "eval_size": list(job.eval_size)}
+             "eval_size": list(job.eval_size),
+             "eval_crop_proportion": evaluate.crop_proportion(config, job.eval_size)}
     if teacher:
         about["teacher"] = {name: teacher.record[name] for name in ("path", "sha256")}
     for path in (export_encoder(config, job.stem, model.encoder, config.model_dir, about),
@@ -137,6 +147,23 @@ def check_selector(config):
     if config.ft_proj_selector > count or (count == 0 and config.ft_proj_selector):
         raise UsageError(f"--ft_proj_selector must be at most {count}, the layers of the "
                          f"projector, or -1 for the last. Received: {config.ft_proj_selector}")
+
+
+def labels_of(job):
+    """What labels.json says."""
+    if job.config.task == "distill" and job.config.distill_alpha == 1:
+        return {"labels": 0}
+    count = job.train_source.num_examples if job.chosen is None else len(job.chosen)
+    return {"labels": count, "sha256": data.fingerprint(job.chosen)}
+
+
+def check_labels(job):
+    """Raises UsageError where the run was begun with the labels of other images."""
+    config = job.config
+    there = rundir.recorded(config.model_dir) and rundir.read_json(config.model_dir, LABELS)
+    if there and there != labels_of(job):
+        raise UsageError(f"--label_list={config.label_list} names other images than when the run "
+                         f"in --model_dir={config.model_dir} was begun. Give another --model_dir.")
 
 
 def build_model(job, found=None, num_classes=None):
@@ -246,15 +273,12 @@ def report(job, model, step):
 
 def learned_from(job):
     """How many labels, and which teacher, as result.json says it."""
-    config, count = job.config, job.train_source.num_examples
-    if config.task == "finetune":
-        return {"labels": count}
-    labels = 0
-    if config.distill_alpha < 1:
-        chosen = data.chosen_places(config, job.train_source)
-        labels = count if chosen is None else len(chosen)
-    return {"labels": labels, "images": count,
-            "teacher": rundir.read_json(config.model_dir, TEACHER)}
+    directory = job.config.model_dir
+    labels = rundir.read_json(directory, LABELS)["labels"]
+    if job.config.task == "finetune":
+        return {"labels": labels}
+    return {"labels": labels, "images": job.train_source.num_examples,
+            "teacher": rundir.read_json(directory, TEACHER)}
 
 
 def print_result(result, model_dir):

@@ -5,6 +5,7 @@ on its own.
 """
 
 from tfssl import nets
+from tfssl.config import NO_PROBE
 from tfssl.errors import UsageError
 from tfssl.train import device, evaluate, finetune, pretrain, pretrained, rundir
 from tfssl.train.job import plan, reopen
@@ -28,6 +29,9 @@ def encoder(config, given):
         restored = (pretrain if job.config.task == "pretrain" else finetune).restored
         model, *_, step = restored(job)
         return job, model.encoder, {**job.about, "path": config.model_dir, "step": step}
+    if config.probe_dataset:
+        raise UsageError(NO_PROBE.format(f"--mode={config.mode} --checkpoint",
+                                         config.probe_dataset))
     if config.checkpoint == pretrained.SCRATCH:
         raise UsageError(f"--mode={config.mode} needs the weights of a --checkpoint. "
                          "Received: none")
@@ -53,10 +57,17 @@ def nearest_neighbours(config, given):
     job, network, origin = encoder(config, given)
     if not job.config.neighbours:
         raise UsageError("--knn_k must name at least one number of neighbours for --mode=knn.")
+    dim = network.output_shape[-1]
+    source = job.labelled_source
+    if not evaluate.fits(source, dim):
+        raise UsageError(
+            f"--train_split must hold at most {evaluate.MAX_BYTES // (4 * dim):,} images for "
+            f"--mode=knn, whose {dim} numbers each fit in memory. Received: "
+            f"{source.split}, {source.num_examples:,}")
     rundir.make(config.model_dir)
     print(f"kNN with {pretrained.described(origin)}")
     results = evaluate.evaluate(job.config.replace(linear_probe=False), network,
-                                job.train_source, job.eval_source, job.eval_size, "knn")
+                                source, job.eval_source, job.eval_size, "knn")
     result = {**record(job, origin), "results": results}
     rundir.write_json(config.model_dir, "knn.json", result)
     print_result(result, f"{config.model_dir}/knn.json")
@@ -65,14 +76,15 @@ def nearest_neighbours(config, given):
 
 def record(job, origin):
     """What both modes write beside their scores."""
-    return {"dataset": job.train_source.name, "train_split": job.train_source.split,
-            "labels": job.train_source.num_examples, "eval_split": job.eval_source.split,
+    source = job.labelled_source
+    return {"dataset": source.name, "train_split": source.split,
+            "labels": source.num_examples, "eval_split": job.eval_source.split,
             "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,
             **device.describe()}
 
 
 def print_result(result, file):
-    count = max(scores["examples"] for scores in result["results"].values())
+    count = max((scores["examples"] for scores in result["results"].values()), default=0)
     print(f"\n{evaluate.table({'frozen encoder': result['results']})}\n\n"
           f"{result['dataset']} {result['eval_split']}, {count:,} images, {result['labels']:,} "
           f"labels; {file}", flush=True)

@@ -5,6 +5,7 @@ import functools
 from typing import Optional
 
 import keras
+import numpy as np
 
 from tfssl import data, nets, optim
 from tfssl.config import Config, sides
@@ -32,6 +33,7 @@ class Job:
     checkpoint_every: int
     learning_rate: float
     distribution: distribution.Distribution
+    chosen: Optional[np.ndarray]  # places of the images whose labels are learned from; None: all
 
     @property
     def evaluates(self):
@@ -64,13 +66,20 @@ def plan(config, distributed=None):
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
-    train_source = data.load(config, config.train_split)
-    labelled_source, eval_source = evaluation_sources(config, train_source)
+    if config.mode == "embed" and not config.probe_dataset:  # which fits and scores nothing
+        train_source = data.load(config, config.eval_split, "eval_split")
+        labelled_source = eval_source = train_source
+    else:
+        train_source = data.load(config, config.train_split)
+        labelled_source, eval_source = evaluation_sources(config, train_source)
     distills = config.task == "distill" and (config.trains or config.mode == "eval")
-    chosen = None if distills else data.chosen_places(config, train_source)
-    if chosen is not None:
-        whole, train_source = train_source, data.subset(train_source, chosen)
-        labelled_source = train_source if labelled_source is whole else labelled_source
+    unused = config.mode == "embed" or (distills and not config.trains)
+    whole = train_source if config.trains else labelled_source
+    chosen = None if unused else data.chosen_places(config, whole)
+    if chosen is not None and not distills:
+        part = data.subset(whole, chosen)
+        train_source, labelled_source = (part if source is whole else source
+                                         for source in (train_source, labelled_source))
     n, batch = train_source.num_examples, config.train_batch_size
     if config.trains and batch > n:
         flag = "label_list" if config.label_list else "label_fraction"
@@ -108,6 +117,7 @@ def plan(config, distributed=None):
         learning_rate=optim.scaled_learning_rate(
             config.learning_rate, batch, config.learning_rate_scaling),
         distribution=distributed or distribution.single(),
+        chosen=chosen,
     )
 
 
@@ -126,8 +136,8 @@ def evaluation_sources(config, train_source):
         labelled = data.load(other, config.probe_train_split, "probe_train_split")
     else:
         other, labelled = config, train_source
-    if config.mode == "embed":  # which fits and scores nothing
-        return labelled, data.load(config, config.eval_split, "eval_split")
+    if config.mode == "embed":
+        return labelled, data.load(other, config.eval_split, "eval_split")
     flag = "train_split" if other is config else "probe_train_split"
     if not labelled.num_classes:
         does_without = config.task == "pretrain" or (
@@ -140,10 +150,14 @@ def evaluation_sources(config, train_source):
     if not scored.num_classes:
         raise UsageError("--eval_split must have labels: folders of classes. Received: "
                          f"{scored.split}, without any")
-    if config.evaluates and scored.shares_examples_with(labelled):
-        raise UsageError(
-            f"--eval_split must not share images with --{flag}: accuracies are of images that "
-            f"no classifier was trained on. Received: {scored.split} and {labelled.split}")
+    used = {flag: labelled}
+    if (other.dataset, other.data_dir) == (config.dataset, config.data_dir):
+        used["train_split"] = train_source
+    for flag, source in used.items():
+        if config.evaluates and scored.shares_examples_with(source):
+            raise UsageError(
+                f"--eval_split must not share images with --{flag}: accuracies are of images that "
+                f"nothing was trained on. Received: {scored.split} and {source.split}")
     return labelled, scored
 
 

@@ -42,14 +42,17 @@ def linear_evaluation(config, given):
         UsageError: see `frozen.encoder`; or a batch larger than the split.
     """
     job, encoder, origin = frozen.encoder(config, given)
-    config, source = job.config, job.train_source
+    known = {name: value for name, value in origin.items() if name != "path"}
+    if not config.of_a_run:  # whose directory may be spelled or moved as one likes
+        known["path"] = os.path.realpath(origin["path"])
+    config, source = job.config, job.labelled_source
     batch = config.linear_batch_size
     if batch > source.num_examples:
         raise UsageError(f"--linear_batch_size must be at most {source.num_examples}, the number "
                          f"of examples in {config.dataset} {source.split}. Received: {batch}")
     settings = settings_of(job)
     directory = os.path.join(config.model_dir, "linear_eval",
-                             f"step{origin['step']}-{digest({**settings, 'encoder': origin})}")
+                             f"step{origin['step']}-{digest({**settings, 'encoder': known})}")
     result = rundir.read_json(directory, "result.json")
     if result:
         print(f"{directory}: finished; nothing left to do")
@@ -71,7 +74,7 @@ def linear_evaluation(config, given):
 
 def carry_out(job, learner, steps, rate, origin, settings, directory):
     """`linear_evaluation`, once all is checked and the directory is ours."""
-    config, source, batch = job.config, job.train_source, job.config.linear_batch_size
+    config, source, batch = job.config, job.labelled_source, job.config.linear_batch_size
     state = learner.state()
     del state["encoder"]  # which is frozen, and comes from elsewhere
     checkpoints = Checkpoints(directory, keep=1, **state)
@@ -100,13 +103,15 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
 
 def settings_of(job):
     """All that the result depends on, beside the encoder."""
-    config = job.config
-    return {"dataset": job.train_source.name, "train_split": job.train_source.split,
+    config, source = job.config, job.labelled_source
+    return {"dataset": source.name, "train_split": source.split,
             "eval_split": job.eval_source.split, "size": list(job.eval_size),
             "precision": job.precision,
+            "labels_sha256": data.fingerprint(job.chosen),
+            "images": evaluate.count(config, job.eval_source),
             **{name: getattr(config, name) for name in (
                 "label_fraction", "label_list", "seed", "linear_epochs", "linear_learning_rate",
-                "linear_batch_size", "eval_steps", "eval_crop_proportion")}}
+                "linear_batch_size", "eval_crop_proportion")}}
 
 
 def digest(settings):

@@ -141,8 +141,6 @@ NO_LABELS = ("the images have no labels, so there is no online head and nothing 
 
 def evaluate_pretrained(job):
     """Evaluates the newest checkpoint of a run again."""
-    if not job.evaluates:
-        raise UsageError(f"--mode=eval: {NO_LABELS}.")
     model, fresh_weights, step = restored(job)
     evaluate_untrained(job, model, fresh_weights)
     return report(job, model, step)
@@ -178,8 +176,9 @@ def evaluation_settings(job):
     config = job.config
     return {"dataset": job.eval_source.name, "fitted_to": job.labelled_source.split,
             "split": job.eval_source.split, "size": list(job.eval_size),
+            "images": evaluate.count(config, job.eval_source),
             **{name: getattr(config, name) for name in (
-                "eval_steps", "eval_crop_proportion", "knn_k", "knn_temperature", "linear_probe")}}
+                "eval_crop_proportion", "knn_k", "knn_temperature", "linear_probe")}}
 
 
 def evaluate_untrained(job, model, fresh_weights):

@@ -92,6 +92,9 @@ def find(path):
     if missing:
         raise UsageError(f"--checkpoint={path} does not say what its network is ({missing[0]} is "
                          "missing): it was not written by this version of tfssl.")
+    if "classes" in about:
+        raise UsageError(f"--checkpoint={path} is a classifier, not an encoder: give the directory "
+                         f"of its run, or the {export.FILE} there.")
     return Pretrained(path, about)
 
 

@@ -4,6 +4,7 @@
     checkpoints/, newest.json see `tfssl.train.checkpoint`
     encoder.keras             the encoder, for use without tfssl
     views.png                 some images and what augmentation makes of them
+    labels.json               how many labels are learned from, and the fingerprint of their places
     teacher.json, teacher_logits.npy  whom a student learns from, and all that it learns
     untrained.json            the baseline: the untrained encoder by the same protocols
     lock                      held by the process that trains here
@@ -43,8 +44,13 @@ def recorded(model_dir):
 
 
 def check_same(config, other, model_dir, names=None):
-    """Raises UsageError naming the flags that differ from those of the run in the directory."""
-    differing = [n for n in differences(config, other) if names is None or n in names]
+    """Raises UsageError naming the flags that differ from those of the run in the directory.
+
+    Args:
+        names: the only flags that count; None: all, as its training is to go on.
+    """
+    differing = [n for n in differences(config, other, goes_on=names is None)
+                 if names is None or n in names]
     if differing:
         told = ", ".join(f"--{n}={getattr(config, n)} (there {getattr(other, n)})"
                          for n in differing)
@@ -118,8 +124,17 @@ def write_json(model_dir, name, value):
 
 
 def write(model_dir, name, text):
-    """Writes a file whole or not at all."""
-    path = os.path.join(model_dir, name)
-    with open(path + ".tmp", "w") as file:
-        file.write(text)
+    write_whole(os.path.join(model_dir, name), lambda file: file.write(text.encode()))
+
+
+def write_whole(path, fill):
+    """Writes a file whole or not at all, even where the power goes.
+
+    Args:
+        fill: (binary file) -> anything, writes it.
+    """
+    with open(path + ".tmp", "wb") as file:
+        fill(file)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(path + ".tmp", path)

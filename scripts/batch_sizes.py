@@ -67,6 +67,7 @@ def main():
     parser.add_argument("--sizes", default="16,64,256")
     parser.add_argument("--runs", default=os.path.join("runs", "batch_sizes"))
     arguments, more = parser.parse_known_args()
+    runs.refuse(parser, more, "model_dir")
     os.makedirs(arguments.output_dir, exist_ok=True)
     rows = []
     for size in sorted(map(int, arguments.sizes.split(",")), reverse=True):

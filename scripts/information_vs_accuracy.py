@@ -96,6 +96,7 @@ def main():
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--runs", default=os.path.join("runs", "information_vs_accuracy"))
     arguments, more = parser.parse_known_args()
+    runs.refuse(parser, more, "model_dir", "seed")
     strengths = sorted(map(float, arguments.strengths.split(",")))
     if strengths[0] < 0:
         parser.error(f"--strengths must not be negative. Received: {arguments.strengths}")

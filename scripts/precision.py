@@ -59,6 +59,7 @@ def main():
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--runs", default=os.path.join("runs", "precision"))
     arguments, more = parser.parse_known_args()
+    runs.refuse(parser, more, "model_dir", "seed")
     os.makedirs(arguments.output_dir, exist_ok=True)
     rows, losses = [], {}
     for seed in map(int, arguments.seeds.split(",")):

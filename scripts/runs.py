@@ -33,6 +33,13 @@ def run(directory, *flags, result="result.json"):
     return read(result(directory) if callable(result) else os.path.join(directory, result))
 
 
+def refuse(parser, words, *names):
+    """Ends a script where flags that it sets itself are among those for run.py."""
+    for name in names:
+        if any(word.split("=")[0] == f"--{name}" for word in words):
+            parser.error(f"--{name} is the script's own to give: see --help")
+
+
 def read(path):
     with open(path) as file:
         return json.load(file)

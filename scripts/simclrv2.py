@@ -135,6 +135,7 @@ def main():
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--runs", default=os.path.join("runs", "simclrv2"))
     arguments, more = parser.parse_known_args()
+    runs.refuse(parser, more, "model_dir", "seed")
     fractions = [float(fraction) for fraction in arguments.fractions.split(",")]
     steps = [int(steps) for steps in arguments.steps.split(",")]
     if len(steps) != len(fractions):

@@ -104,6 +104,7 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--runs", default=os.path.join("runs", "transfer"))
     arguments, more = parser.parse_known_args()
+    runs.refuse(parser, more, "model_dir")
     from tfssl.errors import UsageError  # here: they load TensorFlow
     from tfssl.train import pretrained
     try:

@@ -40,6 +40,11 @@ def test_every_flag_in_readme_exists(monkeypatch):
     assert names - known == set()
 
 
+def test_every_script_is_named():
+    scripts = [path.name for path in (ROOT / "scripts").glob("*.py")]
+    assert [name for name in scripts if name not in README] == []
+
+
 @pytest.mark.slow
 def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path):
     """The two commands under "Finetune", on a folder of mixed sizes, none of them square."""

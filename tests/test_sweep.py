@@ -247,6 +247,38 @@ def test_a_training_holds_the_lock_of_its_trial_and_sees_its_gpu_alone(sweep, tm
     lock.close()
 
 
+@pytest.fixture
+def worker_of(sweep, monkeypatch):
+    """A function that makes a Worker of a command line, as `sweep.main` does."""
+    optuna = pytest.importorskip("optuna")
+    monkeypatch.setattr(sweep, "optuna", optuna, raising=False)
+    monkeypatch.setattr(sweep, "State", optuna.trial.TrialState, raising=False)
+    return lambda directory, *line: sweep.Worker(*sweep.read([*line]), str(directory))
+
+
+def test_the_directory_of_another_sweep_is_refused(worker_of, sweep, tmp_path):
+    worker_of(tmp_path, "--grid=seed=0,1")
+    for line in (["--grid=seed=0,1,2"], ["--grid=seed=0,1", "--temperature=0.5"]):
+        with pytest.raises(flags.UsageError, match="which holds one of other flags or another"):
+            worker_of(tmp_path, *line)
+    assert worker_of(tmp_path, "--grid=seed=0,1").total == 2
+
+
+def test_a_training_that_begins_while_a_stop_is_asked_for_is_stopped_too(
+        worker_of, sweep, tmp_path, monkeypatch):
+    worker, suggest = worker_of(tmp_path, "--grid=seed=0,1"), sweep.suggest
+    monkeypatch.setattr(sweep, "command", lambda *_: [
+        sys.executable, "-c", "import time; time.sleep(60)"])
+
+    def interrupted(*arguments):
+        worker.asked = signal.SIGTERM
+        return suggest(*arguments)
+
+    monkeypatch.setattr(sweep, "suggest", interrupted)
+    assert worker.claim(None)
+    assert worker.running[0].process.wait(timeout=20) == -signal.SIGTERM
+
+
 def test_what_is_below_the_median_is_stopped(sweep, tmp_path, monkeypatch):
     """Trials with twice the batch are compared after equal images, not equal steps."""
     optuna = pytest.importorskip("optuna")

@@ -185,10 +185,16 @@ class Workers:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", METHODS)
+@pytest.mark.parametrize("choice", ["simclr-momentum", "byol", "distill"])
 def test_two_workers_compute_what_one_device_does(choice, tmp_path):
-    tfssl.run(tiny(tmp_path / "alone", **options(choice)))
-    out, code = Workers(tmp_path / "two", options(choice)).end()
+    """SimCLR with its memory; BYOL under LARS, its blocks computed again; a teacher's answers."""
+    settings = options(choice)
+    if choice == "distill":
+        tfssl.run(tiny(tmp_path / "teacher", **{
+            **GENTLE, "mode": "finetune", "checkpoint": "none", "train_steps": 2}))
+        settings |= {"mode": "distill", "teacher": str(tmp_path / "teacher")}
+    tfssl.run(tiny(tmp_path / "alone", **settings))
+    out, code = Workers(tmp_path / "two", {**settings, "remat": choice == "byol"}).end()
     assert code == 0, out
     assert_same_training(tmp_path / "alone", tmp_path / "two")
     result = json.loads((tmp_path / "two" / "result.json").read_text())

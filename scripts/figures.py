@@ -280,7 +280,8 @@ def losses(found, names, protocol, best, weight, output_dir):
 
 def setting(group, names):
     config = group[0].config
-    told = ", ".join(f"{name_of(name)} {show(getattr(config, name))}" for name in names)
+    told = ", ".join(METHODS[config.method] if name == "method" else
+                     f"{name_of(name)} {show(getattr(config, name))}" for name in names)
     return told or METHODS[config.method]
 
 

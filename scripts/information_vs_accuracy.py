@@ -26,6 +26,7 @@ import runs
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+SCALARS = ("infonce_bound", "infonce_ceiling", "alignment", "uniformity", "effective_rank")
 LAST = 0.1  # share of the training at its end over which the bound is averaged
 
 
@@ -45,12 +46,11 @@ def at_the_end(points):
 def row(strength, seed, directory, more):
     """One run of run.py, as a row of the table."""
     result = runs.run(directory, *more, *flags_of(strength), f"--seed={seed}")
-    points = runs.scalars(directory, ("information/",))
+    points = runs.scalars(directory, tuple(f"information/{name}" for name in SCALARS))
     scores = {name: value for name, value in result["pretrained"].items() if name != "online"}
     return {"strength": strength, "seed": seed, "steps": result["global_step"],
             **{name: round(at_the_end(points[f"information/{name}"]), 4)
-               for name in ("infonce_bound", "infonce_ceiling", "alignment", "uniformity",
-                            "effective_rank")},
+               for name in SCALARS},
             "examples": next(iter(scores.values()))["examples"],
             **{f"{protocol}_top_1": values["top_1"] for protocol, values in scores.items()},
             "label_information": scores.get("linear", {}).get("information_bound")}

@@ -49,6 +49,8 @@ class Learner(keras.Model):
             tape; by default they are the same.
         accumulate_steps: parts that a batch is computed in, one after the other, for one step of
             the optimizer; it divides the batch. Batch normalization sees a part at a time.
+        rows: images of a batch that this replica gets, where the batches do not tell themselves, as
+            those of several workers do not; None where they do.
         stop_asked: a variable of this worker that says whether it was asked to stop, which the
             logs tell all workers as "stop"; None where there is one worker.
     """
@@ -57,6 +59,7 @@ class Learner(keras.Model):
     classifier = None
     prepare = staticmethod(lambda batch: batch)
     accumulate_steps = 1
+    rows = None
     stop_asked = None
 
     def __init__(self, parts, followers=None, more_scalars=()):
@@ -94,6 +97,9 @@ class Learner(keras.Model):
 
     def train_step(self, batch):
         batch, variables = self.prepare(batch), self.learned_variables()
+        if self.rows:
+            batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]])
+                     for name, value in batch.items()}
         if self.accumulate_steps == 1:
             gradients, scalars = self.gradients_of(self.loss_on, batch)
         else:

@@ -206,6 +206,7 @@ def compile_model(job, model):
     config = job.config
     if job.distribution.workers > 1:
         model.stop_asked = keras.Variable(0.0, trainable=False, name="stop_asked")
+        model.rows = config.train_batch_size // job.distribution.replicas
     model.build((None, *job.size, 3))
     model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
                   steps_per_execution=config.steps_per_execution)

@@ -61,8 +61,7 @@ def draw(rows, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("--sizes", default="16,64,256")
     parser.add_argument("--runs", default=os.path.join("runs", "batch_sizes"))

@@ -111,7 +111,7 @@ def main():
         parser.error("MODEL_DIR must be the directory of a finished pretraining. Received: "
                      f"{arguments.model_dir}")
     os.makedirs(arguments.output_dir, exist_ok=True)
-    shutil.copy(os.path.join(arguments.model_dir, "result.json"), arguments.output_dir)
+    shutil.copy(path, arguments.output_dir)
     linear = linear_evaluation(arguments.model_dir, result["global_step"])
     if linear:
         result["pretrained"] |= read(linear)["results"]

@@ -49,8 +49,7 @@ def row(strength, seed, directory, more):
     points = runs.scalars(directory, tuple(f"information/{name}" for name in SCALARS))
     scores = {name: value for name, value in result["pretrained"].items() if name != "online"}
     return {"strength": strength, "seed": seed, "steps": result["global_step"],
-            **{name: round(at_the_end(points[f"information/{name}"]), 4)
-               for name in SCALARS},
+            **{name: round(at_the_end(points[f"information/{name}"]), 4) for name in SCALARS},
             "examples": next(iter(scores.values()))["examples"],
             **{f"{protocol}_top_1": values["top_1"] for protocol, values in scores.items()},
             "label_information": scores.get("linear", {}).get("information_bound")}
@@ -89,8 +88,7 @@ def draw(rows, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("--strengths", default="0,0.5,1,1.5,2")
     parser.add_argument("--seeds", default="0")

@@ -53,8 +53,7 @@ def draw(rows, losses, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--runs", default=os.path.join("runs", "precision"))

@@ -120,8 +120,7 @@ def draw(rows, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("pretrained", help="a run, or any other --checkpoint with a projector")
     parser.add_argument("--fractions", default="0.01,0.1")

@@ -94,8 +94,7 @@ def draw(rows, about, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("output_dir")
     parser.add_argument("checkpoint")
     parser.add_argument("--sizes", default="32,64,128,160")

@@ -279,15 +279,11 @@ def test_a_training_that_begins_while_a_stop_is_asked_for_is_stopped_too(
     assert worker.running[0].process.wait(timeout=20) == -signal.SIGTERM
 
 
-def test_what_is_below_the_median_is_stopped(sweep, tmp_path, monkeypatch):
+def test_what_is_below_the_median_is_stopped(worker_of, sweep, tmp_path, monkeypatch):
     """Trials with twice the batch are compared after equal images, not equal steps."""
-    optuna = pytest.importorskip("optuna")
-    monkeypatch.setattr(sweep, "optuna", optuna, raising=False)
-    monkeypatch.setattr(sweep, "State", optuna.trial.TrialState, raising=False)
     monkeypatch.setattr(sweep, "PRUNE_LOOK", 0.0)
-    options, grid = sweep.read(["--grid=train_batch_size=100,200", "--grid=seed=0,1,2", "--prune",
-                                "--prune_every=1000"])
-    worker = sweep.Worker(options, grid, str(tmp_path))
+    worker = worker_of(tmp_path, "--grid=train_batch_size=100,200", "--grid=seed=0,1,2", "--prune",
+                       "--prune_every=1000")
     curve = {}
     monkeypatch.setattr(sweep.runs, "scalars", lambda _: {"train/supervised_acc": curve})
 
@@ -300,7 +296,7 @@ def test_what_is_below_the_median_is_stopped(sweep, tmp_path, monkeypatch):
     def begin():
         running = Training()
         running.trial = worker.study.ask()
-        running.point = sweep.suggest(running.trial, grid)
+        running.point = sweep.suggest(running.trial, worker.sweep)
         return running
 
     for value in (0.4, 0.5, 0.6, 0.7):

@@ -701,9 +701,10 @@ def differences(config, other, goes_on=False):
         goes_on: whether one is to continue the other's training, in the order of its images.
     """
     free = FREE
-    if goes_on:  # images in memory are shuffled whole; shapes are drawn for the larger size
-        free = free - {"cache_dataset"} - ({"eval_image_size"} if config.dataset == "shapes"
-                                           else set())
+    if goes_on:
+        free -= {"cache_dataset"}  # images in memory are shuffled whole
+        if config.dataset == "shapes":
+            free -= {"eval_image_size"}  # which are drawn for the larger of both sizes
     return [f.name for f in dataclasses.fields(Config)
             if f.name not in free and getattr(config, f.name) != getattr(other, f.name)]
 

@@ -41,7 +41,7 @@ def close(one, other):
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * scale), one, other)
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, 4, 8])
 @pytest.mark.parametrize("method", [*METHODS, "supervised"])
 def test_without_normalization_parts_are_the_batch(method, count):
     model, data = build(method, no_normalization), batch(16)

@@ -70,10 +70,8 @@ def test_its_exports_are_a_student_of_the_form_of_the_flags_and_a_teacher(distil
     assert about["width_multiplier"] == 1 / 64 and about["eval_size"] == [16, 16]
     assert about["teacher"]["sha256"]
     assert tfssl.load_encoder(directory).output_shape[-1] == 8
-    again = tfssl.run(Config(mode="distill", teacher=str(directory), train_steps=1,
-                             model_dir=str(tmp_path / "again"), **{
-                                 name: value for name, value in {**LABELLED, **STUDENT}.items()
-                                 if name != "train_steps"}))
+    again = tfssl.run(Config(**{**LABELLED, **STUDENT, "train_steps": 1, "mode": "distill",
+                                "teacher": str(directory), "model_dir": str(tmp_path / "again")}))
     assert again["teacher"]["answered"]["image_size"] == [16, 16]
 
 

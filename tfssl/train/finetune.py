@@ -104,7 +104,7 @@ def carry_out(job, model, origin, flagfile, teacher):
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     rundir.write_record(config, flagfile)
     rundir.write_json(config.model_dir, START, origin)
-    rundir.write_json(config.model_dir, LABELS, labels_of(job))
+    rundir.write_json(config.model_dir, LABELS, labels_record(job))
     announce(job, model, origin, start)
     if start < job.total_steps:
         (teacher.train if teacher else train)(job, model, checkpoints, start)
@@ -149,7 +149,7 @@ def check_selector(config):
                          f"projector, or -1 for the last. Received: {config.ft_proj_selector}")
 
 
-def labels_of(job):
+def labels_record(job):
     """What labels.json says."""
     if job.config.task == "distill" and job.config.distill_alpha == 1:
         return {"labels": 0}
@@ -161,7 +161,7 @@ def check_labels(job):
     """Raises UsageError where the run was begun with the labels of other images."""
     config = job.config
     there = rundir.recorded(config.model_dir) and rundir.read_json(config.model_dir, LABELS)
-    if there and there != labels_of(job):
+    if there and there != labels_record(job):
         raise UsageError(f"--label_list={config.label_list} names other images than when the run "
                          f"in --model_dir={config.model_dir} was begun. Give another --model_dir.")
 
@@ -273,12 +273,11 @@ def report(job, model, step):
 
 def learned_from(job):
     """How many labels, and which teacher, as result.json says it."""
-    directory = job.config.model_dir
-    labels = rundir.read_json(directory, LABELS)["labels"]
+    labels = labels_record(job)["labels"]
     if job.config.task == "finetune":
         return {"labels": labels}
     return {"labels": labels, "images": job.train_source.num_examples,
-            "teacher": rundir.read_json(directory, TEACHER)}
+            "teacher": rundir.read_json(job.config.model_dir, TEACHER)}
 
 
 def print_result(result, model_dir):

@@ -73,9 +73,8 @@ def plan(config, distributed=None):
         train_source = data.load(config, config.train_split)
         labelled_source, eval_source = evaluation_sources(config, train_source)
     distills = config.task == "distill" and (config.trains or config.mode == "eval")
-    unused = config.mode == "embed" or (distills and not config.trains)
-    whole = train_source if config.trains else labelled_source
-    chosen = None if unused else data.chosen_places(config, whole)
+    whole = labelled_source if config.mode in ("knn", "linear_eval") else train_source
+    chosen = None if config.mode == "embed" else data.chosen_places(config, whole)
     if chosen is not None and not distills:
         part = data.subset(whole, chosen)
         train_source, labelled_source = (part if source is whole else source
@@ -130,14 +129,14 @@ def evaluation_sources(config, train_source):
     Raises:
         UsageError: labels are needed and missing, or the two share images.
     """
+    other, labelled = config, train_source
     if config.probe_dataset:
         other = config.replace(dataset=config.probe_dataset,
                                data_dir=config.probe_data_dir or config.data_dir)
-        labelled = data.load(other, config.probe_train_split, "probe_train_split")
-    else:
-        other, labelled = config, train_source
     if config.mode == "embed":
         return labelled, data.load(other, config.eval_split, "eval_split")
+    if other is not config:
+        labelled = data.load(other, config.probe_train_split, "probe_train_split")
     flag = "train_split" if other is config else "probe_train_split"
     if not labelled.num_classes:
         does_without = config.task == "pretrain" or (

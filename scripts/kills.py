@@ -68,18 +68,11 @@ def variables(directory):
 
 def points(directory):
     """{(tag, step): value}, and how many points say something else than another of their step."""
-    import tensorflow as tf
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    events = EventAccumulator(directory, size_guidance={"tensors": 0},
-                              purge_orphaned_data=False).Reload()
     found, contradictions = {}, 0
-    for tag in events.Tags()["tensors"]:
-        if tag == VOLATILE or not tag.startswith(("train/", "learning_rate")):
-            continue
-        for event in events.Tensors(tag):
-            value = float(tf.make_ndarray(event.tensor_proto))
-            contradictions += found.get((tag, event.step), value) != value
-            found[tag, event.step] = value
+    for tag, step, value in runs.points(directory, runs.TRAINING, purge_orphaned_data=False):
+        if tag != VOLATILE:
+            contradictions += found.get((tag, step), value) != value
+            found[tag, step] = value
     return found, contradictions
 
 

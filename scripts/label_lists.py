@@ -39,8 +39,7 @@ def main():
                                 label_fraction=fraction, seed=seed)
                 source = source or data.load(config, config.train_split)
                 name = config.dataset.split("/")[0].split(":")[0]
-                path = os.path.join(arguments.output_dir,
-                                    f"{name}_{100 * fraction:g}pct_seed{seed}.txt")
+                path = os.path.join(arguments.output_dir, runs.label_list(name, fraction, seed))
                 places = data.chosen_places(config, source)
                 runs.write(path, text(config, places, source.num_examples))
                 print(path)

@@ -9,6 +9,7 @@ import sys
 
 METHODS = {"simclr": "SimCLR", "byol": "BYOL", "npair": "N-pair", "triplet": "triplet",
            "cpc": "CPC"}  # as people write them
+TRAINING = ("train/", "learning_rate")  # how the tags of a training's scalars begin
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if ROOT not in sys.path:  # `flags` is not installed with tfssl, and this clone's is meant
     sys.path.insert(0, ROOT)
@@ -58,13 +59,32 @@ def scores(result):
                  if result.get(done)), {})
 
 
-def scalars(directory, prefixes=("train/", "learning_rate")):
-    """{tag: {step: value}} of points of a run whose tags begin so; {} where there are none yet."""
+def points(directory, prefixes, **how):
+    """(tag, step, value) of every scalar of a run whose tag begins so.
+
+    Args:
+        how: arguments of TensorBoard's `EventAccumulator`.
+    """
     import tensorflow as tf  # here, because most scripts need not wait for them
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    events = EventAccumulator(directory, size_guidance={"tensors": 0}).Reload()
-    return {tag: {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
-            for tag in events.Tags()["tensors"] if tag.startswith(prefixes)}
+    events = EventAccumulator(directory, size_guidance={"tensors": 0}, **how).Reload()
+    for tag in events.Tags()["tensors"]:
+        if tag.startswith(prefixes):
+            for event in events.Tensors(tag):
+                yield tag, event.step, float(tf.make_ndarray(event.tensor_proto))
+
+
+def scalars(directory, prefixes=TRAINING):
+    """The same as {tag: {step: value}}."""
+    found = {}
+    for tag, step, value in points(directory, prefixes):
+        found.setdefault(tag, {})[step] = value
+    return found
+
+
+def label_list(dataset, fraction, seed):
+    """The file name of the list of so many labels in results/labels."""
+    return f"{dataset}_{100 * fraction:g}pct_seed{seed}.txt"
 
 
 def write_table(rows, path):

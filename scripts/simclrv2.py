@@ -37,7 +37,7 @@ def flags_of(kind, fraction, seed, arguments):
     labels = [f"--label_fraction={fraction}", f"--seed={seed}"]
     if arguments.labels:
         labels[0] = "--label_list=" + os.path.join(
-            arguments.labels, f"{arguments.name}_{100 * fraction:g}pct_seed{seed}.txt")
+            arguments.labels, runs.label_list(arguments.name, fraction, seed))
     short, long = arguments.steps[fraction], f"--train_steps={arguments.student_steps}"
     student = [f"--width_multiplier={arguments.student_width}", "--stem=cifar"]
     teacher = [f"--teacher={os.path.join(arguments.runs, f'teacher-{fraction:g}-{seed}')}"]

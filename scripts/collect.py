@@ -85,10 +85,13 @@ def uniform(rows):
 
 
 def markdown(lines, names):
-    """`table` for people: mean ± standard deviation, the thesis's number beside."""
+    """`table` for people: mean ± standard deviation, the thesis's number beside.
+
+    Without columns of nothing or of zeros, such as the regularization that LARS does by itself.
+    """
     shown = [*columns(names).values(), "seeds", *(
         name for name in lines[0] if f"{name}_std" in lines[0] or name == "steps")]
-    shown = [name for name in shown if any(line[name] is not None for line in lines)]
+    shown = [name for name in shown if any(line[name] not in (None, 0) for line in lines)]
     compared = any(line["thesis_top_1"] is not None for line in lines)
     heads = [name.replace("_top_1", ", top-1") for name in shown] + compared * ["thesis's top-1"]
     text = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]

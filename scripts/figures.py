@@ -107,7 +107,7 @@ def bars(axis, points, knob, groups_name, title):
               for place, value in enumerate(values) if cells[value, group]]
         heights = [statistics.mean(scores) for _, scores in at]
         axis.bar([x for x, _ in at], heights, 0.92 * width, color=COLOURS[i % len(COLOURS)],
-                 label=f"{groups_name} {group}" if groups_name else None)
+                 label=f"{groups_name} {show(group)}" if groups_name else None)
         for (x, scores), height in zip(at, heights):
             axis.errorbar(x, height, spread(scores), color="black", linewidth=1.2)
             axis.annotate(f"{height:.1f}", (x, height + spread(scores)), xytext=(0, 2),
@@ -120,13 +120,21 @@ def bars(axis, points, knob, groups_name, title):
         axis.legend(loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1.08))
 
 
-def by_knob(found, knob, protocol, output_dir, name):
+def groups_of(names, knob):
+    """Within what bars over a knob stand: the batch size, as in the thesis; else the one other knob
+    that varies; else nothing, None."""
+    others = [name for name in names if name != knob]
+    if "train_batch_size" in others:
+        return "train_batch_size"
+    return others[0] if len(others) == 1 else None
+
+
+def by_knob(found, names, knob, protocol, output_dir, name):
     """Bars over a knob of all runs, beside Table 3's where that varies it too."""
-    batches = {record.config.train_batch_size for record in found}
-    groups_name = name_of("train_batch_size") if len(batches) > 1 else ""
-    ours = [(getattr(record.config, knob), record.config.train_batch_size,
+    within = groups_of(names, knob)
+    ours = [(getattr(record.config, knob), within and getattr(record.config, within),
              accuracy(record, protocol)) for record in found]
-    panels = [(ours, groups_name, f"here, {protocol_name(protocol)}")]
+    panels = [(ours, within and name_of(within), f"here, {protocol_name(protocol)}")]
     column = records.COLUMNS.get(knob)
     if column in thesis.rows(3)[0]:
         theirs = [(row[column], int(row["batch_size"]), 100 * row["top_1_accuracy"])
@@ -368,7 +376,7 @@ def of_runs(found, options):
         by_method(found, output_dir)
     for knob, name in BARS.items():
         if knob in names:
-            by_knob(found, knob, protocol, output_dir, name)
+            by_knob(found, names, knob, protocol, output_dir, name)
     if curves:
         losses(found, names, protocol, options.best, options.smoothing, output_dir)
 

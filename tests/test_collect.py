@@ -60,6 +60,15 @@ def test_settings_come_from_the_records_and_the_thesis_stands_beside(runs_dir, t
         ("0.25", "0", "3"), ("0.25", "1", "3"), ("1.0", "0", "3")]
 
 
+def test_a_column_of_zeros_is_not_shown(runs_dir, tmp_path, script):
+    for path in runs_dir.rglob("result.json"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({**result, "eval/regularization_loss": 0.0}))
+    text = script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
+    assert text.startswith("| temperature | seeds | top_1_accuracy | top_5_accuracy | steps | knn")
+    assert {float(row["regularization_loss"]) for row in rows_of(tmp_path / "out")} == {0.0}
+
+
 def test_the_record_makes_the_same_tables_again(runs_dir, tmp_path, script):
     collect = script("collect").collect
     first, again = tmp_path / "first", tmp_path / "again"

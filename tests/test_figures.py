@@ -77,6 +77,15 @@ def test_bars_are_means_and_their_lines_the_spread_of_the_rest(figures):
     assert [text.get_text() for text in axis.get_xticklabels()] == ["0.25", "1"]
 
 
+@pytest.mark.parametrize("names, within", (
+    (["temperature"], None),
+    (["color_jitter_strength", "temperature"], "color_jitter_strength"),
+    (["color_jitter_strength", "temperature", "use_blur"], None),
+    (["color_jitter_strength", "temperature", "train_batch_size"], "train_batch_size")))
+def test_bars_stand_within_the_batch_size_or_the_one_other_knob(figures, names, within):
+    assert figures.groups_of(names, "temperature") == within
+
+
 def test_smoothing_is_tensorboards(figures):
     """Its first value is the first value, and a constant stays one."""
     assert figures.smooth([3.0, 3.0, 3.0], 0.6) == pytest.approx([3.0] * 3)

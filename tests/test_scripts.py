@@ -57,6 +57,36 @@ def test_a_measured_table_follows_from_its_runs_and_is_in_the_lab_book(path, tmp
                       weights=[int(row["seeds"]) for row in rows]) == pytest.approx(np.mean(tops))
 
 
+def pairs(name, knob, low, high, protocol):
+    """What a setting gains over another, %, by pairs of runs that are equal in all else."""
+    with open(ROOT / "results" / "measured" / name / "runs.csv") as file:
+        rows = list(csv.DictReader(file))
+    settings = (knob, "seed", *({"temperature", "color_jitter_strength"} & set(rows[0]) - {knob}))
+    of = {tuple(row[name] for name in settings): 100 * float(row[protocol]) for row in rows}
+    return [value - of[(high, *rest)] for (first, *rest), value in of.items() if first == low]
+
+
+@pytest.mark.parametrize("name, knob, better, worse, protocol, least, most", (
+    ("table3", "temperature", "0.25", "1.0", "top_1_accuracy", 0.5, 6.5),
+    ("table3", "temperature", "0.25", "1.0", "knn_20_top_1", 1, 8.5),
+    ("table3", "temperature", "0.25", "1.0", "linear_top_1", 0, 5.5),
+    ("table3", "color_jitter_strength", "0.5", "1.0", "top_1_accuracy", 2, 7.5),
+    ("table3", "color_jitter_strength", "0.5", "1.0", "knn_20_top_1", 2, 7.5),
+    ("table3", "color_jitter_strength", "0.5", "1.0", "linear_top_1", 2, 7.5),
+    ("table6", "resnet_depth", "50", "18", "linear_top_1", 6, 6.5),
+    ("table6", "resnet_depth", "50", "18", "knn_20_top_1", 2.4, 2.9),
+    ("table8", "use_blur", "True", "False", "linear_top_1", -0.15, 1),
+    ("figure23", "batch_size", "64", "16", "linear_top_1", 1.6, 4.3),
+    ("figure23", "batch_size", "64", "256", "linear_top_1", 0.7, 2),
+    ("table12", "batch_size", "64", "256", "linear_top_1", 1.7, 6),
+    ("table12", "batch_size", "64", "16", "linear_top_1", -0.5, 1.5)))
+def test_what_the_lab_book_says_of_the_thesis_follows_from_the_runs(name, knob, better, worse,
+                                                                    protocol, least, most):
+    gains = pairs(name, knob, better, worse, protocol)
+    assert len(gains) == (6 if knob == "color_jitter_strength" else 4 if name == "table3" else 2)
+    assert least < min(gains) and max(gains) < most
+
+
 def test_a_variant_of_the_benchmark_answers_in_turns():
     worker = [sys.executable, BENCH / "worker.py", "loss", "plain, 2,048 embeddings", "{}"]
     with subprocess.Popen(worker, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

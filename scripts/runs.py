@@ -75,7 +75,7 @@ def points(directory, prefixes, **how):
 
 
 def scalars(directory, prefixes=TRAINING):
-    """The same as {tag: {step: value}}."""
+    """`points` as {tag: {step: value}}; {} where there are none yet."""
     found = {}
     for tag, step, value in points(directory, prefixes):
         found.setdefault(tag, {})[step] = value

@@ -57,13 +57,13 @@ def test_a_measured_table_follows_from_its_runs_and_is_in_the_lab_book(path, tmp
                       weights=[int(row["seeds"]) for row in rows]) == pytest.approx(np.mean(tops))
 
 
-def pairs(name, knob, low, high, protocol):
+def pairs(name, knob, better, worse, protocol):
     """What a setting gains over another, %, by pairs of runs that are equal in all else."""
     with open(ROOT / "results" / "measured" / name / "runs.csv") as file:
         rows = list(csv.DictReader(file))
     settings = (knob, "seed", *({"temperature", "color_jitter_strength"} & set(rows[0]) - {knob}))
     of = {tuple(row[name] for name in settings): 100 * float(row[protocol]) for row in rows}
-    return [value - of[(high, *rest)] for (first, *rest), value in of.items() if first == low]
+    return [value - of[(worse, *rest)] for (first, *rest), value in of.items() if first == better]
 
 
 @pytest.mark.parametrize("name, knob, better, worse, protocol, least, most", (

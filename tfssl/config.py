@@ -172,7 +172,8 @@ class Config:
                      (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"))
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = knob(
         "auto", RUN, "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
-        "or GPU computes in it, float32 elsewhere. Losses and statistics are float32 always.")
+        "or GPU computes in it, float32 elsewhere, and on a processor for networks that begin "
+        "with fewer than 16 channels. Losses and statistics are float32 always.")
     deterministic: bool = knob(
         False, RUN, "TensorFlow's op determinism: on a GPU too, the same command then gives the "
         "same bits, more slowly. On a processor it does so without. Recorded in result.json.")

@@ -27,7 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from runs import write_table  # noqa: E402  (scripts/runs.py)
 
-TABLES = ("step", "input", "loss", "ema", "accumulate", "remat", "information", "run", "startup")
+TABLES = ("step", "input", "loss", "ema", "accumulate", "remat", "information", "width", "run",
+          "startup")
 PEERS = ("keras_cv", "keras", "torchvision", "lightly")
 
 

@@ -13,7 +13,7 @@ from tests.data.test_folder import write
 from tests.train.test_finetune import LABELLED, tune
 from tests.train.test_pretrain import run_until_killed, scalars, tiny
 from tfssl import Config, UsageError, augment, data
-from tfssl.train import export
+from tfssl.train import device, export
 
 STUDENT = dict(stem="cifar", width_multiplier=1 / 64, image_size="16")
 
@@ -135,6 +135,14 @@ def test_the_teacher_answers_on_its_own_crops(teacher, tmp_path):
                 train_steps=1)
         answers.append(np.load(tmp_path / f"{proportion}" / "teacher_logits.npy"))
     np.testing.assert_array_equal(*answers)
+
+
+def test_each_computes_in_the_precision_of_its_own_width(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "processor_flags", lambda: ["avx512_bf16"])
+    monkeypatch.setattr(device, "NARROW", 2)  # between the student's channel and its teacher's 4
+    result = distill(teacher, tmp_path / "run", precision="auto", train_steps=1)
+    assert result["precision"] == "float32"
+    assert result["teacher"]["answered"]["precision"] == "mixed_bfloat16"
 
 
 def test_the_student_may_start_from_weights(teacher, tmp_path):

@@ -12,6 +12,7 @@ from tfssl.nets.remat import Rematerialized
 from tfssl.nets.resnet import (
     BLOCKS,
     copy_all_but_the_stem,
+    first_filters,
     freeze,
     output_stride,
     resnet,
@@ -26,6 +27,7 @@ __all__ = [
     "byol_head",
     "classifier",
     "copy_all_but_the_stem",
+    "first_filters",
     "first_layers",
     "freeze",
     "output_stride",

@@ -65,7 +65,7 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
     if input_normalization not in INPUT_NORMALIZATIONS:
         raise ValueError(f"`input_normalization` must be one of {tuple(INPUT_NORMALIZATIONS)}. "
                          f"Received: input_normalization={input_normalization!r}")
-    filters = round(64 * width_multiplier)
+    filters = first_filters(width_multiplier)
     if filters < 1:
         raise ValueError("`width_multiplier` must leave at least one filter. "
                          f"Received: width_multiplier={width_multiplier}")
@@ -85,9 +85,14 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
     return remat(inputs, h, ends, name=name) if remat else keras.Model(inputs, h, name=name)
 
 
+def first_filters(width_multiplier):
+    """Filters of the stem and the first group; every further group has twice as many."""
+    return round(64 * width_multiplier)
+
+
 def width(depth, width_multiplier):
     """Dimension D of the representation."""
-    return round(64 * width_multiplier) * (32 if BLOCKS[depth][0] else 8)
+    return first_filters(width_multiplier) * (32 if BLOCKS[depth][0] else 8)
 
 
 def standardized(images, input_normalization):

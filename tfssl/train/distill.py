@@ -12,7 +12,7 @@ import numpy as np
 
 from tfssl import data
 from tfssl.errors import UsageError
-from tfssl.train import evaluate, export, finetune, rundir
+from tfssl.train import device, evaluate, export, finetune, rundir
 from tfssl.train.finetune import TEACHER
 from tfssl.train.job import plan
 from tfssl.train.results import finished
@@ -100,7 +100,8 @@ class Teacher:
         if os.path.exists(path) and (same or self.file is None):
             return
         size = tuple(self.record["answered"]["image_size"])
-        classify = evaluate.batch_function(export.load_classifier(self.file, job.precision), size)
+        classify = evaluate.batch_function(
+            export.load_classifier(self.file, self.record["answered"]["precision"]), size)
         as_evaluated = job.config.replace(
             eval_crop_proportion=self.record["answered"]["crop_proportion"])
         logits, _ = evaluate.represent(as_evaluated, classify, job.train_source, size, "teacher",
@@ -127,7 +128,8 @@ def answered(job, about):
     return {"dataset": job.train_source.name, "split": job.train_source.split,
             "images": job.train_source.num_examples, "image_size": list(size),
             "crop_proportion": about["eval_crop_proportion"],
-            "precision": job.precision}
+            "precision": device.resolve_precision(
+                job.config.precision, about["width_multiplier"])}
 
 
 def read(path, shape):

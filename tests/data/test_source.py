@@ -177,6 +177,23 @@ def test_a_directory_without_its_description_is_half_written(tmp_path):
         data.load(Config(dataset="mnist", data_dir=str(tmp_path)), "train")
 
 
+def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
+        tmp_path, monkeypatch, capsys):
+    def no_network(builder):
+        raise ConnectionError("no connection")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", no_network)
+    description = tmp_path / "imagenette" / "160px-v2" / "1.0.0" / "dataset_info.json"
+    description.parent.mkdir(parents=True)
+    description.touch()
+    for name, said in [("imagenette", "--dataset=imagenette/160px-v2 or shapes"),
+                       ("mnist", "--dataset=shapes")]:
+        with pytest.raises(UsageError, match=rf"could not be downloaded \(.*or use {said}, which"):
+            data.load(Config(dataset=name, data_dir=str(tmp_path)), "train")
+    printed = capsys.readouterr().out
+    assert printed.count("(there already: imagenette/160px-v2)") == 1
+
+
 def test_datasets_without_labels_are_refused(tmp_path):
     directory = prepare(tmp_path, (9, 9, 3), labelled=False)
     with pytest.raises(UsageError, match="image-classification"):

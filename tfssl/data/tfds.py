@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import glob
 import logging
 import os
 import re
@@ -77,15 +78,26 @@ def prepare(builder, name):
         raise UsageError(f"--dataset={name} is half-written: {builder.data_path} has no readable "
                          "dataset_info.json. Remove that directory to have it prepared again, or "
                          "point --data_dir at a whole copy.")
-    print(f"{name} is not in {builder.data_path}: downloading and preparing it", flush=True)
+    there = variants(builder)
+    print(f"{name} is not in {builder.data_path}: downloading and preparing it"
+          + (f" (there already: {', '.join(there)})" if there else ""), flush=True)
     fail_fast()
     try:
         builder.download_and_prepare()
     except Exception as error:
         raise UsageError(
             f"--dataset={name} is not in {builder.data_path} and could not be downloaded "
-            f"({reason(error)}). Point --data_dir at a prepared copy, or use --dataset=shapes, "
-            "which needs no download.") from None
+            f"({reason(error)}). Point --data_dir at a prepared copy, or use "
+            f"--dataset={' or '.join([*there, 'shapes'])}, which needs no download.") from None
+
+
+def variants(builder):
+    """The other configurations of a dataset that are prepared in the same directory, by name."""
+    if builder.builder_config is None:
+        return []
+    base = os.path.dirname(os.path.dirname(builder.data_path))
+    found = glob.glob(os.path.join(base, "*", "*", "dataset_info.json"))
+    return sorted({f"{builder.name}/{path.split(os.sep)[-3]}" for path in found})
 
 
 def fail_fast():

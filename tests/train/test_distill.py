@@ -138,8 +138,10 @@ def test_the_teacher_answers_on_its_own_crops(teacher, tmp_path):
 
 
 def test_each_computes_in_the_precision_of_its_own_width(teacher, tmp_path, monkeypatch):
-    monkeypatch.setattr(device, "processor_flags", lambda: ["avx512_bf16"])
-    monkeypatch.setattr(device, "NARROW", 2)  # between the student's channel and its teacher's 4
+    monkeypatch.setattr(  # a border between the student's width and its teacher's
+        device, "resolve_precision",
+        lambda precision, width: "mixed_bfloat16" if width > STUDENT["width_multiplier"]
+        else "float32")
     result = distill(teacher, tmp_path / "run", precision="auto", train_steps=1)
     assert result["precision"] == "float32"
     assert result["teacher"]["answered"]["precision"] == "mixed_bfloat16"

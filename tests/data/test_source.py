@@ -183,9 +183,10 @@ def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
         raise ConnectionError("no connection")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", no_network)
-    description = tmp_path / "imagenette" / "160px-v2" / "1.0.0" / "dataset_info.json"
-    description.parent.mkdir(parents=True)
-    description.touch()
+    for there in ("160px-v2/1.0.0", "full-size-v2/0.1.0"):  # the second is what is asked, outdated
+        description = tmp_path / "imagenette" / there / "dataset_info.json"
+        description.parent.mkdir(parents=True)
+        description.touch()
     for name, said in [("imagenette", "--dataset=imagenette/160px-v2 or shapes"),
                        ("mnist", "--dataset=shapes")]:
         with pytest.raises(UsageError, match=rf"could not be downloaded \(.*or use {said}, which"):

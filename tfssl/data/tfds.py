@@ -97,7 +97,8 @@ def variants(builder):
         return []
     base = os.path.dirname(os.path.dirname(builder.data_path))
     found = glob.glob(os.path.join(base, "*", "*", "dataset_info.json"))
-    return sorted({f"{builder.name}/{path.split(os.sep)[-3]}" for path in found})
+    names = {path.split(os.sep)[-3] for path in found} - {builder.builder_config.name}
+    return [f"{builder.name}/{name}" for name in sorted(names)]
 
 
 def fail_fast():

@@ -80,3 +80,9 @@ def test_numbered_images_carry_their_place(in_memory):
     np.testing.assert_array_equal(data.labels_of(source), source_of("train[5:25]").arrays[1])
     for place, image in enumerate(images_of(source)):
         np.testing.assert_allclose(seen[place], image / 255, atol=0.02)
+
+
+def test_examples_keep_their_names():
+    source = data.load(Config(dataset="shapes", image_size=8), "train[10:20]")
+    assert source.ids()[0] == "train:10" and len(source.ids()) == 10
+    assert data.subset(source, np.array([1, 4])).ids() == ["train:11", "train:14"]

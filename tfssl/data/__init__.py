@@ -91,6 +91,7 @@ def load_shapes(config, split, flag):
                                   {"image": images, "label": labels}),
         decode=lambda example: (example["image"], example["label"]),
         arrays=(images, labels),
+        ids=lambda: [f"{base}:{i}" for i in range(start, stop)],
     )
 
 

@@ -88,6 +88,7 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, report=p
         records=functools.partial(records, good),
         decode=lambda example: (decode(example["image"]), example["label"]),
         content=lambda example: example["image"],
+        ids=lambda: [os.path.relpath(file.path, directory) for file in good],
     )
 
 

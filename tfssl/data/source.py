@@ -32,6 +32,8 @@ class Source:
             only what the views show is decoded.
         arrays: (images uint8 [N, H, W, 3], labels int64 [N]) where the split is held in memory,
             in the order of `records`.
+        ids: () -> list of text [N], what each example is called, in the order of `records`: its
+            file below the folder, the identifier that tensorflow_datasets gives it, or its place.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Source:
     classes: tuple[str, ...] = ()
     kept: Optional[int] = None
     content: Optional[Callable] = None
+    ids: Optional[Callable[[], list[str]]] = None
 
     @property
     def num_examples(self):
@@ -157,9 +160,13 @@ def subset(source, chosen):
     Args:
         chosen: int [n], ascending.
     """
+    def ids():
+        names = source.ids()
+        return [names[place] for place in chosen]
+
     if source.arrays:
         return dataclasses.replace(source, arrays=tuple(a[chosen] for a in source.arrays),
-                                   kept=len(chosen))
+                                   ids=ids, kept=len(chosen))
     wanted = np.zeros(source.num_examples, bool)
     wanted[chosen] = True
 
@@ -167,7 +174,7 @@ def subset(source, chosen):
         numbered = source.records().enumerate()
         return numbered.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
 
-    return dataclasses.replace(source, records=records, kept=len(chosen))
+    return dataclasses.replace(source, records=records, ids=ids, kept=len(chosen))
 
 
 def numbered(source):

@@ -53,6 +53,7 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         decode=lambda example: (
             as_rgb(feature.decode_example(example[image])), example[label]),
         content=(lambda example: example[image]) if feature.shape[-1] == 3 else None,
+        ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
     )
     check_files(source, splits[base])
     return source
@@ -144,6 +145,20 @@ def records(builder, split, image):
     return builder.as_dataset(
         split=split, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False,
         read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False))
+
+
+def identifiers(builder, split, image):
+    """What tensorflow_datasets calls each example, as text: the record's file and its place there.
+
+    They come with the records, which are all read; images are not decoded.
+    """
+    import tensorflow_datasets as tfds
+
+    examples = builder.as_dataset(
+        split=split, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False,
+        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=True))
+    return [name.decode() for name in examples.map(
+        lambda example: example["tfds_id"]).as_numpy_iterator()]
 
 
 def has_labels(builder, first, image, label):

@@ -43,7 +43,7 @@ def settings(words):
 
 
 def images(config, count):
-    """The first images of as many classes, uint8, and the (height, width) of the views."""
+    """The first images of as many classes, as decoded, and the (height, width) of the views."""
     from tfssl import data
     source = data.load(config, config.train_split)
     chosen, spare = {}, []

@@ -1,7 +1,10 @@
 """Shared by all tests: quiet TensorFlow on two logical processors, the real data if there."""
 
 import os
+import tempfile
 
+CACHE = tempfile.TemporaryDirectory(prefix="tfssl-")  # of these tests alone, removed at their end
+os.environ["TFSSL_CACHE_DIR"] = CACHE.name
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest  # noqa: E402

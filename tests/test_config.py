@@ -14,6 +14,7 @@ from tfssl.config import (
     differences,
     kind,
     sides,
+    value_range,
 )
 from tfssl.errors import UsageError
 
@@ -177,6 +178,19 @@ def test_sizes_are_a_side_or_height_and_width(size, expected):
             Config(eval_image_size=size)
 
 
+@pytest.mark.parametrize("text,expected", [
+    ("auto", "auto"), ("dtype", "dtype"), ("0,4095", (0, 4095)), ("-1, 0.5", (-1, 0.5)),
+    ("", None), ("12", None), ("0,1,2", None), ("a,b", None), ("1,1", None), ("2,1", None),
+    ("0,inf", None), ("nan,1", None), ("-1e308,1e308", None), ("AUTO", None)])
+def test_ranges_of_values_are_words_or_two_numbers(text, expected):
+    assert value_range(text) == expected
+    if expected:
+        assert Config(value_range=text).value_range == text
+    else:
+        with pytest.raises(UsageError, match="--value_range must be auto, dtype, or LOW,HIGH"):
+            Config(value_range=text)
+
+
 @pytest.mark.parametrize("changes,said", [
     (dict(mode="finetune"), "--mode=finetune needs --checkpoint"),
     (dict(fine_tune_after_block=4), "--fine_tune_after_block concerns finetuning"),
@@ -225,12 +239,13 @@ def other_value(field):
         return not default
     if of_type is str:
         number = field.name == "knn_k" or field.name.endswith("image_size")
-        return "7" if number else "other"
+        return "7" if number else {"value_range": "0,4095"}.get(field.name, "other")
     return {"crop_area_max": 0.9, "crop_area_min": 0.5, "crop_aspect_min": 0.5,
             "blur_sigma_min": 0.2, "solarize_threshold": 0.3, "blur_p": 0.1, "flip_p": 0.1,
             "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
             "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
             "base_target_decay": 0.5, "label_fraction": 0.5, "max_bad_fraction": 0.5,
+            "max_shared_fraction": 0.5,
             "embed_points": 11, "memory_decay": 0.5, "distill_alpha": 0.5, "jitter_hue": 0.3,
             "color_jitter_strength": 1.5,
             }.get(field.name.removeprefix("view2_"), of_type(4))
@@ -258,4 +273,4 @@ def test_free_knobs_alone_leave_the_run_the_same(field):
     else:
         assert differing == ([] if same_run else [field.name])
     if field.name != "mode":  # whose results are another thing, in another place
-        assert (default_model_dir(base) == default_model_dir(changed)) == same_run
+        assert (default_model_dir(base, {}) == default_model_dir(changed, {})) == same_run

@@ -10,6 +10,7 @@ Learning* (Granada, 2021); "SimCLR" is Chen et al., arXiv:2002.05709.
 
 import dataclasses
 import hashlib
+import json
 import math
 import os
 import re
@@ -38,7 +39,19 @@ def sides(size):
     return pair if pair and min(pair) >= 1 else None
 
 
+def value_range(text):
+    """What --value_range says: "auto", "dtype" or (low, high); None for anything else."""
+    if text in ("auto", "dtype"):
+        return text
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        return None
+    return (low, high) if math.isfinite(high - low) and low < high else None
+
+
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
+RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
 
 
 class ByMethod:
@@ -188,11 +201,26 @@ class Config:
         "or the folder of --dataset=folder.")
     max_bad_fraction: float = knob(
         0.1, DATA, "Share of the files of --dataset=folder that may be unreadable; they are named "
-        "and left out. With more, nothing starts.", PROBABILITY)
+        "and left out. With more, nothing starts. What is neither an image nor a text counts too.",
+        PROBABILITY)
+    max_image_megapixels: float = knob(
+        89.0, DATA, "Images of --dataset=folder with more pixels, in millions, are left out: one "
+        "that is decoded takes three bytes a pixel and more.", POSITIVE)
+    folder_layout: Literal["auto", "splits", "classes", "flat"] = knob(
+        "auto", DATA, "What the folders of --dataset=folder are. splits: DIR/<split>/<class>/*; "
+        "classes: DIR/<class>/*; flat: nothing, all images are without labels. auto: what can be "
+        "meant; where that is not one thing, nothing starts.")
+    reading_rules: Literal[2, 1] = knob(
+        2, DATA, "How files of --dataset=folder are read. 1: as tfssl 0.1 did, which a run that "
+        "was begun with it keeps: known extensions alone, cut to 8 bits, EXIF orientation "
+        "ignored.")
     train_split: str = knob("train", DATA, "Split to learn from; a slice such as train[:90%] too.",
                             NOT_EMPTY)
     eval_split: Optional[str] = knob(
         None, DATA, "Split to evaluate on. Not given: the dataset's test split, or validation.")
+    max_shared_fraction: float = knob(
+        0.01, DATA, "Share of the evaluation images that may be training images too, by their "
+        "files or pixels; how many are is said. With more, nothing starts.", PROBABILITY)
     image_size: Optional[str] = knob(
         None, DATA, "Size of the views in pixels: a side, or HEIGHTxWIDTH. Not given: the "
         "dataset's own size (32 for CIFAR), 32 for shapes, 128 for imagenette, 224 for images of "
@@ -200,6 +228,11 @@ class Config:
     cache_dataset: Optional[bool] = knob(
         None, DATA, "Hold the whole dataset in memory, decoded. Not given: when it takes less "
         "than 2 GiB.")
+    value_range: str = knob(
+        "auto", DATA, "Values of the images that are taken as black and white, for images of more "
+        "than 8 bits. auto: those of the number of bits that hold the largest value found, or of "
+        "fractions; 8 bits as they are. dtype: what the type can hold (fractions: 0 to 1). "
+        "LOW,HIGH: these, such as 0,4095; what lies beyond is clipped.", RANGE)
     # ---------------------------------------------------------------- augmentation
     crop_area_min: float = knob(0.08, VIEW, "Smallest random crop, as a fraction of the image's "
                                 "area.", FRACTION)
@@ -649,7 +682,12 @@ FREE = frozenset(
     f.name for f in dataclasses.fields(Config)
     if f.metadata["group"] in (EVAL, LINEAR, EXPORT, LOG, DEVICES, COMPAT)
 ) - {"probe_dataset", "global_bn"} | {
-    "mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset"}
+    "mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset",
+    "max_shared_fraction"}
+
+# What a record that lacks one of these knobs means: it was written before there was one.
+ABSENT = {"reading_rules": 1, "max_image_megapixels": 89.0, "folder_layout": "auto",
+          "max_shared_fraction": 1.0, "value_range": "auto"}
 
 
 def kind(field):
@@ -710,10 +748,19 @@ def differences(config, other, goes_on=False):
             if f.name not in free and getattr(config, f.name) != getattr(other, f.name)]
 
 
-def default_model_dir(config):
-    """`runs/<what>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings, equal name."""
+def default_model_dir(config, data):
+    """`runs/<what>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings and data, equal name.
+
+    Args:
+        data: what the training images are, as JSON can hold it; None: as tfssl 0.1 named runs, by
+            the settings that there were.
+    """
     learned = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)
                if f.name not in FREE}
+    if data is None:
+        learned = {name: value for name, value in learned.items() if name not in ABSENT}
+    else:
+        learned["data"] = json.dumps(data, sort_keys=True)
     digest = hashlib.sha256(repr(sorted(learned.items())).encode()).hexdigest()[:8]
     dataset = config.dataset.replace("/", "_").replace(":", "_")
     if not config.trains:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tfssl import augment, data
 from tfssl.config import Config
-from tfssl.data import folder
+from tfssl.data import folder, images
 from tfssl.errors import UsageError
 
 
@@ -34,8 +34,11 @@ def write(path, content=None, seed=0, **size):
 
 
 def load(directory, split, **options):
+    """The source, and what is said beside how the folder is read."""
     said = []
-    return folder.load(str(directory), split, report=said.append, **options), said
+    source = folder.load(str(directory), split, report=said.append, **options)
+    assert " read as " in said[0]
+    return source, said[1:]
 
 
 def contents(source):
@@ -74,25 +77,20 @@ def test_every_format_becomes_rgb(name, tmp_path):
     assert np.abs(image.astype(int) - np.asarray(expected)).max() <= most
 
 
-def test_16_bits_become_8(tmp_path):
-    values = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
-    write(tmp_path / "deep.png", encoded(Image.fromarray(values), "PNG"))
-    (image, _), = contents(load(tmp_path, "train")[0])
-    np.testing.assert_array_equal(image[..., 0], values >> 8)
-
-
 def test_splits_and_classes_are_the_folders(tmp_path):
     for split, count in (("train", 4), ("validation", 2)):
         for label, name in enumerate(("bird", "cat", "dog")):
             for i in range(count):
                 write(tmp_path / split / name / f"{i}.png", seed=10 * label + i)
-    write(tmp_path / "train" / "cat" / "more" / "deeper" / "5.png")
+    write(tmp_path / "train" / "cat" / "more" / "deeper" / "5.png", seed=50)
     write(tmp_path / "train" / "cat" / "notes.txt", b"not an image")
+    write(tmp_path / "train" / "cat" / "model.bin", b"\0neither\xff")
     write(tmp_path / "train" / "cat" / ".hidden.png", b"not an image")
     source, said = load(tmp_path, "train")
     assert (source.num_examples, source.num_classes) == (13, 3)
     assert source.image_shape == (20, 30)
-    assert any("1 files are not images by their names" in line for line in said)
+    assert said == [f"unreadable, left out: {tmp_path}/train/cat/model.bin (not an image)",
+                    f"{tmp_path} train: 13 of 14 images can be read, 1 are left out"]
     assert np.bincount([label for _, label in contents(source)]).tolist() == [4, 5, 4]
     assert load(tmp_path, None)[0].split == "validation"
     for image, label in contents(load(tmp_path, "validation")[0]):
@@ -117,7 +115,9 @@ def test_without_classes_there_are_no_labels(tmp_path):
         write(tmp_path / "stl" / "unlabelled" / f"{i}.png", seed=i, height=10 + i)
     flat, _ = load(tmp_path / "flat", "train")
     assert flat.num_classes == 0 and [label for _, label in contents(flat)] == [-1] * 3
-    assert load(tmp_path / "stl", "train")[0].num_classes == 1
+    alone, said = load(tmp_path / "stl", "train")
+    assert alone.num_classes == 0 and [label for _, label in contents(alone)] == [-1] * 3
+    assert said == ["train: taken as images without labels, as cat is the only class"]
     unlabelled, _ = load(tmp_path / "stl", "unlabelled")
     assert (unlabelled.num_classes, unlabelled.image_shape) == (0, (None, None))
 
@@ -135,9 +135,10 @@ def test_equal_sizes_are_held_in_memory(tmp_path):
 @pytest.mark.parametrize("make,said", [
     (lambda d: None, "holds no images"),
     (lambda d: write(d / "text.txt", b""), "holds no images"),
-    (lambda d: (write(d / "a.png"), write(d / "cat" / "a.png")), "beside folders of images"),
+    (lambda d: (write(d / "a.png"), write(d / "cat" / "a.png")),
+     "images beside the folder cat. --folder_layout=flat"),
     (lambda d: (write(d / "cat" / "a.png"), write(d / "train" / "dog" / "a.png")),
-     "beside folders of images"),
+     "train is a usual name of a split and cat is not. --folder_layout=classes"),
 ])
 def test_folders_that_are_no_datasets(make, said, tmp_path):
     make(tmp_path)
@@ -171,13 +172,30 @@ def test_dimensions_that_no_memory_holds_are_refused_before_decoding(tmp_path):
     huge = bytearray(encoded(picture(), "PNG"))
     huge[16:24] = (60_000).to_bytes(4, "big") * 2
     huge[29:33] = zlib.crc32(bytes(huge[12:29])).to_bytes(4, "big")
-    file = folder.examine(folder.File(str(_written(tmp_path, bytes(huge))), 0))
-    assert "bomb" in file.problem or "exceeds limit" in file.problem
+    write(tmp_path / "huge.png", bytes(huge))
+    found = images.examine(tmp_path / "huge.png", max_pixels=10**9)
+    assert found.problem == "more pixels than --max_image_megapixels allows"
 
 
-def _written(tmp_path, content):
-    write(tmp_path / "huge.png", content)
-    return tmp_path / "huge.png"
+def test_one_flag_lets_large_images_in(tmp_path):
+    for name, side in (("large", 30), ("small", 10)):
+        write(tmp_path / f"{name}.png", height=side, width=side)
+    source, said = load(tmp_path, "train", max_pixels=899, max_bad_fraction=0.5)
+    assert source.num_examples == 1
+    assert "(30 x 30 px are 0.0009 megapixels, more than --max_image_megapixels=0.000899" in said[0]
+    assert load(tmp_path, "train", max_pixels=900)[0].num_examples == 2
+    again, _ = load(tmp_path, "train", max_pixels=899, max_bad_fraction=0.5)
+    assert again.num_examples == 1  # also where it is known by then
+
+
+@pytest.mark.slow
+def test_more_than_pillow_reads_of_itself(tmp_path):
+    """200 megapixels, of which Pillow says that they are an attack."""
+    image = Image.new("L", (20_000, 10_000), 7)
+    image.putpixel((19_999, 9_999), 200)
+    write(tmp_path / "large.png", encoded(image, "PNG"))
+    (shown, _), = contents(load(tmp_path, "train", max_pixels=250_000_000)[0])
+    assert shown.shape == (10_000, 20_000, 3) and shown[-1, -1].tolist() == [200] * 3
 
 
 def damage(content, rng):
@@ -225,7 +243,7 @@ def test_a_thousand_damaged_files_lose_nothing_silently(tmp_path):
 
 def paths(source):
     """The files behind a source, by the constants of its graph of records."""
-    return [file.path.encode() for file in source.records.args[0]]
+    return [file.path.encode() for file, _ in source.records.args[0]]
 
 
 def test_the_pipeline_takes_folders_of_mixed_sizes(tmp_path):

@@ -182,6 +182,24 @@ def test_images_of_mixed_sizes_become_one_batch():
     assert [b["image"].shape[1:] for b in crops] == [(12, 10, 3)] * 2
 
 
+@pytest.mark.parametrize("limit", [0, 1e9], ids=["streamed", "held"])
+def test_fractions_make_the_views_of_the_same_bytes(limit):
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 12, 9, 3), np.uint8)
+
+    def batches(images):
+        source = data.held(data.Source(
+            "values", "train", ("train", 0, 10), 10, (12, 9),
+            lambda: tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(10)}),
+            lambda e: (e["image"], e["label"]), dtype=images.dtype.type), limit)
+        assert source.decoded_bytes == images.nbytes
+        assert not limit or source.arrays[0].dtype == images.dtype
+        return [*views(source, stop=3), *data.labelled(
+            source, lambda image: augment.center_crop(image, (8, 8), 0.9), batch_size=4)]
+
+    for one, other in zip(batches(pixels), batches(pixels / np.float32(255)), strict=True):
+        tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one, other)
+
+
 def test_folding_depends_on_every_number():
     seeds = {tuple(pipeline.fold(*n).numpy()) for n in
              [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2**40)]}

@@ -55,7 +55,7 @@ class Crop(Op):
         """The crop of a single image, by TensorFlow's kernel for it: the same up to rounding.
 
         Args:
-            image: uint8 [h, w, 3] in [0, 255].
+            image: uint8 [h, w, 3] in [0, 255], or float32 in [0, 1].
             window: (top, left, height, width), integer scalars.
 
         Returns:
@@ -63,7 +63,8 @@ class Crop(Op):
         """
         top, left, height, width = window
         image = image[top:top + height, left:left + width]
-        return tf.image.resize(image, self.size, "bicubic") / 255.0
+        resized = tf.image.resize(image, self.size, "bicubic")
+        return resized / 255.0 if image.dtype == tf.uint8 else resized
 
 
 def identity():

@@ -8,12 +8,13 @@ import functools
 
 import tensorflow as tf
 
-from tfssl.config import sides
+from tfssl.config import sides, value_range
 from tfssl.data import folder, shapes, tfds
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
 from tfssl.data.source import (
     Source,
     balanced,
+    digest,
     fingerprint,
     held,
     labels_of,
@@ -27,21 +28,61 @@ from tfssl.errors import UsageError
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
 
 
-def load(config, split, flag="train_split"):
+def load(config, split, flag="train_split", ranges=None):
     """One split of the dataset that a Config names, held in memory where that is asked or fits.
 
     Args:
-        config: a `tfssl.Config`; dataset, data_dir, the two image sizes, seed, cache_dataset and
-            max_bad_fraction are read.
+        config: a `tfssl.Config`; the knobs of data, the two image sizes and seed are read.
         split: a split or slice; None: the dataset's evaluation split.
         flag: the flag that the split came from, for messages.
+        ranges: the `value_ranges` of another split, which hold for this one too.
 
     Raises:
         UsageError: see `tfssl.data.tfds.load`.
     """
     loader = DATASETS.get(config.dataset, load_tfds)
     limit = {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
-    return held(loader(config, split, flag), limit)
+    return held(loader(config, split, flag, ranges), limit)
+
+
+def identify(config, split, flag="train_split"):
+    """What the images of a split are, as `Source.identity` says, without looking into them.
+
+    Args, Raises: as `load`.
+    """
+    if config.dataset == "folder":
+        return folder.identify(config.data_dir, split, flag=flag, layout=config.folder_layout,
+                               rules=config.reading_rules)
+    if config.dataset == "shapes":
+        return shapes_identity(config)
+    return tfds.identify(config.dataset, config.data_dir)
+
+
+def refuse_shared(config, scored, used):
+    """Says how many images of a split to evaluate on are learned from too, and refuses many.
+
+    Args:
+        scored: the `Source` to evaluate on.
+        used: {flag: a `Source` that is learned from}.
+
+    Raises:
+        UsageError: slices overlap, or more images are shared than --max_shared_fraction allows.
+    """
+    for flag, source in used.items():
+        if scored.shares_examples_with(source):
+            raise UsageError(
+                f"--eval_split must not share images with --{flag}: accuracies are of images that "
+                f"nothing was trained on. Received: {scored.split} and {source.split}")
+        copies = scored.copies_in(source)
+        if not copies:
+            continue
+        share = copies / scored.num_examples
+        what = (f"{copies:,} of {scored.num_examples:,} images of {scored.name} {scored.split} "
+                f"are, byte for byte, in {source.name} {source.split} too")
+        if share > config.max_shared_fraction:
+            raise UsageError(f"--eval_split must not share images with --{flag}, beyond "
+                             f"--max_shared_fraction={config.max_shared_fraction:g}: {what}.")
+        print(f"{what}: {share:.2%}")
 
 
 def chosen_places(config, source):
@@ -63,21 +104,22 @@ def chosen_places(config, source):
     return balanced(labels_of(source), source.num_classes, config.label_fraction, config.seed)
 
 
-def load_tfds(config, split, flag):
+def load_tfds(config, split, flag, ranges):
     return tfds.load(config.dataset, split, data_dir=config.data_dir, flag=flag)
 
 
-def load_folder(config, split, flag):
-    return folder.load(config.data_dir, split, flag=flag, max_bad_fraction=config.max_bad_fraction)
+def load_folder(config, split, flag, ranges):
+    return folder.load(
+        config.data_dir, split, flag=flag, max_bad_fraction=config.max_bad_fraction,
+        max_pixels=round(config.max_image_megapixels * 1e6), layout=config.folder_layout,
+        value_range=value_range(config.value_range), ranges=ranges, rules=config.reading_rules)
 
 
-def load_shapes(config, split, flag):
+def load_shapes(config, split, flag, ranges):
     """The embedded dataset, drawn at the largest size that the network will see."""
     split = split or "test"
     base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
-    seen = [sides(config.image_size or DEFAULT_SIZES["shapes"])]
-    seen += [sides(config.eval_image_size)] if config.eval_image_size else []
-    size = tuple(max(side) for side in zip(*seen))
+    size = shapes_size(config)
     images, labels = shapes.generate(base, stop, size, config.seed)
     images, labels = images[start:], labels[start:]
     return Source(
@@ -92,7 +134,20 @@ def load_shapes(config, split, flag):
         decode=lambda example: (example["image"], example["label"]),
         arrays=(images, labels),
         ids=lambda: [f"{base}:{i}" for i in range(start, stop)],
+        origin=("shapes", config.seed),
+        identity=shapes_identity(config),
     )
+
+
+def shapes_size(config):
+    """The (height, width) that figures are drawn at, in pixels."""
+    seen = [sides(config.image_size or DEFAULT_SIZES["shapes"])]
+    seen += [sides(config.eval_image_size)] if config.eval_image_size else []
+    return tuple(max(side) for side in zip(*seen))
+
+
+def shapes_identity(config):
+    return {"kind": "shapes", "seed": config.seed, "size": list(shapes_size(config))}
 
 
 DATASETS = {"shapes": load_shapes, "folder": load_folder}
@@ -108,6 +163,6 @@ def image_size(config, source):
     return sides(DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE)))
 
 
-__all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "fingerprint", "finisher",
-           "image_size", "labelled", "labels_of", "load", "numbered", "read_list", "subset",
-           "views"]
+__all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "digest", "fingerprint",
+           "finisher", "identify", "image_size", "labelled", "labels_of", "load", "numbered",
+           "read_list", "refuse_shared", "subset", "views"]

@@ -13,6 +13,7 @@ import os
 import tensorflow as tf
 
 from tfssl import augment
+from tfssl.data.orientation import stored_window, upright, upright_shape
 
 ORDER, VIEWS, PIXELS = 0, 1, 2  # what a seed is for: keeps the streams of random numbers apart
 WINDOW = ("top", "left", "height", "width")
@@ -111,7 +112,7 @@ def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
 
 
 def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
-    """{"images": uint8 [B, h, w, 3], "seeds": int32 [views, 2], "label", "part": int32}."""
+    """{"images": [B, h, w, 3] as decoded, "seeds": int32 [views, 2], "label", "part": int32}."""
     images, labels = map(tf.constant, source.arrays)
 
     def gather(step, part, indices):
@@ -189,19 +190,26 @@ def crops(source, example, operations, seeds):
     def from_jpeg():
         """Decodes the least rectangle that holds all windows, and what colour seeps in from."""
         shape = tf.io.extract_jpeg_shape(content)
+        if orientation is not None:
+            shape = upright_shape(shape, orientation)
         chosen = windows(shape)
         top, left = (tf.maximum(tf.reduce_min([w[i] for w in chosen]) - SEEP, 0) for i in (0, 1))
         bottom, right = (
             tf.minimum(tf.reduce_max([w[i] + w[i + 2] for w in chosen]) + SEEP, shape[i])
             for i in (0, 1))
-        part = tf.image.decode_and_crop_jpeg(
-            content, [top, left, bottom - top, right - left], channels=3)
+        stored = [top, left, bottom - top, right - left]
+        if orientation is not None:
+            stored = stored_window(stored, orientation, shape[0], shape[1])
+        part = tf.image.decode_and_crop_jpeg(content, stored, channels=3)
+        if orientation is not None:
+            part = upright(part, orientation)
         return tuple(op.of_image(part, [window[0] - top, window[1] - left, *window[2:]])
                      for op, window in zip(operations, chosen))
 
-    if source.content is None:
+    if source.content is None or image.dtype != tf.uint8:  # other values are scaled by `decode`
         return from_all(), label
     content = source.content(example)
+    orientation = source.orientation and source.orientation(example)
     return tf.cond(tf.io.is_jpeg(content), from_jpeg, from_all), label
 
 
@@ -253,8 +261,8 @@ def labelled(source, crop, *, batch_size):
 
 
 def as_float(images):
-    """uint8 in [0, 255] -> float32 in [0, 1]."""
-    return tf.cast(images, tf.float32) / 255.0
+    """uint8 in [0, 255] -> float32 in [0, 1]; float32 passes."""
+    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
 
 
 def view_seeds(seed, number, views, use=VIEWS):

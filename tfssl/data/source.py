@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import re
 from typing import Callable, Optional
 
@@ -27,13 +28,22 @@ class Source:
         num_classes: labels are in [0, num_classes); 0 where there are none, and labels are -1.
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
-        decode: example -> (image uint8 [H, W, 3], label int64), as graph code.
+        decode: example -> (image [H, W, 3] of `dtype`, label int64), as graph code.
         content: example -> the bytes of its image file, for sources that have such; of a JPEG then
             only what the views show is decoded.
-        arrays: (images uint8 [N, H, W, 3], labels int64 [N]) where the split is held in memory,
-            in the order of `records`.
+        arrays: (images [N, H, W, 3] of `dtype`, labels int64 [N]) where the split is held in
+            memory, in the order of `records`.
         ids: () -> list of text [N], what each example is called, in the order of `records`: its
             file below the folder, the identifier that tensorflow_datasets gives it, or its place.
+        orientation: example -> how its image file is to be turned, int32 as EXIF counts; None where
+            all are upright as they are stored.
+        digests: () -> list of text [N], one for the content of each example's file; None where
+            there are no files of their own.
+        origin: where the split is from: equal for one place, however that is spelled.
+        identity: what the images of the split that this is a slice of are, as JSON can hold it:
+            equal for copies in different places.
+        dtype: numpy type of the decoded images: uint8 in [0, 255], or float32 in [0, 1].
+        value_ranges: {type of stored values: (low, high), which become 0 and 1}.
     """
 
     name: str
@@ -48,22 +58,45 @@ class Source:
     kept: Optional[int] = None
     content: Optional[Callable] = None
     ids: Optional[Callable[[], list[str]]] = None
+    orientation: Optional[Callable] = None
+    digests: Optional[Callable[[], list[str]]] = None
+    origin: tuple = ()
+    identity: dict = dataclasses.field(default_factory=dict)
+    dtype: type = np.uint8
+    value_ranges: dict = dataclasses.field(default_factory=dict)
 
     @property
     def num_examples(self):
         return self.examples[2] - self.examples[1] if self.kept is None else self.kept
 
     def shares_examples_with(self, other):
-        """Whether two slices of one dataset overlap."""
+        """Whether two slices of one split of one dataset overlap."""
         (base, start, stop), (other_base, other_start, other_stop) = self.examples, other.examples
-        return base == other_base and max(start, other_start) < min(stop, other_stop)
+        return (self.origin == other.origin and base == other_base
+                and max(start, other_start) < min(stop, other_stop))
+
+    def copies_in(self, other):
+        """How many examples have the same file as one of another source, or the same pixels.
+
+        Pixels are compared where both sources are held in memory and one of them has no files; 0
+        where nothing can be compared.
+        """
+        if self.digests and other.digests:
+            own, theirs = self.digests(), other.digests()
+        elif self.arrays and other.arrays:
+            own, theirs = map(pixel_digests, (self, other))
+        else:
+            return 0
+        theirs = set(theirs)
+        return sum(digest in theirs for digest in own)
 
     @property
     def decoded_bytes(self):
-        """Memory of the whole split as uint8, or None where images differ in size."""
+        """Memory of the whole split, decoded, or None where images differ in size."""
         if None in self.image_shape:
             return None
-        return self.num_examples * self.image_shape[0] * self.image_shape[1] * 3
+        pixels = self.num_examples * self.image_shape[0] * self.image_shape[1]
+        return pixels * 3 * np.dtype(self.dtype).itemsize
 
 
 def held(source, limit_bytes):
@@ -74,7 +107,7 @@ def held(source, limit_bytes):
     """
     if source.arrays or source.decoded_bytes is None or source.decoded_bytes > limit_bytes:
         return source
-    images = np.empty((source.num_examples, *source.image_shape, 3), np.uint8)
+    images = np.empty((source.num_examples, *source.image_shape, 3), source.dtype)
     labels = np.empty(source.num_examples, np.int64)
     filled = 0
     decoded = source.records().map(source.decode, num_parallel_calls=tf.data.AUTOTUNE)
@@ -90,6 +123,16 @@ def held(source, limit_bytes):
     if filled != source.num_examples:
         raise unreadable(source, f"{filled} of {source.num_examples} examples are there")
     return dataclasses.replace(source, arrays=(images, labels))
+
+
+def digest(identity):
+    """A `Source.identity` as a short text."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def pixel_digests(source):
+    """A digest of the pixels of every image in memory."""
+    return [hashlib.blake2b(image, digest_size=16).digest() for image in source.arrays[0]]
 
 
 def labels_of(source):
@@ -160,13 +203,18 @@ def subset(source, chosen):
     Args:
         chosen: int [n], ascending.
     """
-    def ids():
-        names = source.ids()
-        return [names[place] for place in chosen]
+    def at_places(texts):
+        """The function that gives these texts of the chosen examples alone."""
+        def chosen_texts():
+            every = texts()
+            return [every[place] for place in chosen]
 
+        return texts and chosen_texts
+
+    part = dataclasses.replace(source, kept=len(chosen), ids=at_places(source.ids),
+                               digests=at_places(source.digests))
     if source.arrays:
-        return dataclasses.replace(source, arrays=tuple(a[chosen] for a in source.arrays),
-                                   ids=ids, kept=len(chosen))
+        return dataclasses.replace(part, arrays=tuple(a[chosen] for a in source.arrays))
     wanted = np.zeros(source.num_examples, bool)
     wanted[chosen] = True
 
@@ -174,7 +222,7 @@ def subset(source, chosen):
         numbered = source.records().enumerate()
         return numbered.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
 
-    return dataclasses.replace(source, records=records, ids=ids, kept=len(chosen))
+    return dataclasses.replace(part, records=records)
 
 
 def numbered(source):
@@ -182,13 +230,14 @@ def numbered(source):
     if source.arrays:
         images, labels = source.arrays
         return dataclasses.replace(source, arrays=(images, np.arange(len(labels))))
-    content = source.content
+    content, orientation = source.content, source.orientation
     return dataclasses.replace(
         source,
         records=lambda: source.records().enumerate().map(
             lambda place, example: {"place": place, "example": example}),
         decode=lambda record: (source.decode(record["example"])[0], record["place"]),
-        content=content and (lambda record: content(record["example"])))
+        content=content and (lambda record: content(record["example"])),
+        orientation=orientation and (lambda record: orientation(record["example"])))
 
 
 def unreadable(source, why):

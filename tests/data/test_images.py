@@ -1,0 +1,229 @@
+"""Image files: orientations, more than 8 bits, TIFF, and what is no image."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from tests.data.test_folder import contents, encoded, load, picture, write
+from tfssl import augment, data
+from tfssl.config import Config
+from tfssl.data import folder, images
+from tfssl.errors import UsageError
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[images.ORIENTATION] = orientation
+    return tags
+
+
+@pytest.mark.parametrize("kind,options", [
+    ("JPEG", dict(quality=100, subsampling=0)), ("PNG", {}), ("WEBP", dict(lossless=True)),
+    ("TIFF", {})], ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_stand_upright(kind, options, orientation, tmp_path):
+    content = encoded(picture(), kind, exif=exif(orientation), **options)
+    write(tmp_path / "a", content)
+    source, _ = load(tmp_path, "train")
+    (image, _), = contents(source)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    assert image.shape == expected.shape and source.image_shape == image.shape[:2]
+    difference = np.abs(image.astype(int) - expected)  # decoders of JPEG round in their own ways
+    assert difference.max() <= (15 if kind == "JPEG" else 0) and difference.mean() < 3
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_an_orientation_that_means_nothing_is_none(value, tmp_path):
+    write(tmp_path / "a.png", encoded(picture(), "PNG", exif=exif(value)))
+    (image, _), = contents(load(tmp_path, "train")[0])
+    np.testing.assert_array_equal(image, picture())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_parts_of_a_jpeg_are_parts_of_the_upright_image(orientation, tmp_path):
+    """Crops of streamed JPEGs, of which a rectangle is decoded, are those of the whole image."""
+    photo = picture(height=90, width=140)
+    upright = ImageOps.exif_transpose(photo)
+    stored = encoded(upright, "JPEG", quality=95, exif=exif(orientation))
+    for name in ("0.jpg", "1.jpg"):
+        write(tmp_path / "parts" / name, stored)
+        whole = ImageOps.exif_transpose(Image.open(io.BytesIO(stored)))
+        write(tmp_path / "whole" / name, encoded(whole, "PNG"))
+    view = augment.supervised_view((24, 20), crop_area=(0.05, 0.3))
+    made = []
+    for kind in ("parts", "whole"):
+        source, _ = load(tmp_path / kind, "train")
+        batches = data.views(source, [view, view], batch_size=2, seed=3, stop_step=4)
+        made.append(np.stack([[b["view1"], b["view2"]] for b in batches.as_numpy_iterator()]))
+    assert np.abs(made[0] - made[1]).mean() < 0.006 and np.abs(made[0] - made[1]).max() < 0.1
+
+
+def deep_image(most=65535, height=20, width=30, channels=3):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, most + 1, (height, width, channels), dtype=np.uint16)
+    values[0, 0], values[0, 1] = 0, most
+    return values
+
+
+def tiff(values, **options):
+    import tifffile
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+DEEP = {  # name -> (bytes of these uint16 values, number of channels that they have)
+    "rgb.png": (lambda v: tf.io.encode_png(v).numpy(), 3),
+    "grey.png": (lambda v: encoded(Image.fromarray(v[..., 0]), "PNG"), 1),
+    "rgba.png": (lambda v: tf.io.encode_png(np.dstack([v, v[..., :1]])).numpy(), 3),
+    "grey.tif": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF"), 1),
+    "packed.tif": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF",
+                                     compression="tiff_lzw"), 1),
+    "rgb.tiff": (lambda v: tiff(v, photometric="rgb"), 3),
+    "planes.tiff": (lambda v: tiff(v.transpose(2, 0, 1), photometric="rgb",
+                                   planarconfig="separate"), 3),
+    "inverted.tif": (lambda v: tiff(65535 - v[..., 0], photometric="miniswhite"), 1),
+    "tiff-by-another-name.jpg": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF"), 1),
+}
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "streamed"])
+@pytest.mark.parametrize("name", DEEP)
+def test_all_16_bits_are_kept(name, held, tmp_path):
+    make, channels = DEEP[name]
+    values = deep_image()
+    for number in "ab":
+        write(tmp_path / f"{number}-{name}", make(values))
+    said = []
+    source = folder.load(str(tmp_path), "train", report=said.append)
+    assert said[1] == "values of uint16 found from 0 to 65,535: taken as 0 to 65535"
+    source = data.held(source, 1e9 if held else 0)
+    expected = values[..., :channels] / 65535
+    crops = data.labelled(source, lambda image: image, batch_size=2)
+    shown = next(iter(crops))["image"]
+    np.testing.assert_allclose(shown, np.broadcast_to(expected, (2, 20, 30, 3)), atol=1e-6)
+    whole = augment.View(augment.identity(), augment.identity())
+    batch, = data.views(source, [whole], batch_size=2, seed=0, stop_step=1)
+    np.testing.assert_allclose(batch["view1"], shown, atol=1e-6)
+
+
+def test_twelve_bits_in_sixteen_fill_the_range(tmp_path):
+    values = deep_image(most=4095)
+    write(tmp_path / "a.png", tf.io.encode_png(values).numpy())
+    for given, most in (("auto", 4095), ("dtype", 65535), ((0.0, 2000.0), 2000)):
+        source, said = load(tmp_path, "train", value_range=given)
+        np.testing.assert_allclose(contents(source)[0][0], np.minimum(values / most, 1), atol=1e-6)
+        assert said == [f"values of uint16 found from 0 to 4,095: taken as 0 to {most}"]
+
+
+def test_what_training_images_were_taken_as_holds_for_others(tmp_path):
+    for split, most in (("train", 4095), ("test", 900)):
+        write(tmp_path / split / "a.png", tf.io.encode_png(deep_image(most)).numpy())
+    train, _ = load(tmp_path, "train")
+    assert train.value_ranges == {"uint16": (0, 4095)}
+    test, _ = load(tmp_path, "test", ranges=train.value_ranges)
+    assert contents(test)[0][0].max() == pytest.approx(900 / 4095)
+
+
+@pytest.mark.parametrize("low,high,expected", [
+    (0.0, 1.0, (0, 1)), (-1.0, 1.0, (-1, 1)), (0.0, 200.0, (0, 255)), (-1000.0, 3000.0,
+                                                                       (-1000, 3000))])
+def test_floats_are_scaled_by_what_they_span(low, high, expected, tmp_path):
+    values = np.linspace(low, high, 600, dtype=np.float32).reshape(20, 30)
+    write(tmp_path / "a.tif", encoded(Image.fromarray(values), "TIFF"))
+    source, _ = load(tmp_path, "train")
+    assert source.value_ranges == {"float32": expected}
+    scaled = (values - expected[0]) / (expected[1] - expected[0])
+    np.testing.assert_allclose(contents(source)[0][0][..., 1], scaled, atol=1e-6)
+
+
+def test_signed_and_wide_integers_keep_their_values(tmp_path):
+    values = np.arange(600, dtype=np.int32).reshape(20, 30) * 100_000 - 2**24
+    write(tmp_path / "a.tif", encoded(Image.fromarray(values), "TIFF"))
+    scaled = (values - values.min()) / (values.max() - values.min())
+    np.testing.assert_allclose(contents(load(tmp_path, "train")[0])[0][0][..., 0], scaled,
+                               atol=1e-6)
+
+
+def test_8_and_16_bits_in_one_folder_are_each_scaled_by_their_own(tmp_path):
+    write(tmp_path / "eight.png", encoded(picture(), "PNG"))
+    write(tmp_path / "eight.jpg", encoded(picture(), "JPEG", exif=exif(3), quality=95))
+    write(tmp_path / "deep.png", tf.io.encode_png(deep_image()).numpy())
+    source, _ = load(tmp_path, "train")
+    shown = dict(zip(source.ids(), (image for image, _ in contents(source))))
+    np.testing.assert_allclose(shown["eight.png"], np.asarray(picture()) / 255, atol=1e-6)
+    np.testing.assert_allclose(shown["deep.png"], deep_image() / 65535, atol=1e-6)
+    turned = np.asarray(picture())[::-1, ::-1] / 255
+    assert np.abs(shown["eight.jpg"] - turned).mean() < 0.02
+
+
+def test_a_range_can_be_given_for_8_bits_too(tmp_path):
+    write(tmp_path / "a.png", encoded(picture(), "PNG"))
+    source, _ = load(tmp_path, "train", value_range=(50.0, 100.0))
+    np.testing.assert_allclose(contents(source)[0][0],
+                               np.clip((np.asarray(picture(), float) - 50) / 50, 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("name,content,said", [
+    ("pages.tif", lambda: encoded(picture(), "TIFF", save_all=True,
+                                  append_images=[picture(1), picture(2)]), "a TIFF of 3 pages"),
+    ("bands.tif", lambda: tiff(deep_image(channels=4), photometric="minisblack",
+                               planarconfig="contig", extrasamples=["unspecified"] * 3),
+     "a TIFF of 4 channels"),
+    ("bands13.tif", lambda: tiff(deep_image(channels=13), photometric="minisblack",
+                                 planarconfig="contig"), "a TIFF of 13 channels"),
+    ("bands.xyz", lambda: tiff(deep_image(channels=13)[..., :13].astype(np.uint8),
+                               photometric="minisblack", planarconfig="contig"),
+     "a TIFF of 13 channels"),
+    ("nan.tif", lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
+     "not finite"),
+    ("text.png", lambda: b"<html>not found</html>", "not an image of a kind that can be read"),
+    ("empty.jpg", lambda: b"", "not an image of a kind that can be read"),
+])
+def test_what_cannot_be_used_says_why(name, content, said, tmp_path):
+    write(tmp_path / name, content())
+    with pytest.raises(UsageError, match=said) as refusal:
+        load(tmp_path, "train")
+    assert "BytesIO" not in str(refusal.value)
+
+
+def test_a_tiff_may_hold_itself_at_a_lower_resolution(tmp_path):
+    import tifffile
+
+    values = np.asarray(picture())
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(values, photometric="rgb")
+        file.write(values[::2, ::2], photometric="rgb", subfiletype=1)
+    (image, _), = contents(load(tmp_path, "train")[0])
+    np.testing.assert_array_equal(image, values)
+
+
+def test_eight_bit_tiff_is_a_format_like_any_other(tmp_path):
+    for number, mode in enumerate(("RGB", "L", "RGBA", "P", "CMYK", "1")):
+        shown = picture().convert(mode)
+        write(tmp_path / mode / "a.tif", encoded(shown, "TIFF"))
+        (image, _), = contents(load(tmp_path / mode, "train")[0])
+        np.testing.assert_array_equal(image, shown.convert("RGB"))
+
+
+def test_0_1_read_8_bits_and_no_orientation(tmp_path):
+    values = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
+    write(tmp_path / "deep.png", encoded(Image.fromarray(values), "PNG"))
+    write(tmp_path / "turned.jpg", encoded(picture(), "JPEG", quality=100, exif=exif(6)))
+    write(tmp_path / "other.jfif", encoded(picture(), "JPEG"))
+    write(tmp_path / "other.tif", encoded(picture(), "TIFF"))
+    source, _ = load(tmp_path, "train", rules=1)
+    shown = dict(zip(source.ids(), (image for image, _ in contents(source))))
+    assert set(shown) == {"deep.png", "turned.jpg"} and source.dtype == np.uint8
+    np.testing.assert_array_equal(shown["deep.png"][..., 0], values >> 8)
+    assert shown["turned.jpg"].shape == (20, 30, 3)
+
+
+def test_the_flag_reaches_the_images(tmp_path):
+    write(tmp_path / "a.png", tf.io.encode_png(deep_image(most=4095)).numpy())
+    config = Config(dataset="folder", data_dir=str(tmp_path), value_range="0,8190")
+    assert data.load(config, "train").arrays[0].max() == 0.5

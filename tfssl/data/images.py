@@ -1,0 +1,325 @@
+"""Image files: what one holds, and how it is decoded within a graph.
+
+    JPEG, PNG, BMP, GIF    by TensorFlow, to 8 bits; PNG of 16 bits to all of them
+    everything else        by Pillow, or tifffile for TIFF of several channels and more than 8 bits
+
+Images are shown upright: as their EXIF orientation says.
+"""
+
+import functools
+import hashlib
+import io
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, TiffImagePlugin
+
+from tfssl.data.orientation import upright
+from tfssl.data.values import scaled, scaled_array
+
+BY_TENSORFLOW, BY_PNG16, BY_PYTHON = range(3)  # who decodes a file
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+Image.init()
+FORMATS = tuple({"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF"}
+                & Image.OPEN.keys())
+ORIENTATION, BITS, SAMPLES, EXTRA_SAMPLES, SUBFILE = 274, 258, 277, 338, 254  # tags of TIFF
+UNSPECIFIED = 0  # an extra channel that is no alpha
+WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # of Pillow: more than 8 bits
+TIFF = (b"II*\0", b"MM\0*")  # how such files begin
+PNG_DEPTH = 24  # where a PNG says how many bits its channels have
+SNIFFED = 4096  # bytes
+
+
+class Found(NamedTuple):
+    """What a file holds, as far as it has to be known before it is decoded again.
+
+    Attributes:
+        size: (height, width) in pixels, upright.
+        digest: SHA-256 of the file, 16 bytes of it in hexadecimal.
+        reader: who decodes it.
+        orientation: as EXIF counts, from 1 (upright) to 8.
+        dtype: NumPy's name for its values.
+        low, high: the least and the largest value, where the dtype is not uint8.
+        problem: why it cannot be used; "" where it can.
+    """
+
+    size: tuple = (0, 0)
+    digest: str = ""
+    reader: int = BY_TENSORFLOW
+    orientation: int = 1
+    dtype: str = "uint8"
+    low: float = 0.0
+    high: float = 255.0
+    problem: str = ""
+
+
+class Unusable(Exception):
+    """An image that is whole and cannot be used; the message says why."""
+
+
+def kind_of(path):
+    """"image", "text" or "other": by the extension, and by the content where that says nothing."""
+    if str(path).lower().endswith(EXTENSIONS):
+        return "image"
+    try:
+        with open(path, "rb") as file:
+            start = file.read(SNIFFED)
+            file.seek(0)
+            if start.startswith(TIFF):
+                return "image"
+            try:
+                with Image.open(file, formats=FORMATS):
+                    return "image"
+            except Image.DecompressionBombError:
+                return "image"
+            except Exception:  # Pillow's plugins raise whatever they like
+                return "text" if is_text(start) else "other"
+    except OSError:
+        return "other"
+
+
+def is_text(start):
+    """Whether bytes are the beginning of a text, such as labels beside an image."""
+    try:
+        start[:-3 or None].decode()  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in start
+
+
+def examine(path, max_pixels, rules=2):
+    """Decodes a file and says what it holds.
+
+    Args:
+        path: the file.
+        max_pixels: larger ones are not decoded.
+        rules: 1: as tfssl 0.1 read files; see --reading_rules.
+
+    Returns:
+        A `Found`.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        found = (examine_content if rules == 2 else examine_by_rules_of_0_1)(content, max_pixels)
+        return found._replace(digest=hashlib.sha256(content).hexdigest()[:32])
+    except Exception as error:  # Pillow's plugins raise whatever they like on damaged input
+        return Found(problem=reason(error))
+
+
+def reason(error):
+    """Why a file could not be decoded, in a few words."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image of a kind that can be read"
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than --max_image_megapixels allows"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).splitlines()
+    return lines[0][:100] if lines else type(error).__name__
+
+
+def examine_content(content, max_pixels):
+    """As `examine`, of the bytes; raises where they cannot be used."""
+    if content.startswith(TIFF):
+        check_channels(content)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        check_pixels(image, max_pixels)
+        if image.format == "TIFF":
+            check_pages(image)
+        reader, orientation = reader_of(image, content), orientation_of(image, content)
+        if image.format == "GIF":  # whose missing rows TensorFlow fills without a word
+            image.load()
+    try:
+        values = np.asarray(READERS[reader](content))
+    except tf.errors.OpError:
+        reader, values = BY_PYTHON, by_python(content)
+    height, width = values.shape[:2]
+    size = (width, height) if orientation > 4 else (height, width)
+    found = Found(size=size, reader=reader, orientation=orientation)
+    if values.dtype == np.uint8:
+        return found
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise Unusable("values that are not finite")
+    return found._replace(dtype=values.dtype.name, low=low, high=high)
+
+
+def reader_of(image, content):
+    """Who decodes a file, of which Pillow has read the beginning."""
+    if image.format == "PNG":
+        return BY_PNG16 if content[PNG_DEPTH] == 16 else BY_TENSORFLOW
+    palette_taken_for_grey = image.format == "BMP" and image.mode in ("P", "1")
+    by_pillow = palette_taken_for_grey or image.format == "TIFF" or image.mode in DEEP_MODES
+    return BY_PYTHON if by_pillow else BY_TENSORFLOW
+
+
+def examine_by_rules_of_0_1(content, max_pixels):
+    """As tfssl 0.1 did: 8 bits, and no orientation."""
+    with Image.open(io.BytesIO(content)) as image:
+        check_pixels(image, max_pixels)
+        kind, mode = image.format, image.mode
+        if kind == "GIF":
+            image.load()
+    if not (kind == "BMP" and mode in ("P", "1")):
+        try:
+            return Found(size=tuple(by_tensorflow(content).shape[:2]))
+        except tf.errors.OpError:
+            pass
+    return Found(size=by_python(content, rules=1).shape[:2], reader=BY_PYTHON)
+
+
+def check_pixels(image, most):
+    """Raises Unusable for an image of more pixels."""
+    width, height = image.size
+    if width * height > most:
+        raise Unusable(too_large(height, width, most))
+
+
+def check_channels(content):
+    """Raises Unusable for a TIFF whose channels are no colours; Pillow opens only some of those."""
+    file = io.BytesIO(content)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+    file.seek(tags.next)
+    tags.load(file)
+    channels, extra = tags.get(SAMPLES, 1), tags.get(EXTRA_SAMPLES, ())
+    if channels > 4 or (channels == 4 and UNSPECIFIED in extra):
+        raise Unusable(f"a TIFF of {channels} channels: 1, 3, or those and alpha can be read")
+
+
+def check_pages(image):
+    """Raises Unusable for a TIFF of several pages."""
+    pages = sum(reduced(image, number) == 0 for number in range(image.n_frames))
+    if pages > 1:
+        raise Unusable(f"a TIFF of {pages} pages: save each as a file of its own")
+    image.seek(0)
+
+
+def reduced(image, number):
+    """Whether a page of a TIFF is another one at a lower resolution, or a mask."""
+    image.seek(number)
+    return image.tag_v2.get(SUBFILE, 0) & 0b101
+
+
+def orientation_of(image, content):
+    """The EXIF orientation, from 1 to 8; 1 where there is none that means anything."""
+    if image.format == "PNG" and not any(
+            mark in content for mark in (b"eXIf", b"exif", b"Orientation")):
+        return 1  # Pillow would decode the whole image to find out
+    if image.format == "TIFF" and not of_deep_channels(image):
+        return 1  # Pillow turns those itself
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged EXIF data does not damage the image
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def of_deep_channels(image):
+    """Whether it is a TIFF that Pillow would cut to 8 bits."""
+    tags = image.tag_v2
+    return tags.get(SAMPLES, 1) > 1 and max(tags.get(BITS, (1,))) > 8
+
+
+def by_tensorflow(content):
+    """Bytes -> uint8 [H, W, 3]; of an animation, the first frame."""
+    return tf.io.decode_image(content, channels=3, expand_animations=False)
+
+
+def by_png16(content):
+    """The bytes of a PNG -> uint16 [H, W, 3]."""
+    return tf.io.decode_png(content, channels=3, dtype=tf.uint16)
+
+
+def by_python(content, rules=2):
+    """Bytes -> an array [H, W, 3] of the file's own values: uint8, uint16, int32 or floats.
+
+    Args:
+        rules: 1: always uint8, as tfssl 0.1 had it.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        if rules == 1 or not (image.mode in DEEP_MODES or image.format == "TIFF"):
+            return np.asarray(image.convert("RGB"))
+        if image.format == "TIFF" and of_deep_channels(image):
+            values = by_tifffile(content)
+        elif image.mode in DEEP_MODES:
+            inverted = (image.format == "TIFF"
+                        and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO)
+            values = np.asarray(image)
+            if inverted and values.dtype == np.uint16:
+                values = 65535 - values
+        else:
+            values = np.asarray(image.convert("RGB"))
+    values = values[..., np.newaxis] if values.ndim == 2 else values
+    return np.repeat(values[..., :1], 3, axis=2) if values.shape[2] < 3 else values[..., :3]
+
+
+def by_tifffile(content):
+    """The bytes of a TIFF of several channels, whose bits Pillow would cut, -> [H, W, C]."""
+    try:
+        import tifffile
+    except ImportError:
+        raise Unusable("a TIFF of several channels and more than 8 bits needs the tiff extra: "
+                       "pip install '.[tiff]'") from None
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page = file.pages[0]
+        values = page.asarray()
+        return np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
+
+
+READERS = {BY_TENSORFLOW: by_tensorflow, BY_PNG16: by_png16, BY_PYTHON: by_python}
+
+
+def decode(example, deep, rules=2):
+    """An example of a folder -> its image, [H, W, 3]; as graph code.
+
+    Args:
+        example: {"image": the bytes of the file} and, where files of a split differ in them,
+            "reader", "orientation": int32, "low", "high": float64, as in `Found`.
+        deep: whether to return float32 in [0, 1], where low becomes 0 and high 1; otherwise uint8
+            in [0, 255].
+        rules: as of `by_python`.
+    """
+    content = example["image"]
+    if "reader" not in example:
+        return three_channels(by_tensorflow(content))
+    low, high = example["low"], example["high"]
+
+    def by(reader):
+        if reader == BY_PYTHON:
+            values = functools.partial(python_values, deep=deep, rules=rules)
+            return tf.numpy_function(values, [content, low, high],
+                                     tf.float32 if deep else tf.uint8, stateful=False)
+        values = READERS[reader](content)
+        if not deep:
+            return tf.cast(values, tf.uint8)
+        return scaled(values, *tf.unstack(tf.cast([low, high], tf.float32)))
+
+    image = tf.switch_case(example["reader"], [
+        functools.partial(by, reader) for reader in (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)])
+    return upright(three_channels(image), example["orientation"])
+
+
+def python_values(content, low, high, deep, rules):
+    values = by_python(content, rules)
+    return scaled_array(values, low, high) if deep else values
+
+
+def three_channels(image):
+    """Tells the graph what the image's shape is; eagerly it is known."""
+    return image if tf.executing_eagerly() else tf.ensure_shape(image, [None, None, 3])
+
+
+def within(found, max_pixels):
+    """The `Found`, with a problem where the image has more pixels."""
+    height, width = found.size
+    if found.problem or height * width <= max_pixels:
+        return found
+    return found._replace(problem=too_large(height, width, max_pixels))
+
+
+def too_large(height, width, most):
+    return (f"{width} x {height} px are {width * height / 1e6:,.3g} megapixels, more than "
+            f"--max_image_megapixels={most / 1e6:g} allows")

@@ -1,0 +1,322 @@
+"""What a folder of images means: which of its folders are splits, and which are classes.
+
+    splits     DIR/<split>/<class>/*    classes are the folders, sorted; a class may have folders
+               DIR/<split>/*            within it. Images beside no class have no label.
+    classes    DIR/<class>/*            the same, all in one split named train
+    flat       DIR/**                   without labels, all in one split named train
+
+`auto` chooses, says so, and refuses a folder that could be read in two ways.
+"""
+
+import hashlib
+import os
+import unicodedata
+from typing import NamedTuple
+
+from tfssl.data.images import kind_of
+from tfssl.errors import UsageError
+from tfssl.text import plain, printable
+
+SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "unlabelled",
+          "unlabeled", "unsupervised")  # in any case of their letters
+SPELLED = {"training": "train", "testing": "test"}
+NO_IMAGES = ("@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "System Volume Information",
+             "lost+found", "Thumbs.db", "desktop.ini")  # what systems leave in folders
+EXTENSIONS_OF_0_1 = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp")
+FORMS = {"splits": "DIR/<split>/<class>/*", "classes": "DIR/<class>/*",
+         "flat": "images without labels"}
+CLASSES_TOLD = 10
+
+
+class File(NamedTuple):
+    """A file that is taken for an image: where it is, its name below the folder, its class."""
+
+    path: str
+    name: str
+    label: int
+    bytes: int
+    modified: int  # nanoseconds
+
+
+class Tree(NamedTuple):
+    """A folder as it was read.
+
+    Attributes:
+        layout: a key of FORMS.
+        splits: {name: its `File`s in their order}.
+        classes: their names; a label is a place among them.
+        others: {split: paths of files that are neither images nor text}.
+        remarks: lines about what was left out.
+    """
+
+    layout: str
+    splits: dict
+    classes: tuple
+    others: dict
+    remarks: tuple
+
+
+def read(directory, layout="auto", wanted=None, rules=2):
+    """Reads the names in a folder.
+
+    Args:
+        directory: the folder.
+        layout: auto, splits, classes or flat.
+        wanted: the split that is asked for, which tells a split of an uncommon name.
+        rules: 1: as tfssl 0.1 read folders; see --reading_rules.
+
+    Returns:
+        A `Tree`.
+
+    Raises:
+        UsageError: it is no folder, holds no image, or could be read in two ways.
+    """
+    if directory is None or not os.path.isdir(directory):
+        raise UsageError("--data_dir must be the folder of the images for --dataset=folder. "
+                         f"Received: {directory}")
+    walk = Walk(directory, rules)
+    images = walk.images
+    if not images:
+        raise UsageError(f"--data_dir={directory} holds no images.")
+    if layout == "auto":
+        choose = chosen_layout if rules == 2 else layout_of_0_1
+        layout = choose(directory, images, wanted)
+    found, classes = LAYOUTS[layout](directory, images)
+    refuse_twins(directory, classes)
+    splits = {split: in_order(directory, split, files, classes, walk.remarks)
+              for split, files in found.items()}
+    others = {}
+    for folders, files in walk.others.items():
+        split = split_name(folders[0]) if layout == "splits" and folders else "train"
+        others.setdefault(split, []).extend(path for path, _ in files)
+    return Tree(layout, splits, tuple(plain(name) for name in classes), others,
+                tuple(walk.remarks))
+
+
+class Walk:
+    """All files below a folder, by the folders that they are in.
+
+    Links are followed, but one that leads back to a folder around it is left out.
+
+    Attributes:
+        images: {(folder, ...): [(path, real path)]} of what is taken for an image.
+        others: likewise of what is neither an image nor a text.
+        remarks: what was left out, a line each.
+    """
+
+    def __init__(self, directory, rules):
+        self.images, self.others, self.remarks = {}, {}, []
+        self.directory, self.rules = directory, rules
+        self.enter(directory, (), ())
+
+    def enter(self, path, folders, around):
+        """Walks a folder; `around` are those that it is in, by their real paths."""
+        real = os.path.realpath(path)
+        if real in around:
+            self.left_out(path, "leads back to a folder that it is in")
+            return
+        try:
+            with os.scandir(path) as entries:
+                entries = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise UsageError(f"--data_dir={self.directory}: {printable(path)} cannot be read "
+                             f"({error.strerror}).") from None
+        for entry in entries:
+            if not entry.name.startswith("."):
+                self.visit(entry, os.path.join(path, entry.name), folders, (*around, real))
+
+    def visit(self, entry, path, folders, around):
+        """Takes what a folder holds; `path` is its own, from the folder that was named."""
+        if entry.name in NO_IMAGES:
+            self.left_out(path, "is a system's own")
+        elif entry.is_dir():
+            self.enter(path, (*folders, entry.name), around)
+        elif not entry.is_file():
+            self.left_out(path, "is no regular file")
+        elif self.rules == 1:
+            if entry.name.lower().endswith(EXTENSIONS_OF_0_1):
+                self.take(self.images, entry, path, folders, around)
+        else:
+            kind = kind_of(path)
+            if kind != "text":
+                of_kind = self.images if kind == "image" else self.others
+                self.take(of_kind, entry, path, folders, around)
+
+    def take(self, files, entry, path, folders, around):
+        real = os.path.realpath(path) if entry.is_symlink() else os.path.join(
+            around[-1], entry.name)
+        files.setdefault(folders, []).append((path, real))
+
+    def left_out(self, path, why):
+        if self.rules == 1 and "leads back" in why:
+            raise UsageError(f"--data_dir={self.directory}: {printable(path)} {why}, so that this "
+                             "run learned from the same images under several classes. Begin "
+                             "another one.")
+        self.remarks.append(f"left out: {printable(path)} {why}")
+
+
+def split_name(folder):
+    """A split as it is asked for: customary names in small letters, and one spelling."""
+    small = folder.lower()
+    return SPELLED.get(small, small) if small in SPLITS else folder
+
+
+def usual(folder):
+    return folder.lower() in SPLITS
+
+
+def chosen_layout(directory, images, wanted):
+    """The layout of a folder that can be read in one way only.
+
+    Raises:
+        UsageError: it can be read in two.
+    """
+    tops = sorted({folders[0] for folders in images if folders})
+    if not tops:
+        return "flat"
+    if () in images:
+        raise ambiguous(directory, f"there are images beside the folder {printable(tops[0])}",
+                        "--folder_layout=flat takes all of them without labels")
+    deep = {top: {folders[1] for folders in images if folders[0] == top and len(folders) > 1}
+            for top in tops}
+    direct = {top for top in tops if (top,) in images}
+    known = [top for top in tops if usual(top)]
+    unknown = [top for top in tops if not usual(top)]
+    if not unknown:
+        return "splits"
+    if not known:
+        if direct:
+            return "classes"
+        if wanted in tops:
+            return "splits"
+        top = tops[0]
+        inner = sorted(deep[top])[0]
+        raise ambiguous(
+            directory, f"{printable(os.path.join(top, inner))}/* could be the class "
+            f"{printable(inner)} of a split {printable(top)}, or a part of the class "
+            f"{printable(top)}", "--folder_layout=splits or --folder_layout=classes says which")
+    classes = set().union(*(deep[top] for top in known))
+    if not direct & set(unknown) and all(deep[top] <= classes for top in unknown):
+        return "splits"
+    raise ambiguous(
+        directory, f"{printable(known[0])} is a usual name of a split and {printable(unknown[0])} "
+        "is not", "--folder_layout=classes takes each for a class, --folder_layout=splits for a "
+        "split")
+
+
+def layout_of_0_1(directory, images, wanted):
+    if set(images) == {()}:
+        return "flat"
+    one_deep = all(len(folders) == 1 and folders[0] not in SPLITS for folders in images)
+    return "classes" if one_deep else "splits"
+
+
+def ambiguous(directory, why, way_out):
+    return UsageError(f"--data_dir={directory} can be read in more than one way: {why}. "
+                      f"{way_out}.")
+
+
+def as_splits(directory, images):
+    """{split: [(path, real path, class or None)]}, and the classes in order."""
+    splits, folder_of = {}, {}
+    for folders, files in images.items():
+        if not folders:
+            raise UsageError(f"--data_dir={directory} holds images beside its folders, which no "
+                             "split has: --folder_layout=splits expects DIR/<split>/<class>/*.")
+        name = split_name(folders[0])
+        other = folder_of.setdefault(name, folders[0])
+        if other != folders[0]:
+            raise UsageError(f"--data_dir={directory} has the split {name} twice: "
+                             f"{printable(other)} and {printable(folders[0])}.")
+        of_class = folders[1] if len(folders) > 1 else None
+        splits.setdefault(name, []).extend((*paths, of_class) for paths in files)
+    for name, files in splits.items():
+        if len({of_class is None for *_, of_class in files}) > 1:
+            raise ambiguous(directory, f"{printable(folder_of[name])} has images beside folders of "
+                            "images", "Give every image a class, or none")
+    classes = {of_class for files in splits.values() for *_, of_class in files} - {None}
+    return splits, sorted(classes)
+
+
+def as_classes(directory, images):
+    if () in images:
+        raise UsageError(f"--data_dir={directory} holds images beside its folders, which have no "
+                         "class: --folder_layout=classes expects DIR/<class>/*.")
+    found = [(*paths, folders[0]) for folders, files in images.items() for paths in files]
+    return {"train": found}, sorted({of_class for *_, of_class in found})
+
+
+def as_flat(directory, images):
+    return {"train": [(*paths, None) for files in images.values() for paths in files]}, []
+
+
+LAYOUTS = {"splits": as_splits, "classes": as_classes, "flat": as_flat}
+
+
+def refuse_twins(directory, classes):
+    """Raises UsageError for classes that differ by the case or the coding of letters alone."""
+    seen = {}
+    for name in classes:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise UsageError(f"--data_dir={directory} has the classes {printable(other)} and "
+                             f"{printable(name)}, which differ by case or coding of letters alone: "
+                             "give them one name, or two different ones.")
+
+
+def in_order(directory, split, files, classes, remarks):
+    """The `File`s of a split; one that is there twice, by a link, once.
+
+    Raises:
+        UsageError: it is there in two classes.
+    """
+    labels = {name: label for label, name in enumerate(classes)}
+    root, chosen = os.path.join(directory, ""), {}
+    for path, real, of_class in files:
+        status = os.stat(path)
+        file = File(path, path[len(root):], labels.get(of_class, -1), status.st_size,
+                    status.st_mtime_ns)
+        other = chosen.setdefault(real, file)
+        if other.label != file.label:
+            raise UsageError(f"--data_dir={directory}: {printable(other.name)} and "
+                             f"{printable(file.name)} are one file in two classes.")
+    if len(chosen) < len(files):
+        remarks.append(f"left out: {len(files) - len(chosen):,} links to images of {split} that "
+                       "are there already")
+    return sorted(chosen.values(), key=lambda file: place(file.name))
+
+
+def place(name):
+    """A file's place in the order: a hash of its name below the folder."""
+    return hashlib.sha1(os.fsencode(name)).digest()
+
+
+def told(directory, tree):
+    """How a folder was read, as one line."""
+    splits = ", ".join(f"{printable(name)} {len(files):,}"
+                       for name, files in sorted(tree.splits.items()))
+    line = f"{printable(directory)} read as {FORMS[tree.layout]}: {splits}"
+    if tree.classes:
+        names = [printable(name) for name in tree.classes[:CLASSES_TOLD]]
+        more = ", ..." if len(tree.classes) > CLASSES_TOLD else ""
+        line += f"; {len(tree.classes):,} classes: {', '.join(names)}{more}"
+    return line
+
+
+def identity(tree, split):
+    """What the images of a split are, wherever the folder lies: names, sizes and classes.
+
+    Returns:
+        {"kind", "images", "bytes": int, "classes": {name: images}, "names": a digest}.
+    """
+    files = tree.splits[split]
+    counts = {}
+    for file in files:
+        name = tree.classes[file.label] if file.label >= 0 else ""
+        counts[name] = counts.get(name, 0) + 1
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(os.fsencode(file.name).replace(os.sep.encode(), b"/") + b"\0"
+                      + str(file.bytes).encode() + b"\0")
+    return {"kind": "folder", "images": len(files), "bytes": sum(file.bytes for file in files),
+            "classes": dict(sorted(counts.items())), "names": digest.hexdigest()[:32]}

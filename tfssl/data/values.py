@@ -1,0 +1,67 @@
+"""Images whose values are not plain bytes: which of them are black and white."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+BITS = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
+FRACTIONS = ((0, 1), (-1, 1), (0, 255))  # what floats are customarily within
+
+
+def choose_range(dtype, lowest, highest):
+    """The range of values, (low, high), that images are taken to have by those found in them.
+
+    Args:
+        dtype: numpy type of the stored values.
+        lowest, highest: finite, of all images.
+
+    Returns:
+        None for uint8, which stays as it is. Of other integers the range of the fewest bits that
+        hold the highest; of floats the first of FRACTIONS that holds all; where there is none, what
+        was found.
+    """
+    if dtype == np.uint8:
+        return None
+    integers = np.issubdtype(dtype, np.integer)
+    usual = [(0, most) for most in BITS] if integers else FRACTIONS
+    found = (lowest, highest if highest > lowest else lowest + 1)
+    return next(((low, high) for low, high in usual if low <= lowest and highest <= high), found)
+
+
+def dtype_range(dtype):
+    """(low, high) that a type can hold, floats as fractions; None for uint8, which stays."""
+    if dtype == np.uint8:
+        return None
+    if not np.issubdtype(dtype, np.integer):
+        return (0, 1)
+    limits = np.iinfo(dtype)
+    return (limits.min, limits.max)
+
+
+def scaled(image, low, high):
+    """Values of any type as float32 in [0, 1]: low becomes 0, high 1, what is beyond is clipped."""
+    return tf.clip_by_value((tf.cast(image, tf.float32) - low) / (high - low), 0.0, 1.0)
+
+
+def scaled_array(values, low, high):
+    """As `scaled`, of a NumPy array; wide integers keep their precision."""
+    return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def told(dtype, value_range, found=None):
+    """What is taken as black and white, in words.
+
+    Args:
+        dtype: numpy type of the stored values.
+        value_range: (low, high) that become 0 and 1.
+        found: (lowest, highest) of all images, where they were looked at.
+    """
+    seen = found and f" found from {number(found[0])} to {number(found[1])}"
+    low, high = value_range
+    return (f"values of {np.dtype(dtype).name}{seen or ''}: taken as {low:.6g} to {high:.6g}")
+
+
+def number(value):
+    """A value as text, whole ones with commas."""
+    return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:.4g}"

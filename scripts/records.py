@@ -57,6 +57,11 @@ class Record:
         return Config(**{name: value for name, value in self.flags.items() if name in KNOBS})
 
     @property
+    def files(self):
+        """What tells the images of a folder from those of another one; None for other datasets."""
+        return (self.result.get("data") or {}).get("names")
+
+    @property
     def scores(self):
         """{protocol: {"top_1", "top_5", ...}} of what was trained."""
         return runs.scores(self.result)
@@ -93,7 +98,7 @@ def once(records):
     kept = {}
     for record in records:
         config = record.config
-        key = (*setting(config).items(), config.seed, record.result.get("precision"),
+        key = (*setting(config).items(), record.files, config.seed, record.result.get("precision"),
                *(getattr(config, name) for name in sorted(SAME)))
         if kept.setdefault(key, record) is not record:
             print(f"there twice, counted once: {told(config)}", file=sys.stderr)
@@ -193,5 +198,5 @@ def by_setting(records):
     """Runs that differ in the seed alone, together: a list of lists, in order of appearance."""
     groups = {}
     for record in records:
-        groups.setdefault(str(setting(record.config)), []).append(record)
+        groups.setdefault((str(setting(record.config)), record.files), []).append(record)
     return list(groups.values())

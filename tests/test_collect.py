@@ -45,6 +45,19 @@ def runs_dir(tmp_path):
     return tmp_path / "runs"
 
 
+def test_runs_on_two_folders_are_neither_twins_nor_seeds_of_one(tmp_path, script):
+    for name, files, seed in (("a", "1f", 0), ("b", "2e", 0), ("c", "1f", 1), ("d", "1f", 0)):
+        leave_run(tmp_path / name, 0.8, dataset="folder", seed=seed)
+        path = tmp_path / name / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"data": {"names": files}}))
+    records = script("records")
+    found = records.load([str(tmp_path)], curves=False)
+    assert [(record.files, record.config.seed) for record in found] == [
+        ("1f", 0), ("2e", 0), ("1f", 1)]
+    assert [[record.files for record in group] for group in records.by_setting(found)] == [
+        ["1f", "1f"], ["2e"]]
+
+
 def test_settings_come_from_the_records_and_the_thesis_stands_beside(runs_dir, tmp_path, script):
     text = script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
     assert text.splitlines() == [

@@ -7,7 +7,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfssl.config import COMPAT, FREE, Config, default_model_dir, google_defaults
+from tfssl import data
+from tfssl.config import COMPAT, FREE, Config, google_defaults
 from tfssl.errors import UsageError
 from tfssl.train import (
     convert,
@@ -18,6 +19,7 @@ from tfssl.train import (
     frozen,
     linear_eval,
     pretrain,
+    rundir,
 )
 from tfssl.train.job import reopen
 
@@ -47,7 +49,7 @@ def run(config, given=None, flagfile=None):
         checkpoint = "" if config.mode == "eval" else " or --checkpoint"
         raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it "
                          "concerns.")
-    config = config.replace(model_dir=config.model_dir or default_model_dir(config))
+    config = named(config)
     if config.mode == "eval":
         job = reopen(config, given)
         if job.config.task == "pretrain":
@@ -64,7 +66,18 @@ def run(config, given=None, flagfile=None):
             return finetune.finetune(config, given, flagfile or plain_flagfile, spread)
         if config.task == "distill":
             return distill.distill(config, given, flagfile or plain_flagfile, spread)
-        return pretrain.pretrain(config, flagfile or plain_flagfile, spread)
+        return pretrain.pretrain(config, given, flagfile or plain_flagfile, spread)
+
+
+def named(config):
+    """The Config with its --model_dir; not given, that of equal settings and equal images."""
+    if config.model_dir:
+        return config
+    split, flag = config.train_split, "train_split"
+    if config.mode == "embed":
+        split, flag = config.eval_split, "eval_split"
+    return config.replace(model_dir=rundir.directory_of(
+        config, data.identify(config, split, flag)))
 
 
 def chosen(config):

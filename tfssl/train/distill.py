@@ -15,7 +15,7 @@ from tfssl.errors import UsageError
 from tfssl.train import device, evaluate, export, finetune, rundir
 from tfssl.train.finetune import TEACHER
 from tfssl.train.job import plan
-from tfssl.train.results import finished
+from tfssl.train.results import equal, finished
 
 LOGITS = "teacher_logits.npy"
 
@@ -31,10 +31,10 @@ def distill(config, given, flagfile, distribution=None):
     if config.distill_alpha < 1 and not job.train_source.num_classes:
         raise UsageError("--distill_alpha below 1 needs labels in --train_split: folders of "
                          f"classes. Received: {config.distill_alpha}")
-    finetune.check_labels(job)
+    finetune.check_begun(job)
     teacher = Teacher.find(job)
-    return finished(job, finetune.print_result) or finetune.carry_on(
-        job, found, origin, flagfile, teacher)
+    return finished(job, finetune.print_result, finetune.evaluation_settings) or (
+        finetune.carry_on(job, found, origin, flagfile, teacher))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,8 @@ class Teacher:
         """Has it answer for all training images, unless the answers are there."""
         directory = job.config.model_dir
         there = rundir.read_json(directory, TEACHER)
-        same = there and all(there[name] == self.record[name] for name in ("sha256", "answered"))
+        same = (there and there["sha256"] == self.record["sha256"]
+                and equal(self.record["answered"], there["answered"]))
         path = os.path.join(directory, LOGITS)
         if os.path.exists(path) and (same or self.file is None):
             return
@@ -127,6 +128,7 @@ def answered(job, about):
     size = tuple(about["eval_size"])
     return {"dataset": job.train_source.name, "split": job.train_source.split,
             "images": job.train_source.num_examples, "image_size": list(size),
+            "data": data.digest(job.train_source.identity),
             "crop_proportion": about["eval_crop_proportion"],
             "precision": device.resolve_precision(
                 job.config.precision, about["width_multiplier"])}

@@ -11,8 +11,15 @@ from tfssl.methods import PROJECTORS, Distilled, Supervised
 from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_classifier, export_encoder
-from tfssl.train.job import compile_model, follow, plan, training_batches, training_layers
-from tfssl.train.results import finished, result_of_run, write_result
+from tfssl.train.job import (
+    check_data,
+    compile_model,
+    follow,
+    plan,
+    training_batches,
+    training_layers,
+)
+from tfssl.train.results import finished, result_of_run, settings_of, write_result
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
 TEACHER = "teacher.json"  # whom a student learns from
@@ -39,8 +46,9 @@ def finetune(config, given, flagfile, distribution=None):
     config, found, origin = starting_point(config, given)
     job = plan(config, distribution)
     check_selector(config)
-    check_labels(job)
-    return finished(job, print_result) or carry_on(job, found, origin, flagfile)
+    check_begun(job)
+    return finished(job, print_result, evaluation_settings) or carry_on(
+        job, found, origin, flagfile)
 
 
 def starting_point(config, given):
@@ -53,6 +61,7 @@ def starting_point(config, given):
         they say of themselves, {} where there are none.
     """
     there = rundir.recorded(config.model_dir)
+    config = rundir.continued(config, there, given)
     found, origin = None, rundir.read_json(config.model_dir, START)
     if config.checkpoint == pretrained.SCRATCH:
         if config.stem == "keep":
@@ -102,7 +111,7 @@ def carry_out(job, model, origin, flagfile, teacher):
         print(teacher.described, flush=True)
         teacher.ask(job)
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
-    rundir.write_record(config, flagfile)
+    rundir.write_record(config, job.data, flagfile)
     rundir.write_json(config.model_dir, START, origin)
     rundir.write_json(config.model_dir, LABELS, labels_record(job))
     announce(job, model, origin, start)
@@ -157,13 +166,20 @@ def labels_record(job):
     return {"labels": count, "sha256": data.fingerprint(job.chosen)}
 
 
-def check_labels(job):
-    """Raises UsageError where the run was begun with the labels of other images."""
+def check_begun(job):
+    """Raises UsageError where the run was begun on other images, or with other labels."""
     config = job.config
-    there = rundir.recorded(config.model_dir) and rundir.read_json(config.model_dir, LABELS)
-    if there and there != labels_record(job):
-        raise UsageError(f"--label_list={config.label_list} names other images than when the run "
-                         f"in --model_dir={config.model_dir} was begun. Give another --model_dir.")
+    recorded = rundir.recorded(config.model_dir)
+    if not recorded:
+        return
+    check_data(job, recorded, goes_on=True)
+    there, here = rundir.read_json(config.model_dir, LABELS), labels_record(job)
+    if there and there != here:
+        flag = (f"--label_list={config.label_list}" if config.label_list
+                else f"--label_fraction={config.label_fraction:g}")
+        raise UsageError(f"{flag} names other images than when the run in "
+                         f"--model_dir={config.model_dir} was begun: {here['labels']:,} labels, "
+                         f"there {there['labels']:,}. Give another --model_dir.")
 
 
 def build_model(job, found=None, num_classes=None):
@@ -264,11 +280,17 @@ def report(job, model, step):
         "image_size": list(job.size),
         **learned_from(job),
         DONE[config.task]: {"network": scores},
+        "evaluated": evaluation_settings(job),
         "pretrained_weights": rundir.read_json(config.model_dir, START) or None,
     }
     write_result(job, result, result[DONE[config.task]])
     print_result(result, config.model_dir)
     return result
+
+
+def evaluation_settings(job):
+    """All that the accuracy of one network depends on."""
+    return settings_of(job, "eval_crop_proportion")
 
 
 def learned_from(job):

@@ -1,5 +1,6 @@
 """A Config made concrete, and the optimizer that every training takes."""
 
+import contextlib
 import dataclasses
 import functools
 from typing import Optional
@@ -34,6 +35,7 @@ class Job:
     learning_rate: float
     distribution: distribution.Distribution
     chosen: Optional[np.ndarray]  # places of the images whose labels are learned from; None: all
+    readable: int  # images of --train_split, also of those whose labels are not learned from
 
     @property
     def evaluates(self):
@@ -53,28 +55,41 @@ class Job:
     @property
     def about(self):
         """What is written beside the weights."""
-        return describe(self.config, self.stem, self.size)
+        return describe(self.config, self.stem, self.size, value_ranges=self.value_ranges)
+
+    @property
+    def value_ranges(self):
+        """Which values of the images become 0 and 1, by their type, as JSON can hold it."""
+        return {dtype: list(pair) for dtype, pair in self.train_source.value_ranges.items()}
+
+    @property
+    def data(self):
+        """What is learned from, as data.json says it."""
+        return {"train": {**self.train_source.identity, "readable": self.readable},
+                "value_ranges": self.value_ranges}
 
 
-def plan(config, distributed=None):
+def plan(config, distributed=None, ranges=None):
     """Opens the data and settles every number of the run.
 
     Args:
         config: a `tfssl.Config`; where there is a checkpoint, with its network.
         distributed: the `Distribution` that trains; None: one device.
+        ranges: the `value_ranges` that weights were trained with, where they are only used.
 
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
     if config.mode == "embed" and not config.probe_dataset:  # which fits and scores nothing
-        train_source = data.load(config, config.eval_split, "eval_split")
+        train_source = data.load(config, config.eval_split, "eval_split", ranges)
         labelled_source = eval_source = train_source
     else:
-        train_source = data.load(config, config.train_split)
+        train_source = data.load(config, config.train_split, ranges=ranges)
         labelled_source, eval_source = evaluation_sources(config, train_source)
     distills = config.task == "distill" and (config.trains or config.mode == "eval")
     whole = labelled_source if config.mode in ("knn", "linear_eval") else train_source
     chosen = None if config.mode == "embed" else data.chosen_places(config, whole)
+    readable = train_source.num_examples
     if chosen is not None and not distills:
         part = data.subset(whole, chosen)
         train_source, labelled_source = (part if source is whole else source
@@ -117,6 +132,7 @@ def plan(config, distributed=None):
             config.learning_rate, batch, config.learning_rate_scaling),
         distribution=distributed or distribution.single(),
         chosen=chosen,
+        readable=readable,
     )
 
 
@@ -133,8 +149,9 @@ def evaluation_sources(config, train_source):
     if config.probe_dataset:
         other = config.replace(dataset=config.probe_dataset,
                                data_dir=config.probe_data_dir or config.data_dir)
+    ranges = train_source.value_ranges if other is config else None
     if config.mode == "embed":
-        return labelled, data.load(other, config.eval_split, "eval_split")
+        return labelled, data.load(other, config.eval_split, "eval_split", ranges)
     if other is not config:
         labelled = data.load(other, config.probe_train_split, "probe_train_split")
     flag = "train_split" if other is config else "probe_train_split"
@@ -145,18 +162,12 @@ def evaluation_sources(config, train_source):
             raise UsageError(f"--{flag} must have labels: folders of classes. Received: "
                              f"{labelled.split} of {other.dataset} {other.data_dir}, without any")
         return labelled, None
-    scored = data.load(other, config.eval_split, "eval_split")
+    scored = data.load(other, config.eval_split, "eval_split", labelled.value_ranges)
     if not scored.num_classes:
         raise UsageError("--eval_split must have labels: folders of classes. Received: "
                          f"{scored.split}, without any")
-    used = {flag: labelled}
-    if (other.dataset, other.data_dir) == (config.dataset, config.data_dir):
-        used["train_split"] = train_source
-    for flag, source in used.items():
-        if config.evaluates and scored.shares_examples_with(source):
-            raise UsageError(
-                f"--eval_split must not share images with --{flag}: accuracies are of images that "
-                f"nothing was trained on. Received: {scored.split} and {source.split}")
+    if config.evaluates:
+        data.refuse_shared(config, scored, {flag: labelled, "train_split": train_source})
     return labelled, scored
 
 
@@ -181,10 +192,38 @@ def reopen(config, given):
     new_labels = {"label_fraction", "label_list"} if asks_anew else set()
     rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
     names = set(given) | new_labels | {"mode", "model_dir"}
+    data_there = rundir.read_json(config.model_dir, rundir.DATA) or {}
     job = plan(there.replace(**{**{name: getattr(config, name) for name in names},
-                                "train_mode": there.task}))
+                                "train_mode": there.task}), ranges=data_there.get("value_ranges"))
+    if config.mode != "embed":
+        check_data(job, there)
     rundir.make(config.model_dir)
     return job
+
+
+def check_data(job, there, goes_on=False):
+    """Raises UsageError where a run in --model_dir learned from other images.
+
+    Args:
+        there: its Config; one of tfssl 0.1, which did not record the images, says at least where
+            they were.
+        goes_on: whether it is to be continued.
+    """
+    model_dir, here = job.config.model_dir, job.data["train"]
+    recorded = (rundir.read_json(model_dir, rundir.DATA) or {}).get("train")
+    if recorded is None:
+        here, recorded = job.train_source.identity, where_it_was(job.config, there)
+    if not goes_on:  # the embedded dataset is drawn for the evaluation's size too
+        here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
+    rundir.check_images(model_dir, here, recorded)
+
+
+def where_it_was(config, there):
+    """The identity of the images in the places that a Config names; of ours if they are gone."""
+    if (there.data_dir, there.dataset) != (config.data_dir, config.dataset):
+        with contextlib.suppress(UsageError):
+            return data.identify(there, there.train_split)
+    return data.identify(config, config.train_split)
 
 
 def training_layers(job):

@@ -42,7 +42,7 @@ def linear_evaluation(config, given):
         UsageError: see `frozen.encoder`; or a batch larger than the split.
     """
     job, encoder, origin = frozen.encoder(config, given)
-    known = {name: value for name, value in origin.items() if name != "path"}
+    known = {name: value for name, value in origin.items() if name not in ("path", "value_ranges")}
     if not config.of_a_run:  # whose directory may be spelled or moved as one likes
         known["path"] = os.path.realpath(origin["path"])
     config, source = job.config, job.labelled_source
@@ -51,8 +51,7 @@ def linear_evaluation(config, given):
         raise UsageError(f"--linear_batch_size must be at most {source.num_examples}, the number "
                          f"of examples in {config.dataset} {source.split}. Received: {batch}")
     settings = settings_of(job)
-    directory = os.path.join(config.model_dir, "linear_eval",
-                             f"step{origin['step']}-{digest({**settings, 'encoder': known})}")
+    directory = directory_of(job, f"step{origin['step']}", {**settings, "encoder": known})
     result = rundir.read_json(directory, "result.json")
     if result:
         print(f"{directory}: finished; nothing left to do")
@@ -70,6 +69,20 @@ def linear_evaluation(config, given):
     learner.optimizer.build(learner.learned_variables())
     with rundir.held(directory):
         return carry_out(job, learner, steps, rate, origin, settings, directory)
+
+
+def directory_of(job, step, settings):
+    """Where equal requests meet; where there is none, and tfssl 0.1 left one, that."""
+    config = job.config
+    root = os.path.join(config.model_dir, "linear_eval")
+    name = os.path.join(root, f"{step}-{digest(settings)}")
+    of_0_1 = {key: value for key, value in settings.items() if key != "data"}
+    old = os.path.join(root, f"{step}-{digest(of_0_1)}")
+    if os.path.isdir(name) or not os.path.isdir(old):
+        return name
+    if not config.of_a_run and config.dataset == "folder":
+        print(f"{old} is of tfssl 0.1 and does not say of which images: it is taken for these")
+    return old
 
 
 def carry_out(job, learner, steps, rate, origin, settings, directory):
@@ -109,6 +122,7 @@ def settings_of(job):
             "precision": job.precision,
             "labels_sha256": data.fingerprint(job.chosen),
             "images": evaluate.count(config, job.eval_source),
+            "data": [data.digest(source.identity), data.digest(job.eval_source.identity)],
             **{name: getattr(config, name) for name in (
                 "label_fraction", "label_list", "seed", "linear_epochs", "linear_learning_rate",
                 "linear_batch_size", "eval_crop_proportion")}}

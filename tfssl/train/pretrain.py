@@ -9,9 +9,23 @@ from tfssl.train import device, evaluate, loop, rundir
 from tfssl.train.callbacks import Information, WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
-from tfssl.train.job import compile_model, follow, plan, training_batches, training_layers
+from tfssl.train.job import (
+    check_data,
+    compile_model,
+    follow,
+    plan,
+    training_batches,
+    training_layers,
+)
 from tfssl.train.pictures import save_views
-from tfssl.train.results import finished, parameters, result_of_run, write_result
+from tfssl.train.results import (
+    equal,
+    finished,
+    parameters,
+    result_of_run,
+    settings_of,
+    write_result,
+)
 
 
 WATCHED = 256  # images of a batch that the scalars under information/ are made of, at most
@@ -85,11 +99,12 @@ def view_recipe(config, size, view):
         solarize_threshold=of("solarize_threshold"))
 
 
-def pretrain(config, flagfile, distribution=None):
+def pretrain(config, given, flagfile, distribution=None):
     """Trains from the newest checkpoint of the run, or from scratch, then evaluates.
 
     Args:
         config: a `tfssl.Config` whose model_dir is set.
+        given: names of the flags that the user gave.
         flagfile: (Config, header) -> text of the run's flagfile.
         distribution: the `Distribution` that trains; None: one device.
 
@@ -99,11 +114,14 @@ def pretrain(config, flagfile, distribution=None):
     Raises:
         UsageError: before anything is written.
     """
-    config_there = rundir.recorded(config.model_dir)
-    if config_there:
-        rundir.check_same(config, config_there, config.model_dir)
+    there = rundir.recorded(config.model_dir)
+    config = rundir.continued(config, there, given)
+    if there:
+        rundir.check_same(config, there, config.model_dir)
     job = plan(config, distribution)
-    result = finished(job, print_result)
+    if there:
+        check_data(job, there, goes_on=True)
+    result = finished(job, print_result, evaluation_settings)
     if result:
         return result
     model = build_model(job)
@@ -119,7 +137,7 @@ def carry_out(job, model, flagfile):
     checkpoints = checkpoints_of(job, model)
     fresh_weights = model.get_weights()
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
-    rundir.write_record(config, flagfile)
+    rundir.write_record(config, job.data, flagfile)
     announce(job, model, start)
     if job.evaluates:
         evaluate_untrained(job, model, fresh_weights)
@@ -168,17 +186,13 @@ def checkpoints_of(job, model):
 def baseline(job):
     """The untrained encoder's results, or None where there are none by the same settings."""
     saved = rundir.read_json(job.config.model_dir, "untrained.json") or {}
-    return saved.get("results") if saved.get("settings") == evaluation_settings(job) else None
+    same = equal(evaluation_settings(job), saved.get("settings"))
+    return saved.get("results") if same else None
 
 
 def evaluation_settings(job):
     """All that the results of one encoder depend on."""
-    config = job.config
-    return {"dataset": job.eval_source.name, "fitted_to": job.labelled_source.split,
-            "split": job.eval_source.split, "size": list(job.eval_size),
-            "images": evaluate.count(config, job.eval_source),
-            **{name: getattr(config, name) for name in (
-                "eval_crop_proportion", "knn_k", "knn_temperature", "linear_probe")}}
+    return settings_of(job, "eval_crop_proportion", "knn_k", "knn_temperature", "linear_probe")
 
 
 def evaluate_untrained(job, model, fresh_weights):
@@ -256,7 +270,8 @@ def report(job, model, step):
     config = job.config
     results = evaluate_model(job, model, f"step {step}")
     result = {**result_of_run(job, model, step, results.get("online", {})),
-              "pretrained": results, "untrained": baseline(job)}
+              "pretrained": results, "untrained": baseline(job),
+              "evaluated": evaluation_settings(job)}
     write_result(job, result, results)
     print_result(result, config.model_dir)
     return result

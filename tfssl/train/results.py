@@ -4,7 +4,8 @@ import os
 
 import tensorflow as tf
 
-from tfssl.train import device, rundir
+from tfssl import data
+from tfssl.train import device, evaluate, rundir
 from tfssl.train.board import Board
 
 
@@ -24,6 +25,7 @@ def result_of_run(job, model, step, scores):
         "eval/regularization_loss": float(model.weight_decay_loss()),
         "dataset": job.train_source.name,
         "train_split": job.train_source.split,
+        "data": job.data["train"],
         "eval_dataset": job.eval_source.name,
         "eval_split": job.eval_source.split,
         "parameters": parameters(model),
@@ -36,16 +38,38 @@ def result_of_run(job, model, step, scores):
     }
 
 
-def finished(job, show):
+def settings_of(job, *knobs):
+    """All that accuracies of equal weights depend on, as JSON can hold it.
+
+    Args:
+        knobs: names of the settings of the protocols.
+    """
+    config, fitted, scored = job.config, job.labelled_source, job.eval_source
+    return {"dataset": scored.name, "fitted_to": fitted.split, "split": scored.split,
+            "size": list(job.eval_size), "images": evaluate.count(config, scored),
+            "data": [data.digest(fitted.identity), data.digest(scored.identity)],
+            **{name: getattr(config, name) for name in knobs}}
+
+
+def equal(settings, recorded):
+    """Whether results were made by these settings; what tfssl 0.1 did not record is taken as is."""
+    return recorded is not None and recorded == {
+        name: value for name, value in settings.items() if name in recorded}
+
+
+def finished(job, show, settings):
     """The result of a run that has nothing left to do, which is shown; None for any other.
 
     Args:
         job: the `Job`.
         show: (result, model_dir) -> None, prints it.
+        settings: (Job) -> `settings_of` it.
     """
     model_dir = job.config.model_dir
     result = rundir.read_json(model_dir, "result.json") if job.evaluates else None
     if not result or result["global_step"] != job.total_steps:
+        return None
+    if not equal(settings(job), result.get("evaluated", {})):
         return None
     print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
     show(result, model_dir)

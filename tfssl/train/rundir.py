@@ -1,6 +1,8 @@
 """The directory of a run: what was asked for, and what came of it.
 
     flags.flags, flags.json   the configuration; the first replays it with --flagfile
+    data.json                 what the training images are, wherever they lie, and which of their
+                              values are black and white
     checkpoints/, newest.json see `tfssl.train.checkpoint`
     encoder.keras             the encoder, for use without tfssl
     views.png                 some images and what augmentation makes of them
@@ -20,8 +22,11 @@ import json
 import os
 import tempfile
 
-from tfssl.config import Config, differences
+from tfssl.config import ABSENT, Config, default_model_dir, differences
 from tfssl.errors import UsageError
+from tfssl.text import printable
+
+DATA = "data.json"
 
 
 def recorded(model_dir):
@@ -38,9 +43,68 @@ def recorded(model_dir):
         return None
     try:
         with open(path) as file:
-            return Config(**json.load(file))
+            return Config(**{**ABSENT, **json.load(file)})
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{path} is not a record of this version of tfssl ({error}).") from None
+
+
+def continued(config, there, given):
+    """The Config of a run that goes on: knobs that it did not have yet are as they were then.
+
+    Args:
+        there: the Config that the directory was made with; None where it holds no run.
+        given: names of the settings that were chosen now.
+    """
+    if there is None:
+        return config
+    return config.replace(**{name: getattr(there, name) for name in ABSENT if name not in given})
+
+
+def directory_of(config, data):
+    """The name of a run that was given none: by its settings and the images that it learns from.
+
+    Where there is none of that name, and tfssl 0.1 left one of these settings, that one.
+
+    Args:
+        data: `Source.identity` of its training images.
+    """
+    name, old = default_model_dir(config, data), default_model_dir(config, None)
+    plain = Config(mode=config.mode, checkpoint=config.checkpoint, teacher=config.teacher)
+    as_then = all(getattr(config, knob) == getattr(plain, knob) for knob in ABSENT)
+    if os.path.isdir(name) or not (as_then and os.path.isdir(old)):
+        return name
+    there = recorded(old)
+    if there is None:  # of a frozen encoder; which folder it was of is not known
+        return name if config.dataset == "folder" else old
+    same_place = there.data_dir and config.data_dir and os.path.realpath(
+        there.data_dir) == os.path.realpath(config.data_dir)
+    return old if same_place or config.dataset != "folder" else name
+
+
+def check_images(model_dir, here, there):
+    """Raises UsageError naming what differs between the images of a run and those that it had."""
+    told = [difference(key, here.get(key), there.get(key))
+            for key in dict.fromkeys([*there, *here]) if here.get(key) != there.get(key)]
+    if told:
+        raise UsageError(f"--model_dir={model_dir} holds a run on other images: "
+                         f"{', '.join(told)}. Give another --model_dir, or the images of that run.")
+
+
+def difference(key, here, there):
+    """How two identities differ in one of their entries, in words."""
+    if isinstance(here, dict) and isinstance(there, dict):
+        if here.keys() != there.keys():
+            here, there = (" ".join(map(printable, one)) for one in (here, there))
+        else:
+            key = "images of " + ", ".join(printable(k) for k in here if here[k] != there[k])
+            here, there = ("+".join(str(one[k]) for k in one if here[k] != there[k])
+                           for one in (dict(here), dict(there)))
+    if key in DIGESTS:
+        return DIGESTS[key]
+    return f"{key} {here} (there {there})"
+
+
+DIGESTS = {"names": "names or sizes of files", "info": "features or splits"}
 
 
 def check_same(config, other, model_dir, names=None):
@@ -91,8 +155,14 @@ def held(model_dir):
         yield
 
 
-def write_record(config, flagfile):
-    """Writes flags.json and flags.flags; `flagfile(config, header)` is the second's text."""
+def write_record(config, data, flagfile):
+    """Writes what a run is.
+
+    Args:
+        data: `Job.data`.
+        flagfile: (Config, header) -> text of flags.flags.
+    """
+    write_json(config.model_dir, DATA, data)
     write_json(config.model_dir, "flags.json", config.to_dict())
     path = os.path.join(config.model_dir, "flags.flags")
     header = f"Replay: python run.py --flagfile={path} --model_dir=ELSEWHERE"

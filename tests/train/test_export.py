@@ -148,9 +148,9 @@ def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
     assert made["classes"].tolist() == list(CLASSES)
     sprite = Image.open(os.path.join(directory, "sprite.png"))
     assert sprite.size == (8 * 32, 8 * 32)  # 50 images
-    for name in ("tensors.tsv", "metadata.tsv"):
+    for name, rows in (("tensors.tsv", 50), ("metadata.tsv", 51)):
         with open(os.path.join(directory, name)) as file:
-            assert len(file.readlines()) == 50
+            assert len(file.readlines()) == rows
     assert os.path.getsize(os.path.join(directory, "tsne.png")) > 10_000
     assert "tensorboard --logdir" in capsys.readouterr().out
     # The picture of a place in the sprite is that of the representation in the same row.
@@ -158,6 +158,11 @@ def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
     with open(os.path.join(directory, "tensors.tsv")) as file:
         row = np.array(file.readlines()[13].split(), float)
     place = int(np.argmin(np.abs(made["h"] - row).max(1)))
+    assert made["files"].tolist() == [f"test:{i}" for i in range(60)]
+    with open(os.path.join(directory, "metadata.tsv")) as file:
+        head, *told = (line.rstrip("\n").split("\t") for line in file)
+    assert head == ["file", "label"]
+    assert told[13] == [f"test:{place}", CLASSES[made["labels"][place]]]
     crop = augment.center_crop(source.arrays[0][place] / np.float32(255), (16, 24), 1.0)
     shown = np.asarray(sprite)[32:64, 5 * 32:6 * 32]  # 13 = 1 x 8 + 5
     whole = Image.fromarray((crop.numpy() * 255).round().astype(np.uint8))

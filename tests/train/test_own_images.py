@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfssl
 from tests.data.test_folder import write
 from tests.train.test_pretrain import scalars, tiny
-from tfssl import Config, UsageError
+from tfssl import Config, UsageError, augment
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,33 @@ def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
                     train_steps=2, model_dir=str(tmp_path / "tuned"))
     tuned = tfssl.run(Config(**settings), given=set(settings))
     assert tuned["labels"] == 30 and tuned["finetuned"]["network"]["examples"] == 18
+
+
+def test_every_row_of_embeddings_says_which_file_it_is_of(images, tmp_path):
+    tfssl.run(folder(images, "flat", tmp_path / "run"))
+    strange = tmp_path / "strange"
+    names = ["tab\there.png", "line\nbreak.png", "plain.png", "größe 4,5.png", '"quoted".png']
+    for i, name in enumerate(names):
+        write(strange / name, seed=50 + i, height=20 + i, width=31 - i)
+    settings = dict(mode="embed", checkpoint=str(tmp_path / "run"), dataset="folder",
+                    data_dir=str(strange), eval_split="train", image_size="16",
+                    precision="float32", model_dir=str(tmp_path / "out"), eval_batch_size=2)
+    done = tfssl.run(Config(**settings), given=set(settings))
+    made = np.load(f"{done}/embeddings.npz", allow_pickle=False)
+    assert sorted(made["files"]) == sorted(names)
+    encoder = tfssl.load_encoder(tmp_path / "run")
+    for name, h in zip(made["files"], made["h"], strict=True):
+        pixels = np.asarray(Image.open(strange / name)) / np.float32(255)
+        crop = augment.center_crop(pixels, (16, 16), 1.0)
+        np.testing.assert_allclose(h, encoder(crop[None])[0], rtol=1e-4, atol=1e-5)
+    with open(f"{done}/metadata.tsv", encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    escaped = [name.replace("\t", "\\t").replace("\n", "\\n") for name in made["files"]]
+    assert rows == [["file", "label"], *([name, "-1"] for name in escaped)]
+    settings |= dict(eval_steps=2, model_dir=str(tmp_path / "first"))
+    first = np.load(f"{tfssl.run(Config(**settings), given=set(settings))}/embeddings.npz")
+    np.testing.assert_array_equal(first["files"], made["files"][:4])
+    assert len(first["h"]) == 4
 
 
 @pytest.mark.parametrize("name,changes,said", [

@@ -18,8 +18,9 @@ def embed(config, given):
     """Writes representations of --eval_split; arguments and errors: see `frozen.encoder`.
 
     In `embed/<step>-<dataset>-<split>-<size>/` of --model_dir: embeddings.npz (h float32 [N, D],
-    labels int64 [N], -1 without labels, classes), the files of TensorBoard's projector with the
-    images as sprites, and tsne.png.
+    labels int64 [N], -1 without labels, classes, files: text [N], what the dataset calls each
+    image, for a folder its file below it), the files of TensorBoard's projector with the images as
+    sprites, and tsne.png.
 
     Returns:
         The directory.
@@ -34,16 +35,18 @@ def embed(config, given):
     h, labels = evaluate.represent(
         config, evaluate.batch_function(encoder, job.eval_size), source, job.eval_size, "embed",
         config.eval_steps)
+    files = source.ids()[:len(h)]
     path = os.path.join(directory, "embeddings.npz")
     rundir.write_whole(path, lambda file: np.savez(
-        file, h=h, labels=labels, classes=np.array(source.classes)))
-    print(f"{path}: h {h.shape}, labels {labels.shape}")
+        file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(files)))
+    print(f"{path}: h {h.shape}, labels {labels.shape}, files {len(files):,}")
 
     chosen = np.random.default_rng(config.seed).permutation(len(h))
     chosen = np.sort(chosen[:min(config.embed_points, MOST_SPRITES)])
     names = [source.classes[label] if source.classes and label >= 0 else str(label)
              for label in labels[chosen]]
-    write_projector(directory, h[chosen], names, thumbnails(job, chosen))
+    write_projector(directory, h[chosen], [files[place] for place in chosen], names,
+                    thumbnails(job, chosen))
     print(f"tensorboard --logdir {directory}    (Projector, {len(chosen):,} images)")
     picture(directory, h[chosen], labels[chosen], names,
             f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}",
@@ -69,11 +72,10 @@ def thumbnails(job, chosen):
     return np.stack(made)
 
 
-def write_projector(directory, h, names, images):
-    """TensorBoard's projector: vectors and names as tables, images as one sprite."""
-    write(directory, "tensors.tsv",
-          "".join("\t".join(f"{value:.6g}" for value in row) + "\n" for row in h))
-    write(directory, "metadata.tsv", "".join(f"{name}\n" for name in names))
+def write_projector(directory, h, files, names, images):
+    """TensorBoard's projector: vectors, files and labels as tables, images as one sprite."""
+    write(directory, "tensors.tsv", table([[f"{value:.6g}" for value in row] for row in h]))
+    write(directory, "metadata.tsv", table([("file", "label"), *zip(files, names)]))
     side = int(np.ceil(len(images) ** 0.5))
     sprite = np.zeros((side, side, THUMBNAIL, THUMBNAIL, 3), np.uint8)
     sprite.reshape(-1, *images.shape[1:])[:len(images)] = images
@@ -90,6 +92,12 @@ def write_projector(directory, h, names, images):
   }}
 }}
 """)
+
+
+def table(rows):
+    """Rows of text as TSV, a tab or line break within a cell written as \\t, \\n or \\r."""
+    escapes = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    return "".join("\t".join(cell.translate(escapes) for cell in row) + "\n" for row in rows)
 
 
 def picture(directory, h, labels, names, title, seed):

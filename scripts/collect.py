@@ -38,7 +38,7 @@ def row(record, names):
         **{column: getattr(config, name) for name, column in columns(names).items()},
         "seed": config.seed,
         "regularization_loss": result.get("eval/regularization_loss"),
-        "top_1_accuracy": online.get("top_1"), "top_5_accuracy": online.get("top_5"),
+        "top_1_accuracy": online.get("top_1"), "top_5_accuracy": runs.top_5(online),
         "steps": result["global_step"],
         **{f"{protocol}_top_1": scores["top_1"] for protocol, scores in record.scores.items()
            if protocol not in ONLINE},
@@ -108,7 +108,8 @@ def markdown(lines, names):
 def cell(line, name):
     value, spread = line[name], line.get(f"{name}_std")
     if value is None:
-        return ""
+        scored = line["top_1_accuracy"] is not None
+        return "-" if name == "top_5_accuracy" and scored else ""
     if isinstance(value, bool):
         return str(value).lower()
     if f"{name}_std" not in line:

@@ -59,6 +59,11 @@ def scores(result):
                  if result.get(done)), {})
 
 
+def top_5(scores):
+    """The top-5 accuracy of a protocol, None where it says nothing: of 5 classes or fewer."""
+    return scores.get("top_5") if scores.get("classes", 6) > 5 else None
+
+
 def points(directory, prefixes, **how):
     """(tag, step, value) of every scalar of a run whose tag begins so.
 

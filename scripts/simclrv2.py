@@ -62,7 +62,7 @@ def row(kind, fraction, seed, arguments, more):
             "parameters": sum(result["parameters"].values()), "dataset": result["dataset"],
             "eval_split": result["eval_split"], "examples": scores["examples"],
             "correct_top_1": scores["correct_top_1"], "top_1": scores["top_1"],
-            "top_5": scores["top_5"], "train_seconds": round(result["train_seconds"], 1)}
+            "top_5": runs.top_5(scores), "train_seconds": round(result["train_seconds"], 1)}
 
 
 def by_kind(rows, fraction):

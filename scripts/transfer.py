@@ -63,7 +63,7 @@ def row(start, size, fraction, labels, arguments, about, more):
             "labels": result["labels"], "steps": arguments.steps, "batch_size": arguments.batch,
             "dataset": result["dataset"], "eval_split": result["eval_split"],
             "examples": scores["examples"], "correct_top_1": scores["correct_top_1"],
-            "top_1": scores["top_1"], "top_5": scores["top_5"],
+            "top_1": scores["top_1"], "top_5": runs.top_5(scores),
             "train_seconds": round(result["train_seconds"], 1)}
 
 

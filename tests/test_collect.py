@@ -82,6 +82,23 @@ def test_a_column_of_zeros_is_not_shown(runs_dir, tmp_path, script):
     assert {float(row["regularization_loss"]) for row in rows_of(tmp_path / "out")} == {0.0}
 
 
+def test_the_top_5_of_few_classes_is_no_number(runs_dir, tmp_path, script):
+    def collected(few):
+        """The table where the runs whose path holds a word are of 3 classes, the others of 10."""
+        for path in runs_dir.rglob("result.json"):
+            result = json.loads(path.read_text())
+            for scores in result["pretrained"].values():
+                scores["classes"] = 3 if few in str(path) else 10
+            path.write_text(json.dumps(result))
+        return script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
+
+    text = collected("deep")
+    assert [row.split(" | ")[4] for row in text.splitlines()[2:]] == ["0.990 ± 0.000", "-"]
+    assert [row["top_5_accuracy"] for row in rows_of(tmp_path / "out", "runs")] == [
+        "0.99", "0.99", ""]
+    assert "top_5" not in collected("") and "top_1_accuracy" in collected("")
+
+
 def test_the_record_makes_the_same_tables_again(runs_dir, tmp_path, script):
     collect = script("collect").collect
     first, again = tmp_path / "first", tmp_path / "again"

@@ -2,6 +2,6 @@
 
 from tfssl.evaluation.knn import knn_scores
 from tfssl.evaluation.linear import linear_probe
-from tfssl.evaluation.topk import topk_correct
+from tfssl.evaluation.topk import TOP, telling, topk_correct
 
-__all__ = ["knn_scores", "linear_probe", "topk_correct"]
+__all__ = ["TOP", "knn_scores", "linear_probe", "telling", "topk_correct"]

@@ -2,6 +2,17 @@
 
 import numpy as np
 
+TOP = (1, 5)  # the k of the accuracies that are reported
+
+
+def telling(num_classes):
+    """The k of TOP whose accuracy says something: of 5 classes, the top 5 are all there are.
+
+    Args:
+        num_classes: integer; None where it is not known, for all of TOP.
+    """
+    return tuple(k for k in TOP if k == 1 or num_classes is None or k < num_classes)
+
 
 def topk_correct(scores, labels, k):
     """Number of rows whose label is among the k highest scores.

@@ -30,9 +30,9 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
         title: what the progress bar says is being evaluated.
 
     Returns:
-        {protocol: {"correct_top_1", "correct_top_5", "examples": int, "top_1", "top_5": accuracy
-        in [0, 1]}}; of the first two also what `label_information` returns, unless the Config has
-        it off.
+        {protocol: {"correct_top_1", "correct_top_5", "examples", "classes": int, "top_1", "top_5":
+        accuracy in [0, 1]}}; of the first two also what `label_information` returns, unless the
+        Config has it off.
     """
     encode = batch_function(encoder, size)
     test_h, test_labels = represent(config, encode, eval_source, size, title, config.eval_steps)
@@ -115,8 +115,8 @@ def crop_proportion(config, size):
 
 
 def score(scores, labels):
-    counts = {k: evaluation.topk_correct(scores, labels, k) for k in (1, 5)}
-    return {"examples": len(labels),
+    counts = {k: evaluation.topk_correct(scores, labels, k) for k in evaluation.TOP}
+    return {"examples": len(labels), "classes": scores.shape[1],
             **{f"correct_top_{k}": count for k, count in counts.items()},
             **{f"top_{k}": count / len(labels) for k, count in counts.items()}}
 
@@ -154,8 +154,15 @@ def table(columns):
              f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns)]
     for protocol in list(columns.values())[-1]:
         name = NAMES.get(protocol, protocol.replace("knn_", "kNN, k = "))
-        cells = [f"{100 * results[protocol]['top_1']:14.2f}{100 * results[protocol]['top_5']:8.2f}"
-                 if protocol in results else f"{'-':>14}{'-':>8}"
-                 for results in columns.values()]
+        cells = [cell(results.get(protocol, {}), k) for results in columns.values()
+                 for k in evaluation.TOP]
         lines.append(f"{name:26}" + "".join(cells))
     return "\n".join(lines)
+
+
+def cell(scores, k):
+    """One accuracy of a table as text, "-" where there is none or it says nothing."""
+    width = 14 if k == 1 else 8
+    if not scores or k not in evaluation.telling(scores.get("classes")):
+        return f"{'-':>{width}}"
+    return f"{100 * scores[f'top_{k}']:{width}.2f}"

@@ -20,6 +20,7 @@ from tfssl.train import evaluate, frozen, loop, rundir
 from tfssl.train.board import Board
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.pretrained import described
+from tfssl.train.results import top_scalars
 
 PROTOCOL = "linear_sgd"
 MOMENTUM = 0.9
@@ -143,8 +144,8 @@ def report(job, learner, origin, settings, directory):
               **(rundir.read_json(directory, "time.json") or {})}
     writer = Board(os.path.join(directory, "eval"))
     with writer.as_default(step=int(learner.optimizer.iterations)):
-        for k in (1, 5):
-            tf.summary.scalar(f"eval/{PROTOCOL}_top_{k}_accuracy", scores[f"top_{k}"])
+        for tag, value in top_scalars(PROTOCOL, scores).items():
+            tf.summary.scalar(tag, value)
     writer.close()
     rundir.write_json(directory, "result.json", result)
     frozen.print_result(result, f"{directory}/result.json")

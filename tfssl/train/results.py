@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from tfssl import data
+from tfssl import data, evaluation
 from tfssl.train import device, evaluate, rundir
 from tfssl.train.board import Board
 
@@ -86,15 +86,17 @@ def write_result(job, result, protocols):
 
     Args:
         result: what the files hold; its keys that begin with eval/ become scalars.
-        protocols: {protocol: {"top_1", "top_5", ...}}, which become scalars too.
+        protocols: {protocol: {"top_1", "top_5", ...}}, which become scalars too; but no top-5 of
+            5 classes or fewer.
     """
     config, step = job.config, result["global_step"]
     for name in (f"result_{step}.json", "result.json"):
         rundir.write_json(config.model_dir, name, result)
     scalars = {key: value for key, value in result.items() if key.startswith("eval/")}
     for protocol, scores in protocols.items():
-        for k in (1, 5):
-            scalars[f"eval/{protocol}_top_{k}_accuracy"] = scores[f"top_{k}"]
+        scalars |= top_scalars(protocol, scores)
+        if 5 not in evaluation.telling(scores.get("classes")):
+            scalars.pop("eval/label_top_5_accuracy", None)
         scalars[f"eval/{protocol}_information_bound"] = scores.get("information_bound")
     folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
     writer = Board(os.path.join(config.model_dir, folder))
@@ -103,3 +105,9 @@ def write_result(job, result, protocols):
             if value is not None:
                 tf.summary.scalar(key, value)
     writer.close()
+
+
+def top_scalars(protocol, scores):
+    """The accuracies of a protocol that say something, as {tag: value}."""
+    return {f"eval/{protocol}_top_{k}_accuracy": scores[f"top_{k}"]
+            for k in evaluation.telling(scores.get("classes"))}

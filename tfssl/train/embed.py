@@ -35,7 +35,7 @@ def embed(config, given):
     h, labels = evaluate.represent(
         config, evaluate.batch_function(encoder, job.eval_size), source, job.eval_size, "embed",
         config.eval_steps)
-    files = source.ids()[:len(h)]
+    files = source.ids()[:evaluate.count(config, source)]
     path = os.path.join(directory, "embeddings.npz")
     rundir.write_whole(path, lambda file: np.savez(
         file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(files)))

@@ -24,7 +24,7 @@ def distill(config, given, flagfile, distribution=None):
     """Trains from the run's newest checkpoint, or --checkpoint, or scratch; then evaluates.
 
     Args, Returns, Raises: as `finetune.finetune`; and a teacher that is none, or answers in other
-    classes than the data has.
+    classes than the data has, or in another order.
     """
     config, found, origin = finetune.starting_point(config, given)
     job = plan(config, distribution)
@@ -83,6 +83,9 @@ class Teacher:
                 raise UsageError(f"--teacher={config.teacher} tells {about['classes']} classes "
                                  f"apart. Received: {source.name} {source.split}, which has "
                                  f"{source.num_classes}")
+        for source in finetune.meant(job):
+            finetune.check_names(source, about["classes"], about.get("class_names", ()),
+                                 f"--teacher={config.teacher}")
         return cls(file, record)
 
     @property

@@ -23,7 +23,7 @@ from tfssl.train.results import finished, result_of_run, settings_of, write_resu
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
 TEACHER = "teacher.json"  # whom a student learns from
-LABELS = "labels.json"  # how many labels are learned from, and which
+LABELS = "labels.json"  # how many labels are learned from, and which; what the classes are called
 DONE = {"finetune": "finetuned", "distill": "distilled"}  # the key of the accuracies
 
 
@@ -113,7 +113,8 @@ def carry_out(job, model, origin, flagfile, teacher):
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     rundir.write_record(config, job.data, flagfile)
     rundir.write_json(config.model_dir, START, origin)
-    rundir.write_json(config.model_dir, LABELS, labels_record(job))
+    classes = {"classes": model.head.output_shape[-1], "class_names": class_names(job)}
+    rundir.write_json(config.model_dir, LABELS, {**labels_record(job), **classes})
     announce(job, model, origin, start)
     if start < job.total_steps:
         (teacher.train if teacher else train)(job, model, checkpoints, start)
@@ -124,7 +125,7 @@ def carry_out(job, model, origin, flagfile, teacher):
         about["teacher"] = {name: teacher.record[name] for name in ("path", "sha256")}
     for path in (export_encoder(config, job.stem, model.encoder, config.model_dir, about),
                  export_classifier(config, job.stem, model, config.model_dir,
-                                   {**about, "classes": model.head.output_shape[-1]})):
+                                   {**about, **classes})):
         print(f"exported: {path}")
     result = report(job, model, job.total_steps) if job.evaluates else None
     job.distribution.agree()
@@ -132,7 +133,12 @@ def carry_out(job, model, origin, flagfile, teacher):
 
 
 def evaluate_finetuned(job):
-    """Evaluates the newest checkpoint of a finetuned run again."""
+    """Evaluates the newest checkpoint of a finetuned run again.
+
+    Raises:
+        UsageError: see `check_classes` and `restored`.
+    """
+    check_classes(job)
     return report(job, *restored(job))
 
 
@@ -142,8 +148,7 @@ def restored(job):
     Raises:
         UsageError: there is no checkpoint.
     """
-    teacher = rundir.read_json(job.config.model_dir, TEACHER) or {}
-    model = build_model(job, num_classes=teacher.get("classes"))
+    model = build_model(job, num_classes=of_classes(job, "classes"))
     step = checkpoints_of(job, model).restore_newest()
     if not step:
         raise UsageError(f"--model_dir={job.config.model_dir} holds no checkpoint yet.")
@@ -174,12 +179,64 @@ def check_begun(job):
         return
     check_data(job, recorded, goes_on=True)
     there, here = rundir.read_json(config.model_dir, LABELS), labels_record(job)
-    if there and there != here:
+    if there and not here.items() <= there.items():
         flag = (f"--label_list={config.label_list}" if config.label_list
                 else f"--label_fraction={config.label_fraction:g}")
         raise UsageError(f"{flag} names other images than when the run in "
                          f"--model_dir={config.model_dir} was begun: {here['labels']:,} labels, "
                          f"there {there['labels']:,}. Give another --model_dir.")
+    check_classes(job)
+
+
+def check_classes(job):
+    """Raises UsageError where labels mean other classes than when the run was begun."""
+    there = rundir.recorded(job.config.model_dir) and rundir.read_json(
+        job.config.model_dir, LABELS)
+    for source in meant(job) if there else ():
+        check_names(source, there.get("classes", source.num_classes),
+                    there.get("class_names", ()), f"the run in --model_dir={job.config.model_dir}")
+
+
+def meant(job):
+    """The sources whose labels are learned from or scored."""
+    config = job.config
+    learns = config.trains and (config.task == "finetune" or config.distill_alpha < 1)
+    sources = [job.train_source] * learns + [job.eval_source] * job.evaluates
+    return [source for source in sources if source.num_classes]
+
+
+def check_names(source, num_classes, names, whose):
+    """Raises UsageError where the classes of a source are others, or in another order.
+
+    Args:
+        num_classes: how many there are to be.
+        names: what they are to be called; of none known, or of a source that has none, any will do.
+        whose: who has them, for the message.
+    """
+    where = f"--dataset={source.name}, split {source.split}"
+    if source.num_classes != num_classes:
+        raise UsageError(f"{where}, must have {num_classes} classes, as {whose} has. "
+                         f"Received: {source.num_classes}")
+    for number, (name, here) in enumerate(zip(names, source.classes)):
+        if name != here:
+            raise UsageError(f"{where}, must call class {number} {name}, as {whose} does. "
+                             f"Received: {here}")
+
+
+def class_names(job):
+    """What the classes of the run's network are called, a list; [] where nobody says."""
+    sources = [source for source in (job.eval_source, job.train_source)
+               if source and source.num_classes]
+    return of_classes(job, "class_names") or next(
+        (list(source.classes) for source in sources if source.classes), [])
+
+
+def of_classes(job, name):
+    """What the run, or else its teacher, has on record of its classes; None for nothing."""
+    for file in (LABELS, TEACHER):
+        value = (rundir.read_json(job.config.model_dir, file) or {}).get(name)
+        if value:
+            return value
 
 
 def build_model(job, found=None, num_classes=None):
@@ -294,11 +351,11 @@ def evaluation_settings(job):
 
 
 def learned_from(job):
-    """How many labels, and which teacher, as result.json says it."""
-    labels = labels_record(job)["labels"]
+    """How many labels, of which classes, and which teacher, as result.json says it."""
+    learned = {"labels": labels_record(job)["labels"], "class_names": class_names(job)}
     if job.config.task == "finetune":
-        return {"labels": labels}
-    return {"labels": labels, "images": job.train_source.num_examples,
+        return learned
+    return {**learned, "images": job.train_source.num_examples,
             "teacher": rundir.read_json(job.config.model_dir, TEACHER)}
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfssl import augment, data, nets, optim
 from tfssl.errors import UsageError
 from tfssl.methods import Supervised
-from tfssl.train import evaluate, frozen, loop, rundir
+from tfssl.train import evaluate, finetune, frozen, loop, rundir
 from tfssl.train.board import Board
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.pretrained import described
@@ -55,6 +55,7 @@ def linear_evaluation(config, given):
     directory = directory_of(job, f"step{origin['step']}", {**settings, "encoder": known})
     result = rundir.read_json(directory, "result.json")
     if result:
+        finetune.check_names(source, source.num_classes, result.get("class_names", ()), directory)
         print(f"{directory}: finished; nothing left to do")
         frozen.print_result(result, f"{directory}/result.json")
         return result

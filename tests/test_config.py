@@ -30,7 +30,7 @@ REFUSED = [
     ("memory_size", -1), ("memory_decay", 1.5), ("distill_temperature", 0.0),
     ("distill_alpha", 1.5), ("label_list", " "),
     ("resnet_depth", 20), ("stem", "vgg"), ("optimizer", "sgd"),
-    ("method", "moco"), ("mode", "predict"), ("precision", "float64"), ("dataset", " "),
+    ("method", "moco"), ("mode", "dream"), ("precision", "float64"), ("dataset", " "),
     ("train_split", ""), ("fine_tune_after_block", 5), ("use_blur", "yes"), ("seed", 1.5),
     ("resnet_depth", True), ("train_steps", True), ("temperature", "0.5"),
 ]
@@ -126,6 +126,7 @@ def test_an_integer_serves_as_a_float():
     (dict(mode="train", train_mode="finetune", checkpoint="run"), "finetune", True, False),
     (dict(mode="finetune", checkpoint="run"), "finetune", True, True),
     (dict(mode="knn", checkpoint="run"), "pretrain", False, True),
+    (dict(mode="predict", checkpoint="run"), "pretrain", False, True),
     (dict(mode="distill", teacher="run"), "distill", True, True),
     (dict(mode="train", train_mode="distill", teacher="run"), "distill", True, False),
 ])

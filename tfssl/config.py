@@ -130,9 +130,10 @@ RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
 VIEW2 = "Augmentation of view 2, where it differs"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 LINEAR = "Linear evaluation (--mode=linear_eval)"
-TRANSFER = "Pretrained weights and labels (finetune, distill, linear_eval, knn, embed, export)"
+TRANSFER = ("Pretrained weights and labels (finetune, distill, linear_eval, knn, embed, export, "
+            "predict)")
 DISTILL = "Distillation (--mode=distill)"
-EXPORT = "Export and embed"
+EXPORT = "Export, embed and predict"
 DEVICES = "Devices"
 SPEED = "Speed (none of these changes what is computed, up to rounding)"
 COMPAT = "Accepted for compatibility with google-research/simclr"
@@ -161,15 +162,16 @@ class Config:
 
     # ---------------------------------------------------------------- run
     mode: Literal["pretrain", "finetune", "distill", "eval", "linear_eval", "knn", "embed",
-                  "export", "train", "train_then_eval"] = knob(
+                  "export", "predict", "train", "train_then_eval"] = knob(
         "pretrain", RUN,
         "What to do. pretrain: learn the encoder, then evaluate it. finetune: train the encoder in "
         "--checkpoint with labels, then evaluate it. distill: train a network to answer as that of "
         "--teacher does, then evaluate it. linear_eval: train a linear classifier on the "
         "frozen encoder in --checkpoint, or that of the run in --model_dir, by DeepMind's "
         "protocol. knn: classify with it by nearest neighbours, which trains nothing. embed: write "
-        "its representations of --eval_split, with a picture. export: write it as --format. eval: "
-        "evaluate what is in --model_dir. "
+        "its representations of --eval_split, with a picture. export: write it as --format. "
+        "predict: write the likeliest classes of every image of --eval_split, by the finetuned or "
+        "distilled network in --checkpoint. eval: evaluate what is in --model_dir. "
         "train and train_then_eval are google-research/simclr's words: train only, or train and "
         "then evaluate, what --train_mode says.")
     train_mode: Optional[Literal["pretrain", "finetune", "distill"]] = knob(
@@ -195,7 +197,8 @@ class Config:
         "cifar10", DATA, "shapes (embedded, no download), folder (your own images in --data_dir, "
         "as DIR/<split>/<class>/*, DIR/<class>/*, or without classes), or the name of a "
         "tensorflow_datasets image-classification builder: cifar10, cifar100, "
-        "imagenette/160px-v2, imagenet2012, ...", NOT_EMPTY)
+        "imagenette/160px-v2, imagenet2012, ... Not given with --mode=predict and a --data_dir: "
+        "folder.", NOT_EMPTY)
     data_dir: Optional[str] = knob(
         None, DATA, "Where tensorflow_datasets keeps prepared datasets (not given: its default), "
         "or the folder of --dataset=folder.")
@@ -217,7 +220,8 @@ class Config:
     train_split: str = knob("train", DATA, "Split to learn from; a slice such as train[:90%] too.",
                             NOT_EMPTY)
     eval_split: Optional[str] = knob(
-        None, DATA, "Split to evaluate on. Not given: the dataset's test split, or validation.")
+        None, DATA, "Split to evaluate on. Not given: the dataset's test split, or validation; "
+        "with --mode=predict, all images of a folder that has no splits.")
     max_shared_fraction: float = knob(
         0.01, DATA, "Share of the evaluation images that may be training images too, by their "
         "files or pixels; how many are is said. With more, nothing starts.", PROBABILITY)
@@ -414,7 +418,8 @@ class Config:
         "Pretrained weights: the directory of a run, a checkpoint in it, an "
         "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. They say what the "
         "network is; images may have any size. finetune and distill (there the student's) also "
-        "take none: the network of the flags, from scratch.", NOT_EMPTY)
+        "take none: the network of the flags, from scratch. predict takes the directory of a "
+        "finetuned or distilled run, or its classifier.keras.", NOT_EMPTY)
     label_fraction: float = knob(
         1.0, TRANSFER, "Share of --train_split to learn from: a subset with equal numbers of "
         "every class, drawn by --seed. distill learns from all images, and from the labels of "
@@ -455,8 +460,9 @@ class Config:
         "TensorFlow SavedModel, ONNX (needs the onnx extra), or the bare weights for NumPy. Each "
         "takes images of any size.")
     output: Optional[str] = knob(
-        None, EXPORT, "File or directory that --mode=export writes; it must not exist. Not given: "
-        "a name beside the weights.", NOT_EMPTY)
+        None, EXPORT, "File or directory that --mode=export writes, or file that --mode=predict "
+        "does; it must not exist. Not given: a name beside the weights; or predictions.csv in "
+        "--model_dir or, without one, where the command is run.", NOT_EMPTY)
     embed_points: int = knob(
         2000, EXPORT, "Images in the picture (t-SNE) and in TensorBoard's projector, drawn by "
         "--seed; the representations of all are written.", at_least(10))

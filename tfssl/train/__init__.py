@@ -18,6 +18,7 @@ from tfssl.train import (
     finetune,
     frozen,
     linear_eval,
+    predict,
     pretrain,
     rundir,
 )
@@ -49,6 +50,8 @@ def run(config, given=None, flagfile=None):
         checkpoint = "" if config.mode == "eval" else " or --checkpoint"
         raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it "
                          "concerns.")
+    if config.mode == "predict":
+        return predict.predict(config, given)
     config = named(config)
     if config.mode == "eval":
         job = reopen(config, given)

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -126,9 +127,15 @@ def test_older_runs_do_without_names(tuned, photos, tmp_path):
     labels = json.loads((directory / "labels.json").read_text())
     (directory / "labels.json").write_text(json.dumps(
         {name: labels[name] for name in ("labels", "sha256")}))
+    about = {name: value for name, value in about_of(directory).items() if name != "class_names"}
+    export.write(keras.models.load_model(directory / "classifier.keras"),
+                 str(directory / "classifier.keras"), about)
     scores = run(mode="eval", model_dir=str(directory), data_dir=str(photos / "renamed"))
     assert scores["finetuned"]["network"]["examples"] == 6
     assert scores["class_names"] == ["bird", "cow", "dog"]
+    done = run(mode="embed", model_dir=str(directory), data_dir=str(photos / "flat"),
+               eval_split="train")
+    assert np.load(f"{done}/embeddings.npz")["h"].shape == (7, 32)
 
 
 def test_the_encoder_of_a_run_sees_images_of_any_classes(tuned, photos):

@@ -166,7 +166,7 @@ def test_where_it_is_written_and_that_nothing_is_overwritten(tuned, photos, tmp_
     common = dict(data_dir=str(photos / "flat"), eval_split="train[:1]")
     assert run(mode="predict", checkpoint=str(tuned[0]), **common) == "predictions.csv"
     before = (tmp_path / "predictions.csv").read_bytes()
-    with pytest.raises(UsageError, match="--output must not exist yet. Received: predictions.csv"):
+    with pytest.raises(UsageError, match="must not exist yet. .*none, which means predictions.csv"):
         run(mode="predict", checkpoint=str(tuned[0]), **common)
     assert (tmp_path / "predictions.csv").read_bytes() == before
     shutil.copytree(tuned[0], "copy")

@@ -3,6 +3,8 @@
 Distillation is the same with another lesson: see `distill.py`.
 """
 
+import os
+
 import tensorflow as tf
 
 from tfssl import augment, data, nets
@@ -10,7 +12,13 @@ from tfssl.errors import UsageError
 from tfssl.methods import PROJECTORS, Distilled, Supervised
 from tfssl.train import device, evaluate, loop, pretrained, rundir
 from tfssl.train.checkpoint import Checkpoints
-from tfssl.train.export import build_encoder, export_classifier, export_encoder
+from tfssl.train.export import (
+    CLASSIFIER,
+    build_encoder,
+    export_classifier,
+    export_encoder,
+    read_about,
+)
 from tfssl.train.job import (
     check_data,
     compile_model,
@@ -233,10 +241,13 @@ def class_names(job):
 
 def of_classes(job, name):
     """What the run, or else its teacher, has on record of its classes; None for nothing."""
+    directory = job.config.model_dir
     for file in (LABELS, TEACHER):
-        value = (rundir.read_json(job.config.model_dir, file) or {}).get(name)
+        value = (rundir.read_json(directory, file) or {}).get(name)
         if value:
             return value
+    file = os.path.join(directory, CLASSIFIER)  # which says it of older runs
+    return (read_about(file) or {}).get(name) if os.path.exists(file) else None
 
 
 def build_model(job, found=None, num_classes=None):

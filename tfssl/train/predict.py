@@ -66,8 +66,8 @@ def target(config):
     """The file to write, or UsageError where it is there."""
     path = config.output or os.path.join(config.model_dir or "", FILE)
     if os.path.lexists(path):
-        raise UsageError(f"--output must not exist yet. Received: {path}"
-                         + ("" if config.output else ", which it is where it is not given"))
+        raise UsageError("--output must not exist yet. Received: "
+                         + (path if config.output else f"none, which means {path}"))
     return path
 
 

@@ -208,3 +208,18 @@ def test_what_is_not_theirs_is_refused(checkpoint, tmp_path):
     config = pretrained.adopt(Config(), set(), found.about, "x")
     with pytest.raises(UsageError, match="conv2d_bn_layers/3/bn/gamma.* Received: None"):
         found.restore(build_encoder(config, "cifar", keras.layers.BatchNormalization))
+
+
+@pytest.mark.parametrize("named", ["", "model.ckpt-10", "model.ckpt-10.index", "hub"])
+def test_what_their_tf1_code_wrote_is_refused_with_what_to_take_instead(named, tmp_path):
+    """A checkpoint, and a Hub module, whose variables are in a checkpoint of its own."""
+    names = ["base_model/conv2d/kernel", "head_supervised/linear_layer/dense/kernel", "global_step"]
+    values = [np.zeros((3, 3, 3, 8)), np.zeros((8, 10)), np.int64(3)]
+    (tmp_path / "hub" / "variables").mkdir(parents=True)
+    for path in (tmp_path / "model.ckpt-10", tmp_path / "hub" / "variables" / "variables"):
+        tf.raw_ops.SaveV2(prefix=str(path), tensor_names=names, shape_and_slices=[""] * 3,
+                          tensors=values)
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-10"\n')
+    with pytest.raises(UsageError, match="tf1 code.*gs://simclr-checkpoints-tf2") as refusal:
+        pretrained.find(str(tmp_path / named))
+    assert "\n" not in str(refusal.value)

@@ -93,6 +93,11 @@ def find(path):
     except (tf.errors.OpError, ValueError) as error:
         raise UsageError(f"--checkpoint={path} cannot be read "
                          f"({str(error).splitlines()[0]}).") from None
+    if any(key.startswith("base_model/") for key in shapes):
+        raise UsageError(f"--checkpoint={path} is of google-research/simclr's tf1 code (a "
+                         "checkpoint or a Hub module), which is not read: take the same weights as "
+                         "its tf2 code has them, gs://simclr-checkpoints-tf2, copied to this "
+                         "machine.")
     shapes = {key.removesuffix(VALUE): tuple(shape) for key, shape in shapes.items()
               if key.endswith(VALUE) and ".OPTIMIZER_SLOT" not in key}
     if not any(key.startswith(ENCODER) for key in shapes):

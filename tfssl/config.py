@@ -517,13 +517,20 @@ class Config:
     tpu_name: Optional[str] = knob(None, DEVICES, "Name or address of the TPU; not given: the one "
                                    "of this machine.")
     # ---------------------------------------------------------------- compatibility
-    tpu_zone: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
-    gcp_project: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
-    master: Optional[str] = knob(None, COMPAT, "Ignored: it concerns TPUs only.")
+    tpu_zone: Optional[str] = knob(None, COMPAT, "Zone of the Cloud TPU; without one, ignored.")
+    gcp_project: Optional[str] = knob(None, COMPAT, "Project of the Cloud TPU; without one, "
+                                      "ignored.")
+    master: Optional[str] = knob(None, COMPAT, "Address of the TPU, where --tpu_name is not given; "
+                                 "without one, ignored.")
     keep_hub_module_max: int = knob(1, COMPAT, "Ignored: it concerns Hub exports only.",
                                     NON_NEGATIVE)
     eval_name: Optional[str] = knob(None, COMPAT, "Suffix of the TensorBoard folder of the "
                                     "evaluation.")
+    variable_schema: Optional[str] = knob(
+        None, COMPAT, "Regular expression for the variables of --checkpoint that are loaded, by "
+        "their names in google-research/simclr's tf1 code. What is loaded here is settled: the "
+        "encoder, and the projector where --ft_proj_selector reads it; an expression that means "
+        "this is accepted, another one refused.")
 
     def __post_init__(self):
         fields = {field.name: field for field in dataclasses.fields(self)}
@@ -555,6 +562,7 @@ class Config:
         return getattr(self, name) if own is None else own
 
     def _check_together(self):
+        self._check_paths()
         for view, prefix in ((1, ""), (2, "view2_")):
             for low, high in ORDERED:
                 least, most = self.of_view(low, view), self.of_view(high, view)
@@ -601,7 +609,21 @@ class Config:
             if self.stem == "keep":
                 raise UsageError("--stem=keep needs a --checkpoint; --mode=pretrain starts from "
                                  "scratch.")
+        if self.variable_schema is not None and self.loads:
+            check_schema(self.variable_schema, self.ft_proj_selector)
         self.neighbours  # parsed here so that a wrong --knn_k is refused with everything else
+
+    def _check_paths(self):
+        """Raises UsageError for an address such as gs://bucket where files of this machine are."""
+        names = ["model_dir", "checkpoint", "teacher", "label_list", "output"]
+        names += ["data_dir"] if self.dataset == "folder" else []
+        names += ["probe_data_dir"] if self.probe_dataset == "folder" else []
+        for name in names:
+            value = getattr(self, name) or ""
+            if re.match(r"[a-z][a-z0-9]*://", value, re.IGNORECASE):
+                raise UsageError(f"--{name} must be a path on this machine: copy what is at such "
+                                 "an address here (gcloud storage cp -r), or mount its bucket "
+                                 f"(gcsfuse). Received: {value}")
 
     def _refuse(self, by, *names):
         """Raises UsageError where one of these knobs is not at its default."""
@@ -622,6 +644,11 @@ class Config:
     def trains(self):
         """Whether the encoder is."""
         return self.mode in (*TASKS, "train", "train_then_eval")
+
+    @property
+    def loads(self):
+        """Whether a training starts from the weights in --checkpoint."""
+        return self.trains and self.task != "pretrain" and self.checkpoint not in (None, "none")
 
     @property
     def evaluates(self):
@@ -659,7 +686,6 @@ ORDERED = (("crop_area_min", "crop_area_max"), ("crop_aspect_min", "crop_aspect_
 
 # The defaults of google-research/simclr tf2 (383d414) that differ from ours. They are taken for
 # every flag that is not given on a command line that gives --train_mode, as only its users do.
-# Its eval_split and image_size are what our defaults choose for ImageNet.
 GOOGLE_DEFAULTS = dict(
     mode="train", train_mode="pretrain", dataset="imagenet2012", resnet_depth=50,
     learning_rate=0.3, weight_decay=1e-6, temperature=0.1, color_jitter_strength=1.0,
@@ -668,6 +694,47 @@ GOOGLE_DEFAULTS = dict(
 # Further ones, that differ from those of our finetuning.
 GOOGLE_FINETUNE_DEFAULTS = dict(
     optimizer="lars", warmup_epochs=10.0, train_epochs=100.0, train_batch_size=512)
+
+
+# Those that are not taken, as our own defaults follow the dataset and the devices. For ImageNet
+# the first two are what ours choose.
+GOOGLE_DEFAULTS_LEFT = dict(image_size=224, eval_split="validation", use_tpu=True)
+
+# What its tf1 code calls variables, of each kind that is loaded or left together.
+GOOGLE_VARIABLES = {
+    "the encoder": [f"base_model/{name}:0" for name in (
+        "conv2d/kernel", "conv2d_52/kernel", "batch_normalization/gamma",
+        "batch_normalization_52/beta", "batch_normalization_9/moving_mean",
+        "batch_normalization_9/moving_variance")],
+    "the projector": [f"head_contrastive/nl_{layer}/{name}:0" for layer in range(3) for name in (
+        "dense/kernel", "batch_normalization/gamma", "batch_normalization/moving_mean")],
+    "the classifier": [f"head_supervised/linear_layer/dense/{name}:0" for name in (
+        "kernel", "bias")],
+    "the optimizer's momentum": [f"{name}/Momentum:0" for name in (
+        "base_model/conv2d/kernel", "base_model/batch_normalization_9/gamma",
+        "head_supervised/linear_layer/dense/kernel")],
+    "the step": ["global_step:0"],
+}
+
+
+def check_schema(schema, ft_proj_selector):
+    """Raises UsageError for a --variable_schema that loads something else than we do."""
+    try:
+        matches = re.compile(schema).match  # from the start of the name, as tf.compat.v1 does
+    except re.error as error:
+        raise UsageError(f"--variable_schema must be a regular expression ({error}). "
+                         f"Received: {schema}") from None
+    for part, names in GOOGLE_VARIABLES.items():
+        wanted = part == "the encoder" or (part == "the projector" and ft_proj_selector != 0)
+        if part == "the projector" and not wanted:
+            continue  # loaded or not, nothing reads it
+        wrong = [name for name in names if bool(matches(name)) != wanted]
+        if wrong:
+            raise UsageError(
+                f"--variable_schema must {'load' if wanted else 'leave out'} {part} "
+                f"({wrong[0]}), which a training from --checkpoint "
+                f"{'starts from' if wanted else 'makes anew'} here. Without this flag it does. "
+                f"Received: {schema}")
 
 
 def google_defaults(train_mode):

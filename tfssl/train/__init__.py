@@ -8,7 +8,14 @@ import dataclasses
 import tensorflow as tf
 
 from tfssl import data
-from tfssl.config import COMPAT, FREE, Config, google_defaults
+from tfssl.config import (
+    ARCHITECTURE,
+    COMPAT,
+    FREE,
+    GOOGLE_DEFAULTS_LEFT,
+    Config,
+    google_defaults,
+)
 from tfssl.errors import UsageError
 from tfssl.train import (
     convert,
@@ -100,16 +107,40 @@ def chosen(config):
 def tell_compatibility(config, given):
     """Says what a command line of google-research/simclr means here where that is not plain."""
     theirs = google_defaults(config.train_mode)
-    taken = [name for name, value in theirs.items()
-             if name not in given and getattr(config, name) == value]
-    if "train_mode" in given and taken and config.method == "simclr":
+    of_checkpoint = ARCHITECTURE if config.loads else ()
+    taken = [name for name, value in theirs.items() if name not in given
+             and name not in of_checkpoint and getattr(config, name) == value]
+    if "train_mode" in given and config.trains and taken and config.method == "simclr":
+        left = {k: v for k, v in GOOGLE_DEFAULTS_LEFT.items() if k not in given}
         print("--train_mode is google-research/simclr's spelling; taken from its defaults: "
-              + " ".join(f"--{name}={theirs[name]}" for name in taken))
-    ignored = [f.name for f in dataclasses.fields(Config)
-               if f.metadata["group"] == COMPAT and f.name in given
-               and f.name != "eval_name" and getattr(config, f.name) != f.default]
+              + spelled({name: theirs[name] for name in taken})
+              + (f"\nnot taken, as the dataset and the devices say it here: {spelled(left)}"
+                 if left else ""))
+    if "variable_schema" in given and config.loads:
+        print("--variable_schema says what is loaded here too: "
+              + ("the encoder and the projector" if config.ft_proj_selector else "the encoder"))
+    ignored = without_effect(config, given)
     if ignored:
         print("accepted and without effect here: " + ", ".join(f"--{name}" for name in ignored))
+
+
+def spelled(settings):
+    return " ".join(f"--{name}={value}" for name, value in settings.items())
+
+
+def without_effect(config, given):
+    """The flags that were given for compatibility, or for a TPU, and change nothing here."""
+    on_tpu = config.trains and (config.distribute == "tpu"
+                                or config.use_tpu and config.distribute == "auto")
+    honoured = {"eval_name"} | ({"variable_schema"} if config.loads else set())
+    honoured |= set(OF_A_TPU) if on_tpu else set()
+    return [f.name for f in dataclasses.fields(Config)
+            if (f.metadata["group"] == COMPAT or f.name in OF_A_TPU)
+            and f.name in given and f.name not in honoured
+            and getattr(config, f.name) != f.default]
+
+
+OF_A_TPU = ("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master")
 
 
 def plain_flagfile(config, header):

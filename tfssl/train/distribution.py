@@ -112,7 +112,7 @@ def of(config):
     """What --distribute asks for; to be called before TensorFlow computes anything.
 
     Args:
-        config: a `tfssl.Config`; distribute, replicas, use_tpu, tpu_name and mode are read.
+        config: a `tfssl.Config`; the flags of devices, those of a TPU and mode are read.
 
     Raises:
         UsageError: the devices are not there, or TF_CONFIG is not what it has to be.
@@ -217,16 +217,18 @@ def workers_of(text):
 
 
 def tpu(config):
-    """The TPU that --tpu_name names, or the one of this machine."""
+    """The TPU that --tpu_name or --master names, or the one of this machine."""
+    name = config.tpu_name or config.master
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(config.tpu_name or "local")
-        if config.tpu_name:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+            name or "local", zone=config.tpu_zone, project=config.gcp_project)
+        if name:
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return Distribution(tf.distribute.TPUStrategy(resolver))
     except (ValueError, RuntimeError, tf.errors.OpError, OSError) as error:
         raise UsageError("--distribute=tpu needs a TPU that TensorFlow can reach. Received: "
-                         f"--tpu_name={config.tpu_name} ({str(error).splitlines()[0]})") from None
+                         f"--tpu_name={name} ({str(error).splitlines()[0]})") from None
 
 
 STRATEGIES = {"none": lambda config: single(), "mirrored": mirrored, "multi_worker": multi_worker,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.nets.test_norm import SHAPES, pair
 from tfssl import replicas
 from tfssl.losses import nt_xent
+from tfssl.methods.base import classification_loss
 from tfssl.nets import FusedBatchNormalization
 from tfssl.train.distribution import strategy_on
 
@@ -62,6 +63,23 @@ def test_the_gradient_of_a_loss_over_all_rows(strategy):
 
     np.testing.assert_allclose(np.concatenate(on_two(strategy, gradient, z)),
                                gradient(tf.constant(z)), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("labels", [
+    [0, -1, -1, -1, 1, 2, 3, 4], [-1, -1, -1, -1, 0, -1, 2, 2], [-1] * 8])
+def test_a_mean_over_the_labels_of_all(strategy, labels):
+    def learned(logits, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss, scalars = classification_loss(logits, labels)
+        gradient = tape.gradient(loss, logits) / replicas.count()
+        return *replicas.mean([loss, scalars["supervised_acc"]]), gradient
+
+    logits, labels = rows(8), np.array(labels)
+    *means, gradients = on_two(strategy, learned, logits, labels)
+    *expected, gradient = learned(tf.constant(logits), tf.constant(labels))
+    np.testing.assert_allclose(means, np.stack([expected, expected], axis=1), rtol=1e-6)
+    np.testing.assert_allclose(np.concatenate(gradients), gradient, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("cls", [FusedBatchNormalization, keras.layers.BatchNormalization])

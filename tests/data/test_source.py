@@ -76,15 +76,15 @@ def test_slices_know_whether_they_overlap(one, other, overlap):
     assert one.shares_examples_with(other) == other.shares_examples_with(one) == overlap
 
 
-def prepare(directory, shape, labelled=True, scored=True):
+def prepare(directory, shape, labelled=True, scored=True, label=lambda split, number: number % 3):
     """A tensorflow_datasets directory with a small prepared dataset, "mixed"."""
     rng = np.random.default_rng(0)
 
     def example(number, split):
         sides = [side or int(rng.integers(20, 60)) for side in shape]
         image = {"image": rng.integers(0, 256, sides, dtype=np.uint8)}
-        label = -1 if split == "validation" and not scored else number % 3
-        return image | ({"label": label} if labelled else {})
+        own = -1 if split == "validation" and not scored else label(split, number)
+        return image | ({"label": own} if labelled else {})
 
     features = {"image": tfds.features.Image(shape=shape)}
     if labelled:
@@ -131,6 +131,25 @@ def test_a_split_whose_labels_are_withheld_has_none(tmp_path):
     withheld = data.load(config, "validation[3:]")
     assert (withheld.num_classes, withheld.classes) == (0, ())
     assert set(withheld.arrays[1]) == {-1}
+
+
+@pytest.mark.parametrize("known", [0, 7, 29])
+@pytest.mark.parametrize("limit", [True, False])
+def test_a_split_has_labels_where_any_of_its_examples_has_one(known, limit, tmp_path, capsys):
+    directory = prepare(tmp_path, (9, 9, 3), label=lambda split, number: number - known and -1)
+    source = data.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
+    assert (source.num_classes, len(source.classes)) == (3, 3)
+    labels = data.labels_of(source)
+    assert sorted(labels)[-2:] == [-1, 0]
+    assert source.num_labelled == (1 if limit else 30)
+    told = "mixed train: 29 of 30 images have no label"
+    assert (told in capsys.readouterr().out) == limit
+    place = int(np.argmax(labels))
+    for split, classes in ((f"train[{place}:]", 3), (f"train[:{place + 1}]", 3),
+                           (f"train[{place + 1}:]", 0), (f"train[:{place}]", 0)):
+        if split not in ("train[:0]", "train[30:]"):
+            part = data.load(Config(dataset="mixed", data_dir=directory), split)
+            assert (part.num_classes, part.num_labelled) == (classes, classes // 3), split
 
 
 def test_unknown_names_are_refused(mixed_sizes):

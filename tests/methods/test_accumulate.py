@@ -54,6 +54,20 @@ def test_without_normalization_parts_are_the_batch(method, count):
         np.testing.assert_allclose(scalars[name], logged[name], rtol=1e-5)
 
 
+@pytest.mark.parametrize("known", [[0, 1, 2, 3, 6], [15], []])
+@pytest.mark.parametrize("method", ["simclr", "byol", "supervised"])
+def test_labels_count_as_in_the_whole_batch_however_the_parts_hold_them(method, known):
+    model, data = build(method, no_normalization), batch(16)
+    data["label"] = np.where(np.isin(np.arange(16), known), data["label"], -1)
+    model.accumulate_steps = 4
+    gradients, scalars = model.accumulated(data)
+    expected, logged = model.gradients_of(model.loss_on, data)
+    close(gradients, expected)
+    for name in ("total_loss", "supervised_loss", "supervised_acc"):
+        np.testing.assert_allclose(scalars[name], logged[name], rtol=1e-5)
+    assert (float(logged["supervised_loss"]) > 0) == bool(known)
+
+
 def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
     model, data = build("simclr", nets.FusedBatchNormalization), batch(12)
     model.accumulate_steps = 3

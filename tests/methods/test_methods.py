@@ -63,6 +63,23 @@ def test_the_probe_sends_no_gradient_to_the_encoder(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_the_probe_learns_from_the_images_with_a_label_alone(method):
+    model, data = build(method), batch()
+    labels = np.where(np.arange(8) % 3 == 0, -1, data["label"])
+    _, _, h = model.loss_on_views(data["view1"], data["view2"])
+    known = np.tile(labels, len(h) // 8) >= 0
+
+    def learned(h, labels):
+        with tf.GradientTape() as tape:
+            loss, scalars = model.probe_loss(h, labels)
+        return [loss, scalars["supervised_acc"],
+                *tape.gradient(loss, model.probe.trainable_variables)]
+
+    for one, other in zip(learned(h, labels), learned(h[known], labels[labels >= 0])):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_model_is_its_encoder_for_inference(method):
     model = build(method)
     images = batch()["view1"]

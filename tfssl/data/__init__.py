@@ -21,6 +21,7 @@ from tfssl.data.source import (
     numbered,
     parse_slice,
     read_list,
+    reading,
     subset,
 )
 from tfssl.errors import UsageError
@@ -92,16 +93,27 @@ def chosen_places(config, source):
         config: a `tfssl.Config`; label_list, label_fraction and seed are read.
 
     Raises:
-        UsageError: see `read_list`; or there are no labels to draw from.
+        UsageError: see `read_list`; or there are no labels to draw from, or none of an image that
+            is named.
     """
     if config.label_list:
-        return read_list(config.label_list, source.num_examples)
+        return with_labels(read_list(config.label_list, source.num_examples), config, source)
     if config.label_fraction == 1:
         return None
     if not source.num_classes:
         raise UsageError("--label_fraction needs labels in --train_split: folders of classes. "
                          f"Received: {config.label_fraction}")
     return balanced(labels_of(source), source.num_classes, config.label_fraction, config.seed)
+
+
+def with_labels(places, config, source):
+    """The places that --label_list names, once found to have labels."""
+    without = places[labels_of(source)[places] < 0]
+    if len(without):
+        raise UsageError(f"--label_list must name images that have a label. Received: "
+                         f"{config.label_list} with {without[0]}, which has none, as have "
+                         f"{len(without):,} of {len(places):,}")
+    return places
 
 
 def load_tfds(config, split, flag, ranges):
@@ -165,4 +177,4 @@ def image_size(config, source):
 
 __all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "digest", "fingerprint",
            "finisher", "identify", "image_size", "labelled", "labels_of", "load", "numbered",
-           "read_list", "refuse_shared", "subset", "views"]
+           "read_list", "reading", "refuse_shared", "subset", "views"]

@@ -1,5 +1,6 @@
 """The contract between a dataset and the pipeline."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -9,10 +10,12 @@ from typing import Callable, Optional
 import numpy as np
 import tensorflow as tf
 
-from tfssl.errors import UsageError
+from tfssl.errors import TrainingError, UsageError
 
 
 SUBSET = 3  # what a seed is for, beside the uses named in pipeline.py
+OUTSIDE = "label out of range:"
+PREFACE = re.compile(r"Graph execution error|Detected at node|<stack traces|\s|$")  # of an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Source:
         examples: the slice as (base split, start, stop).
         classes: their names, where they are known.
         kept: how many of these there are, where only some are taken; see `subset`.
-        num_classes: labels are in [0, num_classes); 0 where there are none, and labels are -1.
+        num_classes: labels are in [0, num_classes), or below 0 for examples without one; 0 where
+            no example has one.
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
         decode: example -> (image [H, W, 3] of `dtype`, label int64), as graph code.
@@ -69,6 +73,13 @@ class Source:
     def num_examples(self):
         return self.examples[2] - self.examples[1] if self.kept is None else self.kept
 
+    @property
+    def num_labelled(self):
+        """How many examples have a label; where they are not in memory, all, if any has."""
+        if not self.num_classes:
+            return 0
+        return int(np.sum(self.arrays[1] >= 0)) if self.arrays else self.num_examples
+
     def shares_examples_with(self, other):
         """Whether two slices of one split of one dataset overlap."""
         (base, start, stop), (other_base, other_start, other_stop) = self.examples, other.examples
@@ -102,8 +113,11 @@ class Source:
 def held(source, limit_bytes):
     """The source with its images decoded in memory, where all have one size and they fit.
 
+    Says how many examples of a labelled split have no label.
+
     Raises:
-        UsageError: the records cannot be read, or are fewer than the dataset says.
+        UsageError: the records cannot be read, are fewer than the dataset says, or have labels
+            outside of its classes.
     """
     if source.arrays or source.decoded_bytes is None or source.decoded_bytes > limit_bytes:
         return source
@@ -117,12 +131,43 @@ def held(source, limit_bytes):
             images[filled:stop], labels[filled:stop] = image, label
             filled = stop
     except (tf.errors.OpError, ValueError) as error:
-        # TensorFlow puts the name of the node before what happened, and of the operation after it.
-        what = re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", str(error).split("\n")[0])
-        raise unreadable(source, what) from None
+        raise unreadable(source, reason(error)) from None
     if filled != source.num_examples:
         raise unreadable(source, f"{filled} of {source.num_examples} examples are there")
-    return dataclasses.replace(source, arrays=(images, labels))
+    source = dataclasses.replace(source, arrays=(images, labels))
+    without = source.num_examples - source.num_labelled
+    if source.num_classes and without:
+        print(f"{source.name} {source.split}: {without:,} of {source.num_examples:,} images have "
+              "no label: no classifier learns from them, and no accuracy counts them", flush=True)
+    return source
+
+
+def reason(error):
+    """What TensorFlow says, without the node before and the operation after it."""
+    lines = str(error).split("\n")
+    told = next((line for line in lines if not PREFACE.match(line)), lines[0])
+    return re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", told)
+
+
+@contextlib.contextmanager
+def reading(dataset):
+    """Raises TrainingError where records that are read within turn out to be damaged."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError,
+            tf.errors.InvalidArgumentError) as error:
+        if isinstance(error, tf.errors.InvalidArgumentError) and "IteratorGet" not in str(error):
+            raise
+        raise TrainingError(f"--dataset={dataset} could not be read on ({reason(error)}); earlier "
+                            "checkpoints are kept: the same command continues when it can be read "
+                            "again.") from None
+
+
+def checked(label, num_classes):
+    """The label, as graph code that fails where it is none of the classes; 0 classes pass."""
+    tf.raw_ops.Assert(condition=(label < num_classes) | (num_classes == 0),
+                      data=[OUTSIDE, label, f"of {num_classes} classes"])
+    return label
 
 
 def digest(identity):
@@ -136,25 +181,33 @@ def pixel_digests(source):
 
 
 def labels_of(source):
-    """All labels of a split in its order, int64 [N]; images that are not in memory stay unread."""
-    return source.arrays[1] if source.arrays else np.fromiter(
-        source.records().map(lambda example: source.decode(example)[1]).as_numpy_iterator(),
-        np.int64)
+    """All labels of a split in its order, int64 [N]; images that are not in memory stay unread.
+
+    Raises:
+        UsageError: the records cannot be read, or have labels outside of the classes.
+    """
+    if source.arrays:
+        return source.arrays[1]
+    labels = source.records().map(lambda example: source.decode(example)[1])
+    try:
+        return np.fromiter(labels.as_numpy_iterator(), np.int64)
+    except tf.errors.OpError as error:
+        raise unreadable(source, reason(error)) from None
 
 
 def balanced(labels, num_classes, fraction, seed):
     """Places of equal numbers of every class, as the few-label protocols draw them.
 
     Args:
-        labels: int [N] in [0, num_classes).
-        fraction: in (0, 1]; of every class, fraction x N / classes are drawn, at least one, or all
-            where the class has fewer.
+        labels: int [N] in [0, num_classes), below 0 where there is none.
+        fraction: in (0, 1]; of every class, fraction x labels / classes are drawn, at least one, or
+            all where the class has fewer.
         seed: integer; equal seeds draw equal places.
 
     Returns:
         int [n], ascending.
     """
-    each = max(1, round(fraction * len(labels) / num_classes))
+    each = max(1, round(fraction * np.count_nonzero(labels >= 0) / num_classes))
     order = np.random.default_rng([seed, SUBSET]).permutation(len(labels))
     return np.sort(np.concatenate(
         [order[labels[order] == label][:each] for label in range(num_classes)]))

@@ -9,7 +9,7 @@ import re
 
 import tensorflow as tf
 
-from tfssl.data.source import Source, parse_slice, unreadable
+from tfssl.data.source import Source, checked, parse_slice, unreadable
 from tfssl.errors import UsageError
 
 # Builders whose test split has no labels.
@@ -40,18 +40,19 @@ def load(name, split, *, data_dir=None, flag="train_split"):
     base, start, stop = parse_slice(
         split, {key: info.num_examples for key, info in splits.items()}, flag, name)
     feature = builder.info.features[image]
-    named = has_labels(builder, f"{base}[{start}:{start + 1}]", image, label)
     classes = builder.info.features[label]
+    named = has_labels(builder, f"{base}[{start}:{stop}]", label)
+    num_classes = classes.num_classes if named else 0
     source = Source(
         name=name,
         split=split,
         examples=(base, start, stop),
-        num_classes=classes.num_classes if named else 0,
+        num_classes=num_classes,
         classes=tuple(classes.names or ()) if named else (),
         image_shape=tuple(feature.shape[:2]),
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image),
         decode=lambda example: (
-            as_rgb(feature.decode_example(example[image])), example[label]),
+            as_rgb(feature.decode_example(example[image])), checked(example[label], num_classes)),
         content=(lambda example: example[image]) if feature.shape[-1] == 3 else None,
         ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
     )
@@ -161,10 +162,18 @@ def identifiers(builder, split, image):
         lambda example: example["tfds_id"]).as_numpy_iterator()]
 
 
-def has_labels(builder, first, image, label):
-    """Whether the first example of a split has a label: -1 stands for none."""
+def has_labels(builder, split, label):
+    """Whether an example of a split has a label: -1 stands for none.
+
+    It is read as far as to the first one that has.
+    """
+    import tensorflow_datasets as tfds
+
+    examples = builder.as_dataset(
+        split=split, decoders=tfds.decode.PartialDecoding({label: True}), shuffle_files=False,
+        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False))
     try:
-        return all(int(example[label]) >= 0 for example in records(builder, first, image))
+        return any(int(example[label]) >= 0 for example in examples)
     except (tf.errors.OpError, ValueError):
         return True  # whoever reads the split says what is wrong with it
 

@@ -130,7 +130,7 @@ class Learner(keras.Model):
         return self.mean_over_parts(self.loss_on, batch)
 
     def mean_over_parts(self, loss_on, batch):
-        count, parts = self.accumulate_steps, split(batch, self.accumulate_steps)
+        count, parts = self.accumulate_steps, split(weighted(batch), self.accumulate_steps)
 
         def add(index, sums):
             part = tf.nest.map_structure(lambda values: values[index], parts)
@@ -201,7 +201,8 @@ class SelfSupervised(Learner):
     """An encoder that learns from views of images, and a linear probe beside it.
 
     A batch is a dict {"view1", "view2": float32 [B, H, W, 3] in [0, 1], "label": int [B]}; the
-    label feeds the probe alone. `model(images)` is the representation h = f(x), [B, D].
+    label, below 0 where there is none, feeds the probe alone. `model(images)` is the representation
+    h = f(x), [B, D].
 
     Subclasses implement `loss_on_views` and name what they log in `SCALARS`.
 
@@ -259,33 +260,68 @@ class SelfSupervised(Learner):
 
     def loss_on(self, batch):
         loss, scalars, h = self.loss_on_views(batch["view1"], batch["view2"])
-        probe_loss, probe_scalars = self.probe_loss(h, batch.get("label"))
+        probe_loss, probe_scalars = self.probe_loss(h, batch.get("label"), batch.get("weight"))
         return loss + probe_loss, scalars | probe_scalars
 
-    def probe_loss(self, h, labels):
-        """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe."""
+    def probe_loss(self, h, labels, weights=None):
+        """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe.
+
+        Args:
+            h: [k * B, D], k views in a row.
+            labels, weights: [B], as for `classification_loss`.
+        """
         if self.probe is None:
             return 0.0, {}
-        labels = tf.tile(labels, [tf.shape(h)[0] // tf.shape(labels)[0]])
-        return classification_loss(self.probe(tf.stop_gradient(h), training=True), labels)
+        weights = label_weights(labels) if weights is None else weights
+        views = [tf.shape(h)[0] // tf.shape(labels)[0]]
+        return classification_loss(self.probe(tf.stop_gradient(h), training=True),
+                                   tf.tile(labels, views), tf.tile(weights, views))
 
 
 CLASSIFICATION_SCALARS = ("supervised_loss", "supervised_acc")
 
 
-def classification_loss(logits, labels):
+def classification_loss(logits, labels, weights=None):
     """Mean cross-entropy in nats, a float32 scalar, and the CLASSIFICATION_SCALARS.
+
+    The means are over the images that have a label; 0, with gradients of 0, where none has.
 
     Args:
         logits: float [N, C].
-        labels: integers [N] in [0, C).
+        labels: integers [N] in [0, C), below 0 where there is none.
+        weights: float32 [N], what `label_weights` makes of the labels of the whole batch, where
+            these are a part of it; None: they are the batch, or a replica's share of it.
     """
     logits = tf.cast(logits, tf.float32)
-    loss = tf.reduce_mean(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+    weights = label_weights(labels) if weights is None else weights
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.maximum(labels, 0), logits=logits)
+    loss = tf.reduce_mean(weights * cross_entropy)
     hit = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
     return loss, {"supervised_loss": loss,
-                  "supervised_acc": tf.reduce_mean(tf.cast(hit, tf.float32))}
+                  "supervised_acc": tf.reduce_mean(weights * tf.cast(hit, tf.float32))}
+
+
+def label_weights(labels):
+    """How much each image of a batch counts in a mean over those that have a label.
+
+    Over the whole batch, of all replicas, the weights have a mean of 1 (or are 0 where there is no
+    label at all): so the mean over parts or replicas of their weighted means is the batch's,
+    however the labels are spread over them.
+
+    Args:
+        labels: integers [B], below 0 where there is none.
+
+    Returns:
+        float32 [B].
+    """
+    known = tf.cast(tf.greater_equal(labels, 0), tf.float32)
+    return tf.math.divide_no_nan(known, replicas.mean(tf.reduce_mean(known)))
+
+
+def weighted(batch):
+    """A whole batch with the weights of its labels, as its parts do not know them."""
+    return batch | {"weight": label_weights(batch["label"])} if "label" in batch else batch
 
 
 def total(*losses):

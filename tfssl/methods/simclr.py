@@ -90,7 +90,8 @@ class SimCLR(SelfSupervised):
         def loss_on(part):
             h, z = self.project(part["view1"], part["view2"])
             share = tf.reduce_sum(tf.cast(z, tf.float32) * tf.concat(part["flow"], axis=0))
-            probe_loss, probe_scalars = self.probe_loss(h, part.get("label"))
+            probe_loss, probe_scalars = self.probe_loss(
+                h, part.get("label"), part.get("weight"))
             # The mean over parts is taken of what is a sum over them here.
             return self.accumulate_steps * share + probe_loss, scalars | probe_scalars
 

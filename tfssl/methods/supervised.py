@@ -8,8 +8,8 @@ class Supervised(Learner):
 
     What is to stay as it is has `trainable = False` before the model is made: its parameters get no
     gradient, and its batch normalizations use and keep their moving averages. A batch is a dict
-    {"view1": float32 [B, H, W, 3] in [0, 1], "label": int [B]}; `model(images)` is the logits,
-    float32 [B, C].
+    {"view1": float32 [B, H, W, 3] in [0, 1], "label": int [B]}, the label below 0 where there is
+    none; `model(images)` is the logits, float32 [B, C].
 
     Args:
         encoder: `keras.Model`, images [B, H, W, 3] -> h [B, D].
@@ -30,4 +30,5 @@ class Supervised(Learner):
         return images
 
     def loss_on(self, batch):
-        return classification_loss(self(batch["view1"], training=True), batch["label"])
+        return classification_loss(self(batch["view1"], training=True), batch["label"],
+                                   batch.get("weight"))

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment, data, evaluation
+from tfssl.errors import UsageError
 from tfssl.information.representation import label_information
 from tfssl.train.progress import Progress
 
@@ -35,7 +36,8 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
         Config has it off.
     """
     encode = batch_function(encoder, size)
-    test_h, test_labels = represent(config, encode, eval_source, size, title, config.eval_steps)
+    test_h, test_labels = labelled(
+        *represent(config, encode, eval_source, size, title, config.eval_steps), "eval_split")
     num_classes = train_source.num_classes
     results = {}
     if probe is not None:
@@ -48,7 +50,12 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
         print("linear and kNN evaluation are left out: the representations of the training split "
               "do not fit in memory")
         return results
-    train_h, train_labels = represent(config, encode, train_source, size, title)
+    train_h, train_labels = labelled(
+        *represent(config, encode, train_source, size, title), "train_split")
+    ks = tuple(k for k in ks if k <= len(train_h))
+    if len(ks) < len(config.neighbours):
+        print(f"kNN with k above {len(train_h):,} is left out: no more training images "
+              "have a label")
     if config.linear_probe:
         with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
             scores = evaluation.linear_probe(train_h, train_labels, test_h,
@@ -87,11 +94,38 @@ def represent(config, encode, source, size, title, steps=0, what="representation
     progress = Progress(f"{title}: {what} of {source.split}", total,
                         config.eval_batch_size, unit="batches")
     hs, labels = [], []
-    for step, batch in enumerate(batches, start=1):
+    for step, batch in enumerate(read(batches, source), start=1):
         hs.append(encode(batch["image"]).numpy())
         labels.append(batch["label"].numpy())
         progress(step)
     return np.concatenate(hs), np.concatenate(labels)
+
+
+def read(batches, source):
+    """The batches; TrainingError where the data turns out to be damaged."""
+    with data.reading(source.name):
+        yield from batches
+
+
+def labelled(values, labels, flag):
+    """The rows that have a label, and their labels, of what was made of a split.
+
+    Args:
+        values: [N, ...].
+        labels: int [N], below 0 where there is none.
+        flag: the flag that the split came from, for messages.
+
+    Raises:
+        UsageError: none has one.
+    """
+    known = labels >= 0
+    if known.all():
+        return values, labels
+    if not known.any():
+        looked_at = "images" if flag == "train_split" else "images that --eval_steps allows"
+        raise UsageError(f"--{flag} must have labels. Received: one in which none of the "
+                         f"{len(labels):,} {looked_at} has one")
+    return values[known], labels[known]
 
 
 def crops(config, source, size, steps=0):
@@ -115,6 +149,16 @@ def crop_proportion(config, size):
 
 
 def score(scores, labels):
+    """Exact counts of the images that have a label, and accuracies in [0, 1].
+
+    Args:
+        scores: float [N, C].
+        labels: int [N], below 0 where there is none.
+
+    Raises:
+        UsageError: none has one.
+    """
+    scores, labels = labelled(scores, labels, "eval_split")
     counts = {k: evaluation.topk_correct(scores, labels, k) for k in evaluation.TOP}
     return {"examples": len(labels), "classes": scores.shape[1],
             **{f"correct_top_{k}": count for k, count in counts.items()},
@@ -123,6 +167,7 @@ def score(scores, labels):
 
 def classified(config, logits, labels):
     """The score of a classifier that gives probabilities."""
+    logits, labels = labelled(logits, labels, "eval_split")
     information = label_information(logits, labels) if config.information_scalars else {}
     return score(logits, labels) | information
 

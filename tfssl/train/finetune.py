@@ -175,7 +175,7 @@ def labels_record(job):
     """What labels.json says."""
     if job.config.task == "distill" and job.config.distill_alpha == 1:
         return {"labels": 0}
-    count = job.train_source.num_examples if job.chosen is None else len(job.chosen)
+    count = job.train_source.num_labelled if job.chosen is None else len(job.chosen)
     return {"labels": count, "sha256": data.fingerprint(job.chosen)}
 
 
@@ -305,9 +305,10 @@ def announce(job, model, origin, start):
     scored = job.eval_source and (
         f"; evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
         f"{job.eval_size[0]}x{job.eval_size[1]} px")
-    unit = "labels" if config.task == "finetune" else "images"
+    learned_from = (f"{labels_record(job)['labels']:,} labels" if config.task == "finetune"
+                    else f"{job.train_source.num_examples:,} images")
     print(f"{config.task} on {job.train_source.name} {job.train_source.split}: "
-          f"{job.train_source.num_examples:,} {unit}, crops of {job.size[0]}x{job.size[1]} px"
+          f"{learned_from}, crops of {job.size[0]}x{job.size[1]} px"
           f"{scored or ''}\n{origin_text}\n"
           f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem, new head "
           f"for {model.head.output_shape[-1]} classes; trains "

@@ -78,7 +78,7 @@ def record(job, origin):
     """What both modes write beside their scores."""
     source = job.labelled_source
     return {"dataset": source.name, "train_split": source.split,
-            "labels": source.num_examples, "class_names": list(source.classes),
+            "labels": source.num_labelled, "class_names": list(source.classes),
             "eval_split": job.eval_source.split,
             "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,
             **device.describe()}

@@ -102,9 +102,9 @@ def plan(config, distributed=None, ranges=None):
                          f"{config.dataset} {config.train_split}{share}. Received: {batch}")
     nearest = config.mode == "knn" or (
         config.task == "pretrain" and (config.trains or config.mode == "eval"))
-    most = labelled_source.num_examples
+    most = labelled_source.num_labelled
     if nearest and eval_source and any(k > most for k in config.neighbours):
-        raise UsageError(f"--knn_k must be at most {most}, the number of training examples. "
+        raise UsageError(f"--knn_k must be at most {most}, the number of training labels. "
                          f"Received: {config.knn_k}")
     size = data.image_size(config, train_source)
     eval_size = sides(config.eval_image_size) if config.eval_image_size else size

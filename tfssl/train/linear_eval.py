@@ -95,7 +95,7 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
     checkpoints = Checkpoints(directory, keep=1, **state)
     start = checkpoints.restore_newest(aside=True)
     print(f"linear evaluation with {described(origin)}\n"
-          f"learns from {source.name} {source.split}: {source.num_examples:,} images, random crops "
+          f"learns from {source.name} {source.split}: {source.num_labelled:,} images, random crops "
           f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "
           f"learning rate {rate:.4g}\n"
           f"scored on {job.eval_source.split}: {job.eval_source.num_examples:,} images\n"

@@ -4,6 +4,7 @@ import time
 
 import tensorflow as tf
 
+from tfssl import data
 from tfssl.errors import TrainingError
 from tfssl.train import rundir
 from tfssl.train.callbacks import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
@@ -49,16 +50,12 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     began = time.monotonic()
     print("building the graph of the training step ...", flush=True)
     try:
-        with distribution.all_there():
+        with distribution.all_there(), data.reading(dataset):
             model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks,
                       steps_per_epoch=stop - start if distribution.replicas > 1 else None)
     except tf.errors.ResourceExhaustedError:
         raise TrainingError("The device ran out of memory. Try a smaller "
                             f"{smaller}.") from None
-    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
-        raise TrainingError(f"--dataset={dataset} could not be read on "
-                            f"({error.message.splitlines()[0]}); earlier checkpoints are kept: the "
-                            "same command continues when it can be read again.") from None
     finally:
         save.release()
         if chief:

@@ -16,7 +16,8 @@ def save_views(source, recipes, config, writer):
     """
     batches = data.views(source, recipes, batch_size=min(COLUMNS, source.num_examples),
                          seed=config.seed, stop_step=1)
-    batch = next(iter(batches))
+    with data.reading(source.name):
+        batch = next(iter(batches))
     rows = [batch[f"view{i + 1}"] for i in range(len(recipes))]
     grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in rows], axis=0)
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from tests.data.test_folder import contents, encoded, load, picture, write
-from tfssl.data import images, index
+from tfssl.data import folder, images, index
 from tfssl.data.index import Index
 
 
@@ -128,3 +128,21 @@ def test_two_readings_do_not_mix(photos, examined):
     shapes = [dict(zip(source.ids(), (i.shape for i, _ in contents(source))))["turned.jpg"]
               for source in (load(photos, "train", rules=rules)[0] for rules in (2, 1, 2))]
     assert shapes == [(30, 20, 3), (20, 30, 3), (30, 20, 3)]
+
+
+def test_what_was_read_before_an_interruption_is_kept(photos, examined, monkeypatch):
+    monkeypatch.setattr(folder, "PERIOD", 2)
+    examine = images.examine
+
+    def interrupted(path, **options):
+        if len(examined) == 4:
+            raise KeyboardInterrupt
+        return examine(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "examine", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load(photos, "train")
+    seen = len(examined)
+    load(photos, "train")
+    assert seen == 4 and len(examined) == 6

@@ -171,24 +171,29 @@ def identify(directory, split, *, flag="train_split", layout="auto", rules=2):
 
 
 def examined(directory, files, max_pixels, rules):
-    """A `Found` for every file, in order; several are decoded at a time."""
+    """A `Found` for every file, in order; those that are not in the index are read."""
     index = Index(directory, rules)
     known = index.known(files)
     new = [file for file in files if file.name not in known]
+    for start in range(0, len(new), PERIOD):
+        part = new[start:start + PERIOD]
+        found = examined_anew(part, max_pixels, rules)
+        index.add(zip(part, found))
+        known |= {file.name: one for file, one in zip(part, found)}
+        if start + PERIOD < len(new):
+            print(f"{start + PERIOD:,} of {len(new):,} files are read", flush=True)
+    return [images.within(known[file.name], max_pixels) for file in files]
+
+
+def examined_anew(files, max_pixels, rules):
+    """A `Found` for every file; several are decoded at a time."""
     if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):  # beyond which Pillow reads nothing
         Image.MAX_IMAGE_PIXELS = max_pixels
     examine = functools.partial(images.examine, max_pixels=max_pixels, rules=rules)
-    found = []
     with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(
             max_workers=2 * (os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # what matters of an image is found out here
-        for one in pool.map(examine, (file.path for file in new)):
-            found.append(one)
-            if len(found) % PERIOD == 0:
-                print(f"{len(found):,} of {len(new):,} files are read", flush=True)
-    index.add(zip(new, found))
-    known |= {file.name: one for file, one in zip(new, found)}
-    return [images.within(known[file.name], max_pixels) for file in files]
+        return list(pool.map(examine, (file.path for file in files)))
 
 
 def tell(directory, split, pairs, others, max_bad_fraction, report):

@@ -214,10 +214,13 @@ def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
     assert printed.count("(there already: imagenette/160px-v2)") == 1
 
 
-def test_datasets_without_labels_are_refused(tmp_path):
+@pytest.mark.parametrize("limit", [True, False])
+def test_a_dataset_without_labels_is_one_of_images(limit, tmp_path):
     directory = prepare(tmp_path, (9, 9, 3), labelled=False)
-    with pytest.raises(UsageError, match="image-classification"):
-        data.load(Config(dataset="mixed", data_dir=directory), "train")
+    source = data.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
+    assert (source.num_examples, source.num_classes, source.classes) == (30, 0, ())
+    assert data.labels_of(source).tolist() == [-1] * 30 and source.num_labelled == 0
+    assert len(set(source.ids())) == 30
 
 
 def test_real_cifar10(real_data_dir):

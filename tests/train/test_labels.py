@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfssl
+from tests.data.test_features import store
 from tests.data.test_source import prepare
 from tests.train.test_pretrain import scalars, tiny
 from tfssl import Config, UsageError, data, nets
@@ -189,3 +190,29 @@ def test_two_replicas_learn_what_one_device_does(partly, tmp_path):
             partly, learning_rate=0.005, mode="finetune", checkpoint="none", replicas=replicas)))
         losses.append([value for _, value in scalars(directory)["train/supervised_loss"]])
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp_path, capsys):
+    directory = prepare(tmp_path / "data", (16, 16, 3), labelled=False)
+    assert tfssl.run(tiny(tmp_path / "run", **settings(directory))) is None
+    assert "the images have no labels" in capsys.readouterr().out
+    assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
+    flags = dict(model_dir=str(tmp_path / "run"), mode="embed", eval_split="validation")
+    assert set(np.load(f"{again(**flags)}/embeddings.npz")["labels"]) == {-1}
+    for mode, refused in (("finetune", "--train_split"), ("linear_eval", "--train_split"),
+                          ("knn", "--train_split")):
+        with pytest.raises(UsageError, match=f"{refused} must have labels"):
+            tfssl.run(tiny(tmp_path / mode, **settings(
+                directory, mode=mode, checkpoint=str(tmp_path / "run"))))
+
+
+def test_one_class_is_a_class(tmp_path):
+    features = {"image": tfds.features.Image(shape=(16, 16, 3)),
+                "label": tfds.features.ClassLabel(num_classes=1)}
+    config = store(tmp_path / "data", features, [
+        {"image": np.full((16, 16, 3), 9 * i, np.uint8), "label": 0} for i in range(12)])
+    result = tfssl.run(tiny(tmp_path / "run", dataset="stored", data_dir=config.data_dir,
+                            train_split="train", eval_split=None, train_batch_size=6))
+    for scores in result["pretrained"].values():
+        assert (scores["examples"], scores["top_1"]) == (12, 1.0)
+    assert result["pretrained"]["linear"]["information_bound"] == 0

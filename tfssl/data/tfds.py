@@ -1,4 +1,4 @@
-"""Datasets prepared by tensorflow_datasets: any image-classification builder, by name."""
+"""Datasets prepared by tensorflow_datasets: any builder of images, by name."""
 
 import contextlib
 import functools
@@ -9,6 +9,7 @@ import re
 
 import tensorflow as tf
 
+from tfssl.data import features
 from tfssl.data.source import Source, checked, parse_slice, unreadable
 from tfssl.errors import UsageError
 
@@ -26,11 +27,11 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         flag: the flag that the split came from, for messages.
 
     Raises:
-        UsageError: unknown dataset or split, not image classification, cannot be prepared, or
-            files that are missing or too short.
+        UsageError: unknown dataset or split, no images, cannot be prepared, or files that are
+            missing or too short.
     """
     builder = find_builder(name, data_dir)
-    image, label = keys(builder)  # before anything is downloaded
+    image, label, remark = features.choose(builder)  # before anything is downloaded
     if not builder.is_prepared():
         prepare(builder, name)
     splits = builder.info.splits
@@ -40,8 +41,10 @@ def load(name, split, *, data_dir=None, flag="train_split"):
     base, start, stop = parse_slice(
         split, {key: info.num_examples for key, info in splits.items()}, flag, name)
     feature = builder.info.features[image]
-    classes = builder.info.features[label]
-    named = has_labels(builder, f"{base}[{start}:{stop}]", label)
+    if remark:
+        say(remark, str(builder.data_path))
+    named = label and has_labels(builder, f"{base}[{start}:{stop}]", label)
+    classes = builder.info.features[label] if named else None
     num_classes = classes.num_classes if named else 0
     source = Source(
         name=name,
@@ -50,9 +53,10 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         num_classes=num_classes,
         classes=tuple(classes.names or ()) if named else (),
         image_shape=tuple(feature.shape[:2]),
-        records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image),
+        records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image, label),
         decode=lambda example: (
-            as_rgb(feature.decode_example(example[image])), checked(example[label], num_classes)),
+            as_rgb(pixels(feature, example[image])),
+            checked(example[label], num_classes) if label else tf.constant(-1, tf.int64)),
         content=(lambda example: example[image]) if feature.shape[-1] == 3 else None,
         ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
     )
@@ -126,26 +130,27 @@ def reason(error):
     return lines[0].strip()[:200] if lines else type(error).__name__
 
 
-def keys(builder):
-    """Names of the image and label features of a builder, or a UsageError."""
-    import tensorflow_datasets as tfds
-
-    features = dict(builder.info.features.items())
-    image, label = builder.info.supervised_keys or ("image", "label")
-    if (isinstance(features.get(image), tfds.features.Image)
-            and isinstance(features.get(label), tfds.features.ClassLabel)):
-        return image, label
-    raise UsageError("--dataset must be an image-classification dataset. "
-                     f"Received: {builder.name}")
+@functools.lru_cache(maxsize=None)
+def say(text, directory):
+    """Prints what holds for all splits of the dataset in a directory, once."""
+    print(text, flush=True)
 
 
-def records(builder, split, image):
-    """Undecoded examples, in the order of the files."""
+def records(builder, split, image, label=None, ids=False):
+    """Undecoded examples, in the order of the files, of the image and the label alone.
+
+    Args:
+        image, label: names of features; None to leave it out.
+        ids: whether to add "tfds_id", what tensorflow_datasets calls the example.
+    """
     import tensorflow_datasets as tfds
 
     return builder.as_dataset(
-        split=split, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False,
-        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False))
+        split=split, shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding(
+            {name: True for name in (image, label) if name},
+            decoders={image: tfds.decode.SkipDecoding()} if image else None),
+        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=ids))
 
 
 def identifiers(builder, split, image):
@@ -153,11 +158,7 @@ def identifiers(builder, split, image):
 
     They come with the records, which are all read; images are not decoded.
     """
-    import tensorflow_datasets as tfds
-
-    examples = builder.as_dataset(
-        split=split, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False,
-        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=True))
+    examples = records(builder, split, image, ids=True)
     return [name.decode() for name in examples.map(
         lambda example: example["tfds_id"]).as_numpy_iterator()]
 
@@ -167,19 +168,26 @@ def has_labels(builder, split, label):
 
     It is read as far as to the first one that has.
     """
-    import tensorflow_datasets as tfds
-
-    examples = builder.as_dataset(
-        split=split, decoders=tfds.decode.PartialDecoding({label: True}), shuffle_files=False,
-        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False))
+    examples = records(builder, split, None, label)
     try:
-        return any(int(example[label]) >= 0 for example in examples)
+        return any(example[label] >= 0 for example in examples.as_numpy_iterator())
     except (tf.errors.OpError, ValueError):
         return True  # whoever reads the split says what is wrong with it
 
 
+def pixels(feature, content):
+    """The image in the bytes of a file, [H, W, channels] of its own type.
+
+    Of grey images with alpha, which the feature itself cannot decode, the grey alone.
+    """
+    if feature.shape[-1] != 2:
+        return feature.decode_example(content)
+    image = tf.io.decode_png(content, channels=1, dtype=feature.np_dtype)
+    return tf.ensure_shape(image, [*feature.shape[:2], 1])
+
+
 def as_rgb(image):
-    """Grey images as RGB; uint8 in and out."""
+    """Grey images as RGB, and others without alpha; of the same type."""
     return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
 
 

@@ -117,7 +117,8 @@ def with_labels(places, config, source):
 
 
 def load_tfds(config, split, flag, ranges):
-    return tfds.load(config.dataset, split, data_dir=config.data_dir, flag=flag)
+    return tfds.load(config.dataset, split, data_dir=config.data_dir, flag=flag,
+                     value_range=value_range(config.value_range), ranges=ranges)
 
 
 def load_folder(config, split, flag, ranges):

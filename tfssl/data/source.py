@@ -131,9 +131,10 @@ def held(source, limit_bytes):
             images[filled:stop], labels[filled:stop] = image, label
             filled = stop
     except (tf.errors.OpError, ValueError) as error:
-        raise unreadable(source, reason(error)) from None
+        raise unreadable(source.name, source.split, reason(error)) from None
     if filled != source.num_examples:
-        raise unreadable(source, f"{filled} of {source.num_examples} examples are there")
+        raise unreadable(source.name, source.split,
+                         f"{filled} of {source.num_examples} examples are there")
     source = dataclasses.replace(source, arrays=(images, labels))
     without = source.num_examples - source.num_labelled
     if source.num_classes and without:
@@ -192,7 +193,7 @@ def labels_of(source):
     try:
         return np.fromiter(labels.as_numpy_iterator(), np.int64)
     except tf.errors.OpError as error:
-        raise unreadable(source, reason(error)) from None
+        raise unreadable(source.name, source.split, reason(error)) from None
 
 
 def balanced(labels, num_classes, fraction, seed):
@@ -293,9 +294,9 @@ def numbered(source):
         orientation=orientation and (lambda record: orientation(record["example"])))
 
 
-def unreadable(source, why):
-    return UsageError(f"--dataset={source.name}: split {source.split} is damaged or half-written "
-                      f"({why}). Prepare it again, or point --data_dir at a whole copy.")
+def unreadable(name, split, why):
+    return UsageError(f"--dataset={name}: split {split} is damaged or half-written ({why}). "
+                      "Prepare it again, or point --data_dir at a whole copy.")
 
 
 def parse_slice(spec, sizes, flag, dataset):

@@ -7,17 +7,19 @@ import logging
 import os
 import re
 
+import numpy as np
 import tensorflow as tf
 
-from tfssl.data import features
+from tfssl.data import features, values
 from tfssl.data.source import Source, checked, parse_slice, unreadable
+from tfssl.data.source import reason as explained
 from tfssl.errors import UsageError
 
 # Builders whose test split has no labels.
 EVAL_SPLITS = {"imagenet2012": "validation"}
 
 
-def load(name, split, *, data_dir=None, flag="train_split"):
+def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", ranges=None):
     """One split as a Source; prepared (and downloaded) first where it is not there yet.
 
     Args:
@@ -25,10 +27,14 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         split: a split or a slice of one; None: the evaluation split of the dataset.
         data_dir: directory of prepared datasets; None: tensorflow_datasets' default.
         flag: the flag that the split came from, for messages.
+        value_range: which values become 0 and 1: "auto", "dtype" or (low, high), as of
+            `tfssl.config.value_range`.
+        ranges: {name of a type: (low, high)} that hold in place of what "auto" would choose, so
+            that splits are scaled alike.
 
     Raises:
-        UsageError: unknown dataset or split, no images, cannot be prepared, or files that are
-            missing or too short.
+        UsageError: unknown dataset or split, no images, cannot be prepared, files that are missing
+            or too short, or values that are no numbers.
     """
     builder = find_builder(name, data_dir)
     image, label, remark = features.choose(builder)  # before anything is downloaded
@@ -46,7 +52,10 @@ def load(name, split, *, data_dir=None, flag="train_split"):
     named = label and has_labels(builder, f"{base}[{start}:{stop}]", label)
     classes = builder.info.features[label] if named else None
     num_classes = classes.num_classes if named else 0
-    source = Source(
+    check_files(name, split, splits[base])
+    scale = scale_of(feature, value_range, ranges or {}, f"{name} {split}", functools.partial(
+        extremes, builder, name, f"{base}[{start}:{stop}]", image))
+    return Source(
         name=name,
         split=split,
         examples=(base, start, stop),
@@ -55,13 +64,14 @@ def load(name, split, *, data_dir=None, flag="train_split"):
         image_shape=tuple(feature.shape[:2]),
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image, label),
         decode=lambda example: (
-            as_rgb(pixels(feature, example[image])),
+            as_rgb(pixels(feature, example[image], scale)),
             checked(example[label], num_classes) if label else tf.constant(-1, tf.int64)),
-        content=(lambda example: example[image]) if feature.shape[-1] == 3 else None,
+        content=((lambda example: example[image])
+                 if feature.shape[-1] == 3 and scale is None else None),
         ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
+        dtype=np.uint8 if scale is None else np.float32,
+        value_range=scale,
     )
-    check_files(source, splits[base])
-    return source
 
 
 def find_builder(name, data_dir):
@@ -175,15 +185,53 @@ def has_labels(builder, split, label):
         return True  # whoever reads the split says what is wrong with it
 
 
-def pixels(feature, content):
+def scale_of(feature, asked, ranges, title, found):
+    """The (low, high) that become 0 and 1, which is told where it is new; None for plain uint8.
+
+    Args:
+        asked, ranges: `value_range` and `ranges` of `load`.
+        title: what is told begins with it.
+        found: as of `values.settle`.
+    """
+    dtype = np.dtype(feature.np_dtype)
+    known = ranges.get(dtype.name) if asked == "auto" else None
+    scale, told = values.settle(tuple(known) if known else asked, dtype, found)
+    if told and not known:
+        print(f"{title}: {told}", flush=True)
+    return None if dtype == np.uint8 and scale == (0, 255) else scale
+
+
+def extremes(builder, name, split, image):
+    """The lowest and the highest value in the images of a split; NaN where one is not finite."""
+    feature = builder.info.features[image]
+
+    def bounds(example):
+        made = tf.cast(pixels(feature, example[image]), tf.float32)
+        wrong = tf.where(tf.reduce_all(tf.math.is_finite(made)), 0.0, float("nan"))
+        return tf.stack([tf.reduce_min(made), tf.reduce_max(made)]) + wrong
+
+    found = records(builder, split, image).map(bounds, num_parallel_calls=tf.data.AUTOTUNE)
+    try:
+        lowest, highest = np.stack(list(found.as_numpy_iterator()), axis=1)
+    except tf.errors.OpError as error:
+        raise unreadable(name, split, explained(error)) from None
+    return float(lowest.min()), float(highest.max())
+
+
+def pixels(feature, content, scale=None):
     """The image in the bytes of a file, [H, W, channels] of its own type.
 
     Of grey images with alpha, which the feature itself cannot decode, the grey alone.
+
+    Args:
+        scale: (low, high) of the values, which then become float32 in [0, 1]; None: as they are.
     """
     if feature.shape[-1] != 2:
-        return feature.decode_example(content)
-    image = tf.io.decode_png(content, channels=1, dtype=feature.np_dtype)
-    return tf.ensure_shape(image, [*feature.shape[:2], 1])
+        image = feature.decode_example(content)
+    else:
+        image = tf.io.decode_png(content, channels=1, dtype=feature.np_dtype)
+        image = tf.ensure_shape(image, [*feature.shape[:2], 1])
+    return image if scale is None else values.scaled(image, *scale)
 
 
 def as_rgb(image):
@@ -191,12 +239,12 @@ def as_rgb(image):
     return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
 
 
-def check_files(source, info):
+def check_files(name, split, info):
     """Raises UsageError where files of the split are missing or hold too few bytes."""
     paths = [str(path) for path in info.filepaths]
     missing = [path for path in paths if not os.path.exists(path)]
     if missing and not paths[0].startswith("gs://"):
-        raise unreadable(source, f"{len(missing)} of {len(paths)} files are missing, "
-                                 f"the first is {missing[0]}")
+        raise unreadable(name, split, f"{len(missing)} of {len(paths)} files are missing, "
+                                      f"the first is {missing[0]}")
     if not missing and sum(map(os.path.getsize, paths)) < info.num_bytes:
-        raise unreadable(source, "its files are shorter than dataset_info.json says")
+        raise unreadable(name, split, "its files are shorter than dataset_info.json says")

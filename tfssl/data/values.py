@@ -5,6 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfssl.errors import UsageError
+
 BITS = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
 FRACTIONS = ((0, 1), (-1, 1), (0, 255))  # what floats are customarily within
 
@@ -37,6 +39,30 @@ def dtype_range(dtype):
         return (0, 1)
     limits = np.iinfo(dtype)
     return (limits.min, limits.max)
+
+
+def settle(asked, dtype, found):
+    """The (low, high) that become 0 and 1, None for uint8 as it is; and what is told of it, or "".
+
+    Args:
+        asked: "auto", "dtype" or (low, high), as of `tfssl.config.value_range`.
+        dtype: numpy type of the stored values.
+        found: () -> (lowest, highest) of all images; called where it matters: for "auto", and for
+            floats, of which some may be no numbers.
+
+    Raises:
+        UsageError: a value is not finite.
+    """
+    looks = np.issubdtype(dtype, np.floating) or (asked == "auto" and dtype != np.uint8)
+    extremes = found() if looks else None
+    if extremes and not all(map(math.isfinite, extremes)):
+        raise UsageError("--dataset must hold images of finite numbers. Received: "
+                         f"{np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}")
+    if asked == "auto":
+        chosen = choose_range(dtype, *extremes) if looks else None
+    else:
+        chosen = dtype_range(dtype) if asked == "dtype" else asked
+    return chosen, told(dtype, chosen, extremes) if chosen else ""
 
 
 def scaled(image, low, high):

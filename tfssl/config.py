@@ -410,8 +410,9 @@ class Config:
         None, EVAL, "Its --data_dir. Not given: the same.")
     probe_train_split: str = knob("train", EVAL, "Split of --probe_dataset that the classifiers "
                                   "learn from.", NOT_EMPTY)
-    eval_baseline: bool = knob(True, EVAL, "Evaluate the untrained encoder too, by the same "
-                               "protocols.")
+    eval_baseline: Optional[bool] = knob(
+        None, EVAL, "Evaluate the untrained encoder too, by the same protocols. Not given: as far "
+        "as that takes no longer than the training did, or under a minute.")
     # ---------------------------------------------------------------- pretrained weights
     checkpoint: Optional[str] = knob(
         ByTask(pretrain=None, finetune=None, distill="none"), TRANSFER,

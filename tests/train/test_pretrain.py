@@ -209,7 +209,7 @@ def test_eval_mode_needs_only_the_directory(finished, capsys):
 def test_eval_mode_makes_the_baseline_that_the_run_left_out(finished, tmp_path):
     tfssl.run(tiny(tmp_path, eval_baseline=False))
     assert not (tmp_path / "untrained.json").exists()
-    result = tfssl.run(tiny(tmp_path, mode="eval"))
+    result = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=True))
     assert result["untrained"] == finished[1]["untrained"]
     assert result["pretrained"] == finished[1]["pretrained"]
 

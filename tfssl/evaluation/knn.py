@@ -1,10 +1,16 @@
 """Weighted nearest-neighbour classification of frozen representations."""
 
+import time
+
 import numpy as np
 import tensorflow as tf
 
 
-def knn_scores(train_h, train_labels, test_h, *, k, num_classes, temperature=0.07, block=512):
+BLOCK = 512  # test rows per matmul
+SAMPLE = 8192  # training rows that an estimate is timed on
+
+
+def knn_scores(train_h, train_labels, test_h, *, k, num_classes, temperature=0.07, block=BLOCK):
     """Class scores by the votes of the nearest training representations.
 
     Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
@@ -91,3 +97,23 @@ def _votes(weights, labels, num_classes):
     cells = (rows * num_classes + labels).ravel()
     total = np.bincount(cells, weights.ravel(), minlength=len(weights) * num_classes)
     return total.reshape(-1, num_classes)
+
+
+def knn_seconds(m, n, dim, k):
+    """About how long `knn_scores` takes, measured on one block and some training rows.
+
+    Args:
+        m, n: integers, numbers of training and test representations.
+        dim: integer, their dimension.
+        k: integer, the largest number of neighbours.
+
+    Returns:
+        float, seconds.
+    """
+    near, rows = min(m, SAMPLE), min(n, BLOCK)
+    h = np.random.default_rng(0).standard_normal((max(near, rows), dim), np.float32)
+    for _ in range(2):  # the first builds the graph
+        start = time.monotonic()
+        _nearest(h[:rows], h[:near], min(k, near))
+        seconds = time.monotonic() - start
+    return seconds * m / near * n / rows

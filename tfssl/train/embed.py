@@ -5,7 +5,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from tfssl.train import evaluate, frozen, rundir
+from tfssl.train import cost, evaluate, frozen, rundir
 from tfssl.train.pretrained import described
 from tfssl.train.rundir import write
 
@@ -32,9 +32,10 @@ def embed(config, given):
     directory = os.path.join(config.model_dir, "embed", slug(name))
     rundir.make(directory)
     print(f"embeddings by {described(origin)}")
+    encode = evaluate.batch_function(encoder, job.eval_size)
+    cost.tell("embed", cost.of_encoding(config, encode, source, job.eval_size))
     h, labels = evaluate.represent(
-        config, evaluate.batch_function(encoder, job.eval_size), source, job.eval_size, "embed",
-        config.eval_steps)
+        config, encode, source, job.eval_size, "embed", config.eval_steps)
     files = source.ids()[:evaluate.count(config, source)]
     path = os.path.join(directory, "embeddings.npz")
     rundir.write_whole(path, lambda file: np.savez(

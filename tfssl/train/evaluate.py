@@ -21,11 +21,11 @@ from tfssl.train.progress import Progress
 MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
 
 
-def evaluate(config, encoder, train_source, eval_source, size, title, probe=None):
+def evaluate(config, encode, train_source, eval_source, size, title, probe=None):
     """All protocols that the Config asks for.
 
     Args:
-        encoder: `keras.Model`, images -> h.
+        encode: images -> h, of `batch_function`.
         probe: `keras.Model`, h -> logits, the online head; None where there is none.
         size: (height, width) of the evaluation crops in pixels.
         title: what the progress bar says is being evaluated.
@@ -35,7 +35,6 @@ def evaluate(config, encoder, train_source, eval_source, size, title, probe=None
         accuracy in [0, 1]}}; of the first two also what `label_information` returns, unless the
         Config has it off.
     """
-    encode = batch_function(encoder, size)
     test_h, test_labels = labelled(
         *represent(config, encode, eval_source, size, title, config.eval_steps), "eval_split")
     num_classes = train_source.num_classes

@@ -7,7 +7,7 @@ on its own.
 from tfssl import nets
 from tfssl.config import NO_PROBE
 from tfssl.errors import UsageError
-from tfssl.train import device, evaluate, finetune, pretrain, pretrained, rundir
+from tfssl.train import cost, device, evaluate, finetune, pretrain, pretrained, rundir
 from tfssl.train.job import plan, reopen
 
 
@@ -66,8 +66,11 @@ def nearest_neighbours(config, given):
             f"{source.split}, {source.num_examples:,}")
     rundir.make(config.model_dir)
     print(f"kNN with {pretrained.described(origin)}")
-    results = evaluate.evaluate(job.config.replace(linear_probe=False), network,
-                                source, job.eval_source, job.eval_size, "knn")
+    encode = evaluate.batch_function(network, job.eval_size)
+    asked = job.config.replace(linear_probe=False)
+    cost.tell("knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source,
+                                        job.eval_size))
+    results = evaluate.evaluate(asked, encode, source, job.eval_source, job.eval_size, "knn")
     result = {**record(job, origin), "results": results}
     rundir.write_json(config.model_dir, "knn.json", result)
     print_result(result, f"{config.model_dir}/knn.json")

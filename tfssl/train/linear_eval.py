@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfssl import augment, data, nets, optim
 from tfssl.errors import UsageError
 from tfssl.methods import Supervised
-from tfssl.train import evaluate, finetune, frozen, loop, rundir
+from tfssl.train import cost, evaluate, finetune, frozen, loop, rundir
 from tfssl.train.board import Board
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.pretrained import described
@@ -101,6 +101,9 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
           f"scored on {job.eval_source.split}: {job.eval_source.num_examples:,} images\n"
           f"{directory}: " + (f"continues from step {start}" if start else "from scratch"),
           flush=True)
+    classify = evaluate.batch_function(learner, job.eval_size)
+    cost.tell("linear evaluation", cost.of_encoding(
+        config, classify, job.eval_source, job.eval_size, more=(steps - start) * batch))
     if start < steps:
         batches = data.views(source, [augment.supervised_view(job.eval_size)], batch_size=batch,
                              seed=config.seed, start_step=start, stop_step=steps,
@@ -113,7 +116,7 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
             checkpoint_steps=config.checkpoint_steps or max(1, round(per_epoch)),
             dataset=config.dataset,
             smaller="--linear_batch_size, --eval_batch_size or --eval_image_size")
-    return report(job, learner, origin, settings, directory)
+    return report(job, learner, classify, origin, settings, directory)
 
 
 def settings_of(job):
@@ -134,10 +137,9 @@ def digest(settings):
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def report(job, learner, origin, settings, directory):
+def report(job, learner, classify, origin, settings, directory):
     """Scores the evaluation split, writes result.json and a TensorBoard point, prints the table."""
     config = job.config
-    classify = evaluate.batch_function(learner, job.eval_size)
     logits, labels = evaluate.represent(config, classify, job.eval_source, job.eval_size,
                                         "linear evaluation", config.eval_steps, "logits")
     scores = evaluate.score(logits, labels)

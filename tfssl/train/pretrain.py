@@ -5,7 +5,7 @@ import functools
 from tfssl import augment, nets
 from tfssl.errors import UsageError
 from tfssl.methods import METHODS, Kit, cpc
-from tfssl.train import device, evaluate, loop, rundir
+from tfssl.train import cost, device, evaluate, loop, rundir
 from tfssl.train.callbacks import Information, WarnOfCollapse
 from tfssl.train.checkpoint import Checkpoints
 from tfssl.train.export import build_encoder, export_encoder
@@ -139,8 +139,6 @@ def carry_out(job, model, flagfile):
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     rundir.write_record(config, job.data, flagfile)
     announce(job, model, start)
-    if job.evaluates:
-        evaluate_untrained(job, model, fresh_weights)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
     path = export_encoder(config, job.stem, model.encoder, config.model_dir,
@@ -148,7 +146,7 @@ def carry_out(job, model, flagfile):
     print(f"encoder: {path}")
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
-    result = report(job, model, job.total_steps) if job.evaluates else None
+    result = evaluate_both(job, model, fresh_weights, job.total_steps) if job.evaluates else None
     job.distribution.agree()
     return result
 
@@ -159,9 +157,7 @@ NO_LABELS = ("the images have no labels, so there is no online head and nothing 
 
 def evaluate_pretrained(job):
     """Evaluates the newest checkpoint of a run again."""
-    model, fresh_weights, step = restored(job)
-    evaluate_untrained(job, model, fresh_weights)
-    return report(job, model, step)
+    return evaluate_both(job, *restored(job))
 
 
 def restored(job):
@@ -183,34 +179,76 @@ def checkpoints_of(job, model):
                        **model.state())
 
 
-def baseline(job):
-    """The untrained encoder's results, or None where there are none by the same settings."""
+def evaluate_both(job, model, fresh_weights, step):
+    """Evaluates the untrained network, as far as that is worth it, and the trained one.
+
+    After the training, whose length is known then.
+
+    Returns:
+        The content of result.json.
+    """
+    config, encode = job.config, evaluate.batch_function(model.encoder, job.eval_size)
+    expected = cost.of_evaluation(config, encode, model.encoder.output_shape[-1],
+                                  job.labelled_source, job.eval_source, job.eval_size)
+    trained = (rundir.read_json(config.model_dir, "time.json") or {}).get("train_seconds")
+    extent = cost.affordable(expected, trained, config.eval_baseline)
+    missing = extent != cost.NONE and baseline(job, extent) is None
+    why = left_out(job, extent, expected, trained)
+    cost.tell("evaluation", expected, (", and as long for the untrained network"
+                                       if missing and extent == cost.WHOLE else "")
+              + (f"; {why}" if why else ""))
+    if missing:
+        evaluate_untrained(job, model, fresh_weights, extent, encode)
+    return report(job, model, encode, step, why)
+
+
+def left_out(job, extent, expected, trained):
+    """What of the baseline is missing, why, and how to have it; "" where nothing is."""
+    if job.config.eval_baseline is not None or extent == cost.WHOLE or baseline(job, cost.WHOLE):
+        return ""
+    thinned = extent == cost.THINNED or baseline(job, cost.THINNED)
+    what = ("evaluated without the linear classifier, with which it" if thinned
+            else "left out, as its evaluation")
+    return (f"the untrained network is {what} would take {cost.duration(expected.total)}, after "
+            f"{cost.duration(trained)} of training; --mode=eval --eval_baseline has it whole")
+
+
+def baseline(job, least=cost.THINNED):
+    """The untrained encoder's results by the same settings, or None.
+
+    Args:
+        least: `cost.WHOLE`, or `cost.THINNED` where those without the linear classifier will do.
+    """
     saved = rundir.read_json(job.config.model_dir, "untrained.json") or {}
-    same = equal(evaluation_settings(job), saved.get("settings"))
-    return saved.get("results") if same else None
+    accepted = [evaluation_settings(job, extent) for extent in {cost.WHOLE, least}]
+    same = any(equal(settings, saved.get("settings")) for settings in accepted)
+    return saved.get("results") or None if same else None
 
 
-def evaluation_settings(job):
+def evaluation_settings(job, extent=cost.WHOLE):
     """All that the results of one encoder depend on."""
-    return settings_of(job, "eval_crop_proportion", "knn_k", "knn_temperature", "linear_probe")
+    settings = settings_of(job, "eval_crop_proportion", "knn_k", "knn_temperature")
+    return {**settings, "linear_probe": extent_config(job.config, extent).linear_probe}
 
 
-def evaluate_untrained(job, model, fresh_weights):
-    """Writes the baseline, where it is wanted and not there yet; leaves the model as it was."""
-    config = job.config
-    if not config.eval_baseline or baseline(job):
-        return
+def extent_config(config, extent):
+    """The Config by which a network is evaluated wholly, or without the linear classifier."""
+    return config.replace(linear_probe=config.linear_probe and extent != cost.THINNED)
+
+
+def evaluate_untrained(job, model, fresh_weights, extent, encode):
+    """Writes the baseline; leaves the model as it was."""
     weights = model.get_weights()
     model.set_weights(fresh_weights)
-    results = evaluate_model(job, model, "untrained")
-    rundir.write_json(config.model_dir, "untrained.json",
-                      {"settings": evaluation_settings(job), "results": results})
+    results = evaluate_model(job, model, encode, "untrained", extent)
+    rundir.write_json(job.config.model_dir, "untrained.json",
+                      {"settings": evaluation_settings(job, extent), "results": results})
     model.set_weights(weights)
 
 
-def evaluate_model(job, model, title):
-    return evaluate.evaluate(job.config, model.encoder, job.labelled_source, job.eval_source,
-                             job.eval_size, title, probe=model.probe)
+def evaluate_model(job, model, encode, title, extent=cost.WHOLE):
+    return evaluate.evaluate(extent_config(job.config, extent), encode, job.labelled_source,
+                             job.eval_source, job.eval_size, title, probe=model.probe)
 
 
 def announce(job, model, start):
@@ -265,13 +303,19 @@ def information(job, model, writer, start):
                         config.temperature)]
 
 
-def report(job, model, step):
-    """Evaluates, writes result.json and result_<step>.json, prints the table."""
+def report(job, model, encode, step, why=""):
+    """Evaluates, writes result.json and result_<step>.json, prints the table.
+
+    Args:
+        encode: what `evaluate.batch_function` made of the encoder.
+        why: what `left_out` returned.
+    """
     config = job.config
-    results = evaluate_model(job, model, f"step {step}")
+    results = evaluate_model(job, model, encode, f"step {step}")
     result = {**result_of_run(job, model, step, results.get("online", {})),
               "pretrained": results, "untrained": baseline(job),
-              "evaluated": evaluation_settings(job)}
+              "evaluated": evaluation_settings(job),
+              **({"left_out": why} if why else {})}
     write_result(job, result, results)
     print_result(result, config.model_dir)
     return result
@@ -282,7 +326,8 @@ def print_result(result, model_dir):
     count = max((scores["examples"] for scores in result["pretrained"].values()), default=0)
     columns = {name: result[name] for name in ("untrained", "pretrained")}
     dataset = result.get("eval_dataset", result["dataset"])
-    print(f"\n{evaluate.table(columns)}\n\n"
+    why = f"{result['left_out']}\n" if "left_out" in result else ""
+    print(f"\n{evaluate.table(columns)}\n\n{why}"
           f"{dataset} {result['eval_split']}, {count:,} images, "
           f"step {result['global_step']}; {model_dir}/result.json\n"
           f"tensorboard --logdir {model_dir}", flush=True)

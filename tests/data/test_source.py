@@ -1,6 +1,7 @@
 """Sources: slices, holding in memory, tensorflow_datasets, and everything that can be wrong."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -228,3 +229,25 @@ def test_real_cifar10(real_data_dir):
     images, labels = source.arrays
     assert images.shape == (10_000, 32, 32, 3) and source.num_classes == 10
     assert np.bincount(labels).tolist() == [1000] * 10
+
+
+def test_a_prepared_dataset_is_what_it_says_of_itself_wherever_it_lies(tmp_path):
+    """A copy has the same identity and another origin; other images or classes are another."""
+    prepare(tmp_path / "one", (12, 14, 3))
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    prepare(tmp_path / "other", (13, 14, 3))
+    one, copy, other = (data.load(Config(dataset="mixed", data_dir=str(tmp_path / name)), "train")
+                        for name in ("one", "copy", "other"))
+    assert one.identity == copy.identity == data.identify(
+        Config(dataset="mixed", data_dir=f"{tmp_path}/one/"), "train[:50%]")
+    assert one.identity["images"] == 30 and one.identity["version"] == "1.0.0"
+    assert other.identity["info"] != one.identity["info"]
+    again = data.load(Config(dataset="mixed", data_dir=f"{tmp_path}/copy/../one"), "train[:5]")
+    assert one.shares_examples_with(again) and not copy.shares_examples_with(again)
+    assert copy.copies_in(one) == 30
+
+
+def test_asking_what_it_is_downloads_nothing_where_that_is_not_wanted(tmp_path):
+    config = Config(dataset="cifar10", data_dir=str(tmp_path))
+    with pytest.raises(UsageError, match="is not in"):
+        data.identify(config, "train", download=False)

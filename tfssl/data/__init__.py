@@ -46,17 +46,18 @@ def load(config, split, flag="train_split", ranges=None):
     return held(loader(config, split, flag, ranges), limit)
 
 
-def identify(config, split, flag="train_split"):
+def identify(config, split, flag="train_split", download=True):
     """What the images of a split are, as `Source.identity` says, without looking into them.
 
-    Args, Raises: as `load`.
+    Args, Raises: as `load`; `download` as `tfssl.data.tfds.identify`.
     """
     if config.dataset == "folder":
         return folder.identify(config.data_dir, split, flag=flag, layout=config.folder_layout,
                                rules=config.reading_rules)
     if config.dataset == "shapes":
         return shapes_identity(config)
-    return tfds.identify(config.dataset, config.data_dir)
+    return tfds.identify(config.dataset, split, data_dir=config.data_dir, flag=flag,
+                         download=download)
 
 
 def refuse_shared(config, scored, used):

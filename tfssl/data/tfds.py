@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import glob
+import hashlib
+import json
 import logging
 import os
 import re
@@ -40,19 +42,15 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
     image, label, remark = features.choose(builder)  # before anything is downloaded
     if not builder.is_prepared():
         prepare(builder, name)
-    splits = builder.info.splits
-    if split is None:
-        split = EVAL_SPLITS.get(builder.name, "test" if "test" in splits else "validation")
-        flag = "eval_split"
-    base, start, stop = parse_slice(
-        split, {key: info.num_examples for key, info in splits.items()}, flag, name)
+    split = split or default_split(builder)
+    base, start, stop = part_of(builder, name, split, flag)
     feature = builder.info.features[image]
     if remark:
         say(remark, str(builder.data_path))
     named = label and has_labels(builder, f"{base}[{start}:{stop}]", label)
     classes = builder.info.features[label] if named else None
     num_classes = classes.num_classes if named else 0
-    check_files(name, split, splits[base])
+    check_files(name, split, builder.info.splits[base])
     scale = scale_of(feature, value_range, ranges or {}, f"{name} {split}", functools.partial(
         extremes, builder, name, f"{base}[{start}:{stop}]", image))
     return Source(
@@ -70,8 +68,58 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
                  if feature.shape[-1] == 3 and scale is None else None),
         ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
         dtype=np.uint8 if scale is None else np.float32,
-        value_range=scale,
+        value_ranges={np.dtype(feature.np_dtype).name: scale or (0.0, 255.0)},
+        origin=("tfds", os.path.realpath(builder.data_path)),
+        identity=identity(builder, base),
     )
+
+
+def default_split(builder):
+    """The split to evaluate on where none is named."""
+    usual = "test" if "test" in builder.info.splits else "validation"
+    return EVAL_SPLITS.get(builder.name, usual)
+
+
+def part_of(builder, name, split, flag):
+    """A split or a slice of one as (split, start, stop)."""
+    sizes = {key: info.num_examples for key, info in builder.info.splits.items()}
+    return parse_slice(split, sizes, flag, name)
+
+
+def identify(name, split, *, data_dir=None, flag="train_split", download=True):
+    """What the images of a split are; arguments and errors as of `load`.
+
+    Args:
+        download: whether to prepare the dataset where it is not there yet.
+
+    Raises:
+        UsageError: it is not there, and not to be prepared.
+    """
+    builder = find_builder(name, data_dir)
+    if not builder.is_prepared():
+        if not download:
+            raise UsageError(f"--dataset={name} is not in {builder.data_path}.")
+        prepare(builder, name)
+    return identity(builder, part_of(builder, name, split or default_split(builder), flag)[0])
+
+
+def identity(builder, split):
+    """What a split is, by all that its dataset says of itself, wherever it lies.
+
+    Returns:
+        {"kind", "builder", "config", "version": text, "images", "bytes": int, "info": a digest of
+        the features}.
+    """
+    info = builder.info.splits[split]
+    described = {
+        key: [type(feature).__name__, str(getattr(feature, "shape", "")),
+              str(getattr(feature, "np_dtype", "")), getattr(feature, "names", None)]
+        for key, feature in builder.info.features.items()}
+    return {"kind": "tfds", "builder": builder.name,
+            "config": builder.builder_config.name if builder.builder_config else "",
+            "version": str(builder.version), "images": int(info.num_examples),
+            "bytes": int(info.num_bytes),
+            "info": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]}
 
 
 def find_builder(name, data_dir):

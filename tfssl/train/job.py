@@ -222,7 +222,7 @@ def where_it_was(config, there):
     """The identity of the images in the places that a Config names; of ours if they are gone."""
     if (there.data_dir, there.dataset) != (config.data_dir, config.dataset):
         with contextlib.suppress(UsageError):
-            return data.identify(there, there.train_split)
+            return data.identify(there, there.train_split, download=False)
     return data.identify(config, config.train_split)
 
 

@@ -112,10 +112,18 @@ def test_representations_that_do_not_fit_in_memory_cost_nothing(monkeypatch):
 
 
 def test_seconds_of_a_linear_classifier_are_those_of_its_parts(monkeypatch):
-    """Twice the rows, 50 steps of which 5 are timed; a matrix of twice the side: eightfold."""
-    monkeypatch.setattr(linear, "_timed", lambda work: (work(), 1.0)[1])
-    assert linear.linear_seconds(8192, 1024, 10) == 2 * (1 + 10 * 1) + 8 * 1
-    assert linear.linear_seconds(100, 8, 200) == 1 + 10 + 1  # classes that no row has
+    """Twice the rows, 80 evaluations of which some are timed; twice the side: eightfold."""
+    counts = []
+
+    def timed(work):
+        counts.append(work())
+        return 1.0, counts[-1]
+
+    monkeypatch.setattr(linear, "_timed", timed)
+    seconds = linear.linear_seconds(8192, 1024, 10)
+    assert seconds == pytest.approx(2 * (1 + 80 / counts[1]) + 8 * 1)
+    assert 5 <= counts[1] <= 30  # of the objective, within ten iterations
+    assert linear.linear_seconds(100, 8, 200) == pytest.approx(1 + 80 / counts[4] + 1)
 
 
 def test_seconds_of_neighbours_grow_with_both_splits(monkeypatch):

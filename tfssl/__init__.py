@@ -13,7 +13,7 @@ import importlib
 from tfssl.config import Config
 from tfssl.errors import TrainingError, UsageError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Config", "TrainingError", "UsageError", "load_encoder", "run"]
 
 _LAZY = {"run": "tfssl.train", "load_encoder": "tfssl.train.export"}

@@ -197,3 +197,23 @@ def test_the_values_that_are_white_stay_those_of_the_training(photos):
     assert source.arrays[0].max() == pytest.approx(500 / 4095)
     expected = tfssl.load_encoder("run")(source.arrays[0])
     np.testing.assert_allclose(done["h"], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_other_weights_under_the_same_path_are_another_start(photos):
+    """The pretraining was made anew, with another seed, where it was before."""
+    tfssl.run(settings("A", model_dir="run"))
+    tuning = finetuning("A", model_dir="tuned").replace(checkpoint="run", train_steps=4)
+    first = tfssl.run(tuning)
+    assert tfssl.run(tuning)["finetuned"] == first["finetuned"]
+    linear = dict(mode="linear_eval", checkpoint="run", dataset="folder", data_dir="A",
+                  image_size="16", linear_epochs=1.0, linear_batch_size=8, precision="float32",
+                  compile_augmentation=False, model_dir="linear")
+    tfssl.run(Config(**linear), given=set(linear))
+    shutil.rmtree("run")
+    tfssl.run(settings("A", model_dir="run").replace(seed=1))
+    with pytest.raises(UsageError, match="--checkpoint=run holds other weights than when the run"):
+        tfssl.run(tuning)
+    tfssl.run(Config(**linear), given=set(linear))
+    assert len(os.listdir("linear/linear_eval")) == 2
+    shutil.rmtree("run")  # without it the run is what it is
+    assert tfssl.run(tuning)["finetuned"] == first["finetuned"]

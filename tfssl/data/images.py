@@ -303,7 +303,11 @@ def decode(example, deep, rules=2):
 
 
 def python_values(content, low, high, deep, rules):
-    values = by_python(content, rules)
+    """What `by_python` makes of the bytes, scaled where that is asked."""
+    try:
+        values = by_python(content, rules)
+    except Exception as error:  # Pillow's plugins raise whatever they like on damaged input
+        raise ValueError(reason(error)) from None  # as TensorFlow's own decoders do
     return scaled_array(values, low, high) if deep else values
 
 

@@ -3,6 +3,7 @@
 Distillation is the same with another lesson: see `distill.py`.
 """
 
+import contextlib
 import os
 
 import tensorflow as tf
@@ -77,7 +78,9 @@ def starting_point(config, given):
         origin = {}
     elif not (there and origin):
         found = pretrained.find(config.checkpoint)
-        origin = {"path": found.path, **found.about}
+        origin = found.origin
+    elif checkpoints_in(config):
+        check_weights(config, origin)
     if origin:
         config = pretrained.adopt(config, given, origin, config.checkpoint)
         if config.stem != origin["stem"] and config.fine_tune_after_block >= 0:
@@ -88,6 +91,22 @@ def starting_point(config, given):
     if there:
         rundir.check_same(config, there, config.model_dir)
     return config, found, origin
+
+
+def checkpoints_in(config):
+    """Steps of the checkpoints in --model_dir."""
+    return Checkpoints(config.model_dir).steps()
+
+
+def check_weights(config, origin):
+    """Raises UsageError where --checkpoint holds other weights than the run was begun with."""
+    found = None
+    with contextlib.suppress(UsageError):  # the run goes on where they are gone
+        found = pretrained.find(config.checkpoint)
+    there = origin.get("weights")
+    if found and there and found.origin["weights"] != there:
+        raise UsageError(f"--checkpoint={config.checkpoint} holds other weights than when the run "
+                         f"in --model_dir={config.model_dir} was begun. Give another --model_dir.")
 
 
 def carry_on(job, found, origin, flagfile, teacher=None):
@@ -103,7 +122,7 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     """
     if found is None and origin and not checkpoints_of(job).steps():
         found = pretrained.find(job.config.checkpoint)
-        origin = {"path": found.path, **found.about}  # it may have trained on since
+        origin = found.origin  # it may have trained on since
     model = build_model(job, found, teacher and teacher.record["classes"])
     if not job.distribution.chief:
         return follow(job, model, checkpoints_of(job, model), teacher.train if teacher else train)

@@ -43,7 +43,7 @@ def encoder(config, given):
                          "stem.")
     with device.dtype_policy(job.precision):
         network = pretrained.load(found, job.config, nets.FusedBatchNormalization)
-    return job, network, {**found.about, "path": found.path}
+    return job, network, found.origin
 
 
 def nearest_neighbours(config, given):

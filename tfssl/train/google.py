@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfssl import nets
 from tfssl.errors import UsageError
+from tfssl.train.checkpoint import sha256
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 ENCODER, PROJECTOR = "model/resnet_model/", "model/_projection_head/linear_layers/"
@@ -34,6 +35,11 @@ class GoogleWeights:
 
     path: str
     about: dict
+
+    @property
+    def origin(self):
+        """What a run records of the weights; the index has a checksum of every variable."""
+        return {**self.about, "path": self.path, "weights": sha256(self.path + ".index")}
 
     def restore(self, encoder, projector=None):
         """Reads the weights into networks of the described form.

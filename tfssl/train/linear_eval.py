@@ -43,7 +43,7 @@ def linear_evaluation(config, given):
         UsageError: see `frozen.encoder`; or a batch larger than the split.
     """
     job, encoder, origin = frozen.encoder(config, given)
-    known = {name: value for name, value in origin.items() if name not in ("path", "value_ranges")}
+    known = {name: value for name, value in origin.items() if name != "path"}
     if not config.of_a_run:  # whose directory may be spelled or moved as one likes
         known["path"] = os.path.realpath(origin["path"])
     config, source = job.config, job.labelled_source
@@ -79,6 +79,8 @@ def directory_of(job, step, settings):
     root = os.path.join(config.model_dir, "linear_eval")
     name = os.path.join(root, f"{step}-{digest(settings)}")
     of_0_1 = {key: value for key, value in settings.items() if key != "data"}
+    of_0_1["encoder"] = {key: value for key, value in settings["encoder"].items()
+                         if key not in ("weights", "value_ranges")}
     old = os.path.join(root, f"{step}-{digest(of_0_1)}")
     if os.path.isdir(name) or not os.path.isdir(old):
         return name

@@ -14,7 +14,7 @@ from tfssl import nets
 from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
 from tfssl.train import export, google
-from tfssl.train.checkpoint import MANIFEST, Checkpoints, verify
+from tfssl.train.checkpoint import MANIFEST, Checkpoints, sha256, verify
 
 SCRATCH = "none"
 
@@ -35,6 +35,16 @@ class Pretrained:
     @property
     def is_encoder(self):
         return self.path.endswith(".keras")
+
+    @property
+    def fingerprint(self):
+        """What tells these weights from others, as text."""
+        return sha256(self.path if self.is_encoder else os.path.join(self.path, MANIFEST))
+
+    @property
+    def origin(self):
+        """What a run records of the weights that it starts from."""
+        return {**self.about, "path": self.path, "weights": self.fingerprint}
 
     def restore(self, encoder, projector=None):
         """Reads the weights into networks of the described form.

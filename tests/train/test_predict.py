@@ -75,8 +75,9 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
     np.testing.assert_allclose(found.sum(1), 1, atol=2e-6)
     assert [row["class"] for row in rows] == [NAMES[i] for i in expected.argmax(1)]
     assert all(len(row["probability_3"]) == len("0.123456") for row in rows)
-    assert f"predictions by {directory}/classifier.keras" in said[0]
-    assert "of 3 classes, for folder train: 5 images at 16x24 px" in said[0]
+    assert f"{photos / 'flat'} read as images without labels: train 5" == said[0]
+    assert f"predictions by {directory}/classifier.keras" in said[1]
+    assert "of 3 classes, for folder train: 5 images at 16x24 px" in said[1]
     assert said[-1].startswith(f"{output}: 5 images; ") and "accuracy" not in "".join(said)
     told = dict(part.rsplit(" ", 1) for part in said[-1].split("; ")[1].split(", "))
     taken = np.bincount(expected.argmax(1), minlength=3)

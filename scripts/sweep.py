@@ -19,7 +19,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +29,7 @@ import grid
 import runs
 
 from tfssl.errors import UsageError
+from tfssl.terminal import StatusLine, clock, escape_unencodable
 
 RUN = os.path.join(runs.ROOT, "run.py")
 ATTEMPTS = 2  # of a trial that fails, before it counts as failed
@@ -211,7 +211,7 @@ class Worker:
             self.study = self.open_study()
         self.total = options.trials or len(sweep.points)
         self.running, self.asked, self.shown = {}, None, ""
-        self.terminal = sys.stdout.isatty()
+        self.line = StatusLine()
 
     def path(self, *names):
         return os.path.join(self.directory, *names)
@@ -423,20 +423,18 @@ class Worker:
         return len(self.trials()) < self.total or any(map(self.is_here, self.trials(State.RUNNING)))
 
     def say(self, text):
-        print("\r" + text.ljust(len(self.shown)) if self.terminal else text, flush=True)
+        self.line.end(text)
         self.shown = ""
 
     def show(self):
         """The state of the whole sweep: rewritten on a terminal, a line per change elsewhere."""
         text = self.state()
-        if self.terminal:
-            text += "".join(f" | {number}: {running.last_words()}"
-                            for number, running in self.running.items())
-            text = text[:shutil.get_terminal_size().columns - 1]
-            print("\r" + text.ljust(len(self.shown)), end="", flush=True)
+        if self.line.terminal:
+            self.line.show(text + "".join(f" | {number}: {running.last_words()}"
+                                          for number, running in self.running.items()))
         elif text.split("  ETA")[0] != self.shown.split("  ETA")[0]:
             print(text, flush=True)
-        self.shown = text
+            self.shown = text
 
     def state(self):
         trials = self.trials()
@@ -455,8 +453,7 @@ class Worker:
         return ", ".join(parts[:-1]) + f"  {parts[-1]}" if done else ", ".join(parts)
 
     def conclude(self):
-        if self.terminal and self.shown:
-            print()
+        self.line.end()
         if self.asked:
             print("stopped; the same command continues")
             return 128 + self.asked
@@ -523,15 +520,10 @@ def listing(sweep, directory):
     return "\n".join(lines)
 
 
-def clock(seconds):
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 def main(line):
     """Runs one command line and returns its exit code: 0 all done, 1 some failed, 2 refused."""
     global optuna, State
+    escape_unencodable()
     try:
         options, sweep = read(line)
         directory = options.sweep_dir or os.path.join("runs", name_of(sweep))

@@ -1,9 +1,10 @@
 """Progress of long work: where it is, how fast it goes, when it ends."""
 
-import sys
 import time
 
-BAR = 24  # characters
+from tfssl.terminal import StatusLine, clock, cut, encodable, width
+
+LONGEST_BAR, SHORTEST_BAR = 24, 8  # characters
 TERMINAL_PERIOD, LOG_PERIOD = 0.2, 30.0  # seconds between updates
 
 
@@ -12,7 +13,8 @@ class Progress:
 
         pretrain [=======>      ] 310/977 steps  loss 4.21  98 images/s  ETA 2:51
 
-    The first step builds the graph and is left out of the rate.
+    On a terminal it takes one line, however narrow: see `fit`. The first step builds the graph and
+    is left out of the rate.
 
     Args:
         title: what is being done.
@@ -25,15 +27,14 @@ class Progress:
     def __init__(self, title, total, images_per_step, start=0, unit="steps"):
         self.title, self.total, self.unit = title, total, unit
         self.images_per_step = images_per_step
-        self.terminal = sys.stdout.isatty()
-        self.period = TERMINAL_PERIOD if self.terminal else LOG_PERIOD
+        self.line = StatusLine()
+        self.period = TERMINAL_PERIOD if self.line.terminal else LOG_PERIOD
         self.step = self.first = start
         self.first_time = None
         self.shown = 0.0
-        self.width = 0
 
     def __call__(self, step, **scalars):
-        """Reports that `step` steps are done; the scalars are shown after it."""
+        """Reports that `step` steps are done; the scalars, the important ones first, follow it."""
         now = time.monotonic()
         if self.first_time is None:
             self.first, self.first_time = step, now
@@ -51,23 +52,50 @@ class Progress:
         return steps * self.images_per_step / (time.monotonic() - self.first_time)
 
     def show(self, scalars):
-        filled = BAR * self.step // self.total
-        bar = ("=" * filled + ">")[:BAR].ljust(BAR)
-        parts = [f"{self.title} [{bar}] {self.step}/{self.total} {self.unit}"]
-        parts += [f"{name} {value:.4g}" for name, value in scalars.items()]
-        rate = self.images_per_second
+        place = f"{self.step}/{self.total} {self.unit}"
+        figures = [f"{name} {value:.4g}" for name, value in scalars.items()]
+        rate, end = self.images_per_second, ""
         if rate:
             left = (self.total - self.step) * self.images_per_step / rate
-            parts += [f"{rate:,.0f} images/s", f"ETA {clock(left)}"]
-        line = "  ".join(parts)
-        end = "\n" if self.step >= self.total or not self.terminal else ""
-        start = "\r" if self.terminal else ""
-        print(start + line.ljust(self.width), end=end, flush=True)
-        self.width = len(line)
+            figures.insert(1, f"{rate:,.0f} images/s")
+            end = f"ETA {clock(left)}"
+        parts = (encodable(self.title), self.step / self.total, place, figures, end)
+        if not self.line.terminal:
+            print(arranged(*parts), flush=True)
+            return
+        self.line.show(fit(*parts, self.line.room))
+        if self.step >= self.total:
+            self.line.end()
 
 
-def clock(seconds):
-    """Seconds as h:mm:ss or m:ss."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+def fit(title, share, place, figures, end, room):
+    """A progress line of at most so many columns.
+
+    What does not fit goes in this order: the bar shrinks, figures go from the last one on, the bar
+    goes, the title is cut, and goes, and so does the unit.
+
+    Args:
+        title: what is being done.
+        share: how much of it is, in [0, 1].
+        place: the same as text.
+        figures: texts, the important ones first.
+        end: a text that stays, such as the time left.
+        room: columns.
+    """
+    for count in range(len(figures), -1, -1):
+        kept = figures[:count]
+        bar = room - width(arranged(title, share, place, kept, end, bar=0))
+        if bar >= SHORTEST_BAR:
+            return arranged(title, share, place, kept, end, min(bar, LONGEST_BAR))
+    rest = "  ".join(filter(None, (place, end)))
+    if width(rest) > room:
+        rest = f"{place.split()[0]} {end}".strip()
+    spare = room - width(rest) - 1
+    title = cut(title, spare) if spare >= min(width(title), len("t...")) else ""
+    return cut(f"{title} {rest}".strip(), room)
+
+
+def arranged(title, share, place, figures, end, bar=LONGEST_BAR):
+    """A progress line with a bar of so many characters."""
+    filled = ("=" * int(bar * share) + ">")[:bar].ljust(bar)
+    return "  ".join(filter(None, (f"{title} [{filled}] {place}", *figures, end)))

@@ -6,6 +6,7 @@ import sys
 
 import flags
 from tfssl.errors import Interrupted, TrainingError, UsageError
+from tfssl.terminal import escape_unencodable
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # what a disk may do to a run
 
@@ -16,12 +17,12 @@ def main(argv):
     0: done; 1: training failed; 2: the request was refused; 130, 143: stopped by SIGINT (from the
     keyboard) or SIGTERM, in training after a checkpoint.
     """
+    escape_unencodable()
     try:
         parsed = flags.parse(argv)
         if parsed is None:
-            print(flags.help_text())
+            print(flags.help_text(argv))
             return 0
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is loaded
         from tfssl import train  # here, so that help and refusals do not wait for TensorFlow
 
         train.run(*parsed, flagfile=flags.dump)

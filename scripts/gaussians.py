@@ -11,12 +11,13 @@ import argparse
 import math
 import os
 
+import runs  # first: it has TensorFlow loaded quietly
+
 import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
 
-import runs
 from tfssl.information import gaussians
 from tfssl.information.critics import CRITICS
 from tfssl.information.estimators import CriticEstimator, VariationalEstimator

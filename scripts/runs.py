@@ -14,6 +14,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if ROOT not in sys.path:  # `flags` is not installed with tfssl, and this clone's is meant
     sys.path.insert(0, ROOT)
 
+import tfssl  # noqa: E402, F401 - before TensorFlow, in every script
+
 
 def run(directory, *flags, result="result.json"):
     """One command line of run.py, in view; returns what it wrote and its settings.

@@ -9,15 +9,12 @@ none is given. Needs the `dev` extra.
 """
 
 import argparse
-import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import runs  # noqa: F401  (which finds `flags`)
 
-import runs  # noqa: E402, F401  (which finds `flags`)
-
-import flags  # noqa: E402
-from tfssl.errors import UsageError  # noqa: E402
+import flags
+from tfssl.errors import UsageError
 
 DRAWS = 2  # of each view
 SIZE = "96"  # of the embedded dataset, where --image_size is not given: large enough to look at

@@ -5,16 +5,20 @@
     encoder = tfssl.load_encoder("runs/first")      # a keras.Model: images in [0, 1] -> h
 
 Importing the package is cheap: TensorFlow is loaded by the first name that needs it, so that a
-command line can print its help, or refuse a flag, in a fraction of a second.
+command line can print its help, or refuse a flag, in a fraction of a second. It is to be imported
+before TensorFlow, which is then loaded without its noise: see `tfssl.loading`.
 """
 
 import importlib
 
+from tfssl import loading
 from tfssl.config import Config
 from tfssl.errors import TrainingError, UsageError
 
 __version__ = "0.2.0"
 __all__ = ["Config", "TrainingError", "UsageError", "load_encoder", "run"]
+
+loading.watch()
 
 _LAZY = {"run": "tfssl.train", "load_encoder": "tfssl.train.export"}
 

@@ -291,7 +291,8 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
 
         # A loop rather than four copies: XLA would fuse the copies into one and recompute each
         # change for every value that depends on it, at ten times the cost.
-        order = tf.transpose(drawn["order"])
+        # Not tf.transpose, of which oneDNN complains for integers, as of an error.
+        order = tf.stack(tf.unstack(drawn["order"], num=len(codes), axis=1))
         planes = tf.foldl(change_one if _alone(images) else change, order, planes)
         return tf.reshape(tf.transpose(planes, [1, 2, 0]), [batch, height, width, 3])
 

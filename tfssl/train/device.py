@@ -28,7 +28,7 @@ def resolve_precision(precision, width_multiplier):
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
         fast = capability is not None and capability >= (8, 0)
     else:
-        fast = nets.first_filters(width_multiplier) >= NARROW and any(
+        fast = onednn() and nets.first_filters(width_multiplier) >= NARROW and any(
             flag in processor_flags() for flag in ("avx512_bf16", "amx_bf16"))
     return "mixed_bfloat16" if fast else "float32"
 
@@ -45,7 +45,7 @@ def dtype_policy(policy):
 
 
 def describe():
-    """Device and library versions, for the record of a run."""
+    """Device, library versions and whether oneDNN computes, for the record of a run."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
@@ -56,7 +56,16 @@ def describe():
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    return {"device": device, "versions": versions}
+    return {"device": device, "onednn": onednn(), "versions": versions}
+
+
+def onednn():
+    """Whether TensorFlow computes with oneDNN; None where it does not say."""
+    with contextlib.suppress(ImportError, AttributeError):  # no part of its public interface
+        from tensorflow.python.util import _pywrap_util_port
+
+        return bool(_pywrap_util_port.IsMklEnabled())
+    return None
 
 
 def cores():

@@ -3,16 +3,23 @@
 import os
 import tempfile
 
+import pytest
+
+import tfssl  # noqa: F401 - before TensorFlow, which it has loaded as run.py does
+import tensorflow as tf
+
 CACHE = tempfile.TemporaryDirectory(prefix="tfssl-")  # of these tests alone, removed at their end
 os.environ["TFSSL_CACHE_DIR"] = CACHE.name
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import pytest  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 # Two replicas can be had in this process; everything else computes on the first.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+def pytest_configure(config):
+    """With xdist (-n), tests of a file stay together; without it, there is no such option."""
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "loadfile"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ two command lines can be parsed in one process.
 """
 
 import dataclasses
+import re
 import textwrap
 
 from absl import flags as absl_flags
@@ -14,7 +15,8 @@ from absl import flags as absl_flags
 from tfssl.config import ByMethod, ByTask, Config, google_defaults, kind
 from tfssl.errors import UsageError
 
-HELP = ("help", "helpshort", "helpfull", "h")
+HELP = {"help": "Show the flags that are used most.", "helpshort": "The same as --help.",
+        "h": "The same as --help.", "helpfull": "Show every flag, with all that it means."}
 USAGE = """usage: python run.py [--flag=value ...] [--flagfile=FILE]
 
   python run.py --flagfile=flags/shapes.flags               a first run, no download, minutes
@@ -23,6 +25,8 @@ USAGE = """usage: python run.py [--flag=value ...] [--flagfile=FILE]
   python run.py --mode=finetune --checkpoint=runs/NAME --dataset=imagenette/160px-v2
   python run.py --flagfile=runs/NAME/flags.flags --model_dir=runs/AGAIN    the same run again
 """
+FULL = "[defaults in brackets]  python run.py --helpfull lists all {} flags and all that they mean."
+TEXT, WIDTH = 28, 100  # where the text of --help begins, and where it ends
 
 
 def define():
@@ -36,8 +40,8 @@ def define():
                                    flag_values=values)
         else:
             DEFINE[of_type](*args, flag_values=values)
-    for name in HELP:
-        absl_flags.DEFINE_bool(name, False, "Show this help.", flag_values=values)
+    for name, text in HELP.items():
+        absl_flags.DEFINE_bool(name, False, text, flag_values=values)
     return values
 
 
@@ -87,28 +91,67 @@ def dump(config, header=""):
     return "\n".join(lines) + "\n"
 
 
-def help_text():
-    """Every flag, grouped by what it concerns, with its type, default and meaning."""
+def help_text(argv=()):
+    """The help that a command line asks for, grouped by what flags concern.
+
+    --helpfull: every flag with its type, default and meaning; else those that are used most, in a
+    line or two each.
+    """
+    fields = dataclasses.fields(Config)
+    if any(word.lstrip("-") == "helpfull" for word in argv):
+        return f"{USAGE}\n{grouped(fields, describe)}"
+    common = [field for field in fields if field.metadata["common"]]
+    return f"{USAGE}\n{grouped(common, in_short)}\n{FULL.format(len(fields))}"
+
+
+def grouped(fields, told):
+    """Texts of flags under the names of their groups.
+
+    Args:
+        told: field -> its text.
+    """
     groups = {}
-    for field in dataclasses.fields(Config):
-        groups.setdefault(field.metadata["group"], []).append(describe(field))
-    return USAGE + "".join(f"\n{name}\n\n" + "\n".join(rows) for name, rows in groups.items())
+    for field in fields:
+        groups.setdefault(field.metadata["group"], []).append(told(field))
+    return "\n".join(f"{name}\n" + "".join(rows) for name, rows in groups.items())
+
+
+def in_short(field):
+    """A flag as --help has it: the first sentence alone, beside the name where there is room."""
+    default = told_default(field.metadata["default"], elsewhere="see --helpfull")
+    text = first_sentence(field.metadata["help"])
+    name = f"  --{field.name}={told_values(field)}"
+    told = textwrap.fill(f"{text} [{default}]" if default else text, WIDTH - TEXT)
+    told = textwrap.indent(told, " " * TEXT)
+    return f"{name}\n{told}\n" if len(name) >= TEXT else f"{name}{told[len(name):]}\n"
+
+
+def first_sentence(text):
+    """What comes before the first full stop, which "et al." and "..." have none of."""
+    return re.split(r"(?<!al)(?<!\.\.)\.(?:\s|$)", text)[0]
 
 
 def describe(field):
-    of_type, _, choices = kind(field)
-    values = "|".join(map(str, choices)) if choices else of_type.__name__
+    """A flag as --helpfull has it."""
     default = told_default(field.metadata["default"])
     default = default and f"  (default: {default})"
-    text = textwrap.fill(field.metadata["help"], 96, initial_indent=" " * 6,
-                         subsequent_indent=" " * 6)
-    return f"  --{field.name}={values}{default}\n{text}\n"
+    text = textwrap.indent(textwrap.fill(field.metadata["help"], 90), " " * 6)
+    return f"\n  --{field.name}={told_values(field)}{default}\n{text}\n"
 
 
-def told_default(default):
-    """A default as text; "" where there is none, or the help text has to say it."""
+def told_values(field):
+    of_type, _, choices = kind(field)
+    return "|".join(map(str, choices)) if choices else of_type.__name__
+
+
+def told_default(default, elsewhere="see below"):
+    """A default as text; "" where there is none.
+
+    Args:
+        elsewhere: what stands for one that the help text has to say.
+    """
     if not isinstance(default, (ByMethod, ByTask)):
         return "" if default is None else str(default)
-    told = {case: "see below" if callable(value) else told_default(value)
+    told = {case: elsewhere if callable(value) else told_default(value, elsewhere)
             for case, value in default.cases.items()}
     return "; ".join(f"{case}: {text}" for case, text in told.items() if text)

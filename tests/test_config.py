@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from tfssl.config import (
@@ -228,6 +229,30 @@ def test_the_hue_turns_by_half_a_circle_at_most(changes, said):
 def test_neighbours():
     assert Config(knn_k="5, 20").neighbours == (5, 20)
     assert Config(knn_k="").neighbours == ()
+
+
+@pytest.mark.parametrize("name,value,text", [
+    ("knn_k", 20, "20"), ("knn_k", (20, 200), "20,200"), ("knn_k", [5], "5"), ("knn_k", (), ""),
+    ("knn_k", np.int64(7), "7"),
+    ("image_size", 48, "48"), ("image_size", (48, 64), "48x64"), ("image_size", [48, 64], "48x64"),
+    ("eval_image_size", (48, 64), "48x64"), ("eval_image_size", np.int64(48), "48")])
+def test_integers_in_python_stand_for_their_text(name, value, text):
+    """The record stays text, so that both spellings are one configuration."""
+    config = Config(**{name: value})
+    assert getattr(config, name) == text and config == Config(**{name: text})
+    assert differences(config, Config(**{name: text})) == []
+
+
+@pytest.mark.parametrize("name,value", [
+    ("knn_k", (20, "x")), ("knn_k", -1), ("knn_k", (5, 0)), ("knn_k", True), ("knn_k", 2.5),
+    ("image_size", (48, 64, 3)), ("image_size", (0, 4)), ("image_size", True),
+    ("image_size", 32.0), ("eval_image_size", (48.0, 64)), ("train_split", (1, 2))])
+def test_other_things_in_python_are_refused_in_one_sentence(name, value):
+    expected = {"knn_k": "positive integers separated by commas", "train_split": "of type str",
+                }.get(name, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
+    with pytest.raises(UsageError) as refusal:
+        Config(**{name: value})
+    assert f"--{name} must be {expected}. Received: " in str(refusal.value)
 
 
 def other_value(field):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import pytest
 
@@ -129,9 +130,40 @@ def test_refusals_are_one_sentence(line, said):
     assert said in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("flag", ["--help", "--helpfull", "-h"])
-def test_help_names_every_flag_once(flag):
-    assert parse(flag) is None
-    text = flags.help_text()
+@pytest.mark.parametrize("flag", ["--help", "--helpshort", "--helpfull", "-h"])
+def test_help_is_asked_for(flag):
+    assert parse(flag) is None and parse(f"--method=byol {flag}") is None
+
+
+def test_helpfull_has_every_flag_once_with_all_of_its_text():
+    text = flags.help_text(["run.py", "--helpfull"])
+    together = "".join(text.split())
     for field in dataclasses.fields(Config):
         assert text.count(f"\n  --{field.name}=") == 1, field.name
+        assert "".join(field.metadata["help"].split()) in together, field.name
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpshort", "-h"])
+def test_help_has_the_common_flags_on_two_screens_and_names_helpfull(flag):
+    text = flags.help_text(["run.py", flag])
+    listed = re.findall(r"^  --(\w+)=", text, re.M)
+    assert listed == [f.name for f in dataclasses.fields(Config) if f.metadata["common"]]
+    assert 20 <= len(listed) <= 30
+    lines = text.splitlines()
+    assert len(lines) <= 80 and max(map(len, lines)) <= 100 and "--helpfull" in lines[-1]
+    assert str(len(dataclasses.fields(Config))) in lines[-1]
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull"])
+def test_help_has_the_defaults_of_both_methods_side_by_side(flag):
+    text = " ".join(flags.help_text(["run.py", "--method=byol", flag]).split())
+    assert "simclr: 0.25; byol: 1.0" in text and "simclr: False; byol: True" in text
+    assert "pretrain: simclr: 1.0; byol: see" in text
+
+
+@pytest.mark.parametrize("text,first", [
+    ("Layers of the ResNet.", "Layers of the ResNet"),
+    ("One, such as 2.5 by You et al. 2017. Two.", "One, such as 2.5 by You et al. 2017"),
+    ("cifar10, ...", "cifar10, ..."), ("What to do. pretrain: learn", "What to do")])
+def test_the_first_sentence_of_a_text(text, first):
+    assert flags.first_sentence(text) == first

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import numbers
 import os
 import re
 import types
@@ -50,8 +51,24 @@ def value_range(text):
     return (low, high) if math.isfinite(high - low) and low < high else None
 
 
+def counts(text):
+    """Numbers separated by commas, as a tuple of integers from 1 up; None for anything else."""
+    words = [word.strip() for word in str(text).split(",") if word.strip()]
+    good = all(re.fullmatch(r"[0-9]+", word) and int(word) for word in words)
+    return tuple(map(int, words)) if good else None
+
+
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
 RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
+COUNTS = (lambda x: counts(x) is not None, "positive integers separated by commas")
+JOINED_BY = {SIZE: "x", COUNTS: ","}  # how several integers are written where these are checked
+
+
+def written(value, check):
+    """Integers, given in Python for a knob that is such text, as it; other values unchanged."""
+    values = value if isinstance(value, (tuple, list)) else [value]
+    whole = all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
+    return JOINED_BY[check].join(str(int(v)) for v in values) if whole else value
 
 
 class ByMethod:
@@ -108,15 +125,15 @@ class EpochTable:
         return "by --train_epochs: " + ", ".join(f"{k}: {v}" for k, v in self.values.items())
 
 
-def knob(default, group, help, check=None):  # `help` is argparse's and absl's word for it
+def knob(default, group, help, check=None, common=False):  # `help` is argparse's and absl's word
     """One setting: a dataclass field that carries its group, its help text and its check.
 
     A `default` of type ByMethod or ByTask is None in the dataclass, until the Config knows its
-    method and task.
+    method and task. `common`: --help lists it too, with the first sentence of its help text.
     """
     plain = None if isinstance(default, (ByMethod, ByTask)) else default
     return dataclasses.field(default=plain, metadata={
-        "group": group, "help": help, "check": check, "default": default})
+        "group": group, "help": help, "check": check, "default": default, "common": common})
 
 
 def second_view(field, byol=None):
@@ -173,7 +190,7 @@ class Config:
         "predict: write the likeliest classes of every image of --eval_split, by the finetuned or "
         "distilled network in --checkpoint. eval: evaluate what is in --model_dir. "
         "train and train_then_eval are google-research/simclr's words: train only, or train and "
-        "then evaluate, what --train_mode says.")
+        "then evaluate, what --train_mode says.", common=True)
     train_mode: Optional[Literal["pretrain", "finetune", "distill"]] = knob(
         None, RUN,
         "google-research/simclr's spelling of what to train. A command line that gives this flag "
@@ -181,10 +198,11 @@ class Config:
         "the run prints. (Its runner does not distill: there the defaults are ours.)")
     model_dir: Optional[str] = knob(
         None, RUN, "Directory of the run: checkpoints, TensorBoard files, results. Not given: a "
-        "name made from the settings, under runs/. The same command again continues the run.")
+        "name made from the settings, under runs/. The same command again continues the run.",
+        common=True)
     seed: int = knob(0, RUN, "Seed of everything random: initial weights, order of the data, "
                      "augmentation, the embedded dataset.",
-                     (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"))
+                     (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"), common=True)
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = knob(
         "auto", RUN, "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
         "or GPU computes in it, float32 elsewhere, and on a processor for networks that begin "
@@ -198,10 +216,10 @@ class Config:
         "as DIR/<split>/<class>/*, DIR/<class>/*, or without classes), or the name of a "
         "tensorflow_datasets image-classification builder: cifar10, cifar100, "
         "imagenette/160px-v2, imagenet2012, ... Not given with --mode=predict and a --data_dir: "
-        "folder.", NOT_EMPTY)
+        "folder.", NOT_EMPTY, common=True)
     data_dir: Optional[str] = knob(
         None, DATA, "Where tensorflow_datasets keeps prepared datasets (not given: its default), "
-        "or the folder of --dataset=folder.")
+        "or the folder of --dataset=folder.", common=True)
     max_bad_fraction: float = knob(
         0.1, DATA, "Share of the files of --dataset=folder that may be unreadable; they are named "
         "and left out. With more, nothing starts. What is neither an image nor a text counts too.",
@@ -218,17 +236,17 @@ class Config:
         "was begun with it keeps: known extensions alone, cut to 8 bits, EXIF orientation "
         "ignored.")
     train_split: str = knob("train", DATA, "Split to learn from; a slice such as train[:90%] too.",
-                            NOT_EMPTY)
+                            NOT_EMPTY, common=True)
     eval_split: Optional[str] = knob(
         None, DATA, "Split to evaluate on. Not given: the dataset's test split, or validation; "
-        "with --mode=predict, all images of a folder that has no splits.")
+        "with --mode=predict, all images of a folder that has no splits.", common=True)
     max_shared_fraction: float = knob(
         0.01, DATA, "Share of the evaluation images that may be training images too, by their "
         "files or pixels; how many are is said. With more, nothing starts.", PROBABILITY)
     image_size: Optional[str] = knob(
         None, DATA, "Size of the views in pixels: a side, or HEIGHTxWIDTH. Not given: the "
         "dataset's own size (32 for CIFAR), 32 for shapes, 128 for imagenette, 224 for images of "
-        "mixed sizes. Images of any size are brought to it.", SIZE)
+        "mixed sizes. Images of any size are brought to it.", SIZE, common=True)
     cache_dataset: Optional[bool] = knob(
         None, DATA, "Hold the whole dataset in memory, decoded. Not given: when it takes less "
         "than 2 GiB.")
@@ -247,8 +265,8 @@ class Config:
     color_jitter_p: float = knob(0.8, VIEW, "Probability of colour jitter.", PROBABILITY)
     color_jitter_strength: float = knob(
         ByMethod(simclr=0.25, byol=1.0), VIEW,
-        "Multiplies the four jitter ranges below (Table 4: 0.25 is best at batch 512, "
-        "0.75 at 1024).", NON_NEGATIVE)
+        "Multiplies the four ranges --jitter_* (Table 4: 0.25 is best at batch 512, 0.75 at "
+        "1024).", NON_NEGATIVE, common=True)
     jitter_brightness: float = knob(ByMethod(simclr=0.8, byol=0.4), VIEW,
                                     "Range of brightness at strength 1.", NON_NEGATIVE)
     jitter_contrast: float = knob(ByMethod(simclr=0.8, byol=0.4), VIEW,
@@ -263,8 +281,8 @@ class Config:
         "Brightness jitter: a factor (SimCLR) or a shift (BYOL).")
     grayscale_p: float = knob(0.2, VIEW, "Probability of losing all colour.", PROBABILITY)
     use_blur: bool = knob(ByMethod(simclr=False, byol=True), VIEW,
-                          "Gaussian blur, with the probability and sigma below (Table 8: it "
-                          "helps).")
+                          "Gaussian blur, by --blur_p and --blur_sigma_* (Table 8: it helps).",
+                          common=True)
     blur_p: float = knob(ByMethod(simclr=0.5, byol=1.0), VIEW,
                          "Probability of blur, where --use_blur is on.", PROBABILITY)
     blur_sigma_min: float = knob(0.1, VIEW, "Smallest sigma of the blur, in pixels.", POSITIVE)
@@ -291,9 +309,11 @@ class Config:
     view2_solarize_p: Optional[float] = second_view(solarize_p, byol=0.2)
     view2_solarize_threshold: Optional[float] = second_view(solarize_threshold)
     # ---------------------------------------------------------------- network
-    resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(18, NET, "Layers of the ResNet.")
+    resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(18, NET, "Layers of the ResNet.",
+                                                            common=True)
     width_multiplier: float = knob(1.0, NET, "Multiplies every number of filters; fractions are "
-                                   "fine.", (lambda x: x >= 1 / 64, "1/64 or more: one filter"))
+                                   "fine.", (lambda x: x >= 1 / 64, "1/64 or more: one filter"),
+                                   common=True)
     stem: Literal["auto", "keep", "cifar", "imagenet"] = knob(
         "auto", NET, "First layers. cifar: 3x3, no pooling. imagenet: 7x7 and max-pooling, both "
         "with stride 2. keep: that of --checkpoint; another one starts with new weights in these "
@@ -313,9 +333,9 @@ class Config:
     method: Literal["simclr", "byol", "npair", "triplet", "cpc"] = knob(
         "simclr", METHOD, "Self-supervised method. It decides the defaults of other flags too; "
         "where they differ, both are listed. What is listed for simclr holds for npair, triplet "
-        "and cpc, where they have no value of their own.")
+        "and cpc, where they have no value of their own.", common=True)
     temperature: float = knob(0.25, METHOD, "Temperature of NT-Xent (Table 4) and of "
-                              "npair.", POSITIVE)
+                              "npair.", POSITIVE, common=True)
     hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
     proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
         "nonlinear", METHOD, "Projector (and BYOL's predictor): nothing, one dense layer, or an "
@@ -353,7 +373,7 @@ class Config:
     # ---------------------------------------------------------------- optimizer
     optimizer: Literal["lars", "momentum", "adam"] = knob(
         ByTask(pretrain="lars", finetune="momentum", distill="momentum"), OPTIM,
-        "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.")
+        "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.", common=True)
     lars_form: Literal["classic", "popular"] = knob(
         ByMethod(simclr="classic", byol="popular"), OPTIM,
         "Where LARS multiplies by the learning rate: before the momentum (classic, "
@@ -363,7 +383,7 @@ class Config:
         ByTask(ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)),
                finetune=0.05, distill=0.1), OPTIM,
         f"Base learning rate; see --learning_rate_scaling. With byol {LEARNING_RATES}.",
-        NON_NEGATIVE)
+        NON_NEGATIVE, common=True)
     learning_rate_scaling: Literal["linear", "sqrt"] = knob(
         "linear", OPTIM, "Learning rate = base x batch/256 (linear) or base x sqrt(batch).")
     warmup_epochs: float = knob(ByTask(pretrain=10.0, finetune=0.0, distill=5.0), OPTIM,
@@ -373,20 +393,21 @@ class Config:
         ByTask(ByMethod(simclr=1e-4, byol=lambda config: WEIGHT_DECAYS(config.train_epochs)),
                finetune=0.0, distill=1e-4), OPTIM,
         f"L2 penalty on the kernels of convolutions and dense layers. With byol {WEIGHT_DECAYS}.",
-        NON_NEGATIVE)
+        NON_NEGATIVE, common=True)
     momentum: float = knob(0.9, OPTIM, "Momentum of lars and momentum.",
                            (lambda x: 0 <= x < 1, "a number in [0, 1)"))
     train_batch_size: int = knob(ByTask(pretrain=512, finetune=256, distill=256), OPTIM,
                                  "Images in a training batch, over all devices. In pretraining "
-                                 "each gives two views.", at_least(2))
+                                 "each gives two views.", at_least(2), common=True)
     accumulate_steps: int = knob(
         1, OPTIM, "Parts that a batch is computed in, one after the other, for one step: the "
         "memory of a part, the learning of the batch. SimCLR contrasts every image with the whole "
         "batch all the same, at one more forward pass. Batch normalization sees a part at a time.",
         at_least(1))
     train_epochs: float = knob(ByTask(pretrain=100.0, finetune=60.0, distill=100.0), OPTIM,
-                               "Length of the training in epochs.", POSITIVE)
-    train_steps: int = knob(0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE)
+                               "Length of the training in epochs.", POSITIVE, common=True)
+    train_steps: int = knob(0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE,
+                            common=True)
     # ---------------------------------------------------------------- evaluation
     eval_batch_size: int = knob(256, EVAL, "Images in an evaluation batch.", at_least(1))
     eval_steps: int = knob(0, EVAL, "Batches to evaluate; 0: the whole split.", NON_NEGATIVE)
@@ -398,11 +419,12 @@ class Config:
         None, EVAL, "Side of the central crop, as a fraction of the image's shorter side. Not "
         "given: 0.875, and 1 up to 32 px, where the reference does not crop.", FRACTION)
     knn_k: str = knob("20,200", EVAL, "Neighbours of the kNN evaluation, comma-separated; empty: "
-                      "no kNN evaluation.")
+                      "no kNN evaluation.", COUNTS, common=True)
     knn_temperature: float = knob(0.07, EVAL, "Votes are weighted by exp(cosine / this).",
                                   POSITIVE)
     linear_probe: bool = knob(True, EVAL, "After training, fit a logistic regression to the frozen "
-                              "representations of the whole training split, without augmentation.")
+                              "representations of the whole training split, without augmentation.",
+                              common=True)
     probe_dataset: Optional[str] = knob(
         None, EVAL, "Dataset to evaluate on by linear classifier and kNN, where it is not that of "
         "the pretraining, which may have no labels then. --eval_split is its.", NOT_EMPTY)
@@ -420,11 +442,11 @@ class Config:
         "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. They say what the "
         "network is; images may have any size. finetune and distill (there the student's) also "
         "take none: the network of the flags, from scratch. predict takes the directory of a "
-        "finetuned or distilled run, or its classifier.keras.", NOT_EMPTY)
+        "finetuned or distilled run, or its classifier.keras.", NOT_EMPTY, common=True)
     label_fraction: float = knob(
         1.0, TRANSFER, "Share of --train_split to learn from: a subset with equal numbers of "
         "every class, drawn by --seed. distill learns from all images, and from the labels of "
-        "these.", FRACTION)
+        "these.", FRACTION, common=True)
     label_list: Optional[str] = knob(
         None, TRANSFER, "In place of --label_fraction: a file with the places of these images in "
         "--train_split, one number a line, from 0 (results/labels/ has lists).", NOT_EMPTY)
@@ -441,7 +463,7 @@ class Config:
     teacher: Optional[str] = knob(
         None, DISTILL, "Directory of a finetuned or distilled run, or its classifier.keras. It "
         "answers once for every image of --train_split, labelled or not, as it was evaluated.",
-        NOT_EMPTY)
+        NOT_EMPTY, common=True)
     distill_temperature: float = knob(
         1.0, DISTILL, "Temperature of both softmaxes: 1 for a smaller student, 0.1 for one of the "
         "teacher's form (SimCLRv2).", POSITIVE)
@@ -612,7 +634,6 @@ class Config:
                                  "scratch.")
         if self.variable_schema is not None and self.loads:
             check_schema(self.variable_schema, self.ft_proj_selector)
-        self.neighbours  # parsed here so that a wrong --knn_k is refused with everything else
 
     def _check_paths(self):
         """Raises UsageError for an address such as gs://bucket where files of this machine are."""
@@ -663,14 +684,7 @@ class Config:
     @property
     def neighbours(self):
         """The numbers in --knn_k, as a tuple of integers."""
-        try:
-            ks = tuple(int(k) for k in self.knn_k.split(",") if k.strip())
-        except ValueError:
-            ks = (0,)
-        if any(k < 1 for k in ks):
-            raise UsageError("--knn_k must be positive integers separated by commas. "
-                             f"Received: {self.knn_k}")
-        return ks
+        return counts(self.knn_k)
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -776,7 +790,7 @@ def kind(field):
 
 
 def check_type(field, value):
-    """The value, as its declared type; an integer serves as a float.
+    """The value, as its declared type; an integer serves as a float, several as a size or list.
 
     Raises:
         UsageError: any other type, or a value that is none of the choices.
@@ -784,8 +798,9 @@ def check_type(field, value):
     of_type, optional, choices = kind(field)
     if value is None and optional:
         return None
-    if field.metadata["check"] is SIZE and isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+    check = field.metadata["check"]
+    if check in JOINED_BY:
+        value = written(value, check)
     if choices is not None:
         if value not in choices or isinstance(value, bool):
             raise UsageError(f"--{field.name} must be one of {', '.join(map(str, choices))}. "
@@ -794,7 +809,8 @@ def check_type(field, value):
     if of_type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, of_type) or (of_type is int and isinstance(value, bool)):
-        raise UsageError(f"--{field.name} must be of type {of_type.__name__}. Received: {value!r}")
+        expected = check[1] if check in JOINED_BY else f"of type {of_type.__name__}"
+        raise UsageError(f"--{field.name} must be {expected}. Received: {value!r}")
     return value
 
 

@@ -41,7 +41,11 @@ def run(config, given=None, flagfile=None):
         flagfile: (Config, header) -> text of the run's flagfile; None: `--name=value` lines.
 
     Returns:
-        The content of the run's result.json, or None where nothing is evaluated.
+        Where something is evaluated, a dict: the content of the run's result.json, or of what
+        --mode=linear_eval and --mode=knn write in its place, with the "model_dir" of this call,
+        wherever the run was when it was written. The path that was written with --mode=export and
+        --mode=embed. None where nothing is evaluated: with --mode=train, or without labels, or on
+        a worker that is not the chief.
 
     Raises:
         UsageError: the request cannot be honoured; nothing has been written.
@@ -60,6 +64,16 @@ def run(config, given=None, flagfile=None):
     if config.mode == "predict":
         return predict.predict(config, given)
     config = named(config)
+    result = work(config, given, flagfile or plain_flagfile, spread)
+    return {**result, "model_dir": config.model_dir} if isinstance(result, dict) else result
+
+
+def work(config, given, flagfile, spread):
+    """`run`, but for exporting and predictions, once the directory is known.
+
+    Args:
+        spread: the `Distribution` that trains.
+    """
     if config.mode == "eval":
         job = reopen(config, given)
         if job.config.task == "pretrain":
@@ -73,10 +87,10 @@ def run(config, given=None, flagfile=None):
         return embed.embed(config, given)
     with spread.quiet():
         if config.task == "finetune":
-            return finetune.finetune(config, given, flagfile or plain_flagfile, spread)
+            return finetune.finetune(config, given, flagfile, spread)
         if config.task == "distill":
-            return distill.distill(config, given, flagfile or plain_flagfile, spread)
-        return pretrain.pretrain(config, given, flagfile or plain_flagfile, spread)
+            return distill.distill(config, given, flagfile, spread)
+        return pretrain.pretrain(config, given, flagfile, spread)
 
 
 def named(config):

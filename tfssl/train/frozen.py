@@ -80,7 +80,8 @@ def nearest_neighbours(config, given):
 def record(job, origin):
     """What both modes write beside their scores."""
     source = job.labelled_source
-    return {"dataset": source.name, "train_split": source.split,
+    return {"model_dir": job.config.model_dir,
+            "dataset": source.name, "train_split": source.split,
             "labels": source.num_labelled, "class_names": list(source.classes),
             "eval_split": job.eval_source.split,
             "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,

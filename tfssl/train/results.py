@@ -19,6 +19,7 @@ def result_of_run(job, model, step, scores):
         scores: what google-research/simclr's keys report: a dict with top_1 and top_5, or {}.
     """
     return {
+        "model_dir": job.config.model_dir,
         "global_step": step,
         "eval/label_top_1_accuracy": scores.get("top_1"),
         "eval/label_top_5_accuracy": scores.get("top_5"),

@@ -105,7 +105,7 @@ def test_a_run_does_not_go_on_with_other_images(tuned, photos, tmp_path):
     fewer = tmp_path / "fewer"
     shutil.copytree(photos / "sorted", fewer)
     (fewer / "train" / "cat" / "0.png").unlink()
-    with pytest.raises(UsageError, match=r"other images: images 11 \(there 12\).*images of cat 3 \(there 4\)"):
+    with pytest.raises(UsageError, match=r"images 11 \(there 12\).*images of cat 3 \(there 4\)"):
         tune(fewer, tuned[0])
 
 

@@ -72,7 +72,8 @@ def test_every_value_comes_through_the_pipeline(
     config = stored(tmp_path, dtype, images, sizes).replace(
         value_range=asked, cache_dataset=cache_dataset)
     source = data.load(config, "train")
-    assert source.value_range == pytest.approx(scale, rel=1e-6) and source.dtype == np.float32
+    (low_high,) = source.value_ranges.values()
+    assert low_high == pytest.approx(scale, rel=1e-6) and source.dtype == np.float32
     assert bool(source.arrays) == (cache_dataset and sizes == "one")
     assert f"taken as {scale[0]:.6g} to {scale[1]:.6g}" in capsys.readouterr().out
     expected = [truth(image, *scale) for image in images]
@@ -117,7 +118,7 @@ def test_bytes_stay_bytes(tmp_path, capsys):
     for asked in ("auto", "dtype", (0, 255)):
         source = data.held(load("stored", "train", data_dir=config.data_dir, value_range=asked,
                                 ranges={"uint8": [0, 255], "uint16": [0, 1023]}), 1e9)
-        assert (source.value_range, source.arrays[0].dtype) == (None, np.uint8)
+        assert (source.value_ranges, source.arrays[0].dtype) == ({"uint8": (0, 255)}, np.uint8)
         assert source.content is not None
     assert capsys.readouterr().out.count("taken as") == 1  # the numbers that were asked for
 
@@ -129,16 +130,17 @@ def test_the_range_is_that_of_the_split_or_one_that_is_given(tmp_path, capsys):
     config = stored(tmp_path, np.uint16, images)
     dim = data.labels_of(data.load(config, "test")).tolist().index(0)
     split = f"test[{dim}:{dim + 1}]"
-    assert data.load(config, split).value_range == (0, 1023)
+    assert data.load(config, split).value_ranges == {"uint16": (0, 1023)}
     assert (f"stored {split}: values of uint16 found from 12 to 700: taken as 0 to 1023"
             in capsys.readouterr().out)
     source = load("stored", split, data_dir=config.data_dir, ranges={"uint16": [0, 4095]})
-    assert source.value_range == (0, 4095) and "taken as" not in capsys.readouterr().out
+    assert source.value_ranges == {"uint16": (0, 4095)}
+    assert "taken as" not in capsys.readouterr().out
     image, _ = source.decode(next(iter(source.records())))
     np.testing.assert_allclose(image, truth(images[0], 0, 4095), atol=1e-6)
     source = load("stored", split, data_dir=config.data_dir, ranges={"uint16": (0, 4095)},
                   value_range=(0, 9000))
-    assert source.value_range == (0, 9000)
+    assert source.value_ranges == {"uint16": (0, 9000)}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

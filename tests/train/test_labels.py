@@ -212,7 +212,8 @@ def test_one_class_is_a_class(tmp_path):
     config = store(tmp_path / "data", features, [
         {"image": np.full((16, 16, 3), 9 * i, np.uint8), "label": 0} for i in range(12)])
     result = tfssl.run(tiny(tmp_path / "run", dataset="stored", data_dir=config.data_dir,
-                            train_split="train", eval_split=None, train_batch_size=6))
+                            train_split="train", eval_split=None, train_batch_size=6,
+                            max_shared_fraction=1.0))  # both splits show the same
     for scores in result["pretrained"].values():
         assert (scores["examples"], scores["top_1"]) == (12, 1.0)
     assert result["pretrained"]["linear"]["information_bound"] == 0

@@ -44,8 +44,8 @@ def run(config, given=None, flagfile=None):
         Where something is evaluated, a dict: the content of the run's result.json, or of what
         --mode=linear_eval and --mode=knn write in its place, with the "model_dir" of this call,
         wherever the run was when it was written. The path that was written with --mode=export,
-        --mode=embed and --mode=predict. None where nothing is evaluated: with --mode=train, or without labels, or on
-        a worker that is not the chief.
+        --mode=embed and --mode=predict. None where nothing is evaluated: with --mode=train, or
+        without labels, or on a worker that is not the chief.
 
     Raises:
         UsageError: the request cannot be honoured; nothing has been written.

@@ -25,7 +25,7 @@ ALLOWED = {
     "information": {"losses"},
     "methods": {"losses", "nets", "optim", "replicas"},
     "data": {"augment", "config", "errors", "text"},
-    "text": set(),
+    "text": {"terminal"},
     "train": {"augment", "config", "data", "errors", "evaluation", "information", "losses",
               "methods", "nets", "optim", "terminal", "text"},
     "": {"config", "errors", "loading"},

@@ -1,7 +1,8 @@
 """Text that a terminal or a log can show, whatever a file is called."""
 
 import os
-import sys
+
+from tfssl.terminal import encodable
 
 
 def printable(name):
@@ -14,9 +15,8 @@ def printable(name):
         name: text or bytes, as the file system gives it.
     """
     text = plain(name)
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+    return encodable("".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 def plain(name):

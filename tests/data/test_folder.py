@@ -89,7 +89,8 @@ def test_splits_and_classes_are_the_folders(tmp_path):
     source, said = load(tmp_path, "train")
     assert (source.num_examples, source.num_classes) == (13, 3)
     assert source.image_shape == (20, 30)
-    assert said == [f"unreadable, left out: {tmp_path}/train/cat/model.bin (not an image)",
+    assert said == ["left out: 1 texts",
+                    f"unreadable, left out: {tmp_path}/train/cat/model.bin (not an image)",
                     f"{tmp_path} train: 13 of 14 images can be read, 1 are left out"]
     assert np.bincount([label for _, label in contents(source)]).tolist() == [4, 5, 4]
     assert load(tmp_path, None)[0].split == "validation"

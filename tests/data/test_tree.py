@@ -1,6 +1,7 @@
 """What a folder of images means: layouts, links, names, and trees that mean two things."""
 
 import os
+import pathlib
 
 import pytest
 
@@ -106,6 +107,28 @@ def test_links_elsewhere_are_followed_and_count_once(tmp_path):
         load(tmp_path / "photos", "train")
 
 
+def test_folders_may_lie_deep(tmp_path):
+    """Deeper than a function can call itself."""
+    directory = os.path.join(tmp_path, "cat")
+    for _ in range(1200):
+        directory = os.path.join(directory, "d")
+        try:
+            os.makedirs(directory)
+        except OSError:  # the file system's own limit
+            directory = os.path.dirname(directory)
+            break
+    (pathlib.Path(directory) / "a.png").write_bytes(b"x")
+    assert sum(map(len, tree.read(str(tmp_path), "classes").splits.values())) == 1
+
+
+def test_splits_may_be_called_anything(tmp_path):
+    for split in ("fold-1", "my photos"):
+        for label in ("cat", "dog"):
+            write(tmp_path / split / label / "a.png", seed=len(split + label))
+    for split in ("fold-1", "my photos", "fold-1[:1]"):
+        assert load(tmp_path, split)[0].split == split
+
+
 def test_only_regular_files_are_read(tmp_path):
     write(tmp_path / "a.png")
     os.mkfifo(tmp_path / "pipe.png")
@@ -138,7 +161,11 @@ def test_unknown_extensions_are_judged_by_content(tmp_path):
     write(tmp_path / "labels.csv", b"file,label\n")
     write(tmp_path / "caf\u00e9.md", "été".encode())
     source, said = load(tmp_path, "train")
-    assert source.num_examples == 11 and not said
+    assert source.num_examples == 11 and said == ["left out: 2 texts"]
+    write(tmp_path / "drawing.svg", b'<?xml version="1.0"?><svg width="9" height="9"></svg>')
+    _, said = load(tmp_path, "train")
+    assert f"unreadable, left out: {tmp_path}/drawing.svg (not an image)" in said
+    (tmp_path / "drawing.svg").unlink()
     for i in range(3):
         write(tmp_path / f"{i}.heic", b"\0\0\0\x18ftypheic\xff\xfe")
     with pytest.raises(UsageError, match=r"3 of 14 files .* more than --max_bad_fraction=0.1"):

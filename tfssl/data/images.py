@@ -81,12 +81,12 @@ def kind_of(path):
 
 
 def is_text(start):
-    """Whether bytes are the beginning of a text, such as labels beside an image."""
+    """Whether bytes are the beginning of a text, such as labels beside an image; SVG is none."""
     try:
-        start[:-3 or None].decode()  # the last character may be cut
+        start[:-3].decode()  # the last character may be cut
     except UnicodeDecodeError:
         return False
-    return b"\0" not in start
+    return b"\0" not in start and b"<svg" not in start
 
 
 def examine(path, max_pixels, rules=2):

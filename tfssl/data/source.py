@@ -308,7 +308,7 @@ def parse_slice(spec, sizes, flag, dataset):
     Raises:
         UsageError: an unknown split, a malformed or an empty slice.
     """
-    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", spec)
+    match = re.fullmatch(r"(.+?)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", spec)
     if not match or match[1] not in sizes:
         raise UsageError(f"--{flag} must be one of {', '.join(sorted(sizes))}, or a slice of it, "
                          f"for --dataset={dataset}. Received: {spec}")

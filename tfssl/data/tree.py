@@ -105,12 +105,16 @@ class Walk:
     """
 
     def __init__(self, directory, rules):
-        self.images, self.others, self.remarks = {}, {}, []
+        self.images, self.others, self.remarks, self.texts = {}, {}, [], 0
         self.directory, self.rules = directory, rules
-        self.enter(directory, (), ())
+        self.ahead = [(directory, (), ())]  # folders to enter, however deep they lie
+        while self.ahead:
+            self.enter(*self.ahead.pop())
+        if self.texts:
+            self.remarks.append(f"left out: {self.texts:,} texts")
 
     def enter(self, path, folders, around):
-        """Walks a folder; `around` are those that it is in, by their real paths."""
+        """Looks through a folder; `around` are those that it is in, by their real paths."""
         real = os.path.realpath(path)
         if real in around:
             self.left_out(path, "leads back to a folder that it is in")
@@ -130,7 +134,7 @@ class Walk:
         if entry.name in NO_IMAGES:
             self.left_out(path, "is a system's own")
         elif entry.is_dir():
-            self.enter(path, (*folders, entry.name), around)
+            self.ahead.append((path, (*folders, entry.name), around))
         elif not entry.is_file():
             self.left_out(path, "is no regular file")
         elif self.rules == 1:
@@ -138,6 +142,7 @@ class Walk:
                 self.take(self.images, entry, path, folders, around)
         else:
             kind = kind_of(path)
+            self.texts += kind == "text"
             if kind != "text":
                 of_kind = self.images if kind == "image" else self.others
                 self.take(of_kind, entry, path, folders, around)
@@ -226,8 +231,8 @@ def as_splits(directory, images):
         name = split_name(folders[0])
         other = folder_of.setdefault(name, folders[0])
         if other != folders[0]:
-            raise UsageError(f"--data_dir={directory} has the split {name} twice: "
-                             f"{printable(other)} and {printable(folders[0])}.")
+            both = " and ".join(map(printable, sorted([other, folders[0]])))
+            raise UsageError(f"--data_dir={directory} has the split {name} twice: {both}.")
         of_class = folders[1] if len(folders) > 1 else None
         splits.setdefault(name, []).extend((*paths, of_class) for paths in files)
     for name, files in splits.items():

@@ -107,15 +107,14 @@ class Walk:
     def __init__(self, directory, rules):
         self.images, self.others, self.remarks, self.texts = {}, {}, [], 0
         self.directory, self.rules = directory, rules
-        self.ahead = [(directory, (), ())]  # folders to enter, however deep they lie
+        self.ahead = [(directory, os.path.realpath(directory), (), ())]  # however deep they lie
         while self.ahead:
             self.enter(*self.ahead.pop())
         if self.texts:
             self.remarks.append(f"left out: {self.texts:,} texts")
 
-    def enter(self, path, folders, around):
+    def enter(self, path, real, folders, around):
         """Looks through a folder; `around` are those that it is in, by their real paths."""
-        real = os.path.realpath(path)
         if real in around:
             self.left_out(path, "leads back to a folder that it is in")
             return
@@ -131,26 +130,23 @@ class Walk:
 
     def visit(self, entry, path, folders, around):
         """Takes what a folder holds; `path` is its own, from the folder that was named."""
+        real = os.path.realpath(path) if entry.is_symlink() else os.path.join(
+            around[-1], entry.name)
         if entry.name in NO_IMAGES:
             self.left_out(path, "is a system's own")
         elif entry.is_dir():
-            self.ahead.append((path, (*folders, entry.name), around))
+            self.ahead.append((path, real, (*folders, entry.name), around))
         elif not entry.is_file():
             self.left_out(path, "is no regular file")
         elif self.rules == 1:
             if entry.name.lower().endswith(EXTENSIONS_OF_0_1):
-                self.take(self.images, entry, path, folders, around)
+                self.images.setdefault(folders, []).append((path, real))
         else:
             kind = kind_of(path)
             self.texts += kind == "text"
             if kind != "text":
                 of_kind = self.images if kind == "image" else self.others
-                self.take(of_kind, entry, path, folders, around)
-
-    def take(self, files, entry, path, folders, around):
-        real = os.path.realpath(path) if entry.is_symlink() else os.path.join(
-            around[-1], entry.name)
-        files.setdefault(folders, []).append((path, real))
+                of_kind.setdefault(folders, []).append((path, real))
 
     def left_out(self, path, why):
         if self.rules == 1 and "leads back" in why:

@@ -23,6 +23,7 @@ USAGE = """usage: python run.py [--flag=value ...] [--flagfile=FILE]
   python run.py --dataset=cifar10 --resnet_depth=50 --use_blur
   python run.py --mode=eval --model_dir=runs/NAME
   python run.py --mode=finetune --checkpoint=runs/NAME --dataset=imagenette/160px-v2
+  python run.py --mode=predict --checkpoint=runs/NAME --data_dir=FOLDER   classes, as CSV
   python run.py --flagfile=runs/NAME/flags.flags --model_dir=runs/AGAIN    the same run again
 """
 FULL = "[defaults in brackets]  python run.py --helpfull lists all {} flags and all that they mean."

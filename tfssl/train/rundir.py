@@ -6,7 +6,8 @@
     checkpoints/, newest.json see `tfssl.train.checkpoint`
     encoder.keras             the encoder, for use without tfssl
     views.png                 some images and what augmentation makes of them
-    labels.json               how many labels are learned from, and the fingerprint of their places
+    labels.json               how many labels are learned from, the fingerprint of their places,
+                              and what the classes are called
     teacher.json, teacher_logits.npy  whom a student learns from, and all that it learns
     untrained.json            the baseline: the untrained encoder by the same protocols
     lock                      held by the process that trains here

@@ -215,8 +215,8 @@ class Config:
         "cifar10", DATA, "shapes (embedded, no download), folder (your own images in --data_dir, "
         "as DIR/<split>/<class>/*, DIR/<class>/*, or without classes), or the name of a "
         "tensorflow_datasets builder of images: cifar10, cifar100, "
-        "imagenette/160px-v2, imagenet2012 and others. Not given with --mode=predict and a "
-        "--data_dir: folder.", NOT_EMPTY, common=True)
+        "imagenette/160px-v2, imagenet2012 and others. Not given with --mode=predict: folder "
+        "where there is a --data_dir, else what the network learned from.", NOT_EMPTY, common=True)
     data_dir: Optional[str] = knob(
         None, DATA, "Where tensorflow_datasets keeps prepared datasets (not given: its default), "
         "or the folder of --dataset=folder.", common=True)

@@ -101,7 +101,8 @@ def load(execute, module):
         if not gpu:  # else the user may yet say which devices are seen
             with contextlib.suppress(Exception):  # whoever needs them is told
                 module.config.list_physical_devices()
-    logging.getLogger("tensorflow").addFilter(is_ours)
+    for logger in ("tensorflow", "absl"):  # the second one exists by now, of absl's own class
+        logging.getLogger(logger).addFilter(is_ours)
 
 
 def accelerated():
@@ -154,6 +155,8 @@ def flush():
 
 def is_ours(record):
     """Whether a record of TensorFlow's log concerns who reads it: not deprecations in libraries."""
+    if str(record.msg).startswith("`FeatureConnector.dtype` is deprecated"):
+        return False  # which tensorflow_datasets itself reads
     if not str(record.msg).startswith("From %s: %s (from %s) is deprecated"):
         return True
     where = str(record.args[0]).replace(os.sep, "/")

@@ -18,7 +18,7 @@ class StatusLine:
     """
 
     def __init__(self):
-        self.terminal = sys.stdout.isatty()
+        self.terminal = sys.stdout is not None and sys.stdout.isatty()
         self.dumb = os.environ.get("TERM", "dumb") == "dumb"
         self.columns = 0  # that the text shown takes
 

@@ -1,6 +1,7 @@
 """Image files: orientations, more than 8 bits, TIFF, and what is no image."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -117,7 +118,8 @@ def test_twelve_bits_in_sixteen_fill_the_range(tmp_path):
     for given, most in (("auto", 4095), ("dtype", 65535), ((0.0, 2000.0), 2000)):
         source, said = load(tmp_path, "train", value_range=given)
         np.testing.assert_allclose(contents(source)[0][0], np.minimum(values / most, 1), atol=1e-6)
-        assert said == [f"values of uint16 found from 0 to 4,095: taken as 0 to {most}"]
+        beyond = ", what is beyond is clipped" if most < 4095 else ""
+        assert said == [f"values of uint16 found from 0 to 4,095: taken as 0 to {most}{beyond}"]
 
 
 def test_what_training_images_were_taken_as_holds_for_others(tmp_path):
@@ -147,6 +149,18 @@ def test_signed_and_wide_integers_keep_their_values(tmp_path):
     scaled = (values - values.min()) / (values.max() - values.min())
     np.testing.assert_allclose(contents(load(tmp_path, "train")[0])[0][0][..., 0], scaled,
                                atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype,lowest,highest,expected", [
+    (np.uint32, 0, 4_000_000_000, (0, 4_000_000_000)), (np.int8, -128, 127, (-128, 127)),
+    (np.int32, -1000, 3000, (-1000, 3000))])
+def test_integers_of_tiff_keep_their_sign(dtype, lowest, highest, expected, tmp_path):
+    values = np.linspace(lowest, highest, 600).astype(dtype).reshape(20, 30)
+    write(tmp_path / "a.tif", tiff(values, photometric="minisblack"))
+    source, _ = load(tmp_path, "train")
+    assert source.value_ranges == {np.dtype(dtype).name: expected}
+    scaled = (values.astype(float) - lowest) / (highest - lowest)
+    np.testing.assert_allclose(contents(source)[0][0][..., 2], scaled, atol=1e-6)
 
 
 def test_8_and_16_bits_in_one_folder_are_each_scaled_by_their_own(tmp_path):
@@ -182,11 +196,13 @@ def test_a_range_can_be_given_for_8_bits_too(tmp_path):
     ("nan.tif", lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
      "not finite"),
     ("text.png", lambda: b"<html>not found</html>", "not an image of a kind that can be read"),
-    ("empty.jpg", lambda: b"", "not an image of a kind that can be read"),
+    ("empty.jpg", lambda: b"", "(empty)"),
+    ("half.tif", lambda: tiff(np.zeros((9, 9), np.float16)),
+     "a TIFF of values or channels that cannot be read"),
 ])
 def test_what_cannot_be_used_says_why(name, content, said, tmp_path):
     write(tmp_path / name, content())
-    with pytest.raises(UsageError, match=said) as refusal:
+    with pytest.raises(UsageError, match=re.escape(said)) as refusal:
         load(tmp_path, "train")
     assert "BytesIO" not in str(refusal.value)
 

@@ -60,9 +60,14 @@ def test_what_changed_is_read_again(photos, examined):
     content = (photos / "3.png").read_bytes()
     (photos / "3.png").write_bytes(content + b"more")  # another size, the same time
     os.utime(photos / "3.png", ns=(0, os.stat(photos / "4.png").st_mtime_ns))
+    times = os.stat(photos / "4.png")
+    content = bytearray((photos / "4.png").read_bytes())
+    content[-1] ^= 1
+    (photos / "4.png").write_bytes(content)  # the same size, and the time put back
+    os.utime(photos / "4.png", ns=(0, times.st_mtime_ns))
     (photos / "5.png").unlink()
     source, _ = load(photos, "train")
-    assert sorted(examined) == ["2.png", "3.png", "new.png"]
+    assert sorted(examined) == ["2.png", "3.png", "4.png", "new.png"]
     assert source.num_examples == 6
 
 

@@ -67,6 +67,8 @@ def test_trees_that_mean_one_thing(names, options, expected, tmp_path):
     (["train/cat/a.png", "test/Cat/b.png"], "the classes Cat and cat, which differ by case"),
     (["caf\u00e9/a.png", "cafe\u0301/b.png"], "which differ by case or coding of letters alone"),
     (["notes.txt"], "holds no images"),
+    (["photos/train/cat/a.png", "photos/test/cat/b.png"],
+     "has its splits one folder further down: --data_dir="),
 ], ids=lambda v: "+".join(v) if isinstance(v, list) else "")
 def test_trees_that_mean_two_things_are_refused_with_the_way_out(names, said, tmp_path):
     with pytest.raises(UsageError) as refusal:
@@ -130,9 +132,11 @@ def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     os.symlink("/dev/zero", tmp_path / "zero.png")
     os.symlink("nowhere", tmp_path / "broken.png")
+    os.symlink("two.png", tmp_path / "one.png")
+    os.symlink("one.png", tmp_path / "two.png")
     source, said = load(tmp_path, "train")
     assert source.ids() == ["a.png"]
-    assert sum("is no regular file" in line for line in said) == 3
+    assert sum("is no regular file" in line for line in said) == 5
 
 
 def test_a_folder_that_cannot_be_read_is_not_a_class_less(tmp_path, monkeypatch):
@@ -222,6 +226,13 @@ def test_identity_is_of_names_sizes_and_classes(tmp_path):
     assert (same["images"], same["classes"]) == (2, {"cat": 1, "dog": 1})
     os.rename(copy / "train/cat", copy / "train/fox")
     assert folder.identify(str(copy), "train")["classes"] == {"dog": 1, "fox": 1}
+
+
+def test_a_class_that_a_split_lacks_is_named(tmp_path):
+    files(tmp_path, "train/cat/a.png", "train/dog/b.png", "test/cat/c.png", "test/fox/d.png",
+          "unlabelled/e.png")
+    assert sorted(tree.read(str(tmp_path)).remarks) == [
+        "test has no image of dog", "train has no image of fox"]
 
 
 def test_images_of_two_classes_at_once_are_counted(tmp_path):

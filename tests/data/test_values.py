@@ -16,9 +16,11 @@ from tfssl.data import values
     (np.int32, -5, 300, (-5, 300)), (np.int32, 0, 70_000, (0, 70_000)),
     (np.int32, -7, -7, (-7, -6)), (np.int32, 9, 300, (0, 1023)),
     (np.float32, 0.0, 1.0, (0, 1)), (np.float32, 0.2, 0.3, (0, 1)),
-    (np.float32, -0.1, 1.0, (-1, 1)), (np.float32, 0.0, 1.5, (0, 255)),
-    (np.float32, -0.5, 200.0, (-0.5, 200.0)),
-    (np.float32, 0.0, 256.0, (0.0, 256.0)), (np.float32, 300.0, 300.0, (300.0, 301.0)),
+    (np.float32, -0.1, 1.0, (-1, 1)), (np.float32, 0.0, 1.5, (0.0, 1.5)),
+    (np.float32, 0.0026, 1.008, (0, 1)),
+    (np.float32, 0.0, 10.0, (0.0, 10.0)),
+    (np.float32, -0.5, 200.0, (0, 255)),
+    (np.float32, 0.0, 256.0, (0, 255)), (np.float32, 300.0, 300.0, (300.0, 301.0)),
 ])
 def test_the_range_is_that_of_the_fewest_bits_or_customary_fractions(
         dtype, lowest, highest, expected):

@@ -57,6 +57,13 @@ def test_a_copy_elsewhere_continues_the_run(photos, capsys):
     assert len(os.listdir("runs")) == 1
 
 
+def flip(path):
+    """Changes the last byte of an image file, which no decoder minds."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("change,said", [
     (lambda d: shutil.rmtree(d / "train" / "dog"), "images 10 (there 20)"),
     (lambda d: os.rename(d / "train" / "dog", d / "train" / "fox"),
@@ -65,7 +72,8 @@ def test_a_copy_elsewhere_continues_the_run(photos, capsys):
      "images of cat, dog 11+9 (there 10+10)"),
     (lambda d: os.rename(d / "train" / "dog" / "1.png", d / "train" / "dog" / "11.png"),
      "names or sizes of files"),
-], ids=["fewer", "renamed class", "moved", "renamed"])
+    (lambda d: flip(d / "train" / "dog" / "1.png"), "other images: contents of files"),
+], ids=["fewer", "renamed class", "moved", "renamed", "edited"])
 def test_other_images_are_refused_by_name(photos, change, said):
     tfssl.run(settings("A", model_dir="run"))
     shutil.copytree("A", "C")
@@ -133,9 +141,9 @@ def test_the_record_says_what_the_images_are(photos):
     tfssl.run(settings("A", model_dir="run"))
     with open("run/data.json") as file:
         record = json.load(file)
-    assert record["train"] | {"names": "", "bytes": 0} == {
+    assert record["train"] | {"names": "", "content": "", "bytes": 0} == {
         "kind": "folder", "images": 20, "readable": 20, "classes": {"cat": 10, "dog": 10},
-        "names": "", "bytes": 0}
+        "names": "", "content": "", "bytes": 0}
     assert record["value_ranges"] == {"uint8": [0.0, 255.0]}
 
 

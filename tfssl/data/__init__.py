@@ -29,7 +29,7 @@ from tfssl.errors import UsageError
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
 
 
-def load(config, split, flag="train_split", ranges=None):
+def load(config, split, flag="train_split", ranges=None, again=False):
     """One split of the dataset that a Config names, held in memory where that is asked or fits.
 
     Args:
@@ -37,11 +37,14 @@ def load(config, split, flag="train_split", ranges=None):
         split: a split or slice; None: the dataset's evaluation split.
         flag: the flag that the split came from, for messages.
         ranges: the `value_ranges` of another split, which hold for this one too.
+        again: whether another split was just loaded from there, and told of.
 
     Raises:
         UsageError: see `tfssl.data.tfds.load`.
     """
     loader = DATASETS.get(config.dataset, load_tfds)
+    if loader is load_folder:
+        loader = functools.partial(load_folder, again=again)
     limit = {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
     return held(loader(config, split, flag, ranges), limit)
 
@@ -122,11 +125,12 @@ def load_tfds(config, split, flag, ranges):
                      value_range=value_range(config.value_range), ranges=ranges)
 
 
-def load_folder(config, split, flag, ranges):
+def load_folder(config, split, flag, ranges, again=False):
     return folder.load(
         config.data_dir, split, flag=flag, max_bad_fraction=config.max_bad_fraction,
         max_pixels=round(config.max_image_megapixels * 1e6), layout=config.folder_layout,
-        value_range=value_range(config.value_range), ranges=ranges, rules=config.reading_rules)
+        value_range=value_range(config.value_range), ranges=ranges, rules=config.reading_rules,
+        again=again)
 
 
 def load_shapes(config, split, flag, ranges):

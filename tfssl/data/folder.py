@@ -10,6 +10,7 @@ the names: a slice of it is a random part.
 
 import concurrent.futures
 import functools
+import hashlib
 import os
 import re
 import warnings
@@ -32,7 +33,7 @@ PLAIN = {"uint8": (0.0, 255.0)}  # the range of values that needs no scaling
 
 
 def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, max_pixels=MAX_PIXELS,
-         layout="auto", value_range="auto", ranges=None, rules=2, report=print):
+         layout="auto", value_range="auto", ranges=None, rules=2, again=False, report=print):
     """One split of a folder as a Source.
 
     Args:
@@ -45,6 +46,7 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, max_pixe
         value_range: auto, dtype or (low, high): what becomes 0 and 1; see `values.py`.
         ranges: {dtype: (low, high)} that hold in place of what auto would choose.
         rules: 1: read as tfssl 0.1 did.
+        again: whether another split was just loaded, so that how it is read has been told.
         report: what is told goes here, a line at a time.
 
     Returns:
@@ -57,8 +59,7 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, max_pixe
     found = tree.read(directory, layout, wanted_split(split), rules)
     name, start, stop = part_of(found, directory, split, flag)
     split = split or name
-    report(tree.told(directory, found))
-    for line in found.remarks:
+    for line in () if again else (tree.told(directory, found), *found.remarks):
         report(line)
     files = found.splits[name][start:stop]
     pairs = list(zip(files, examined(directory, files, max_pixels, rules)))
@@ -89,7 +90,8 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, max_pixe
         ids=lambda: [plain(file.name) for file, _ in good],
         digests=lambda: [image.digest for _, image in good],
         origin=("folder", os.path.realpath(directory)),
-        identity=tree.identity(found, name),
+        identity={**tree.identity(found, name),
+                  "content": content_digest(image for _, image in good)},
     )
 
 
@@ -161,8 +163,13 @@ def tell_twins(good, split, report):
                "for byte")
 
 
+def content_digest(found):
+    """A digest of all files, as text."""
+    return hashlib.sha256("".join(image.digest for image in found).encode()).hexdigest()[:32]
+
+
 def identify(directory, split, *, flag="train_split", layout="auto", rules=2):
-    """What the images of a split are, by their names and sizes; see `tree.identity`.
+    """What the images of a split are, by their names and sizes alone; see `tree.identity`.
 
     Args, Raises: as `load`.
     """
@@ -199,7 +206,7 @@ def examined_anew(files, max_pixels, rules):
 def tell(directory, split, pairs, others, max_bad_fraction, report):
     """Names what cannot be read, and stops where that is too much."""
     bad = [(file.path, image.problem) for file, image in pairs if image.problem]
-    bad += [(path, "not an image") for path in others]
+    bad = sorted([*bad, *((path, "not an image") for path in others)])
     total = len(pairs) + len(others)
     for path, problem in bad[:TOLD]:
         report(f"unreadable, left out: {printable(path)} ({printable(problem)})")

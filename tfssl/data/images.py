@@ -26,6 +26,7 @@ FORMATS = tuple({"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM",
 ORIENTATION, BITS, SAMPLES, EXTRA_SAMPLES, SUBFILE = 274, 258, 277, 338, 254  # tags of TIFF
 UNSPECIFIED = 0  # an extra channel that is no alpha
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
+UNSIGNED, SIGNED, SAMPLE_FORMAT = 1, 2, 339
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # of Pillow: more than 8 bits
 TIFF = (b"II*\0", b"MM\0*")  # how such files begin
 PNG_DEPTH = 24  # where a PNG says how many bits its channels have
@@ -113,6 +114,8 @@ def reason(error):
     """Why a file could not be decoded, in a few words."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image of a kind that can be read"
+    if isinstance(error, EOFError):
+        return "empty"
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than --max_image_megapixels allows"
     if isinstance(error, OSError) and error.strerror:
@@ -123,9 +126,11 @@ def reason(error):
 
 def examine_content(content, max_pixels):
     """As `examine`, of the bytes; raises where they cannot be used."""
+    if not content:
+        raise EOFError
     if content.startswith(TIFF):
         check_channels(content)
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with opened(content) as image:
         check_pixels(image, max_pixels)
         if image.format == "TIFF":
             check_pages(image)
@@ -145,6 +150,16 @@ def examine_content(content, max_pixels):
     if not np.isfinite([low, high]).all():
         raise Unusable("values that are not finite")
     return found._replace(dtype=values.dtype.name, low=low, high=high)
+
+
+def opened(content):
+    """The image in the bytes of a file, of which Pillow has read the beginning."""
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        if content.startswith(TIFF):
+            raise Unusable("a TIFF of values or channels that cannot be read") from None
+        raise
 
 
 def reader_of(image, content):
@@ -244,16 +259,27 @@ def by_python(content, rules=2):
             return np.asarray(image.convert("RGB"))
         if image.format == "TIFF" and of_deep_channels(image):
             values = by_tifffile(content)
-        elif image.mode in DEEP_MODES:
-            inverted = (image.format == "TIFF"
-                        and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO)
-            values = np.asarray(image)
-            if inverted and values.dtype == np.uint16:
-                values = 65535 - values
+        elif image.format == "TIFF":
+            values = of_tiff(image)
         else:
-            values = np.asarray(image.convert("RGB"))
+            values = np.asarray(image)
     values = values[..., np.newaxis] if values.ndim == 2 else values
     return np.repeat(values[..., :1], 3, axis=2) if values.shape[2] < 3 else values[..., :3]
+
+
+def of_tiff(image):
+    """The values of a TIFF, as its tags say what Pillow does not: whether they have a sign."""
+    tags = image.tag_v2
+    signed = tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == SIGNED
+    if image.mode not in DEEP_MODES:
+        values = np.asarray(image if signed else image.convert("RGB"))
+        return values.view(np.int8) if signed else values
+    values = np.asarray(image)
+    if values.dtype == np.int32 and not signed and max(tags.get(BITS, (1,))) == 32:
+        values = values.view(np.uint32)
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and values.dtype == np.uint16:
+        values = 65535 - values
+    return values
 
 
 def by_tifffile(content):

@@ -1,6 +1,6 @@
 """What was found in the files of a folder, kept from one start to the next.
 
-A file whose name, size and time are as they were is not read again. The index lies in
+A file whose name, size and times are as they were is not read again. The index lies in
 $TFSSL_CACHE_DIR, or else `tfssl` in the user's cache directory, one SQLite file per folder.
 Nothing depends on it: where it cannot be read or written, files are read anew.
 """
@@ -14,7 +14,7 @@ import time
 
 from tfssl.data.images import Found
 
-FORMAT = 1
+FORMAT = 2
 SETTLED = 2e9  # nanoseconds after its last change from which on a file's time can be relied on
 
 
@@ -46,7 +46,7 @@ class Index:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=5)
             connection.execute("CREATE TABLE IF NOT EXISTS files (name BLOB PRIMARY KEY, "
-                               "bytes INTEGER, modified INTEGER, found TEXT)")
+                               "bytes INTEGER, modified INTEGER, changed INTEGER, found TEXT)")
         except (OSError, sqlite3.Error) as error:
             if connection:
                 connection.close()
@@ -63,10 +63,10 @@ class Index:
         now = {os.fsencode(file.name): file for file in files}
         there = {}
         with self.opened() as connection, contextlib.suppress(sqlite3.Error):
-            for name, size, modified, found in (connection.execute("SELECT * FROM files")
-                                                if connection else ()):
+            for name, *status, found in (connection.execute("SELECT * FROM files")
+                                         if connection else ()):
                 file = now.get(name)
-                if file and (file.bytes, file.modified) == (size, modified):
+                if file and [file.bytes, file.modified, file.changed] == status:
                     there[file.name] = found
         return {name: found for name, text in there.items() if (found := read(text))}
 
@@ -77,12 +77,13 @@ class Index:
             files: pairs of a `tree.File` and the `Found` of it.
         """
         settled = time.time_ns() - SETTLED
-        rows = [(os.fsencode(file.name), file.bytes, file.modified, json.dumps(found))
+        rows = [(os.fsencode(file.name), file.bytes, file.modified, file.changed,
+                 json.dumps(found))
                 for file, found in files if file.modified < settled and not found.problem]
         with self.opened() as connection, contextlib.suppress(sqlite3.Error):
             if connection and rows:
                 with connection:
-                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
                                            rows)
 
 

@@ -295,6 +295,9 @@ def numbered(source):
 
 
 def unreadable(name, split, why):
+    if name == "folder":
+        return UsageError(f"--data_dir: an image of {split} can no longer be read ({why}). "
+                          "Restore it, or leave it out.")
     return UsageError(f"--dataset={name}: split {split} is damaged or half-written ({why}). "
                       "Prepare it again, or point --data_dir at a whole copy.")
 

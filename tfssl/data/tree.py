@@ -35,7 +35,8 @@ class File(NamedTuple):
     name: str
     label: int
     bytes: int
-    modified: int  # nanoseconds
+    modified: int  # nanoseconds, when the content was written
+    changed: int  # and when anything of the file was
 
 
 class Tree(NamedTuple):
@@ -89,8 +90,19 @@ def read(directory, layout="auto", wanted=None, rules=2):
     for folders, files in walk.others.items():
         split = split_name(folders[0]) if layout == "splits" and folders else "train"
         others.setdefault(split, []).extend(path for path, _ in files)
-    return Tree(layout, splits, tuple(plain(name) for name in classes), others,
-                tuple(walk.remarks))
+    names = tuple(plain(name) for name in classes)
+    return Tree(layout, splits, names, others, (*walk.remarks, *lacking(splits, names)))
+
+
+def lacking(splits, classes):
+    """A line for every split with labels that has none of some class."""
+    for split, files in splits.items():
+        there = {file.label for file in files}
+        missing = [name for label, name in enumerate(classes) if label not in there]
+        if missing and there != {-1}:
+            more = ", ..." if len(missing) > CLASSES_TOLD else ""
+            yield (f"{printable(split)} has no image of "
+                   f"{', '.join(map(printable, missing[:CLASSES_TOLD]))}{more}")
 
 
 class Walk:
@@ -132,11 +144,12 @@ class Walk:
         """Takes what a folder holds; `path` is its own, from the folder that was named."""
         real = os.path.realpath(path) if entry.is_symlink() else os.path.join(
             around[-1], entry.name)
+        kind = kind_of_entry(entry)
         if entry.name in NO_IMAGES:
             self.left_out(path, "is a system's own")
-        elif entry.is_dir():
+        elif kind == "folder":
             self.ahead.append((path, real, (*folders, entry.name), around))
-        elif not entry.is_file():
+        elif kind != "file":
             self.left_out(path, "is no regular file")
         elif self.rules == 1:
             if entry.name.lower().endswith(EXTENSIONS_OF_0_1):
@@ -154,6 +167,14 @@ class Walk:
                              "run learned from the same images under several classes. Begin "
                              "another one.")
         self.remarks.append(f"left out: {printable(path)} {why}")
+
+
+def kind_of_entry(entry):
+    """"folder", "file" or "", for an entry of a folder; links are what they lead to."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # links in a circle of their own
+        return ""
 
 
 def split_name(folder):
@@ -192,6 +213,9 @@ def chosen_layout(directory, images, wanted):
             return "splits"
         top = tops[0]
         inner = sorted(deep[top])[0]
+        if len(tops) == 1 and all(map(usual, deep[top])):
+            raise UsageError(f"--data_dir={directory} has its splits one folder further down: "
+                             f"--data_dir={os.path.join(directory, top)}.")
         raise ambiguous(
             directory, f"{printable(os.path.join(top, inner))}/* could be the class "
             f"{printable(inner)} of a split {printable(top)}, or a part of the class "
@@ -276,7 +300,7 @@ def in_order(directory, split, files, classes, remarks):
     for path, real, of_class in files:
         status = os.stat(path)
         file = File(path, path[len(root):], labels.get(of_class, -1), status.st_size,
-                    status.st_mtime_ns)
+                    status.st_mtime_ns, status.st_ctime_ns)
         other = chosen.setdefault(real, file)
         if other.label != file.label:
             raise UsageError(f"--data_dir={directory}: {printable(other.name)} and "

@@ -9,6 +9,7 @@ from tfssl.errors import UsageError
 
 BITS = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
 FRACTIONS = ((0, 1), (-1, 1), (0, 255))  # what floats are customarily within
+BEYOND = 0.05  # of a customary range, by which resized images overshoot it
 
 
 def choose_range(dtype, lowest, highest):
@@ -20,15 +21,22 @@ def choose_range(dtype, lowest, highest):
 
     Returns:
         None for uint8, which stays as it is. Of other integers the range of the fewest bits that
-        hold the highest; of floats the first of FRACTIONS that holds all; where there is none, what
-        was found.
+        hold the highest; of floats the first of FRACTIONS that holds all, but for BEYOND, and of
+        which they take more than half; where there is none, what was found.
     """
     if dtype == np.uint8:
         return None
-    integers = np.issubdtype(dtype, np.integer)
-    usual = [(0, most) for most in BITS] if integers else FRACTIONS
     found = (lowest, highest if highest > lowest else lowest + 1)
-    return next(((low, high) for low, high in usual if low <= lowest and highest <= high), found)
+    if np.issubdtype(dtype, np.integer):
+        return next(((0, most) for most in BITS if 0 <= lowest and highest <= most), found)
+    return next((usual for usual in FRACTIONS if customary(*usual, lowest, highest)), found)
+
+
+def customary(low, high, lowest, highest):
+    """Whether floats are taken to be of a range: 0 to 1 and -1 to 1 also where they fill little."""
+    more = BEYOND * (high - low)
+    filled = high == 1 or highest > high / 2
+    return low - more <= lowest and highest <= high + more and filled
 
 
 def dtype_range(dtype):
@@ -85,7 +93,9 @@ def told(dtype, value_range, found=None):
     """
     seen = found and f" found from {number(found[0])} to {number(found[1])}"
     low, high = value_range
-    return (f"values of {np.dtype(dtype).name}{seen or ''}: taken as {low:.6g} to {high:.6g}")
+    clipped = found and (found[0] < low or found[1] > high)
+    return (f"values of {np.dtype(dtype).name}{seen or ''}: taken as {low:.6g} to {high:.6g}"
+            + (", what is beyond is clipped" if clipped else ""))
 
 
 def number(value):

@@ -50,6 +50,8 @@ def run(config, given=None, flagfile=None):
     Raises:
         UsageError: the request cannot be honoured; nothing has been written.
     """
+    if not isinstance(config, Config):
+        raise UsageError(f"`config` must be a tfssl.Config. Received: {type(config).__name__}")
     given = chosen(config) if given is None else set(given)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()

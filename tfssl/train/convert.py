@@ -43,7 +43,8 @@ def export(config, given):
     beside = source if os.path.isdir(source) else os.path.dirname(source)
     path = config.output or os.path.join(beside, NAMES[config.format])
     if os.path.exists(path):
-        raise UsageError(f"--output must not exist yet. Received: {path}")
+        raise UsageError(f"--output must not exist yet. Received: {path}" if config.output else
+                         f"{path} is there already; --output names another place.")
     if config.format == "keras" and not path.endswith(".keras"):
         raise UsageError(f"--output must end in .keras for --format=keras. Received: {path}")
     encoder = pretrained.load(found, config, keras.layers.BatchNormalization)

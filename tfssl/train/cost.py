@@ -11,7 +11,7 @@ from tfssl import evaluation
 from tfssl.train import evaluate
 
 SHORT = 60.0  # seconds: what takes less is done without being announced or weighed
-BATCHES, ENOUGH = 3, 2.0  # batches that are timed at most, and seconds after which no more are
+BATCHES, LEAST, ENOUGH = 3, 0.5, 2.0  # so many batches are timed for so many seconds, or for ENOUGH
 
 WHOLE, THINNED, NONE = "whole", "thinned", "none"  # how much of the baseline is evaluated
 
@@ -90,13 +90,13 @@ def per_image(config, encode, source, size):
     """
     _, batches = evaluate.crops(config, source, size)
     began, images = None, 0
-    for batch in batches.repeat().take(1 + BATCHES):
+    for number, batch in enumerate(batches.repeat()):
         encode(batch["image"]).numpy()
         if began is None:
             began = time.monotonic()
             continue
         images += len(batch["image"])
-        if time.monotonic() - began > ENOUGH:
+        if time.monotonic() - began > (LEAST if number >= BATCHES else ENOUGH):
             break
     return (time.monotonic() - began) / images
 

@@ -159,12 +159,12 @@ def evaluation_sources(config, train_source):
         does_without = config.task == "pretrain" or (
             config.task == "distill" and config.distill_alpha == 1)
         if other is not config or not (config.trains and does_without):
-            raise UsageError(f"--{flag} must have labels: folders of classes. Received: "
+            raise UsageError(f"--{flag} must have labels (a folder: one for each class). Received: "
                              f"{labelled.split} of {other.dataset} {other.data_dir}, without any")
         return labelled, None
-    scored = data.load(other, config.eval_split, "eval_split", labelled.value_ranges)
+    scored = data.load(other, config.eval_split, "eval_split", labelled.value_ranges, again=True)
     if not scored.num_classes:
-        raise UsageError("--eval_split must have labels: folders of classes. Received: "
+        raise UsageError("--eval_split must have labels (a folder: one for each class). Received: "
                          f"{scored.split}, without any")
     if config.evaluates:
         data.refuse_shared(config, scored, {flag: labelled, "train_split": train_source})
@@ -212,18 +212,19 @@ def check_data(job, there, goes_on=False):
     model_dir, here = job.config.model_dir, job.data["train"]
     recorded = (rundir.read_json(model_dir, rundir.DATA) or {}).get("train")
     if recorded is None:
-        here, recorded = job.train_source.identity, where_it_was(job.config, there)
+        here = data.identify(job.config, job.config.train_split)
+        recorded = where_it_was(job.config, there, here)
     if not goes_on:  # the embedded dataset is drawn for the evaluation's size too
         here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
     rundir.check_images(model_dir, here, recorded)
 
 
-def where_it_was(config, there):
-    """The identity of the images in the places that a Config names; of ours if they are gone."""
+def where_it_was(config, there, here):
+    """The identity of the images in the places that a Config names; `here` if they are gone."""
     if (there.data_dir, there.dataset) != (config.data_dir, config.dataset):
         with contextlib.suppress(UsageError):
             return data.identify(there, there.train_split, download=False)
-    return data.identify(config, config.train_split)
+    return here
 
 
 def training_layers(job):

@@ -58,6 +58,9 @@ def predict(config, given):
     places = places_of(source, about.get("class_names"))
     if places is not None:
         print(accuracy(logits, labels, places))
+    elif source.num_classes:
+        print(f"no accuracy: not all classes of {source.name} {source.split} are known to be the "
+              "network's")
     print(f"{path}: {len(logits):,} images; {counts(logits, names)}", flush=True)
     return path
 
@@ -137,14 +140,21 @@ def as_evaluated(config, given, about, file):
     if size and min(sides(size)) < smallest:
         raise UsageError(f"--{flag} must be at least {smallest} for --stem={config.stem}. "
                          f"Received: {size}")
-    if config.data_dir and "dataset" not in given:
-        config = config.replace(dataset="folder")
+    if "dataset" not in given:
+        config = config.replace(**(dict(dataset="folder") if config.data_dir else
+                                   its_data(about, file)))
     if "seed" in about and "seed" not in given:  # by which shapes draws its images
         config = config.replace(seed=about["seed"])
     return config.replace(
         image_size=config.image_size or own["image_size"],
         eval_image_size=config.eval_image_size or config.image_size or own["eval_size"],
         eval_crop_proportion=config.eval_crop_proportion or about.get("eval_crop_proportion"))
+
+
+def its_data(about, file):
+    """Where the images that a network learned from are: its dataset, and its run's --data_dir."""
+    run = rundir.recorded(os.path.dirname(file))
+    return dict(dataset=about["dataset"], data_dir=run and run.data_dir)
 
 
 def images(config, about):

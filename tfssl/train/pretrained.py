@@ -17,6 +17,7 @@ from tfssl.train import export, google
 from tfssl.train.checkpoint import MANIFEST, Checkpoints, sha256, verify
 
 SCRATCH = "none"
+LEARNED = {"finetune": "finetuned", "distill": "distilled"}  # how, in words, where not by a method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,5 +159,6 @@ def load(pretrained, config, normalization, projector=None, **classes):
 def described(origin):
     """Which encoder it is, as text."""
     size = origin["image_size"]
-    return (f"{origin['path']}: {origin['method']} on {origin['dataset']}"
+    what = LEARNED.get(origin.get("task"), origin["method"])
+    return (f"{origin['path']}: {what} on {origin['dataset']}"
             + (f" at {size[0]}x{size[1]} px" if size else "") + f", step {origin['step']}")

@@ -70,7 +70,11 @@ def finished(job, show, settings):
     result = rundir.read_json(model_dir, "result.json") if job.evaluates else None
     if not result or result["global_step"] != job.total_steps:
         return None
-    if not equal(settings(job), result.get("evaluated", {})):
+    wanted, there = settings(job), result.get("evaluated", {})
+    if not equal(wanted, there):
+        differing = [name for name in wanted if wanted[name] != there.get(name)]
+        print(f"{model_dir}: finished, and evaluated again: {', '.join(differing)} differs from "
+              "when it was")
         return None
     print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
     show(result, model_dir)

@@ -105,7 +105,8 @@ def difference(key, here, there):
     return f"{key} {here} (there {there})"
 
 
-DIGESTS = {"names": "names or sizes of files", "info": "features or splits"}
+DIGESTS = {"names": "names or sizes of files", "content": "contents of files",
+           "info": "features or splits"}
 
 
 def check_same(config, other, model_dir, names=None):

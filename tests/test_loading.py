@@ -154,6 +154,13 @@ def test_deprecations_within_libraries_are_not_the_users(where, shown):
         "tensorflow", logging.WARNING, "", 1, "From %s: trouble", (where,), None))
 
 
+def test_what_tensorflow_datasets_says_of_itself_is_not_the_users():
+    said = "`FeatureConnector.dtype` is deprecated. Please change your code to use NumPy"
+    for name, shown in ((said, False), ("Variant folder has no dataset_info.json", True)):
+        record = logging.LogRecord("absl", logging.WARNING, "", 1, name, (), None)
+        assert loading.is_ours(record) == shown
+
+
 def test_a_real_run_says_nothing_on_standard_error(tmp_path):
     """Training and every evaluation, and what was in force is recorded."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}

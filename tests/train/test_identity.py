@@ -137,6 +137,11 @@ def test_frozen_encoders_on_a_second_folder_too(photos):
     assert len(os.listdir("same/linear_eval")) == 2
 
 
+def test_what_is_run_is_a_config():
+    with pytest.raises(UsageError, match="`config` must be a tfssl.Config. Received: dict"):
+        tfssl.run({"dataset": "shapes"})
+
+
 def test_the_record_says_what_the_images_are(photos):
     tfssl.run(settings("A", model_dir="run"))
     with open("run/data.json") as file:

@@ -72,8 +72,10 @@ class SlowEncoder:
 
 
 @pytest.mark.parametrize("seconds,split,sizes", [
-    (1e-3, "test[:40]", [16, 16, 8, 16]),  # three batches after the first, around the end
-    (1e-3, "test[:5]", [5] * 4),
+    (0.02, "test[:40]", [16, 16, 8, 16]),  # three batches after the first, around the end
+    (0.2, "test[:5]", [5] * 4),
+    (0.04, "test[:5]", [5] * 4),  # as many as take half a second
+    (0.01, "test[:5]", [5] * 12),
     (0.5, "test[:40]", [16, 16]),  # one batch says enough
 ])
 def test_seconds_per_image_leave_the_graph_out(seconds, split, sizes, monkeypatch):

@@ -86,7 +86,7 @@ def measured(method, collapsed):
                             else tf.ones_like(variable))
     model.watch(8, model.projector.output_shape[-1])
     logs = {name: float(value) for name, value in model.train_step(batch()).items()}
-    callback = Information(0, None, 1, batch_size=8, temperature=0.25)
+    callback = Information(0, 9, None, 1, batch_size=8, temperature=0.25)
     callback.set_model(model)
     return callback.measure(logs)
 

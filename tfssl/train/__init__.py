@@ -3,6 +3,7 @@
 Where a run starts from is written in `checkpoint.py`, what a run leaves behind in `rundir.py`.
 """
 
+import contextlib
 import dataclasses
 
 import tensorflow as tf
@@ -87,12 +88,17 @@ def work(config, given, flagfile, spread):
         return frozen.nearest_neighbours(config, given)
     if config.mode == "embed":
         return embed.embed(config, given)
-    with spread.quiet():
+    with spread.quiet(), alone(config, spread):
         if config.task == "finetune":
             return finetune.finetune(config, given, flagfile, spread)
         if config.task == "distill":
             return distill.distill(config, given, flagfile, spread)
         return pretrain.pretrain(config, given, flagfile, spread)
+
+
+def alone(config, spread):
+    """The directory of a run, held by the process that writes it."""
+    return rundir.held(config.model_dir) if spread.chief else contextlib.nullcontext()
 
 
 def named(config):

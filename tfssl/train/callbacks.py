@@ -3,6 +3,7 @@
 Every callback counts global steps, so that a run which starts again goes on where it was.
 """
 
+import contextlib
 import math
 import os
 import signal
@@ -115,32 +116,23 @@ class ShowProgress(StepCallback):
 
 
 class Points(StepCallback):
-    """Writes to TensorBoard every so many steps, and at the end where steps are left over.
+    """Writes to TensorBoard every so many steps, and after the last one, before it is saved.
 
     Subclasses implement `write(step, logs)`.
 
     Args:
+        total_steps: the step at which the training ends.
         writer: a `Board`; None to write nothing.
         every: steps between points.
     """
 
-    def __init__(self, start_step, writer, every):
+    def __init__(self, start_step, total_steps, writer, every):
         super().__init__(start_step)
-        self.writer, self.every, self.rest = writer, every, None
+        self.total_steps, self.writer, self.every = total_steps, writer, every
 
     def on_step(self, step, logs):
-        self.rest = (step, logs)
-        if self.due(step, self.every):
-            self.finish()
-
-    def on_train_end(self, logs=None):
-        if self.rest:
-            self.finish()
-
-    def finish(self):
-        """Writes a point of the steps since the last one."""
-        self.write(*self.rest)
-        self.rest = None
+        if self.due(step, self.every) or step == self.total_steps:
+            self.write(step, logs)
 
 
 class Scalars(Points):
@@ -150,8 +142,8 @@ class Scalars(Points):
         batch_size: images per step, for train/images_per_second.
     """
 
-    def __init__(self, start_step, writer, every, batch_size):
-        super().__init__(start_step, writer, every)
+    def __init__(self, start_step, total_steps, writer, every, batch_size):
+        super().__init__(start_step, total_steps, writer, every)
         self.batch_size, self.since, self.since_time = batch_size, start_step, time.monotonic()
 
     # Keras resets the metrics after the first and before the second: here they may hold the sums of
@@ -189,8 +181,8 @@ class Information(Points):
         temperature: of that NT-Xent.
     """
 
-    def __init__(self, start_step, writer, every, batch_size, temperature):
-        super().__init__(start_step, writer, every)
+    def __init__(self, start_step, total_steps, writer, every, batch_size, temperature):
+        super().__init__(start_step, total_steps, writer, every)
         self.batch_size, self.temperature = batch_size, temperature
 
     def write(self, step, logs):
@@ -230,12 +222,14 @@ class SaveCheckpoints(StepCallback):
         writer: the `Board` of what came before, flushed first: a run that goes on from
             a checkpoint does not write those points again. None on a worker that leaves the saving
             to the chief.
+        note_time: () -> None, writes how long the training has taken, before each checkpoint.
     """
 
-    def __init__(self, start_step, checkpoints, every, total_steps, alarm, writer):
+    def __init__(self, start_step, checkpoints, every, total_steps, alarm, writer, note_time):
         super().__init__(start_step)
         self.checkpoints, self.every, self.total_steps = checkpoints, every, total_steps
-        self.alarm, self.writer, self.asked, self.handlers = alarm, writer, None, {}
+        self.alarm, self.writer, self.note_time = alarm, writer, note_time
+        self.asked, self.handlers = None, {}
 
     def on_train_begin(self, logs=None):
         if threading.current_thread() is threading.main_thread():
@@ -263,25 +257,37 @@ class SaveCheckpoints(StepCallback):
             asked = (self.asked or signal.SIGTERM) if logs["stop"] > 0 else None
         if self.due(step, self.every) or step == self.total_steps or asked:
             self.save(step, logs)
-        if asked:
-            by = signal.Signals(asked).name if self.asked else "another worker's signal"
+        self.obey(step, asked)
+
+    def obey(self, step, asked=None):
+        """Raises Interrupted where a signal has asked to stop, here or, as given, elsewhere."""
+        if asked or self.asked:
+            by = signal.Signals(self.asked).name if self.asked else "another worker's signal"
             raise Interrupted(f"stopped by {by} after step {step} of {self.total_steps}; the same "
-                              "command continues", asked)
+                              "command continues", asked or self.asked)
 
     def save(self, step, logs):
-        if not all(finite(v) for v in self.model.learned_variables()):
+        if not all(finite(v) for v in self.model.variables):
             self.alarm.stop(step, logs, f"The weights are no longer finite after step {step}.")
         if self.writer is None:
             return
-        try:
+        with self.forgiven(f"checkpoint of step {step}"):
             self.writer.flush()
+            self.note_time()
             self.checkpoints.save(step)
+
+    @contextlib.contextmanager
+    def forgiven(self, what):
+        """What cannot be written inside is told, and the run goes on."""
+        try:
+            yield
         except (OSError, tf.errors.OpError) as error:
             self.checkpoints.clear()
-            why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            print(f"\nWARNING: no checkpoint of step {step}: {why}. The run goes on; the "
-                  "checkpoint before it is kept.", flush=True)
+            print(f"\nWARNING: no {what}: {rundir.why(error)}. The run goes on; the checkpoint "
+                  "before it is kept.", flush=True)
 
 
 def finite(variable):
-    return bool(tf.math.is_finite(tf.reduce_sum(tf.cast(variable, tf.float32))))
+    """Whether all numbers of a variable are; one of integers always is."""
+    value = tf.convert_to_tensor(variable)
+    return not value.dtype.is_floating or bool(tf.reduce_all(tf.math.is_finite(value)))

@@ -20,7 +20,7 @@ import shutil
 import tensorflow as tf
 
 from tfssl.errors import UsageError
-from tfssl.train import rundir
+from tfssl.train import records, rundir
 
 FORMAT = 1
 MANIFEST, UNFINISHED, NEWEST = "manifest.json", "unfinished_", "newest.json"
@@ -68,9 +68,12 @@ class Checkpoints:
         os.rename(unfinished, self.path(step))
         flush(self.directory)
         rundir.write_json(self.model_dir, NEWEST, {"step": step})
-        if self.keep:
-            for old in self.steps()[:-self.keep]:
-                shutil.rmtree(self.path(old))
+        self.prune()
+
+    def prune(self):
+        """Removes the checkpoints that are no longer kept."""
+        for old in self.steps()[:-self.keep] if self.keep else ():
+            shutil.rmtree(self.path(old))
 
     def clear(self):
         """Removes what processes that died while saving have left."""
@@ -128,6 +131,10 @@ class Checkpoints:
         step = self.newest_whole(aside)
         if step:
             self.restore(step)
+        if step and aside:  # what the process that saved it did not come to
+            rundir.write_json(self.model_dir, NEWEST, {"step": step})
+            self.clear()
+            self.prune()
         return step
 
     def restore(self, step):
@@ -154,15 +161,24 @@ def verify(path):
     try:
         with open(os.path.join(path, MANIFEST)) as file:
             manifest = json.load(file)
-        files = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{path} is not a checkpoint of tfssl: it has no readable "
-                         f"{MANIFEST}.") from None
-    for name, digest in files.items():
-        file = os.path.join(path, name)
-        if not os.path.isfile(file) or sha256(file) != digest:
+        wrong = records.problem(MANIFEST, manifest)
+    except (OSError, ValueError, RecursionError) as error:
+        wrong = rundir.why(error)
+    if wrong:
+        raise UsageError(f"{path} is not a checkpoint of tfssl: it has no {MANIFEST} that can be "
+                         f"read ({wrong}).")
+    for name, digest in manifest["files"].items():
+        if not whole(os.path.join(path, name), digest):
             raise UsageError(f"The checkpoint {path} is damaged ({name} is not what was written).")
     return manifest
+
+
+def whole(path, digest):
+    """Whether a file is what was written, and can be read."""
+    try:
+        return os.path.isfile(path) and sha256(path) == digest
+    except OSError:
+        return False
 
 
 def sha256(path):

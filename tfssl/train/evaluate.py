@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment, data, evaluation
-from tfssl.errors import UsageError
+from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
 from tfssl.train.progress import Progress
 
@@ -88,16 +88,29 @@ def represent(config, encode, source, size, title, steps=0, what="representation
         encode: what `batch_function` returned.
         steps: batches to take; 0 for all.
         what: a word for what `encode` returns.
+
+    Raises:
+        TrainingError: they are not finite, or the data is damaged.
     """
     total, batches = crops(config, source, size, steps)
     progress = Progress(f"{title}: {what} of {source.split}", total,
                         config.eval_batch_size, unit="batches")
     hs, labels = [], []
     for step, batch in enumerate(read(batches, source), start=1):
-        hs.append(encode(batch["image"]).numpy())
+        hs.append(finite(encode(batch["image"]).numpy(),
+                         f"{what} of {source.name} {source.split}"))
         labels.append(batch["label"].numpy())
         progress(step)
     return np.concatenate(hs), np.concatenate(labels)
+
+
+def finite(values, what):
+    """What a network made of images; TrainingError where it has diverged."""
+    if not np.isfinite(values).all():
+        raise TrainingError(f"The network has diverged: its {what} are not finite. Train with a "
+                            "lower --learning_rate, a longer --warmup_epochs, or "
+                            "--precision=float32.")
+    return values
 
 
 def read(batches, source):
@@ -166,7 +179,7 @@ def score(scores, labels):
 
 def classified(config, logits, labels):
     """The score of a classifier that gives probabilities."""
-    logits, labels = labelled(logits, labels, "eval_split")
+    logits, labels = labelled(finite(logits, "logits"), labels, "eval_split")
     information = label_information(logits, labels) if config.information_scalars else {}
     return score(logits, labels) | information
 

@@ -40,7 +40,7 @@ def finetune(config, given, flagfile, distribution=None):
     """Trains from the run's newest checkpoint, or from --checkpoint, then evaluates.
 
     Args:
-        config: a `tfssl.Config` whose model_dir is set.
+        config: a `tfssl.Config` whose model_dir is set, and held by this process.
         given: names of the flags that the user gave: with one of these a network that is not the
             checkpoint's is refused, while defaults give way to it.
         flagfile: (Config, header) -> text of the run's flagfile.
@@ -126,12 +126,11 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     model = build_model(job, found, teacher and teacher.record["classes"])
     if not job.distribution.chief:
         return follow(job, model, checkpoints_of(job, model), teacher.train if teacher else train)
-    with rundir.held(job.config.model_dir):
-        return carry_out(job, model, origin, flagfile, teacher)
+    return carry_out(job, model, origin, flagfile, teacher)
 
 
 def carry_out(job, model, origin, flagfile, teacher):
-    """`carry_on`, once all is checked and the directory is ours."""
+    """`carry_on`, once all is checked."""
     config = job.config
     checkpoints = checkpoints_of(job, model)
     if teacher:
@@ -320,7 +319,6 @@ def announce(job, model, origin, start):
         if origin["stem"] != job.stem:
             origin_text += (f"\nnew weights in the stem alone: {job.stem} in place of "
                             f"{origin['stem']}")
-    epochs = job.total_steps * config.train_batch_size / job.train_source.num_examples
     scored = job.eval_source and (
         f"; evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
         f"{job.eval_size[0]}x{job.eval_size[1]} px")
@@ -332,9 +330,7 @@ def announce(job, model, origin, start):
           f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem, new head "
           f"for {model.head.output_shape[-1]} classes; trains "
           f"{TRAINED[config.fine_tune_after_block]}: {learned:,} of {total:,} parameters\n"
-          f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
-          f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
-          f"{job.warmup_steps} steps of warm-up, weight decay {config.weight_decay:.4g}\n"
+          f"{job.schedule}\n"
           f"{job.precision} on {job.devices}, seed {config.seed}\n"
           f"{config.model_dir}: "
           + (f"continues from step {start}" if start else "from the start"), flush=True)

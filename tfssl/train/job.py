@@ -47,6 +47,17 @@ class Job:
         device_name, spread = device.describe()["device"], self.distribution
         return device_name if spread.replicas == 1 else f"{spread}, this one on {device_name}"
 
+    @property
+    def schedule(self):
+        """How long it trains, and at which rates, in words."""
+        config = self.config
+        epochs = self.total_steps * config.train_batch_size / self.train_source.num_examples
+        short = ", which it does not outlast" if self.total_steps <= self.warmup_steps else ""
+        return (f"{self.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} "
+                f"epochs), {config.optimizer}, peak learning rate {self.learning_rate:.4g}, "
+                f"{self.warmup_steps} steps of warm-up{short}, weight decay "
+                f"{config.weight_decay:.4g}")
+
     def writer(self):
         """The `Board` of the run; None on workers that only follow."""
         if self.distribution.chief:

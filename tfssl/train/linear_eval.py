@@ -53,24 +53,15 @@ def linear_evaluation(config, given):
                          f"of examples in {config.dataset} {source.split}. Received: {batch}")
     settings = settings_of(job)
     directory = directory_of(job, f"step{origin['step']}", {**settings, "encoder": known})
-    result = rundir.read_json(directory, "result.json")
-    if result:
-        finetune.check_names(source, source.num_classes, result.get("class_names", ()), directory)
-        print(f"{directory}: finished; nothing left to do")
-        frozen.print_result(result, f"{directory}/result.json")
-        return result
-
-    steps = max(1, int(source.num_examples * config.linear_epochs // batch))
-    rate = optim.scaled_learning_rate(config.linear_learning_rate, batch)
-    encoder.trainable = False
-    learner = Supervised(encoder, nets.classifier(
-        encoder.output_shape[-1], source.num_classes, seed=config.seed + 3, name="head"))
-    learner.build((None, *job.eval_size, 3))
-    learner.compile(jit_compile=False, optimizer=keras.optimizers.SGD(
-        optim.WarmupCosine(rate, 0, steps), momentum=MOMENTUM, nesterov=True))
-    learner.optimizer.build(learner.learned_variables())
     with rundir.held(directory):
-        return carry_out(job, learner, steps, rate, origin, settings, directory)
+        result = rundir.read_json(directory, "result.json")
+        if result:
+            finetune.check_names(source, source.num_classes, result.get("class_names", ()),
+                                 directory)
+            print(f"{directory}: finished; nothing left to do")
+            frozen.print_result(result, f"{directory}/result.json")
+            return result
+        return carry_out(job, encoder, origin, settings, directory)
 
 
 def directory_of(job, step, settings):
@@ -89,9 +80,12 @@ def directory_of(job, step, settings):
     return old
 
 
-def carry_out(job, learner, steps, rate, origin, settings, directory):
+def carry_out(job, encoder, origin, settings, directory):
     """`linear_evaluation`, once all is checked and the directory is ours."""
     config, source, batch = job.config, job.labelled_source, job.config.linear_batch_size
+    steps = max(1, int(source.num_examples * config.linear_epochs // batch))
+    rate = optim.scaled_learning_rate(config.linear_learning_rate, batch)
+    learner = build_learner(job, encoder, optim.WarmupCosine(rate, 0, steps))
     state = learner.state()
     del state["encoder"]  # which is frozen, and comes from elsewhere
     checkpoints = Checkpoints(directory, keep=1, **state)
@@ -119,6 +113,19 @@ def carry_out(job, learner, steps, rate, origin, settings, directory):
             dataset=config.dataset,
             smaller="--linear_batch_size, --eval_batch_size or --eval_image_size")
     return report(job, learner, classify, origin, settings, directory)
+
+
+def build_learner(job, encoder, schedule):
+    """A linear classifier on the encoder, which is frozen, with its optimizer."""
+    encoder.trainable = False
+    learner = Supervised(encoder, nets.classifier(
+        encoder.output_shape[-1], job.labelled_source.num_classes, seed=job.config.seed + 3,
+        name="head"))
+    learner.build((None, *job.eval_size, 3))
+    learner.compile(jit_compile=False, optimizer=keras.optimizers.SGD(
+        schedule, momentum=MOMENTUM, nesterov=True))
+    learner.optimizer.build(learner.learned_variables())
+    return learner
 
 
 def settings_of(job):

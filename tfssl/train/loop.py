@@ -43,11 +43,17 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     alarm = StopOnNaN(start, directory if chief else None, seed)
     callbacks = [alarm, *callbacks, show]
     if summary_steps:
-        callbacks.append(Scalars(start, writer, summary_steps, batch_size))
-    save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer)
-    spent = (rundir.read_json(directory, "time.json") or {}).get("train_seconds", 0.0)
-    callbacks.append(save)
+        callbacks.append(Scalars(start, stop, writer, summary_steps, batch_size))
+    spent = (rundir.read_json(directory, TIME) or {}).get("train_seconds", 0.0)
     began = time.monotonic()
+
+    def note_time():
+        rundir.write_json(directory, TIME, {
+            "train_seconds": spent + time.monotonic() - began,
+            "images_per_second": show.progress.images_per_second})
+
+    save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer, note_time)
+    callbacks.append(save)
     print("building the graph of the training step ...", flush=True)
     try:
         with distribution.all_there(), data.reading(dataset):
@@ -60,6 +66,9 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         save.release()
         if chief:
             writer.close()
-            rundir.write_json(directory, "time.json", {
-                "train_seconds": spent + time.monotonic() - began,
-                "images_per_second": show.progress.images_per_second})
+            with save.forgiven(f"record of the time in {TIME}"):
+                note_time()
+    save.obey(stop)
+
+
+TIME = "time.json"

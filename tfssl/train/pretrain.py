@@ -103,7 +103,7 @@ def pretrain(config, given, flagfile, distribution=None):
     """Trains from the newest checkpoint of the run, or from scratch, then evaluates.
 
     Args:
-        config: a `tfssl.Config` whose model_dir is set.
+        config: a `tfssl.Config` whose model_dir is set, and held by this process.
         given: names of the flags that the user gave.
         flagfile: (Config, header) -> text of the run's flagfile.
         distribution: the `Distribution` that trains; None: one device.
@@ -127,12 +127,11 @@ def pretrain(config, given, flagfile, distribution=None):
     model = build_model(job)
     if not job.distribution.chief:
         return follow(job, model, checkpoints_of(job, model), train)
-    with rundir.held(config.model_dir):
-        return carry_out(job, model, flagfile)
+    return carry_out(job, model, flagfile)
 
 
 def carry_out(job, model, flagfile):
-    """`pretrain`, once all is checked and the directory is ours."""
+    """`pretrain`, once all is checked."""
     config = job.config
     checkpoints = checkpoints_of(job, model)
     fresh_weights = model.get_weights()
@@ -255,7 +254,6 @@ def announce(job, model, start):
     """Says what is about to happen, in one block."""
     config, counts = job.config, parameters(model)
     evaluated = f"{config.probe_dataset} " if config.probe_dataset else ""
-    epochs = job.total_steps * config.train_batch_size / job.train_source.num_examples
     place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
     print(f"{config.method} on {job.train_source.name} {job.train_source.split}: "
           f"{job.train_source.num_examples:,} images as views of {job.size[0]}x{job.size[1]} px; "
@@ -264,9 +262,7 @@ def announce(job, model, start):
              if job.eval_source else NO_LABELS) + "\n"
           f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem: "
           + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters\n"
-          f"{job.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} epochs), "
-          f"{config.optimizer}, peak learning rate {job.learning_rate:.4g}, "
-          f"{job.warmup_steps} steps of warm-up, weight decay {config.weight_decay:.4g}"
+          f"{job.schedule}"
           + (f", target decay from {config.base_target_decay:.4g}"
              if config.method == "byol" else "")
           + (f", memory of {config.memory_size:,} projections" if config.memory_size else "") + "\n"
@@ -299,8 +295,8 @@ def information(job, model, writer, start):
     config = job.config
     if not (model.watched and writer):
         return []
-    return [Information(start, writer, config.train_summary_steps, config.train_batch_size,
-                        config.temperature)]
+    return [Information(start, job.total_steps, writer, config.train_summary_steps,
+                        config.train_batch_size, config.temperature)]
 
 
 def report(job, model, encode, step, why=""):

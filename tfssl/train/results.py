@@ -87,7 +87,7 @@ def parameters(model):
 
 
 def write_result(job, result, protocols):
-    """Writes result.json, result_<step>.json and the points of TensorBoard.
+    """Writes the points of TensorBoard, result_<step>.json and result.json.
 
     Args:
         result: what the files hold; its keys that begin with eval/ become scalars.
@@ -95,8 +95,6 @@ def write_result(job, result, protocols):
             5 classes or fewer.
     """
     config, step = job.config, result["global_step"]
-    for name in (f"result_{step}.json", "result.json"):
-        rundir.write_json(config.model_dir, name, result)
     scalars = {key: value for key, value in result.items() if key.startswith("eval/")}
     for protocol, scores in protocols.items():
         scalars |= top_scalars(protocol, scores)
@@ -110,6 +108,8 @@ def write_result(job, result, protocols):
             if value is not None:
                 tf.summary.scalar(key, value)
     writer.close()
+    for name in (f"result_{step}.json", "result.json"):  # last: with it the run is finished
+        rundir.write_json(config.model_dir, name, result)
 
 
 def top_scalars(protocol, scores):

@@ -12,22 +12,26 @@
     untrained.json            the baseline: the untrained encoder by the same protocols
     lock                      held by the process that trains here
     diagnosis.json            see `tfssl.train.callbacks.StopOnNaN`
-    time.json                 seconds of training so far, over all processes, and images/s
+    time.json                 seconds of training so far, over all processes, those that were
+                              killed until their last checkpoint, and images/s of the last one
     result.json, result_<step>.json
     linear_eval/              the classifiers of --mode=linear_eval, one directory per setting
     events.out.tfevents.*     TensorBoard, and eval/ beside it
 """
 
 import contextlib
+import errno
 import json
 import os
+import re
 import tempfile
 
 from tfssl.config import ABSENT, Config, default_model_dir, differences
 from tfssl.errors import UsageError
 from tfssl.text import printable
+from tfssl.train import records
 
-DATA = "data.json"
+DATA, LOCK = "data.json", "lock"
 
 
 def recorded(model_dir):
@@ -45,7 +49,7 @@ def recorded(model_dir):
     try:
         with open(path) as file:
             return Config(**{**ABSENT, **json.load(file)})
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is not a record of this version of tfssl ({error}).") from None
 
 
@@ -130,31 +134,112 @@ def make(model_dir):
         os.makedirs(model_dir, exist_ok=True)
         with tempfile.TemporaryFile(dir=model_dir):
             pass
-    except OSError as error:
-        raise UsageError("--model_dir must be a directory that can be written. "
-                         f"Received: {model_dir} ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        raise UsageError("--model_dir must be a directory that can be written. Received: "
+                         f"{printable(model_dir)} ({why(error)})") from None
 
 
 @contextlib.contextmanager
 def held(model_dir):
     """Keeps other processes from training in a directory, which is made.
 
+    What is decided by the files of the directory is decided inside. A request that is refused
+    there leaves nothing behind that it has made.
+
     Raises:
         UsageError: one is at it, or the directory cannot be written.
     """
+    made = missing(os.path.join(model_dir, LOCK))
     make(model_dir)
+    file = locked(model_dir)
+    try:
+        clear(model_dir)
+        yield
+    except UsageError:
+        for path in made:
+            with contextlib.suppress(OSError):  # something else is in it by now
+                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        raise
+    finally:
+        if file:
+            file.close()
+
+
+def missing(path):
+    """A path and the directories above it that do not exist, the innermost first."""
+    path, found = os.path.abspath(path), []
+    while not os.path.lexists(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found
+
+
+def locked(model_dir):
+    """The lock of a directory, an open file that is to be closed; None where there are no locks.
+
+    Raises:
+        UsageError: another process holds it, or it cannot be had.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: two processes are not told from one
-        yield
-        return
-    with open(os.path.join(model_dir, "lock"), "w") as file:
+        return None
+    path = os.path.join(model_dir, LOCK)
+    while True:
         try:
+            file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666), "rb+", 0)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"--model_dir={model_dir} is in use: another process trains in it. "
-                             "Wait for it, or give another --model_dir.") from None
-        yield
+        except BlockingIOError:
+            raise UsageError(f"--model_dir={printable(model_dir)} is in use: another process "
+                             "trains in it. Wait for it, or give another --model_dir.") from None
+        except OSError as error:
+            if error.errno not in UNLOCKABLE:
+                raise UsageError(f"--model_dir={printable(model_dir)} cannot be locked: {LOCK} in "
+                                 f"it cannot be written ({why(error)}).") from None
+            print(f"WARNING: nothing keeps other processes from training in "
+                  f"{printable(model_dir)}: its disk has no locks.", flush=True)
+            return None
+        if is_still(path, file):
+            return file
+        file.close()  # its holder has removed it meanwhile
+
+
+def is_still(path, file):
+    """Whether a path leads to an open file."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except OSError:
+        return False
+
+
+# What a file system without locks answers, as some network disks are.
+UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+
+def clear(model_dir):
+    """Removes what processes that died while writing have left."""
+    for name in os.listdir(model_dir):
+        match = re.fullmatch(r".+\.(\d+)" + re.escape(UNFINISHED), name)
+        if match and not alive(int(match[1])):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(model_dir, name))
+
+
+def alive(number):
+    """Whether there is a process of this number here."""
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def why(error):
+    """What is wrong, in the words of the system."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return words.splitlines()[0]
 
 
 def write_record(config, data, flagfile):
@@ -175,7 +260,7 @@ def read_json(model_dir, name):
     """A file of the run as a dict, or None where there is none.
 
     Raises:
-        UsageError: it is damaged.
+        UsageError: it is damaged, or does not hold what `tfssl.train.records` says.
     """
     path = os.path.join(model_dir, name)
     if not os.path.exists(path):
@@ -183,11 +268,12 @@ def read_json(model_dir, name):
     try:
         with open(path) as file:
             value = json.load(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is damaged ({error}). Without it, the same command makes it "
-                         "again.") from None
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} is damaged. Without it, the same command makes it again.")
+        wrong = records.problem(name, value)
+    except (OSError, ValueError, RecursionError) as error:
+        wrong = why(error)
+    if wrong:
+        raise UsageError(f"{path} is damaged ({wrong}). Without it, the same command makes it "
+                         "again.")
     return value
 
 
@@ -205,8 +291,17 @@ def write_whole(path, fill):
     Args:
         fill: (binary file) -> anything, writes it.
     """
-    with open(path + ".tmp", "wb") as file:
-        fill(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".tmp", path)
+    unfinished = f"{path}.{os.getpid()}{UNFINISHED}"
+    try:
+        with open(unfinished, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise
+
+
+UNFINISHED = ".tmp"  # how the name of a file ends until it is whole

@@ -23,7 +23,7 @@ def build(name, settings):
     made = {kept: tf.random.stateless_normal([BATCH, *variable.shape[1:]], [0, i])
             for i, (kept, variable) in enumerate(model.watched.items())}
     keep = tf.function(lambda: model.note(**made))
-    callback = Information(0, Board(tempfile.mkdtemp()), EVERY, BATCH, temperature=0.25)
+    callback = Information(0, STEPS, Board(tempfile.mkdtemp()), EVERY, BATCH, temperature=0.25)
     callback.set_model(model)
 
     def call():

@@ -1,0 +1,152 @@
+"""What the JSON files of a run hold: whoever reads one may count on it.
+
+A check is a function of a value that returns None, or says what is wrong with it. Keys that are not
+named here may be there too.
+"""
+
+import math
+
+
+def checked(expected, holds):
+    """The check of one value.
+
+    Args:
+        expected: what it is to be, in words.
+        holds: value -> whether it is.
+    """
+    return lambda value: None if holds(value) else f"must be {expected}"
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+TEXT = checked("text", lambda value: isinstance(value, str))
+BOOLEAN = checked("true or false", lambda value: isinstance(value, bool))
+NUMBER = checked("a number", is_number)
+AMOUNT = checked("a number of at least 0", lambda value: is_number(value) and value >= 0)
+COUNT = checked("an integer of at least 0", lambda value: is_integer(value) and value >= 0)
+POSITIVE = checked("an integer of at least 1", lambda value: is_integer(value) and value >= 1)
+SHARE = checked("a number in [0, 1]", lambda value: is_number(value) and 0 <= value <= 1)
+OBJECT = checked("an object", lambda value: isinstance(value, dict))
+
+
+def optional(check):
+    """null, or what another check takes."""
+    return lambda value: None if value is None else check(value)
+
+
+def several(check, *counts):
+    """A list whose items pass a check; of one of these lengths, where any is given."""
+    def check_list(value):
+        if not isinstance(value, list) or counts and len(value) not in counts:
+            length = " or ".join(map(str, counts))
+            return f"must be a list{' of ' + length if length else ''}"
+        return next((f"[{place}] {wrong}" for place, item in enumerate(value)
+                     if (wrong := check(item))), None)
+
+    return check_list
+
+
+def by_name(check):
+    """An object whose values pass a check."""
+    def check_values(value):
+        if not isinstance(value, dict):
+            return "must be an object"
+        return next((f"{key}: {wrong}" for key, item in value.items() if (wrong := check(item))),
+                    None)
+
+    return check_values
+
+
+def holding(required=None, may=None):
+    """An object with these keys.
+
+    Args:
+        required: {key: check}, which are all there.
+        may: likewise, of keys that may be missing.
+    """
+    required, may = required or {}, may or {}
+
+    def check_object(value):
+        if not isinstance(value, dict):
+            return "must be an object"
+        missing = [key for key in required if key not in value]
+        if missing:
+            return f"{missing[0]} is missing"
+        known = {**required, **may}
+        return next((f"{key}: {wrong}" for key, item in value.items()
+                     if key in known and (wrong := known[key](item))), None)
+
+    return check_object
+
+
+SIZE = several(POSITIVE, 2)
+VALUE_RANGES = by_name(several(NUMBER, 2))
+NETWORK = {  # what says which network it is, beside weights
+    "method": TEXT, "resnet_depth": POSITIVE, "width_multiplier": NUMBER, "sk_ratio": AMOUNT,
+    "se_ratio": AMOUNT, "input_normalization": TEXT, "proj_head_mode": TEXT,
+    "proj_out_dim": POSITIVE, "proj_hidden_dim": optional(POSITIVE), "num_proj_layers": POSITIVE,
+    "stem": TEXT}
+ORIGIN = {  # where weights are from
+    "image_size": optional(SIZE), "dataset": TEXT, "train_split": TEXT, "task": TEXT, "seed": COUNT,
+    "value_ranges": VALUE_RANGES, "weights": TEXT}
+WEIGHTS = holding({**NETWORK, "path": TEXT, "step": COUNT}, ORIGIN)
+CLASSES = {"classes": COUNT, "class_names": several(TEXT)}
+
+SCORES = holding({"examples": POSITIVE, "top_1": SHARE, "top_5": SHARE},
+                 {"correct_top_1": COUNT, "correct_top_5": COUNT, "classes": POSITIVE,
+                  "information_bound": NUMBER})
+PROTOCOLS = by_name(SCORES)
+ACCURACIES = ("pretrained", "finetuned", "distilled", "results")
+EVALUATED = holding(
+    {"dataset": TEXT, "eval_split": TEXT},
+    {"global_step": COUNT, "eval_dataset": TEXT, "labels": COUNT, "left_out": TEXT,
+     "train_seconds": AMOUNT, "class_names": several(TEXT), "evaluated": OBJECT,
+     "untrained": optional(PROTOCOLS), **{name: PROTOCOLS for name in ACCURACIES}})
+
+
+def result(value):
+    """The check of result.json."""
+    wrong = EVALUATED(value)
+    if wrong or any(name in value for name in ACCURACIES):
+        return wrong or lacking(value)
+    return f"{' or '.join(ACCURACIES)} is missing"
+
+
+def lacking(value):
+    """What a result needs for its table and does not have: its step, and its labels."""
+    needed = {"pretrained": ["global_step"], "results": ["labels"]}
+    done = next(name for name in ACCURACIES if name in value)
+    return next((f"{key} is missing" for key in needed.get(done, ["global_step", "labels"])
+                 if key not in value), None)
+
+
+RECORDS = {
+    "data.json": holding({"train": OBJECT}, {"value_ranges": VALUE_RANGES}),
+    "time.json": holding({"train_seconds": AMOUNT, "images_per_second": AMOUNT}),
+    "result.json": result,
+    "untrained.json": holding({"settings": OBJECT, "results": PROTOCOLS}),
+    "labels.json": holding({"labels": COUNT}, {"sha256": TEXT, **CLASSES}),
+    "teacher.json": holding(
+        {**NETWORK, "path": TEXT, "sha256": TEXT, "classes": POSITIVE, "step": COUNT,
+         "answered": holding({"image_size": SIZE, "crop_proportion": SHARE, "precision": TEXT})},
+        {**ORIGIN, "class_names": several(TEXT)}),
+    "pretrained.json": lambda value: None if value == {} else WEIGHTS(value),
+    "manifest.json": holding({"step": COUNT, "files": by_name(TEXT)},
+                             {"about": optional(holding(may={**NETWORK, **ORIGIN}))}),
+}
+
+
+def problem(name, value):
+    """What is wrong with the content of a file, in words; None where nothing is.
+
+    Args:
+        name: of the file, without its directory.
+        value: what JSON made of it.
+    """
+    return RECORDS.get(name, OBJECT)(value)

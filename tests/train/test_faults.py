@@ -16,9 +16,10 @@ import tensorflow as tf
 import run
 import tfssl
 from tests.test_run import ROOT, TINY
-from tests.train.test_pretrain import tiny
+from tests.train.test_pretrain import run_until_killed, scalars, tiny
 from tfssl import TrainingError, UsageError
-from tfssl.train import checkpoint, rundir
+from tfssl.errors import Interrupted
+from tfssl.train import callbacks, checkpoint, evaluate, pretrain, rundir
 from tfssl.train.board import Board
 from tfssl.train.export import load_encoder
 
@@ -174,3 +175,127 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tmp_
     assert "the one of step 2 is taken" in capsys.readouterr().out
     for a, b in zip(*(load_encoder(d).get_weights() for d in (straight, broken)), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("summary_steps", [3, 10])
+def test_a_death_after_the_last_checkpoint_costs_nothing(summary_steps, tmp_path, monkeypatch):
+    """Neither the points of the last steps nor the time that training took."""
+    settings = dict(eval_baseline=False, linear_probe=False, train_summary_steps=summary_steps)
+    tfssl.run(tiny(tmp_path / "straight", **settings))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(pretrain, "export_encoder", die)
+        tfssl.run(tiny(tmp_path / "killed", **settings))
+    spent = json.loads((tmp_path / "killed" / "time.json").read_text())["train_seconds"]
+    assert tfssl.run(tiny(tmp_path / "killed", **settings))["train_seconds"] == spent > 0
+    one, two = (points(tmp_path / name) for name in ("straight", "killed"))
+    assert one == two and 4 in dict(one["train/total_loss"])
+    assert 4 in dict(one["information/alignment"])
+
+
+def test_a_signal_in_the_last_step_costs_no_points(tmp_path):
+    """The whole job is one step short of nothing when it is asked to stop."""
+    settings = dict(mode="train", train_mode="pretrain", train_summary_steps=10)
+    tfssl.run(tiny(tmp_path / "straight", **settings))
+
+    def ask(self, step, logs):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks.StopOnNaN, "on_step", ask)
+        with pytest.raises(Interrupted, match="SIGTERM after step 4 of 4; the same command"):
+            tfssl.run(tiny(tmp_path / "stopped", **settings))
+    tfssl.run(tiny(tmp_path / "stopped", **settings))
+    assert points(tmp_path / "straight") == points(tmp_path / "stopped")
+
+
+def test_a_signal_after_the_last_step_is_obeyed_too(tmp_path, monkeypatch):
+    def ask(self, logs=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(callbacks.SaveCheckpoints, "on_train_end", ask)
+    with pytest.raises(Interrupted, match="stopped by SIGTERM after step 4 of 4"):
+        tfssl.run(tiny(tmp_path))
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_time_counts_what_killed_processes_took_until_their_last_checkpoint(tmp_path):
+    run_until_killed(lambda: tfssl.run(tiny(tmp_path)), at_step=3)
+    first = json.loads((tmp_path / "time.json").read_text())["train_seconds"]
+    assert tfssl.run(tiny(tmp_path))["train_seconds"] > first > 0
+
+
+@pytest.mark.parametrize("task,told", [
+    ("pretrain", "weights are no longer finite after step 1"),
+    ("finetune", "The network has diverged: its logits of shapes test.* are not finite")])
+def test_divergence_in_the_last_step_is_told_as_that(task, told, tmp_path):
+    """Its loss was finite; no accuracy is made of what came after it."""
+    settings = dict(learning_rate=1e38, optimizer="momentum", warmup_epochs=0.0, train_steps=1)
+    with pytest.raises(TrainingError, match=told):
+        tfssl.run(tiny(tmp_path / "run", **settings, mode=task, linear_probe=False,
+                       **({"checkpoint": "none"} if task == "finetune" else {})))
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("mode", ["eval", "knn", "linear_eval", "embed"])
+def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_path, monkeypatch):
+    """Finite weights do not vouch for what they make of an image."""
+    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain"))
+    batch_function = evaluate.batch_function
+
+    def overflowing(model, size):
+        encode = batch_function(model, size)
+        return lambda images: encode(images) / 0.0
+
+    monkeypatch.setattr(evaluate, "batch_function", overflowing)
+    monkeypatch.setattr("tfssl.train.loop.train", lambda *_, **__: None)
+    with pytest.raises(TrainingError, match="The network has diverged: its .* are not finite"):
+        tfssl.run(tiny(tmp_path, mode=mode))
+
+
+@pytest.mark.parametrize("variable,expected", [
+    (tf.Variable([1.0, np.inf]), False), (tf.Variable([np.nan], dtype="float16"), False),
+    (tf.Variable([3e38, 3e38]), True), (tf.Variable([2**62], dtype="int64"), True)])
+def test_only_numbers_that_are_none_are_not_finite(variable, expected):
+    assert callbacks.finite(variable) is expected
+
+
+def test_what_the_last_save_did_not_come_to_is_done_when_the_run_goes_on(tmp_path):
+    """Killed between the checkpoint's rename and the removal of those no longer kept."""
+    settings = dict(mode="train", train_mode="pretrain", checkpoint_steps=1, keep_checkpoint_max=2)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(rundir, "write_json", die_at("newest.json", 4))
+        tfssl.run(tiny(tmp_path, **settings))
+    there = tmp_path / "checkpoints"
+    (there / "unfinished_1").mkdir()
+    assert len(os.listdir(there)) == 4
+    tfssl.run(tiny(tmp_path, **settings))
+    assert sorted(os.listdir(there)) == ["step_00000003", "step_00000004"]
+    assert json.loads((tmp_path / "newest.json").read_text()) == {"step": 4}
+
+
+class Killed(Exception):
+    """What stands for the death of a process."""
+
+
+def die(*_, **__):
+    raise Killed
+
+
+def die_at(name, time):
+    """`rundir.write_json` that dies the n-th time that it is to write a file of that name."""
+    write_json, times = rundir.write_json, []
+
+    def write_or_die(directory, file, value):
+        times.append(file)
+        if times.count(name) == time:
+            raise Killed
+        write_json(directory, file, value)
+
+    return write_or_die
+
+
+def points(directory):
+    """{tag: [(step, value)]} but for the speed, which is never the same."""
+    return {tag: values for tag, values in scalars(directory).items()
+            if tag != "train/images_per_second"}

@@ -53,7 +53,8 @@ class Job:
         config = self.config
         epochs = self.total_steps * config.train_batch_size / self.train_source.num_examples
         short = ", which it does not outlast" if self.total_steps <= self.warmup_steps else ""
-        return (f"{self.total_steps} steps of {config.train_batch_size} images ({epochs:.4g} "
+        steps = f"{self.total_steps} step{'s' if self.total_steps > 1 else ''}"
+        return (f"{steps} of {config.train_batch_size} images ({epochs:.4g} "
                 f"epochs), {config.optimizer}, peak learning rate {self.learning_rate:.4g}, "
                 f"{self.warmup_steps} steps of warm-up{short}, weight decay "
                 f"{config.weight_decay:.4g}")

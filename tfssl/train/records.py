@@ -4,7 +4,7 @@ A check is a function of a value that returns None, or says what is wrong with i
 named here may be there too.
 """
 
-import math
+import sys
 
 
 def checked(expected, holds):
@@ -18,11 +18,12 @@ def checked(expected, holds):
 
 
 def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max)
 
 
 def is_integer(value):
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 TEXT = checked("text", lambda value: isinstance(value, str))

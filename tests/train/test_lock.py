@@ -1,0 +1,137 @@
+"""One process at a time in the directory of a run, from its first look at it to its end."""
+
+import errno
+import fcntl
+import os
+
+import pytest
+
+import tfssl
+from tests.train.test_pretrain import tiny
+from tfssl import UsageError
+from tfssl.train import finetune, frozen, pretrain, rundir
+
+
+def refused(directory, **changes):
+    with pytest.raises(UsageError, match="is in use: another process trains in it"):
+        tfssl.run(tiny(directory, **changes))
+
+
+def test_what_decides_is_read_by_one_process_at_a_time(tmp_path, monkeypatch):
+    """While one looks at an empty directory, another of other settings cannot train in it."""
+    plan, met = pretrain.plan, []
+
+    def plan_while_another_comes(config, distribution=None):
+        monkeypatch.setattr(pretrain, "plan", plan)
+        refused(tmp_path / "run", temperature=0.9)
+        met.append(config.temperature)
+        return plan(config, distribution)
+
+    monkeypatch.setattr(pretrain, "plan", plan_while_another_comes)
+    tfssl.run(tiny(tmp_path / "run", mode="train", train_mode="pretrain", temperature=0.1))
+    assert met == [0.1] and rundir.recorded(str(tmp_path / "run")).temperature == 0.1
+
+
+@pytest.mark.parametrize("mode", ["finetune", "distill", "linear_eval"])
+def test_every_training_decides_under_its_lock(mode, tmp_path, monkeypatch):
+    def look(*args, **kwargs):
+        with pytest.raises(UsageError, match="is in use"):
+            with rundir.held(str(tmp_path / "run")):
+                pass
+        raise KeyboardInterrupt
+
+    if mode == "linear_eval":  # whose directory is named after what it is asked for
+        monkeypatch.setattr(frozen, "encoder", lambda config, given: (None, None, {"path": ""}))
+        monkeypatch.setattr("tfssl.train.linear_eval.settings_of", lambda job: {})
+        monkeypatch.setattr("tfssl.train.linear_eval.directory_of", lambda *_: tmp_path / "run")
+        monkeypatch.setattr(rundir, "read_json", look)
+    monkeypatch.setattr(finetune.rundir, "recorded", look)
+    with pytest.raises((KeyboardInterrupt, AttributeError)):
+        tfssl.run(tiny(tmp_path / "run", mode=mode, checkpoint="none",
+                       **({"teacher": str(tmp_path)} if mode == "distill" else {})))
+
+
+def test_a_refusal_leaves_nothing_behind(tmp_path):
+    for place in ("new", os.path.join("new", "deep", "er")):
+        with pytest.raises(UsageError, match="no"), rundir.held(str(tmp_path / place)):
+            raise UsageError("no")
+        assert os.listdir(tmp_path) == []
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine").write_text("")
+    with pytest.raises(UsageError, match="no"), rundir.held(str(tmp_path / "there")):
+        raise UsageError("no")
+    assert os.listdir(tmp_path / "there") == ["mine"]
+
+
+def test_what_another_process_has_put_there_meanwhile_stays(tmp_path):
+    with pytest.raises(UsageError, match="no"), rundir.held(str(tmp_path / "run")):
+        (tmp_path / "run" / "notes").write_text("of the user")
+        raise UsageError("no")
+    assert os.listdir(tmp_path / "run") == ["notes"]
+
+
+def test_a_lock_that_cannot_be_had_is_told(tmp_path, monkeypatch):
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(UsageError, match=r"cannot be locked: lock in it .* \(Is a directory\)"):
+        with rundir.held(str(tmp_path)):
+            pass
+    (tmp_path / "lock").rmdir()
+
+    def of_another_user(path, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", of_another_user)
+    monkeypatch.setattr(rundir, "make", lambda model_dir: None)
+    with pytest.raises(UsageError, match=r"--model_dir=.* cannot be locked: .*Permission denied"):
+        with rundir.held(str(tmp_path)):
+            pass
+
+
+def test_a_disk_without_locks_is_trained_on_and_told_of(tmp_path, monkeypatch, capsys):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with rundir.held(str(tmp_path)):
+        pass
+    assert "WARNING: nothing keeps other processes from training" in capsys.readouterr().out
+
+
+def test_a_lock_that_was_removed_in_between_is_taken_anew(tmp_path, monkeypatch):
+    """Its holder, refused, takes it away after we have opened it."""
+    flock, times = fcntl.flock, []
+
+    def flock_late(file, how):
+        flock(file, how)
+        if not times:
+            os.unlink(tmp_path / "lock")
+        times.append(1)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with rundir.held(str(tmp_path)):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with pytest.raises(UsageError, match="is in use"), rundir.held(str(tmp_path)):
+            pass
+    assert len(times) == 2
+
+
+def test_what_a_dead_process_was_writing_is_removed(tmp_path):
+    dead, alive = 2**22 + 1, os.getppid()
+    for name in (f"result.json.{dead}.tmp", f"result.json.{alive}.tmp", "notes.tmp", "a.12b.tmp"):
+        (tmp_path / name).write_text("{")
+    with rundir.held(str(tmp_path)):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        ["lock", f"result.json.{alive}.tmp", "notes.tmp", "a.12b.tmp"])
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    (tmp_path / "a").write_text("before")
+    with pytest.raises(KeyboardInterrupt):
+        rundir.write_whole(str(tmp_path / "a"), interrupted)
+    assert (tmp_path / "a").read_text() == "before" and os.listdir(tmp_path) == ["a"]
+
+
+def interrupted(file):
+    file.write(b"half of it")
+    raise KeyboardInterrupt

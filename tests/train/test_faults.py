@@ -250,7 +250,7 @@ def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_pa
     monkeypatch.setattr(evaluate, "batch_function", overflowing)
     monkeypatch.setattr("tfssl.train.loop.train", lambda *_, **__: None)
     with pytest.raises(TrainingError, match="The network has diverged: its .* are not finite"):
-        tfssl.run(tiny(tmp_path, mode=mode))
+        tfssl.run(tiny(tmp_path, mode=mode, linear_batch_size=16))
 
 
 @pytest.mark.parametrize("variable,expected", [

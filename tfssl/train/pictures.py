@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from tfssl import data
+from tfssl.train import rundir
 
 COLUMNS = 12
 
@@ -23,7 +24,8 @@ def save_views(source, recipes, config, writer):
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, 64 // rows[0].shape[1])  # so that 32 px can be seen
     grid = tf.repeat(tf.repeat(grid, scale, axis=0), scale, axis=1)
-    tf.io.write_file(os.path.join(config.model_dir, "views.png"), tf.io.encode_png(grid))
+    rundir.write_whole(os.path.join(config.model_dir, "views.png"),
+                       lambda file: file.write(tf.io.encode_png(grid).numpy()))
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.to_dict().items())
     with writer.as_default(step=0):
         tf.summary.image("image", grid[tf.newaxis])

@@ -1,0 +1,1 @@
+"""What scripts/kills.py is made of: processes that die, and a comparison that sees everything."""

@@ -43,7 +43,8 @@ def parser():
 def chosen(arguments, words):
     """The trials that are asked for, and {name: kills} of each."""
     if not (arguments.all or arguments.trial):
-        trial = trials.Trial("run", shlex.join(words), own=True)
+        flags = shlex.join(words).replace("{", "{{").replace("}", "}}")
+        trial = trials.Trial("run", flags, own=True)
         return [trial], {"run": arguments.kills}
     names = list(trials.TRIALS) if arguments.all else arguments.trial.split(",")
     found = [trials.TRIALS[name] for name in names]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import shutil
 
 from survival import processes
@@ -38,7 +39,7 @@ class Trial:
     own: bool = False
 
     def words(self, directory, bases):
-        words = [word.format(directory=directory, **bases) for word in self.flags.split()]
+        words = [word.format(directory=directory, **bases) for word in shlex.split(self.flags)]
         if "{directory}" not in self.flags:
             words.append(f"--model_dir={directory}")
         return words if self.own else [*TINY, *words]

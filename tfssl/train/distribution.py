@@ -9,17 +9,26 @@ it has to be on a disk that they share.
 import contextlib
 import dataclasses
 import functools
+import glob
+import hashlib
 import json
 import os
+import signal
+from typing import Optional
 
+import tfssl
+import keras
 import tensorflow as tf
 
 from tfssl import data
 from tfssl.errors import TrainingError, UsageError
+from tfssl.train.meeting import Meeting, handled
 
 TF_CONFIG = ('TF_CONFIG must be JSON like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
              '"task": {"type": "worker", "index": 0}}')
 
+# Flags that say where something is, which may be elsewhere on each host.
+PLACES = ("model_dir", "data_dir", "probe_data_dir", "checkpoint", "teacher", "label_list")
 
 # What TensorFlow says on a worker when another one has died.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
@@ -33,6 +42,7 @@ class Distribution:
     strategy: tf.distribute.Strategy
     workers: int = 1
     chief: bool = True
+    meeting: Optional[Meeting] = None  # of several workers
 
     @property
     def replicas(self):
@@ -59,21 +69,32 @@ class Distribution:
         return self.strategy.distribute_datasets_from_function(of_process)
 
     def agree(self, number=0):
-        """The chief's number on every worker; it waits for all of them."""
-        if self.workers == 1:
+        """The chief's number on every worker; it waits for all of them.
+
+        Raises:
+            TrainingError: one is gone.
+            Interrupted: by a signal.
+        """
+        if self.meeting is None:
             return number
-        own = tf.constant(number if self.chief else 0, tf.int64)
+        self.meeting.gather(None)
+        return self.meeting.share(number)
 
-        @tf.function
-        def together():
-            def one():
-                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-                return tf.where(tf.equal(replica, 0), own, tf.zeros_like(own))
+    def same(self, record):
+        """Raises UsageError on all workers where one has another record than the chief has.
 
-            return self.strategy.reduce("SUM", self.strategy.run(one), axis=None)
+        Args:
+            record: {what it is called in messages: what JSON can hold}, of the same on all.
 
-        with self.all_there():
-            return int(together())
+        Raises:
+            TrainingError, Interrupted: as `agree`.
+        """
+        if self.meeting is None:
+            return
+        records = self.meeting.gather(json.loads(json.dumps(record)))
+        refused = self.meeting.share(records and unlike(records, self.meeting))
+        if refused:
+            raise UsageError(refused)
 
     @contextlib.contextmanager
     def all_there(self):
@@ -101,6 +122,35 @@ class Distribution:
             return "one device"
         of = f" of {self.workers} workers" if self.workers > 1 else ""
         return f"{self.replicas} replicas{of}"
+
+
+def unlike(records, meeting):
+    """How the records of workers differ from the chief's, in a sentence; None where none does."""
+    chief, *others = records
+    for place, record in enumerate(others, start=1):
+        told = [f"{name} {chief.get(name)} and {record.get(name)}"
+                for name in {**chief, **record} if chief.get(name) != record.get(name)]
+        if told:
+            return (f"All workers must be started alike. Received on {meeting.name(0)}, and on "
+                    f"{meeting.name(place)}: {', '.join(told)}")
+
+
+def settings(config):
+    """What workers have to be started with alike: all flags but those of places, and the code."""
+    flags = {f"--{name}": value for name, value in config.to_dict().items() if name not in PLACES}
+    return {**flags, "tfssl": tfssl.__version__, "TensorFlow": tf.__version__,
+            "Keras": keras.__version__, "the code of tfssl": code()}
+
+
+def code():
+    """A digest of the package's source files."""
+    root = os.path.dirname(tfssl.__file__)
+    found = hashlib.sha256()
+    for path in sorted(glob.glob(os.path.join(root, "**", "*.py"), recursive=True)):
+        found.update(os.path.relpath(path, root).encode() + b"\0")
+        with open(path, "rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:12]
 
 
 def single():
@@ -189,12 +239,17 @@ def multi_worker(config):
                          "workers share.")
     place = addresses.index(own)
     print(f"worker {place} of {len(addresses)} at {own}: waiting for the others", flush=True)
+    meeting = Meeting(addresses, place)
+    meeting.join()
+    found = Distribution(tf.distribute.get_strategy(), len(addresses), place == 0, meeting)
+    found.same(settings(config))
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with handled(signal.SIG_DFL):  # until TensorFlow has connected it lets no other act
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise UsageError(f"TF_CONFIG: this worker could not start at {own} "
                          f"({str(error).splitlines()[0]}).") from None
-    return Distribution(strategy, len(addresses), chief=place == 0)
+    return dataclasses.replace(found, strategy=strategy)
 
 
 def workers_of(text):

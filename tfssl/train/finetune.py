@@ -123,6 +123,8 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     if found is None and origin and not checkpoints_of(job).steps():
         found = pretrained.find(job.config.checkpoint)
         origin = found.origin  # it may have trained on since
+    job.distribution.same({"weights of --checkpoint": origin and origin.get("weights"),
+                           "answers of --teacher": teacher and teacher.record["sha256"]})
     model = build_model(job, found, teacher and teacher.record["classes"])
     if not job.distribution.chief:
         return follow(job, model, checkpoints_of(job, model), teacher.train if teacher else train)

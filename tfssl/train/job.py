@@ -128,7 +128,7 @@ def plan(config, distributed=None, ranges=None):
                              f"Received: {height}x{width}")
     total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
     per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
-    return Job(
+    job = Job(
         config=config,
         train_source=train_source,
         labelled_source=labelled_source,
@@ -146,6 +146,12 @@ def plan(config, distributed=None, ranges=None):
         chosen=chosen,
         readable=readable,
     )
+    images = {**job.data["train"], "black and white": job.value_ranges}
+    job.distribution.same({
+        "labels learned from": data.fingerprint(chosen),
+        **{f"{rundir.DIGESTS.get(name, name)} of the training images": value
+           for name, value in images.items()}})
+    return job
 
 
 def evaluation_sources(config, train_source):

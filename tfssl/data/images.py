@@ -9,6 +9,7 @@ Images are shown upright: as their EXIF orientation says.
 import functools
 import hashlib
 import io
+import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image, TiffImagePlugin
 
 from tfssl.data.orientation import upright
 from tfssl.data.values import scaled, scaled_array
+from tfssl.files import opened as opened_file
 
 BY_TENSORFLOW, BY_PNG16, BY_PYTHON = range(3)  # who decodes a file
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -31,6 +33,9 @@ DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # of Pillow: more th
 TIFF = (b"II*\0", b"MM\0*")  # how such files begin
 PNG_DEPTH = 24  # where a PNG says how many bits its channels have
 SNIFFED = 4096  # bytes
+MOST_BYTES = 16  # of a pixel in a file, as four channels of 32 bits have
+JPEG_SCAN, MOST_SCANS = b"\xff\xda", 1000  # how one begins; no encoder makes more than a dozen
+GIF_EXTENSION, GIF_IMAGE = 0x21, 0x2C  # what a block of a GIF is
 
 
 class Found(NamedTuple):
@@ -65,7 +70,7 @@ def kind_of(path):
     if str(path).lower().endswith(EXTENSIONS):
         return "image"
     try:
-        with open(path, "rb") as file:
+        with opened_file(path) as file:
             start = file.read(SNIFFED)
             file.seek(0)
             if start.startswith(TIFF):
@@ -102,12 +107,21 @@ def examine(path, max_pixels, rules=2):
         A `Found`.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = content_of(path, MOST_BYTES * max_pixels)
         found = (examine_content if rules == 2 else examine_by_rules_of_0_1)(content, max_pixels)
         return found._replace(digest=hashlib.sha256(content).hexdigest()[:32])
     except Exception as error:  # Pillow's plugins raise whatever they like on damaged input
         return Found(problem=reason(error))
+
+
+def content_of(path, most):
+    """The bytes of a file; raises Unusable where there are more than any image has."""
+    with opened_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise Unusable(f"more than {most / 1e6:,.0f} MB, which no image of "
+                       "--max_image_megapixels takes")
+    return content
 
 
 def reason(error):
@@ -136,7 +150,10 @@ def examine_content(content, max_pixels):
             check_pages(image)
         reader, orientation = reader_of(image, content), orientation_of(image, content)
         if image.format == "GIF":  # whose missing rows TensorFlow fills without a word
+            check_frames(content, max_pixels)
             image.load()
+        if image.format == "JPEG":
+            check_scans(content)
     try:
         values = np.asarray(READERS[reader](content))
     except tf.errors.OpError:
@@ -191,6 +208,43 @@ def check_pixels(image, most):
     width, height = image.size
     if width * height > most:
         raise Unusable(too_large(height, width, most))
+
+
+def check_scans(content):
+    """Raises Unusable for a JPEG of so many scans that it would be decoded for hours."""
+    scans = content.count(JPEG_SCAN)
+    if scans > MOST_SCANS:
+        raise Unusable(f"a JPEG of {scans:,} scans, more than {MOST_SCANS}")
+
+
+def check_frames(content, most):
+    """Raises Unusable for a GIF of large or of many frames, all of which TensorFlow decodes."""
+    pixels = [width * height for width, height in gif_frames(content)]
+    if max(pixels, default=0) > most or sum(pixels) > MOST_BYTES * most:
+        raise Unusable(f"a GIF of {len(pixels):,} frames with {sum(pixels) / 1e6:,.3g} megapixels "
+                       f"in all, too many for --max_image_megapixels={most / 1e6:g}")
+
+
+def gif_frames(content):
+    """The (width, height) of every frame of a GIF, as far as its blocks can be followed."""
+    def colours(flags):
+        return 3 << (flags % 8 + 1) if flags & 0x80 else 0
+
+    def after_blocks(place):
+        while content[place]:
+            place += 1 + content[place]
+        return place + 1
+
+    place = 13 + colours(content[10])
+    try:
+        while content[place] in (GIF_EXTENSION, GIF_IMAGE):
+            if content[place] == GIF_EXTENSION:
+                place = after_blocks(place + 2)
+                continue
+            yield struct.unpack_from("<HH", content, place + 5)
+            place = after_blocks(place + 11 + colours(content[place + 9]))
+    except (IndexError, struct.error):  # cut off: what comes of it is the decoder's to say
+        return
 
 
 def check_channels(content):

@@ -8,13 +8,15 @@
 `auto` chooses, says so, and refuses a folder that could be read in two ways.
 """
 
+import errno
 import hashlib
 import os
 import unicodedata
 from typing import NamedTuple
 
-from tfssl.data.images import kind_of
+from tfssl.data.images import EXTENSIONS, kind_of
 from tfssl.errors import UsageError
+from tfssl.files import absence
 from tfssl.text import plain, printable
 
 SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "unlabelled",
@@ -26,6 +28,7 @@ EXTENSIONS_OF_0_1 = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp")
 FORMS = {"splits": "DIR/<split>/<class>/*", "classes": "DIR/<class>/*",
          "flat": "images without labels"}
 CLASSES_TOLD = 10
+NOWHERE = tuple(map(os.strerror, (errno.ENOENT, errno.ELOOP)))
 
 
 class File(NamedTuple):
@@ -72,9 +75,10 @@ def read(directory, layout="auto", wanted=None, rules=2):
     Raises:
         UsageError: it is no folder, holds no image, or could be read in two ways.
     """
-    if directory is None or not os.path.isdir(directory):
+    why = "" if directory is None else absence(directory)
+    if directory is None or why or not os.path.isdir(directory):
         raise UsageError("--data_dir must be the folder of the images for --dataset=folder. "
-                         f"Received: {directory}")
+                         f"Received: {directory}" + (f" ({why})" if why else ""))
     walk = Walk(directory, rules)
     images = walk.images
     if not images:
@@ -119,6 +123,7 @@ class Walk:
     def __init__(self, directory, rules):
         self.images, self.others, self.remarks, self.texts = {}, {}, [], 0
         self.directory, self.rules = directory, rules
+        self.seen = set()  # (what may be split and class, real path): links can cross endlessly
         self.ahead = [(directory, os.path.realpath(directory), (), ())]  # however deep they lie
         while self.ahead:
             self.enter(*self.ahead.pop())
@@ -130,18 +135,27 @@ class Walk:
         if real in around:
             self.left_out(path, "leads back to a folder that it is in")
             return
+        if (folders[:2], real) in self.seen:
+            self.left_out(path, "is there already, by another path")
+            return
+        self.seen.add((folders[:2], real))
         try:
             with os.scandir(path) as entries:
                 entries = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            raise UsageError(f"--data_dir={self.directory}: {printable(path)} cannot be read "
-                             f"({error.strerror}).") from None
+            raise unreadable(self.directory, path, error.strerror) from None
+        entries = [entry for entry in entries if not entry.name.startswith(".")]
+        beside = any(kind_of_entry(entry) == "folder" for entry in entries)
         for entry in entries:
-            if not entry.name.startswith("."):
-                self.visit(entry, os.path.join(path, entry.name), folders, (*around, real))
+            self.visit(entry, os.path.join(path, entry.name), folders, (*around, real), beside)
 
-    def visit(self, entry, path, folders, around):
-        """Takes what a folder holds; `path` is its own, from the folder that was named."""
+    def visit(self, entry, path, folders, around, beside):
+        """Takes what a folder holds.
+
+        Args:
+            path: its own, from the folder that was named.
+            beside: whether there are folders beside it.
+        """
         real = os.path.realpath(path) if entry.is_symlink() else os.path.join(
             around[-1], entry.name)
         kind = kind_of_entry(entry)
@@ -149,6 +163,8 @@ class Walk:
             self.left_out(path, "is a system's own")
         elif kind == "folder":
             self.ahead.append((path, real, (*folders, entry.name), around))
+        elif kind == "nothing":
+            self.leads_nowhere(path, beside)
         elif kind != "file":
             self.left_out(path, "is no regular file")
         elif self.rules == 1:
@@ -161,6 +177,17 @@ class Walk:
                 of_kind = self.images if kind == "image" else self.others
                 of_kind.setdefault(folders, []).append((path, real))
 
+    def leads_nowhere(self, path, beside):
+        """Leaves a link without an end out, unless it may have led to a class: that moves labels.
+
+        Raises:
+            UsageError: it may have; or where it leads to may not be looked at.
+        """
+        why, named = absence(path), path.lower().endswith(EXTENSIONS)
+        if self.rules == 2 and (why not in NOWHERE or beside and not named):
+            raise unreadable(self.directory, path, why)
+        self.left_out(path, "is no regular file")
+
     def left_out(self, path, why):
         if self.rules == 1 and "leads back" in why:
             raise UsageError(f"--data_dir={self.directory}: {printable(path)} {why}, so that this "
@@ -169,12 +196,22 @@ class Walk:
         self.remarks.append(f"left out: {printable(path)} {why}")
 
 
+def unreadable(directory, path, why):
+    """The UsageError for what might hold images, or a class, and cannot be looked at."""
+    return UsageError(f"--data_dir={directory}: {printable(path)} cannot be read ({why}). Mend it, "
+                      "or take it out of the folder.")
+
+
 def kind_of_entry(entry):
-    """"folder", "file" or "", for an entry of a folder; links are what they lead to."""
+    """"folder", "file", "nothing" or "", for an entry of a folder; links are what they lead to."""
     try:
-        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
-    except OSError:  # links in a circle of their own
-        return ""
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        return "nothing" if entry.is_symlink() and absence(entry.path) else ""
+    except OSError:  # links in a circle of their own, or into a folder that may not be entered
+        return "nothing"
 
 
 def split_name(folder):
@@ -298,7 +335,10 @@ def in_order(directory, split, files, classes, remarks):
     labels = {name: label for label, name in enumerate(classes)}
     root, chosen = os.path.join(directory, ""), {}
     for path, real, of_class in files:
-        status = os.stat(path)
+        try:
+            status = os.stat(path)
+        except OSError as error:  # in a folder that may not be entered, or gone by now
+            raise unreadable(directory, path, error.strerror) from None
         file = File(path, path[len(root):], labels.get(of_class, -1), status.st_size,
                     status.st_mtime_ns, status.st_ctime_ns)
         other = chosen.setdefault(real, file)

@@ -1,0 +1,82 @@
+"""Files that a user names or has in a folder: opened so that none of them can hang the program."""
+
+import errno
+import os
+import stat
+
+OWN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # open already: what a shell makes of <(...)
+LARGEST = 2**26  # bytes of a file of text or settings
+
+
+def opened(path):
+    """A regular file to read bytes from; links are followed.
+
+    Nobody may ever write to a pipe, a socket or a terminal, and /dev/zero has no end.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, a pipe, a socket or a device. So is a name
+            that no file can have.
+    """
+    try:
+        require_regular(path, os.stat(path))  # before the opening, which devices may act on
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+                             | getattr(os, "O_BINARY", 0))
+    except ValueError as error:  # NUL, or a character that the file system's encoding lacks
+        raise OSError(errno.EINVAL, str(error), path) from None
+    try:
+        require_regular(path, os.fstat(descriptor))  # another one may have come in its place
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def require_regular(path, status):
+    """Raises OSError for the status of anything but a regular file."""
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", path)
+
+
+def read(path, largest=LARGEST):
+    """The bytes of a regular file, or of a pipe that this process was given open.
+
+    Args:
+        largest: bytes that it may have.
+
+    Raises:
+        OSError: as `opened`, or it is larger.
+    """
+    own = str(path).startswith(OWN)
+    with open(path, "rb") if own else opened(path) as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"more than {largest / 2**20:,.0f} MiB", path)
+    return content
+
+
+def text(path, largest=LARGEST):
+    """The text of a file, of which `read` returns the bytes.
+
+    Raises:
+        OSError: as `read`, or it is no text in UTF-8.
+    """
+    content = read(path, largest)
+    try:
+        if b"\0" in content:
+            raise ValueError
+        return content.decode("utf-8-sig")
+    except ValueError:
+        raise OSError(errno.EILSEQ, "not text in UTF-8", path) from None
+
+
+def absence(path):
+    """Why a path leads to nothing that can be looked at, in a few words; "" where it does."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.strerror
+    except ValueError as error:
+        return str(error)
+    return ""

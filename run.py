@@ -1,14 +1,18 @@
 """The front door: flags -> Config -> the work. See `python run.py --help`."""
 
 import errno
-import os
 import sys
 
 import flags
 from tfssl.errors import Interrupted, TrainingError, UsageError
-from tfssl.terminal import escape_unencodable
+from tfssl.terminal import escape_unencodable, stand_in, to_nowhere, unfailing
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # what a disk may do to a run
+# What a disk, a server of files, or whoever changes rights and folders may do to a run.
+DISK = tuple(getattr(errno, name) for name in (
+    "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ENXIO", "ENODEV", "ESTALE", "ETIMEDOUT",
+    "EHOSTDOWN", "EREMOTEIO", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST",
+    "ENOTEMPTY", "ELOOP", "ENAMETOOLONG", "EMFILE", "ENFILE", "ENOMEM", "EBUSY", "ETXTBSY")
+    if hasattr(errno, name))
 
 
 def main(argv):
@@ -17,15 +21,40 @@ def main(argv):
     0: done; 1: training failed; 2: the request was refused; 130, 143: stopped by SIGINT (from the
     keyboard) or SIGTERM, in training after a checkpoint.
     """
+    stand_in()
     escape_unencodable()
+    with unfailing("stderr"):
+        try:
+            parsed = flags.parse(argv)
+            if parsed is None:
+                return show(flags.help_text(argv))
+        except UsageError as error:
+            print(f"run.py: {error}", file=sys.stderr)
+            return 2
+        with unfailing("stdout", tell_loss):
+            return work(*parsed)
+
+
+def show(text):
+    """Prints a text of which `| head` may have seen enough."""
     try:
-        parsed = flags.parse(argv)
-        if parsed is None:
-            print(flags.help_text(argv))
-            return 0
+        print(text, flush=True)
+    except BrokenPipeError:
+        to_nowhere(sys.stdout)
+    return 0
+
+
+def tell_loss(error):
+    print(f"\nrun.py: standard output cannot be written ({error.strerror}): the run goes on "
+          "without", file=sys.stderr, flush=True)
+
+
+def work(config, given):
+    """Does what a command line asks for, once that is read, and returns the exit code."""
+    try:
         from tfssl import train  # here, so that help and refusals do not wait for TensorFlow
 
-        train.run(*parsed, flagfile=flags.dump)
+        train.run(config, given, flagfile=flags.dump)
     except UsageError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
@@ -39,9 +68,6 @@ def main(argv):
         print("\nrun.py: interrupted; the same command continues from the newest checkpoint",
               file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe, such as `| head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        return 1
     except OSError as error:
         if error.errno not in DISK:
             raise

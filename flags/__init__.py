@@ -7,13 +7,16 @@ two command lines can be parsed in one process.
 """
 
 import dataclasses
+import os
 import re
 import textwrap
 
 from absl import flags as absl_flags
 
+from tfssl import files
 from tfssl.config import ByMethod, ByTask, Config, google_defaults, kind
 from tfssl.errors import UsageError
+from tfssl.text import printable
 
 HELP = {"help": "Show the flags that are used most.", "helpshort": "The same as --help.",
         "h": "The same as --help.", "helpfull": "Show every flag, with all that it means."}
@@ -28,6 +31,9 @@ USAGE = """usage: python run.py [--flag=value ...] [--flagfile=FILE]
 """
 FULL = "[defaults in brackets]  python run.py --helpfull lists all {} flags and all that they mean."
 TEXT, WIDTH = 28, 100  # where the text of --help begins, and where it ends
+FLAGFILE, A_FLAGFILE = ("--flagfile", "-flagfile"), "--flagfile must be a file of flags"
+MOST_FLAGFILES = 200  # that may be opened for one command line
+EXPECTED = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 
 
 def define():
@@ -59,20 +65,15 @@ def parse(argv):
     Raises:
         UsageError: an unknown flag, a value that cannot be read, a failed check.
     """
-    values = define()
+    values, words = define(), with_flagfiles(argv[1:])
     try:
-        rest = values(argv)
-    except absl_flags.UnrecognizedFlagError as error:
-        if error.flagname in ("grid", "range", "skip"):
-            raise UsageError(f"--{error.flagname} says what varies over many runs, which "
-                             "scripts/sweep.py makes: python scripts/sweep.py --help") from None
-        raise UsageError(" ".join(str(error).split())) from None
-    except absl_flags.Error as error:
-        raise UsageError(" ".join(str(error).split())) from None
+        rest = values([argv[0], *words])
+    except (absl_flags.Error, ValueError) as error:  # absl raises its own, and ValueErrors too
+        raise UsageError(refusal(error)) from None
     if any(values[name].value for name in HELP):
         return None
     if len(rest) > 1:
-        raise UsageError(f"Only --flags are expected. Received: {rest[1]}")
+        raise UsageError(f"Only --flags are expected. Received: {printable(rest[1])}")
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name for name in names if values[name].present}
     settings = {name: values[name].value for name in names}
@@ -81,6 +82,92 @@ def parse(argv):
         theirs = {"mode": "train"} | theirs
         settings |= {k: v for k, v in theirs.items() if k not in given}
     return Config(**settings), given
+
+
+def with_flagfiles(words):
+    """The words of a command line, with those of every flagfile in its place.
+
+    Raises:
+        UsageError: a flagfile cannot be read, or includes itself.
+    """
+    opened = []
+
+    def expanded(words, around):
+        words = iter(words)
+        for word in words:
+            name, given, path = word.partition("=")
+            if word == "--":
+                yield from (word, *words)
+            elif name not in FLAGFILE:
+                yield word
+            else:
+                path = path.strip() if given else next(words, None)
+                yield from inside(path, around) if path != "" else ()  # as absl does
+
+    def inside(path, around):
+        if path is None:
+            raise UsageError(f"{A_FLAGFILE}. Received: nothing")
+        path = os.path.expanduser(path)
+        place = os.path.realpath(path)
+        if place in around:
+            raise UsageError(f"--flagfile={printable(path)} includes itself"
+                             + (f", by {printable(around[-1])}." if around[-1] != place else "."))
+        opened.append(path)
+        if len(opened) > MOST_FLAGFILES:
+            raise UsageError(f"--flagfile={printable(path)} is one of more than {MOST_FLAGFILES} "
+                             "flagfiles that include each other.")
+        yield from expanded(lines_of(path), (*around, place))
+
+    return list(expanded(words, ()))
+
+
+def lines_of(path):
+    """The lines of a flagfile that are no remarks.
+
+    Raises:
+        UsageError: it cannot be read, or is no text.
+    """
+    try:
+        lines = [line.strip() for line in re.split("[\r\n]", files.text(path))]
+    except OSError as error:
+        raise UsageError(f"{A_FLAGFILE}. Received: {printable(path)} ({error.strerror})") from None
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
+
+
+def refusal(error):
+    """What absl refuses, in our words: the flag, what was expected, what was received."""
+    text = " ".join(str(error).split())
+    if isinstance(error, absl_flags.UnrecognizedFlagError):
+        return unknown(error.flagname, text)
+    if missing := re.fullmatch(r"Missing value for flag --?(\S+)", text):
+        return f"--{missing[1]} must be {expected_of(missing[1])}. Received: nothing"
+    if argument := re.fullmatch(r"--?no(\w+)=(.*) does not take an argument", text):
+        return f"--no{argument[1]} takes no value. Received: {printable(argument[2])}"
+    if not isinstance(error, absl_flags.IllegalFlagValueError):
+        return text
+    name, _, value = str(error).removeprefix("flag --").partition("=")
+    value = value.removesuffix(f": {error.__context__}")
+    return f"--{name} must be {expected_of(name)}. Received: {printable(value) or 'nothing'}"
+
+
+def unknown(name, text):
+    """The refusal of a flag that there is not, with those that it may have been meant for."""
+    if name in ("grid", "range", "skip"):
+        return (f"--{name} says what varies over many runs, which scripts/sweep.py makes: "
+                "python scripts/sweep.py --help")
+    meant = text.partition("Did you mean: ")[2].rstrip(" ?")
+    return (f"--{printable(name)} is an unknown flag."
+            + (f" Did you mean --{meant.replace(' or ', ' or --')}?" if meant else
+               " --helpfull lists all."))
+
+
+def expected_of(name):
+    """What a flag may be, in words."""
+    field = next((field for field in dataclasses.fields(Config) if field.name == name), None)
+    if field is None:
+        return "given a value"
+    of_type, _, choices = kind(field)
+    return f"one of {', '.join(map(str, choices))}" if choices else EXPECTED[of_type]
 
 
 def dump(config, header=""):

@@ -1,6 +1,7 @@
 """Lines on a terminal that are written again and again, and streams that take every character."""
 
 import contextlib
+import errno
 import os
 import sys
 import unicodedata
@@ -91,3 +92,90 @@ def escape_unencodable():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+class Lossy:
+    """A text stream to which writing never fails: what cannot be written is lost.
+
+    A reader that has gone, as of `| head`, a terminal that was closed or a full disk is no reason
+    to lose a training. Once the place can be written again, what follows is.
+
+    Args:
+        stream: the stream; all else is as it is there.
+        tell: (OSError) -> anything; called at the first loss.
+    """
+
+    def __init__(self, stream, tell):
+        self.stream, self.tell, self.lost = stream, tell, False
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        self._try(self.stream.write, text)
+        return len(text)
+
+    def writelines(self, lines):
+        self._try(self.stream.writelines, lines)
+
+    def flush(self):
+        self._try(self.stream.flush)
+
+    def end(self):
+        """Has Python's own last flush find a place that takes everything, where this one cannot."""
+        try:
+            self.stream.flush()
+        except OSError:
+            to_nowhere(self.stream)
+
+    def _try(self, function, *args):
+        try:
+            function(*args)
+        except OSError as error:
+            if error.errno in GONE:
+                to_nowhere(self.stream)
+            if not self.lost:
+                self.lost = True
+                self.tell(error)
+
+
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # what can be written before such can never be again
+
+
+def to_nowhere(stream):
+    """Has a stream lose everything, also what it holds back."""
+    with contextlib.suppress(OSError, ValueError, AttributeError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+@contextlib.contextmanager
+def unfailing(name, tell=lambda error: None):
+    """Has sys.stdout or sys.stderr be `Lossy` within.
+
+    Args:
+        name: "stdout" or "stderr".
+        tell: as of `Lossy`.
+    """
+    stream = getattr(sys, name)
+    if stream is None:  # closed by whoever started the process
+        yield
+        return
+    lossy = Lossy(stream, tell)
+    setattr(sys, name, lossy)
+    try:
+        yield
+    finally:
+        lossy.end()
+        setattr(sys, name, stream)
+
+
+def stand_in():
+    """Opens what a process was started without of standard input, output and error, to nowhere.
+
+    Else the first files that it opens have these numbers, and libraries write messages into them.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free

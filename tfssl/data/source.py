@@ -10,8 +10,9 @@ from typing import Callable, Optional
 import numpy as np
 import tensorflow as tf
 
+from tfssl import files
 from tfssl.errors import TrainingError, UsageError
-
+from tfssl.text import printable
 
 SUBSET = 3  # what a seed is for, beside the uses named in pipeline.py
 OUTSIDE = "label out of range:"
@@ -234,21 +235,27 @@ def read_list(path, count):
     """
     expected = f"--label_list must be a file of different numbers from 0 to {count - 1}, one a line"
     try:
-        with open(path) as file:
-            lines = [line.split("#")[0].strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not text"
-        raise UsageError(f"{expected}. Received: {path} ({why})") from None
+        lines = [line.split("#")[0].strip() for line in files.text(path).splitlines()]
+    except OSError as error:
+        raise UsageError(f"{expected}. Received: {path} ({error.strerror})") from None
     lines = [line for line in lines if line]
-    wrong = next((line for line in lines if not line.isdecimal() or int(line) >= count), None)
-    if not lines or wrong is not None:
-        raise UsageError(f"{expected}. Received: {path} with "
-                         + (f"the line {wrong[:40]}" if lines else "no number"))
-    places = np.unique(np.array(lines, np.int64))
+    numbers = [place_of(line, count) for line in lines]
+    if None in numbers or not lines:
+        raise UsageError(f"{expected}. Received: {path} with " + (
+            f"the line {printable(lines[numbers.index(None)][:40])}" if lines else "no number"))
+    places = np.unique(np.array(numbers, np.int64))
     if len(places) < len(lines):
         raise UsageError(f"{expected}. Received: {path}, where {len(lines) - len(places)} of "
                          f"{len(lines)} are there already")
     return places
+
+
+def place_of(text, count):
+    """The number from 0 to count - 1 that a text is; None for any other."""
+    digits = text.lstrip("0") or "0"
+    if not text.isdecimal() or len(digits) > len(str(count)):  # Python reads no 5,000 digits
+        return None
+    return int(digits) if int(digits) < count else None
 
 
 def subset(source, chosen):

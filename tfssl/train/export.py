@@ -1,17 +1,23 @@
 """The encoder as a model of its own."""
 
+import contextlib
+import dataclasses
 import json
+import math
 import os
 import zipfile
 
 import keras
+import numpy as np
 
-from tfssl import nets
-from tfssl.config import ARCHITECTURE
+from tfssl import files, nets
+from tfssl.config import ARCHITECTURE, Config, check_range, check_type
 from tfssl.errors import UsageError
 
 FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
 ABOUT = "tfssl.json"  # within that archive; Keras ignores it
+UNPACKED, AT_LEAST = 20, 2**26  # times its size that an archive may unpack to, and bytes
+SIZED = ("units", "filters")  # what in the description of a layer says how many weights it has
 
 
 def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes):
@@ -139,13 +145,104 @@ def read_about(path):
     """What `export_encoder` wrote beside the weights; None where the file is another's.
 
     Raises:
-        UsageError: it is not a .keras file.
+        UsageError: it is not a .keras file, or what it says of itself cannot be.
     """
+    with archive_of(path) as archive:
+        if ABOUT not in archive.namelist():
+            return None
+        return check_about(parsed(path, archive, ABOUT), path)
+
+
+@contextlib.contextmanager
+def archive_of(path):
+    """A .keras file as an open zip archive, of which nothing is unpacked yet.
+
+    Raises:
+        UsageError: it is none, cannot be read, or unpacks to far more than any network takes.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(files.opened(path))
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            unpacked = sum(info.file_size for info in archive.infolist())
+        except Exception as error:  # what the numbers in a damaged directory lead to is any kind
+            why = getattr(error, "strerror", None)
+            raise UsageError(f"{path} is not a .keras file, or only a part of one"
+                             + (f" ({why})." if why else ".")) from None
+        if unpacked > max(AT_LEAST, UNPACKED * os.path.getsize(path)):
+            raise UsageError(f"{path} is not a .keras file: it says that it unpacks to "
+                             f"{unpacked / 2**20:,.0f} MiB.")
+        yield archive
+
+
+def parsed(path, archive, name):
+    """A JSON file in an archive, or UsageError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else None
-    except (OSError, ValueError, zipfile.BadZipFile):
-        raise UsageError(f"{path} is not a .keras file, or only a part of one.") from None
+        return json.loads(archive.read(name))
+    except Exception:  # of zipfile, zlib and the json module, on whatever the bytes are
+        raise UsageError(f"{path} is damaged: {name} in it cannot be read.") from None
+
+
+def check_about(about, path):
+    """What is said beside weights, where all of it can be.
+
+    Raises:
+        UsageError: naming the first entry that cannot.
+    """
+    if not isinstance(about, dict):
+        raise UsageError(f"{path} is damaged: {ABOUT} in it is no record.")
+    wrong = next((name for name, value in about.items() if not plausible(name, value)), None)
+    if wrong is None and about.get("class_names"):
+        wrong = None if len(about["class_names"]) == about.get("classes") else "class_names"
+    if wrong is not None:
+        raise UsageError(f"{path} is damaged: it says of its network that {wrong} is "
+                         f"{str(about[wrong])[:60]}.")
+    return about
+
+
+def plausible(name, value):
+    """Whether an entry of what `describe` returns may have this value; unknown ones may."""
+    if name in ARCHITECTURE:
+        field = next(field for field in dataclasses.fields(Config) if field.name == name)
+        try:
+            check_range(field, check_type(field, value))
+        except UsageError:
+            return False
+        return True
+    return POSSIBLE.get(name, lambda value: True)(value)
+
+
+def is_whole(value, least=0):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def is_size(value):
+    return value is None or (isinstance(value, list) and len(value) == 2
+                             and all(is_whole(side, 1) for side in value))
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_ranges(value):
+    return isinstance(value, dict) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair))
+        and pair[0] < pair[1] for pair in value.values())
+
+
+def is_text(value):
+    return isinstance(value, str)
+
+
+POSSIBLE = {
+    "stem": lambda value: value in ("cifar", "imagenet"),
+    "image_size": is_size, "eval_size": is_size, "seed": is_whole, "step": is_whole,
+    "dataset": is_text, "train_split": is_text, "task": is_text, "value_ranges": is_ranges,
+    "eval_crop_proportion": lambda value: value is None or (is_number(value) and 0 < value <= 1),
+    "classes": lambda value: is_whole(value, 1),
+    "class_names": lambda value: isinstance(value, list) and all(map(is_text, value)),
+}
 
 
 def load_encoder(path):
@@ -155,7 +252,7 @@ def load_encoder(path):
         path: directory of a run, or an `encoder.keras` file.
 
     Raises:
-        UsageError: there is no such file, or it is not a Keras model.
+        UsageError: there is no such file, or it is not a Keras model of this form.
     """
     file = os.path.join(path, FILE) if os.path.isdir(path) else path
     if not os.path.exists(file):
@@ -164,10 +261,56 @@ def load_encoder(path):
 
 
 def load_model(file):
-    """A model from a .keras file, or UsageError."""
-    if not zipfile.is_zipfile(file):
-        raise UsageError(f"{file} is not a .keras file, or only a part of one.")
+    """A model from a .keras file: images [B, H, W, 3] -> [B, D].
+
+    Raises:
+        UsageError: it is none, holds code, is of another form, or has weights that are no numbers.
+    """
+    with archive_of(file) as archive:
+        check_sizes(file, archive)
     try:
-        return keras.models.load_model(file, compile=False)
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{file} is not a Keras model ({str(error).splitlines()[0]}).") from None
+        model = keras.models.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # of Keras, h5py and every layer's constructor, for any JSON there
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{file} is not a Keras model ({reason[:200]}).") from None
+    shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
+    if not all(isinstance(shape, tuple) for shape in shapes) or (
+            [len(shape) for shape in shapes] != [4, 2] or shapes[0][-1] != 3):
+        raise UsageError(f"{file} is not a network from images [B, H, W, 3] to [B, D]: it is one "
+                         f"from {told(shapes[0])} to {told(shapes[1])}.")
+    require_finite(model, file)
+    return model
+
+
+def told(shape):
+    """A shape of Keras's, in words."""
+    return (f"[{', '.join('?' if side is None else str(side) for side in shape)}]"
+            if isinstance(shape, tuple) else "something else")
+
+
+def check_sizes(path, archive):
+    """Raises UsageError where a layer is to have more weights than there are bytes for all.
+
+    Keras makes the layers, of any size, before it looks at the weights.
+    """
+    if "config.json" not in archive.namelist():
+        raise UsageError(f"{path} is not a Keras model (there is no config.json in it).")
+    ahead = [parsed(path, archive, "config.json")]
+    most = sum(info.file_size for info in archive.infolist())
+    while ahead:
+        part = ahead.pop()
+        ahead += part.values() if isinstance(part, dict) else part if isinstance(
+            part, list) else ()
+        for name in SIZED if isinstance(part, dict) else ():
+            size = part.get(name)
+            if is_number(size) and size > most:
+                raise UsageError(f"{path} is damaged: {name} of a layer in it is {size:,}, more "
+                                 "than it holds weights.")
+
+
+def require_finite(model, path):
+    """Raises UsageError for weights that are not finite numbers."""
+    wrong = next((variable.path for variable in model.variables
+                  if not np.isfinite(np.asarray(variable, np.float32)).all()), None)
+    if wrong:
+        raise UsageError(f"{path} is of no use: its weights {wrong} are no finite numbers.")

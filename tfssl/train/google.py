@@ -6,6 +6,7 @@ are of tf2/resnet.py and tf2/model.py (383d414). What the network is, is read of
 shapes. Both networks compute the same features from equal weights.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,7 +15,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfssl import nets
+from tfssl import files, nets
 from tfssl.errors import UsageError
 from tfssl.train.checkpoint import sha256
 
@@ -47,6 +48,11 @@ class GoogleWeights:
         Raises:
             UsageError: a variable is missing or has another shape.
         """
+        with readable(self.path):
+            self.fill_all(encoder, projector)
+
+    def fill_all(self, encoder, projector):
+        """As `restore`; raises what TensorFlow does where the files are damaged."""
         reader = tf.train.load_checkpoint(self.path)
         names = encoder_names(self.about)
         for kind, variables in (("conv", ["kernel"]), ("norm", NORM), ("gate", ["kernel", "bias"])):
@@ -73,7 +79,11 @@ class GoogleWeights:
             if shape != list(own[name].shape):
                 raise UsageError(f"--checkpoint={self.path}: {key} must have the shape "
                                  f"{list(own[name].shape)}. Received: {shape}")
-            own[name].assign(reader.get_tensor(key))
+            value = reader.get_tensor(key)
+            if not np.isfinite(value).all():
+                raise UsageError(f"--checkpoint={self.path} is of no use: {key} holds what is no "
+                                 "finite number.")
+            own[name].assign(value)
 
 
 def prefix(path):
@@ -94,11 +104,8 @@ def find(path):
     Raises:
         UsageError: it cannot be read, or is not of google-research/simclr.
     """
-    try:
+    with readable(path):
         shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError) as error:
-        raise UsageError(f"--checkpoint={path} cannot be read "
-                         f"({str(error).splitlines()[0]}).") from None
     if any(key.startswith("base_model/") for key in shapes):
         raise UsageError(f"--checkpoint={path} is of google-research/simclr's tf1 code (a "
                          "checkpoint or a Hub module), which is not read: take the same weights as "
@@ -109,7 +116,25 @@ def find(path):
     if not any(key.startswith(ENCODER) for key in shapes):
         raise UsageError(f"--checkpoint={path} is a TensorFlow checkpoint, but not one of "
                          f"google-research/simclr's tf2 code: it holds no {ENCODER}...")
-    return GoogleWeights(path, {**network(path, shapes), **provenance(path)})
+    with readable(path):
+        try:
+            about = network(path, shapes)
+        except (KeyError, IndexError, TypeError, ZeroDivisionError):  # of names and shapes
+            raise UsageError(f"--checkpoint={path} lacks variables that every network of "
+                             "google-research/simclr's tf2 code has.") from None
+        return GoogleWeights(path, {**about, **provenance(path)})
+
+
+@contextlib.contextmanager
+def readable(path):
+    """Raises UsageError where TensorFlow cannot read a checkpoint within."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (tf.errors.OpError, RuntimeError, ValueError, OSError) as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"--checkpoint={path} cannot be read ({why}).") from None
 
 
 def network(path, shapes):
@@ -152,17 +177,18 @@ def network(path, shapes):
 def provenance(path):
     """Where the weights come from, as far as the flags.json beside them says."""
     try:
-        with open(os.path.join(os.path.dirname(path), "flags.json")) as file:
-            flags = json.load(file)
-    except (OSError, ValueError):
+        flags = json.loads(files.text(os.path.join(os.path.dirname(path), "flags.json")))
+    except (OSError, ValueError, RecursionError):
         flags = {}
+    flags = flags if isinstance(flags, dict) else {}
     side = flags.get("image_size")
+    side = side if isinstance(side, int) and side > 0 else None
     reader = tf.train.load_checkpoint(path)
-    steps = [int(np.asarray(reader.get_tensor(key + VALUE))) for key in
+    steps = [int(np.ravel(reader.get_tensor(key + VALUE))[0]) for key in
              ("global_step", "optimizer/iter") if reader.has_tensor(key + VALUE)]
-    return {"dataset": flags.get("dataset", "a dataset that is not recorded"),
+    return {"dataset": str(flags.get("dataset", "a dataset that is not recorded")),
             "image_size": [side, side] if side else None, "step": steps[0] if steps else 0,
-            "task": flags.get("train_mode", "pretrain"), "source": "google-research/simclr tf2"}
+            "task": str(flags.get("train_mode", "pretrain")), "source": "google-research/simclr tf2"}
 
 
 def encoder_names(about):

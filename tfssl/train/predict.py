@@ -45,6 +45,9 @@ def predict(config, given):
     source, size = images(config, about), sides(config.eval_image_size)
     network = export.load_classifier(
         file, device.resolve_precision(config.precision, about["width_multiplier"]))
+    if network.output_shape[-1] != about["classes"]:
+        raise UsageError(f"--{flag}: {file} is damaged: it says that it has {about['classes']} "
+                         f"classes, and has {network.output_shape[-1]}.")
     check_place(path)
     count = evaluate.count(config, source)
     print(f"predictions by {pretrained.described({**about, 'path': file})}, of {about['classes']} "
@@ -100,7 +103,8 @@ def find(path, flag):
     about = os.path.isfile(file) and export.read_about(file)
     if not about or "classes" not in about:
         raise no_classifier(path, flag)
-    missing = [name for name in (*ARCHITECTURE, "stem", "image_size") if name not in about]
+    missing = [name for name in (*ARCHITECTURE, "stem", "dataset", "step") if name not in about]
+    missing += [] if about.get("image_size") else ["image_size"]
     if missing:
         raise UsageError(f"--{flag}={path} does not say what its network is ({missing[0]} is "
                          "missing): it was not written by this version of tfssl.")

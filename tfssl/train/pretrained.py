@@ -57,7 +57,10 @@ class Pretrained:
             if projector is not None:
                 raise UsageError(f"--ft_proj_selector needs the projector, which {self.path} does "
                                  "not hold: give the directory of the run as --checkpoint.")
-            encoder.set_weights(export.load_encoder(self.path).get_weights())
+            try:
+                encoder.set_weights(export.load_encoder(self.path).get_weights())
+            except ValueError as error:
+                raise error if isinstance(error, UsageError) else self.unfit(error) from None
             return
         parts = {"encoder": encoder, **({"projector": projector} if projector is not None else {})}
         try:
@@ -65,8 +68,14 @@ class Pretrained:
             status.expect_partial()
             status.assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise UsageError(f"--checkpoint={self.path} does not fit the network that it describes "
-                             f"({str(error).splitlines()[0]}).") from None
+            raise self.unfit(error) from None
+        for part in parts.values():
+            export.require_finite(part, f"--checkpoint={self.path}")
+
+    def unfit(self, error):
+        """The UsageError for weights of another form than what is said of them."""
+        return UsageError(f"--checkpoint={self.path} does not fit the network that it describes "
+                          f"({str(error).splitlines()[0]}).")
 
 
 def find(path):
@@ -96,10 +105,12 @@ def find(path):
         path = checkpoints.path(step) if step else file
     if os.path.isdir(path):
         manifest = verify(path)
-        about = {**(manifest.get("about") or {}), "step": manifest["step"]}
+        about = export.check_about(
+            {**(manifest.get("about") or {}), "step": manifest["step"]}, path)
     else:
         about = export.read_about(path)
-    missing = [name for name in (*ARCHITECTURE, "stem") if name not in (about or {})]
+    missing = [name for name in (*ARCHITECTURE, "stem", "dataset", "image_size", "step")
+               if name not in (about or {})]
     if missing:
         raise UsageError(f"--checkpoint={path} does not say what its network is ({missing[0]} is "
                          "missing): it was not written by this version of tfssl.")

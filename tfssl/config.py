@@ -19,7 +19,7 @@ import types
 import typing
 from typing import Literal, Optional
 
-from tfssl.errors import UsageError
+from tfssl.errors import UsageError, told
 
 # A check is (predicate, what was expected). None always passes: it means "not given".
 POSITIVE = (lambda x: x > 0, "a number above 0")
@@ -29,13 +29,19 @@ FRACTION = (lambda x: 0 < x <= 1, "a fraction in (0, 1]")
 NOT_EMPTY = (lambda x: bool(x.strip()), "a name")
 
 
+# What a knob's number can be at most: what is computed holds 32 bits of it.
+MOST_INTEGER = 2**31 - 1
+LEAST_FLOAT, MOST_FLOAT = 2.0**-126, 2.0**127 * (2 - 2**-23)
+WHOLE = "[0-9]{1,9}"  # the digits of an integer in a text
+
+
 def at_least(low):
     return (lambda x: x >= low, f"an integer of at least {low}")
 
 
 def sides(size):
     """An image size such as 128 or 48x64 as (height, width); None for anything else."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(size))
+    match = re.fullmatch(f"({WHOLE})(?:x({WHOLE}))?", str(size))
     pair = match and (int(match[1]), int(match[2] or match[1]))
     return pair if pair and min(pair) >= 1 else None
 
@@ -52,22 +58,25 @@ def value_range(text):
 
 
 def counts(text):
-    """Numbers separated by commas, as a tuple of integers from 1 up; None for anything else."""
+    """Different numbers separated by commas, as a tuple of integers from 1 up; None otherwise."""
     words = [word.strip() for word in str(text).split(",") if word.strip()]
-    good = all(re.fullmatch(r"[0-9]+", word) and int(word) for word in words)
-    return tuple(map(int, words)) if good else None
+    if not all(re.fullmatch(WHOLE, word) for word in words):
+        return None
+    numbers_ = tuple(map(int, words))
+    return numbers_ if len({0, *numbers_}) == len(numbers_) + 1 else None
 
 
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
 RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
-COUNTS = (lambda x: counts(x) is not None, "positive integers separated by commas")
+COUNTS = (lambda x: counts(x) is not None, "different positive integers separated by commas")
 JOINED_BY = {SIZE: "x", COUNTS: ","}  # how several integers are written where these are checked
 
 
 def written(value, check):
     """Integers, given in Python for a knob that is such text, as it; other values unchanged."""
     values = value if isinstance(value, (tuple, list)) else [value]
-    whole = all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
+    whole = all(isinstance(v, numbers.Integral) and not isinstance(v, bool)
+                and abs(v) <= MOST_INTEGER for v in values)
     return JOINED_BY[check].join(str(int(v)) for v in values) if whole else value
 
 
@@ -802,25 +811,38 @@ def check_type(field, value):
     if check in JOINED_BY:
         value = written(value, check)
     if choices is not None:
-        if value not in choices or isinstance(value, bool):
+        if not isinstance(value, of_type) or value not in choices or isinstance(value, bool):
             raise UsageError(f"--{field.name} must be one of {', '.join(map(str, choices))}. "
-                             f"Received: {value}")
+                             f"Received: {told(value)}")
         return value
     if of_type is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < MOST_FLOAT else math.copysign(math.inf, value)
     if not isinstance(value, of_type) or (of_type is int and isinstance(value, bool)):
         expected = check[1] if check in JOINED_BY else f"of type {of_type.__name__}"
-        raise UsageError(f"--{field.name} must be {expected}. Received: {value!r}")
+        given = repr(value) if isinstance(value, str) else told(value)
+        raise UsageError(f"--{field.name} must be {expected}. Received: {given}")
     return value
 
 
 def check_range(field, value):
-    """Raises UsageError for a value that fails the knob's check, or a float that is not finite."""
+    """Raises UsageError for a value that fails the knob's check, or that 32 bits do not hold."""
     check = field.metadata["check"]
-    bad_float = isinstance(value, float) and not math.isfinite(value)
-    if bad_float or (check and value is not None and not check[0](value)):
-        expected = "a finite number" if bad_float else check[1]
-        raise UsageError(f"--{field.name} must be {expected}. Received: {value}")
+    expected = check and value is not None and not check[0](value) and check[1]
+    for wrong, limits in LIMITS.get(type(value), ()):
+        expected = limits if wrong(value) else expected
+    if expected:
+        raise UsageError(f"--{field.name} must be {expected}. Received: {told(value)}")
+
+
+# What no knob of a type takes, whatever its check: (is it so?, what was expected).
+LIMITS = {
+    int: [(lambda x: x > MOST_INTEGER, f"at most {MOST_INTEGER}")],
+    float: [(lambda x: 0 < abs(x) < LEAST_FLOAT, f"0, or {LEAST_FLOAT:.3g} and more: "
+             "what 32 bits hold"),
+            (lambda x: math.isfinite(x) and abs(x) > MOST_FLOAT, f"at most {MOST_FLOAT:.3g}: what "
+             "32 bits hold"),
+            (lambda x: not math.isfinite(x), "a finite number")],
+    str: [(lambda x: "\0" in x, "text without a NUL character")]}
 
 
 def differences(config, other, goes_on=False):

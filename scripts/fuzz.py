@@ -1,0 +1,265 @@
+"""Odd input, by the thousand: python scripts/fuzz.py KIND JOURNAL [--draws=2000] [--shard=K/N]
+
+KIND is what is odd: settings (flags of run.py and `Config` in Python, every mode and method).
+Each draw is run on tiny networks in a directory of its own and must end in finite numbers, or in one
+sentence that names the flag: never in a traceback, a hang, a number out of its range, a file left
+behind by what was refused, or one outside of the run.
+
+Every outcome is a line of JOURNAL; the same command goes on where that ends. Equal numbers are equal
+draws. Draws are run in child processes, 50 in each, so that one that takes all memory or dies is an
+outcome too. Exits 1 where a draw failed. --report=FILE adds command and outcome to a Markdown file.
+"""
+
+import argparse
+import collections
+import importlib
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+import draws
+import runs
+import verdict
+
+EACH = 50  # draws of a child process
+HARD = 240.0  # seconds after which a child is killed
+MEMORY = 12 * 2**30  # bytes of address space that a child may take
+FIGURES = 24  # images of every class of the prepared folder
+
+
+class Settings:
+    """Draws of `draws.settings`, and how they are run."""
+
+    strategy = staticmethod(draws.settings)
+
+    def __init__(self, places):
+        self.places = places
+
+    def prepare(self):
+        """Makes the runs that others start from, in root/prepared."""
+        import tfssl
+        make_shallow()
+        places, tiny = self.places, draws.TINY
+        if os.path.isdir(places.prepared):
+            return
+        os.makedirs(places.prepared)
+        tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["pre"], "checkpoint_steps": 1}))
+        tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["tuned"], "mode": "finetune",
+                                  "checkpoint": places["pre"]}))
+        shutil.copytree(places["pre"], places["stopped"])
+        for name in ("result.json", "result_2.json", "encoder.keras", "checkpoints/step_00000002"):
+            path = os.path.join(places["stopped"], name)
+            (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
+        make_photos(places["photos"])
+        with open(places["list"], "w") as file:
+            file.write("".join(f"{place}\n" for place in range(20)))
+
+    def filled(self, value):
+        """A text with the places that it names."""
+        if not isinstance(value, str):
+            return value
+        names = {"run": "run", "copy": "copy", "stopped": "stopped"} | {
+            name: self.places[name] for name in ("pre", "tuned", "photos", "list")}
+        for name, path in names.items():
+            value = value.replace(f"{{{name}}}", path)
+        return value
+
+    def run(self, draw):
+        """Runs a draw; returns (outcome, what was said)."""
+        places, changes = self.places, {k: self.filled(v) for k, v in draw.settings.items()}
+        places.fresh()
+        for name in ("copy", "stopped"):
+            if draw.settings["model_dir"] == f"{{{name}}}":
+                shutil.copytree(places["pre" if name == "copy" else name], name)
+        named = [changes[name] for name in ("model_dir", "output")
+                 if isinstance(changes.get(name), str)]
+        places.may = [*(name for name in named if "\0" not in name), "runs", "predictions.csv"]
+        filled = draws.Draw(draw.base, changes, draw.line)
+        return verdict.judged(lambda err: carry_out(filled, err), places)
+
+
+def carry_out(draw, err):
+    """Runs the command that a draw is.
+
+    Args:
+        err: () -> what was written to standard error.
+
+    Raises:
+        UsageError, TrainingError, Interrupted: as the command does, or says.
+    """
+    import run
+    import tfssl
+    from tfssl.errors import Interrupted
+    if not draw.line:
+        tfssl.run(tfssl.Config(**draw.settings))
+        return
+    code = run.main(["run.py", *draw.words])
+    said = err().removesuffix("\n").rpartition("run.py: ")[2]
+    if code > 128:
+        raise Interrupted(said, code - 128)
+    if code:
+        raise (tfssl.UsageError if code == 2 else tfssl.TrainingError)(said)
+
+
+def make_shallow():
+    """Has every ResNet of this process have one block in a group: graphs are made in less time."""
+    blocks = importlib.import_module("tfssl.nets.resnet").BLOCKS
+    blocks.update({depth: (bottleneck, (1, 1, 1, 1)) for depth, (bottleneck, _) in blocks.items()})
+
+
+def make_photos(path):
+    """A folder of two classes, split into train and test."""
+    import numpy as np
+    from PIL import Image
+    chance = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            os.makedirs(os.path.join(path, split, name))
+            for number in range(FIGURES):
+                pixels = chance.integers(0, 256, (20, 24, 3), np.uint8)
+                Image.fromarray(pixels).save(os.path.join(path, split, name, f"{number}.png"))
+
+
+KINDS = {"settings": Settings}
+
+
+class Journal:
+    """The outcomes so far, a line of JSON each."""
+
+    def __init__(self, path):
+        self.path, self.rows = path, {}
+        if os.path.exists(path):
+            with open(path) as file:
+                for line in file:
+                    row = json.loads(line)
+                    self.rows[row["number"]] = row
+
+    def add(self, **row):
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
+        self.rows[row["number"]] = row
+
+
+def child(kind, numbered, journal, now):
+    """Runs draws one after the other, and says in the file `now` which one it is at."""
+    import gc
+
+    import keras
+    verdict.silent_stderr()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    kind.prepare()
+    for number, draw in numbered:
+        with open(now, "w") as file:
+            file.write(str(number))
+        began = time.monotonic()
+        outcome, said = kind.run(draw)
+        journal.add(number=number, outcome=outcome, said=said[:1000], draw=str(draw)[:3000],
+                    seconds=round(time.monotonic() - began, 2))
+        keras.backend.clear_session()
+        gc.collect()
+
+
+def wait(process, now):
+    """How a child ended: its exit code, or "killed" where a draw took too long."""
+    while True:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            return status
+        if os.path.exists(now) and time.time() - os.path.getmtime(now) > HARD:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return "killed"
+        time.sleep(0.1)
+
+
+def shard(kind, numbered, journal, now):
+    """Runs draws in child processes: a new one where a draw ends the one before."""
+    while numbered:
+        if os.path.exists(now):
+            os.remove(now)
+        sys.stdout.flush()
+        process = os.fork()
+        if not process:
+            code = 1
+            try:
+                child(kind, numbered, journal, now)
+                code = 0
+            finally:
+                os._exit(code)
+        status = wait(process, now)
+        journal.__init__(journal.path)
+        numbered = [pair for pair in numbered if pair[0] not in journal.rows]
+        if numbered and not os.path.exists(now):
+            sys.exit("the runs that draws start from could not be made")
+        if numbered:
+            with open(now) as file:
+                number = int(file.read())
+            died = dict(numbered).get(number)
+            if died is not None:
+                journal.add(number=number, outcome=verdict.FAULT, seconds=HARD,
+                            said=f"the process died ({status})", draw=str(died)[:3000])
+                numbered = [pair for pair in numbered if pair[0] != number]
+
+
+def summary(rows):
+    """What the outcomes are, in words."""
+    counted = collections.Counter(row["outcome"] for row in rows)
+    names = {verdict.FINITE: "ended in finite numbers", verdict.SENTENCE: "were refused in one "
+             "sentence", verdict.TRAINING: "ended in one sentence while training",
+             verdict.LONG: "asked for more than is waited for, and were under way",
+             verdict.FAULT: "failed"}
+    seconds = sum(row["seconds"] for row in rows)
+    return (f"{len(rows):,} draws, {seconds:.0f} s: "
+            + ", ".join(f"{counted[name]:,} {text}" for name, text in names.items()))
+
+
+def report(path, kind, outcome):
+    told = [word for word in sys.argv[1:] if not word.startswith(("--report", "--root"))]
+    told[1:2] = ["JOURNAL"]
+    with open(path, "a") as file:
+        file.write(f"\n```bash\n{shlex.join(['python', 'scripts/fuzz.py', *told])}\n```\n\n"
+                   f"{outcome}.\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("journal", help="file of outcomes, which the same command adds to")
+    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--shard", default="0/1", help="K/N: every Nth fifty draws, from the Kth on")
+    parser.add_argument("--root", help="directory to work in; not given: a temporary one")
+    parser.add_argument("--report", help="Markdown file to add command and outcome to")
+    arguments = parser.parse_args()
+    journal = Journal(os.path.abspath(arguments.journal))
+    root = os.path.abspath(arguments.root) if arguments.root else tempfile.mkdtemp(prefix="fuzz-")
+    os.makedirs(root, exist_ok=True)
+    os.environ["TFSSL_CACHE_DIR"] = os.path.join(root, "cache")
+    import tensorflow as tf  # noqa: F401 - once, before the children
+    import tfssl.train  # noqa: F401
+    kind = KINDS[arguments.kind](verdict.Places(root))
+    which, of = map(int, arguments.shard.split("/"))
+    for start in range(which * EACH, arguments.draws, of * EACH):
+        numbers = range(start, min(start + EACH, arguments.draws))
+        numbered = [pair for pair in zip(numbers, draws.drawn(kind.strategy(), EACH, start))
+                    if pair[0] not in journal.rows]
+        shard(kind, numbered, journal, os.path.join(root, "now"))
+        print(summary(journal.rows.values()), flush=True)
+    if not arguments.root:
+        shutil.rmtree(root)
+    rows = [row for number, row in sorted(journal.rows.items()) if number < arguments.draws]
+    faults = [row for row in rows if row["outcome"] == verdict.FAULT]
+    for row in faults:
+        print(f"{row['number']}: {row['said']}\n    {row['draw']}")
+    if arguments.report:
+        report(arguments.report, arguments.kind, summary(rows))
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

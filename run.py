@@ -5,6 +5,7 @@ import sys
 
 import flags
 from tfssl.errors import Interrupted, TrainingError, UsageError
+from tfssl.signals import stoppable
 from tfssl.terminal import escape_unencodable, stand_in, to_nowhere, unfailing
 
 # What a disk, a server of files, or whoever changes rights and folders may do to a run.
@@ -52,9 +53,10 @@ def tell_loss(error):
 def work(config, given):
     """Does what a command line asks for, once that is read, and returns the exit code."""
     try:
-        from tfssl import train  # here, so that help and refusals do not wait for TensorFlow
+        with stoppable("the same command continues"):  # training does it in its own way
+            from tfssl import train  # here, so that help and refusals do not wait for TensorFlow
 
-        train.run(config, given, flagfile=flags.dump)
+            train.run(config, given, flagfile=flags.dump)
     except UsageError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
@@ -64,10 +66,6 @@ def work(config, given):
     except Interrupted as error:
         print(f"\nrun.py: {error}", file=sys.stderr)
         return 128 + error.signal
-    except KeyboardInterrupt:
-        print("\nrun.py: interrupted; the same command continues from the newest checkpoint",
-              file=sys.stderr)
-        return 130
     except OSError as error:
         if error.errno not in DISK:
             raise

@@ -42,7 +42,7 @@ TINY = dict(
     width_multiplier=1 / 64, proj_out_dim=8, train_batch_size=16, train_steps=2, knn_k="5",
     train_summary_steps=1, precision="float32", compile_augmentation=False, model_dir="{run}",
     eval_baseline=False)
-PLAIN = dict(  # views without colours, whose graphs take long to make, where no knob of views is drawn
+PLAIN = dict(  # where no knob of views is drawn: colours, whose graphs take long to make
     color_jitter_p=0.0, grayscale_p=0.0, flip_p=0.0, use_blur=False, view2_solarize_p=0.0)
 SHORT = dict(linear_epochs=1.0, linear_batch_size=16, embed_points=10)
 BASES = {  # what is done: the settings that it needs beside TINY

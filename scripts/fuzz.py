@@ -1,13 +1,14 @@
 """Odd input, by the thousand: python scripts/fuzz.py KIND JOURNAL [--draws=2000] [--shard=K/N]
 
 KIND is what is odd: settings (flags of run.py and `Config` in Python, every mode and method).
-Each draw is run on tiny networks in a directory of its own and must end in finite numbers, or in one
-sentence that names the flag: never in a traceback, a hang, a number out of its range, a file left
-behind by what was refused, or one outside of the run.
+Each draw is run on tiny networks in a directory of its own and must end in finite numbers, or in
+one sentence that names the flag: never in a traceback, a hang, a number out of its range, a file
+left behind by what was refused, or one outside of the run.
 
-Every outcome is a line of JOURNAL; the same command goes on where that ends. Equal numbers are equal
-draws. Draws are run in child processes, 50 in each, so that one that takes all memory or dies is an
-outcome too. Exits 1 where a draw failed. --report=FILE adds command and outcome to a Markdown file.
+Every outcome is a line of JOURNAL; the same command goes on where that ends. Equal numbers are
+equal draws. Draws are run in child processes, 50 in each, so that one that takes all memory or dies
+is an outcome too. Exits 1 where a draw failed. --report=FILE adds command and outcome to a Markdown
+file.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import tempfile
 import time
 
 import draws
-import runs
+import runs  # noqa: F401 - the root of the repository is where `run` and `flags` are
 import verdict
 
 EACH = 50  # draws of a child process
@@ -232,7 +233,7 @@ def main():
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("journal", help="file of outcomes, which the same command adds to")
     parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--shard", default="0/1", help="K/N: every Nth fifty draws, from the Kth on")
+    parser.add_argument("--shard", default="0/1", help="K/N: every Nth fifty draws, from K on")
     parser.add_argument("--root", help="directory to work in; not given: a temporary one")
     parser.add_argument("--report", help="Markdown file to add command and outcome to")
     arguments = parser.parse_args()

@@ -34,8 +34,8 @@ class Stopped(BaseException):
 class Clock:
     """Stops what takes long: by SIGTERM where it is at its steps, as an exception otherwise."""
 
-    def __init__(self, said, limit=LIMIT):
-        self.said, self.limit, self.asked, self.steps_began = said, limit, 0, None
+    def __init__(self, said):
+        self.said, self.limit, self.asked, self.steps_began = said, LIMIT, 0, None
 
     def __enter__(self):
         self.began = time.monotonic()
@@ -93,7 +93,7 @@ def judged(work, places):
             outcome, said = SENTENCE, str(error)
         except TrainingError as error:
             outcome, said = TRAINING, str(error)
-        except (Interrupted, Stopped) as error:
+        except (Interrupted, Stopped):
             outcome, said = (LONG, "") if clock.steps_began else (
                 FAULT, f"not at its end after {clock.limit:g} s: {out()[-200:]}")
         except BaseException as error:

@@ -15,6 +15,7 @@ ALLOWED = {
     "errors": set(),
     "files": set(),
     "loading": set(),
+    "memory": {"errors"},
     "terminal": set(),
     "blockwise": set(),
     "replicas": set(),
@@ -25,13 +26,14 @@ ALLOWED = {
     "evaluation": set(),
     "information": {"losses"},
     "methods": {"losses", "nets", "optim", "replicas"},
-    "data": {"augment", "config", "errors", "files", "text"},
+    "data": {"augment", "config", "errors", "files", "memory", "text"},
+    "signals": {"errors"},
     "text": {"terminal"},
     "train": {"augment", "config", "data", "errors", "evaluation", "files", "information",
-              "losses", "methods", "nets", "optim", "terminal", "text"},
+              "losses", "memory", "methods", "nets", "optim", "signals", "terminal", "text"},
     "": {"config", "errors", "loading"},
 }
-STANDARD_LIBRARY_ONLY = {"config", "errors", "files", "loading", "terminal", "text"}
+STANDARD_LIBRARY_ONLY = {"config", "errors", "files", "loading", "signals", "terminal", "text"}
 
 
 def room(path):

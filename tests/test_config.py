@@ -248,7 +248,8 @@ def test_integers_in_python_stand_for_their_text(name, value, text):
     ("image_size", (48, 64, 3)), ("image_size", (0, 4)), ("image_size", True),
     ("image_size", 32.0), ("eval_image_size", (48.0, 64)), ("train_split", (1, 2))])
 def test_other_things_in_python_are_refused_in_one_sentence(name, value):
-    expected = {"knn_k": "different positive integers separated by commas", "train_split": "of type str",
+    expected = {"knn_k": "different positive integers separated by commas",
+                "train_split": "of type str",
                 }.get(name, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
     with pytest.raises(UsageError) as refusal:
         Config(**{name: value})

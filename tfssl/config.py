@@ -39,6 +39,10 @@ def at_least(low):
     return (lambda x: x >= low, f"an integer of at least {low}")
 
 
+def within(low, high):
+    return (lambda x: low <= x <= high, f"from {low} to {high}")
+
+
 def sides(size):
     """An image size such as 128 or 48x64 as (height, width); None for anything else."""
     match = re.fullmatch(f"({WHOLE})(?:x({WHOLE}))?", str(size))
@@ -68,6 +72,8 @@ def counts(text):
 
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
 RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
+SUFFIX = (lambda x: re.fullmatch(r"[\w.-]{0,100}", x) is not None,
+          "at most 100 letters, digits, dots, dashes and underscores")
 COUNTS = (lambda x: counts(x) is not None, "different positive integers separated by commas")
 JOINED_BY = {SIZE: "x", COUNTS: ","}  # how several integers are written where these are checked
 
@@ -328,9 +334,9 @@ class Config:
         "with stride 2. keep: that of --checkpoint; another one starts with new weights in these "
         "layers alone. auto: keep where there is a checkpoint, else cifar up to 64 px.")
     sk_ratio: float = knob(0.0, NET, "Selective kernels: 0.0625 as in SimCLRv2; 0: none.",
-                           NON_NEGATIVE)
+                           within(0, 16))
     se_ratio: float = knob(0.0, NET, "Squeeze-and-excitation: bottleneck ratio; 0: none.",
-                           NON_NEGATIVE)
+                           within(0, 16))
     batch_norm_decay: float = knob(0.9, NET, "Momentum of the moving averages of batch "
                                    "normalization.", PROBABILITY)
     input_normalization: Literal["none", "imagenet"] = knob(
@@ -356,7 +362,8 @@ class Config:
         "Width of the hidden layers of the projector (and predictor). Not given: the width of h.",
         at_least(1))
     num_proj_layers: int = knob(ByMethod(simclr=3, byol=2), METHOD,
-                                "Layers of the nonlinear projector (and predictor).", at_least(1))
+                                "Layers of the nonlinear projector (and predictor).",
+                                within(1, 100))
     memory_size: int = knob(
         0, METHOD, "simclr: projections of earlier batches that every image is contrasted with "
         "beside those of its own, made by a following copy of the network (SimCLRv2's memory; "
@@ -557,7 +564,7 @@ class Config:
     keep_hub_module_max: int = knob(1, COMPAT, "Ignored: it concerns Hub exports only.",
                                     NON_NEGATIVE)
     eval_name: Optional[str] = knob(None, COMPAT, "Suffix of the TensorBoard folder of the "
-                                    "evaluation.")
+                                    "evaluation.", SUFFIX)
     variable_schema: Optional[str] = knob(
         None, COMPAT, "Regular expression for the variables of --checkpoint that are loaded, by "
         "their names in google-research/simclr's tf1 code. What is loaded here is settled: the "

@@ -18,8 +18,8 @@ class UsageError(ValueError):
         super().__init__(one_line(message))
 
 
-class Interrupted(Exception):
-    """A signal asked a training to stop; it has saved a checkpoint and stopped.
+class Interrupted(KeyboardInterrupt):
+    """A signal asked to stop: a training has saved a checkpoint, and what it did is over.
 
     Attributes:
         signal: the number of the signal.

@@ -370,7 +370,8 @@ def center_crop(images, size, proportion):
     Args:
         images: float32 [h, w, 3] or [B, h, w, 3] in [0, 1].
         size: (height, width) of the result, pixels.
-        proportion: share kept of the side that limits a window of the result's aspect ratio.
+        proportion: share kept of the side that limits a window of the result's aspect ratio; one
+            pixel at the least.
 
     Returns:
         float32 [*size, 3] or [B, *size, 3] in [0, 1].
@@ -384,7 +385,8 @@ def center_crop(images, size, proportion):
     # The windows of the result's aspect ratio that span the height, and the width; the lesser fits.
     # Multiplying first keeps the spanned side exact, so that halves round as in the reference.
     spanning = tf.cast(sides, tf.float32)[:, None] * size / tf.cast(size, tf.float32)[:, None]
-    window = tf.cast(tf.round(proportion * tf.reduce_min(spanning, axis=0)), tf.int32)
+    window = tf.round(proportion * tf.reduce_min(spanning, axis=0))
+    window = tf.cast(tf.maximum(window, 1.0), tf.int32)
     top, left = tf.unstack((sides - window + 1) // 2)
     height, width = tf.unstack(window)
     cropped = images[..., top:top + height, left:left + width, :]

@@ -8,6 +8,7 @@ import functools
 
 import tensorflow as tf
 
+from tfssl import memory
 from tfssl.config import sides, value_range
 from tfssl.data import folder, shapes, tfds
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
@@ -138,6 +139,8 @@ def load_shapes(config, split, flag, ranges):
     split = split or "test"
     base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
     size = shapes_size(config)
+    memory.require([("--image_size and --eval_image_size", f"{stop:,} figures of "
+                     f"{size[0]}x{size[1]} px", 3 * stop * size[0] * size[1])])
     images, labels = shapes.generate(base, stop, size, config.seed)
     images, labels = images[start:], labels[start:]
     return Source(

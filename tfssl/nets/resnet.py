@@ -172,8 +172,9 @@ class Parts:
         if stem == "cifar":
             return self.norm(self.conv(x, filters, 3), name="stem")
         if self.sk_ratio > 0:  # ResNet-D: three 3x3 in place of one 7x7
-            x = self.norm(self.conv(x, filters // 2, 3, stride=2))
-            x = self.norm(self.conv(x, filters // 2, 3))
+            half = max(1, filters // 2)
+            x = self.norm(self.conv(x, half, 3, stride=2))
+            x = self.norm(self.conv(x, half, 3))
             x = self.norm(self.conv(x, filters, 3))
         else:
             x = self.norm(self.conv(x, filters, 7, stride=2))

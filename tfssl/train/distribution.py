@@ -22,7 +22,8 @@ import tensorflow as tf
 
 from tfssl import data
 from tfssl.errors import TrainingError, UsageError
-from tfssl.train.meeting import Meeting, handled
+from tfssl.signals import handled
+from tfssl.train.meeting import Meeting
 
 TF_CONFIG = ('TF_CONFIG must be JSON like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
              '"task": {"type": "worker", "index": 0}}')

@@ -12,7 +12,7 @@ from tfssl import data, nets, optim
 from tfssl.config import Config, sides
 from tfssl.data import Source
 from tfssl.errors import UsageError
-from tfssl.train import device, distribution, rundir
+from tfssl.train import demand, device, distribution, objective, rundir
 from tfssl.train.board import Board
 from tfssl.train.export import describe
 
@@ -146,6 +146,8 @@ def plan(config, distributed=None, ranges=None):
         chosen=chosen,
         readable=readable,
     )
+    demand.check(job)
+    objective.check(job)
     images = {**job.data["train"], "black and white": job.value_ranges}
     job.distribution.same({
         "labels learned from": data.fingerprint(chosen),

@@ -8,13 +8,12 @@ leaves is missed at once.
 import contextlib
 import json
 import select
-import signal
 import socket
 import sys
-import threading
 import time
 
-from tfssl.errors import Interrupted, TrainingError, UsageError
+from tfssl.errors import TrainingError, UsageError
+from tfssl.signals import stoppable
 
 SAY = 30.0  # seconds until the first word about waiting, and between those while workers gather
 MOST = 600.0  # between two such words of a worker that waits later on, at most
@@ -242,29 +241,9 @@ class Meeting:
                              "why. The same command on all workers continues from the newest "
                              "checkpoint.")
 
-    @contextlib.contextmanager
     def stoppable(self, whom):
         """While waiting for somebody, SIGTERM and SIGINT raise `Interrupted`."""
-        def stop(number, frame):
-            raise Interrupted(f"stopped by {signal.Signals(number).name} while waiting for {whom}; "
-                              "the same command on all workers continues", number)
-
-        with handled(stop):
-            yield
-
-
-@contextlib.contextmanager
-def handled(handler):
-    """SIGTERM and SIGINT are handled so, where Python allows it, in the main thread."""
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, handler)
-                  for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        return stoppable("the same command on all workers continues", f" while waiting for {whom}")
 
 
 class Waiting:

@@ -28,6 +28,7 @@ from tfssl.train.results import (
 )
 
 
+MOST_ROWS = 32  # of CPC's patches: every pair of them is a loss of its own in the graph
 WATCHED = 256  # images of a batch that the scalars under information/ are made of, at most
 
 
@@ -54,11 +55,12 @@ def build_model(job):
 
 
 def check_patches(job):
-    """Raises UsageError where the views do not hold two rows of CPC's patches."""
+    """Raises UsageError where the views do not hold two rows of CPC's patches, or too many."""
     patch, stride, rows, columns = cpc.grid(job.config, job.size)
-    if rows < 2 or not columns:
-        raise UsageError("--cpc_patch and --cpc_stride must leave two rows of patches in views of "
-                         f"{job.size[0]}x{job.size[1]} px. Received: {patch} and {stride}")
+    if not 2 <= rows <= MOST_ROWS or not columns:
+        raise UsageError("--cpc_patch and --cpc_stride must leave two rows of patches, and at most "
+                         f"{MOST_ROWS}, in views of {job.size[0]}x{job.size[1]} px. "
+                         f"Received: {patch} and {stride}")
 
 
 def build_probe(job, in_dim):

@@ -219,6 +219,17 @@ def test_a_signal_after_the_last_step_is_obeyed_too(tmp_path, monkeypatch):
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.parametrize("number,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_beside_training_is_told_too(number, code, monkeypatch, capsys):
+    """As in an evaluation, which has no checkpoints of its own."""
+    monkeypatch.setattr(tfssl.train, "run", lambda *_, **__: os.kill(os.getpid(), number))
+    before = signal.getsignal(number)
+    assert run.main(["run.py", "--mode=eval", "--model_dir=there"]) == code
+    assert capsys.readouterr().err.strip() == (
+        f"run.py: stopped by {number.name}; the same command continues")
+    assert signal.getsignal(number) is before
+
+
 def test_time_counts_what_killed_processes_took_until_their_last_checkpoint(tmp_path):
     run_until_killed(lambda: tfssl.run(tiny(tmp_path)), at_step=3)
     first = json.loads((tmp_path / "time.json").read_text())["train_seconds"]

@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import functools
 import itertools
+import os
 
 import runs  # noqa: F401  (which finds the two that follow)
 
@@ -47,30 +48,45 @@ class Parser(argparse.ArgumentParser):
         """(options, flags of run.py) of a command line whose flagfiles may hold both."""
         return self.parse_known_args(self.expand(words))
 
-    def expand(self, words):
+    def expand(self, words, within=()):
         """The command line, with those flagfiles opened that hold an option of ours at any depth.
 
+        Args:
+            within: real paths of the flagfiles that the words are in.
+
         Raises:
-            UsageError: a flagfile cannot be read.
+            UsageError: a flagfile cannot be read, or includes itself.
         """
         found, words = [], iter(words)
         for word in words:
             name, _, path = word.partition("=")
-            if name != "--flagfile":
+            if name.lstrip("-") != "flagfile" or not name.startswith("-"):
                 found.append(word)
                 continue
             path = path or next(words, "")
-            try:
-                with open(path) as file:
-                    lines = [line.strip() for line in file]
-            except OSError as error:
-                raise UsageError(f"--flagfile must be a file of flags. Received: {path} "
-                                 f"({error.strerror})") from None
-            inside = self.expand([line for line in lines
-                                  if line and not line.startswith(("#", "//"))])
+            real = os.path.realpath(path)
+            if real in within:
+                raise UsageError(f"--flagfile must not include itself. Received: {path}, within "
+                                 f"{within[-1]}")
+            inside = self.expand(words_of(path), (*within, real))
             ours = any(word.split("=")[0] in self._option_string_actions for word in inside)
             found += inside if ours else [f"--flagfile={path}"]
         return found
+
+
+def words_of(path):
+    """The lines of a flagfile that are no remarks.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except (OSError, ValueError) as error:  # the second of a path or a text that is none
+        why = getattr(error, "strerror", None) or "not a text"
+        raise UsageError(f"--flagfile must be a file of flags. Received: {path} ({why})") from None
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,9 +49,11 @@ def read(path):
 
 
 def write(path, text):
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all, even where the power goes."""
     with open(path + ".tmp", "w") as file:
         file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(path + ".tmp", path)
 
 

@@ -26,6 +26,7 @@ import time
 import uuid
 
 import grid
+import journal
 import runs
 
 from tfssl.errors import UsageError
@@ -125,7 +126,7 @@ def try_lock(path):
     file = open(path, "a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         return None
     return file
@@ -191,9 +192,17 @@ class Running:
         """
         try:
             result = runs.read(os.path.join(self.directory, "result.json"))
+            found = {name: s["top_1"] for name, s in runs.scores(result).items()}
         except (OSError, ValueError) as error:
             raise Refused(f"it left no result.json ({error})") from None
-        return {name: s["top_1"] for name, s in runs.scores(result).items()}
+        except (AttributeError, KeyError, TypeError):
+            raise Refused("its result.json holds no accuracies of this version") from None
+        wrong = [name for name, value in found.items()
+                 if isinstance(value, bool) or not isinstance(value, (int, float))
+                 or not 0 <= value <= 1]
+        if wrong:
+            raise Refused(f"its result.json holds no accuracy in [0, 1] of {wrong[0]}")
+        return found
 
 
 class Worker:
@@ -229,17 +238,15 @@ class Worker:
                 path, identity = self.path("sweep.json"), grid.identity(self.sweep)
                 identity = json.loads(json.dumps(identity | {"sampler": self.options.sampler}))
                 if os.path.exists(path):
-                    there = runs.read(path)
-                    if {name: there[name] for name in identity} != identity:
+                    there = whole_record(path)
+                    if {name: there.get(name) for name in identity} != identity:
                         raise UsageError(
                             f"--sweep_dir must be of the same sweep. Received: {self.directory}, "
                             "which holds one of other flags or another grid")
                     return there["place"]
                 runs.write(path, json.dumps(identity | {"place": uuid.uuid4().hex}, indent=1))
                 return runs.read(path)["place"]
-        except (OSError, KeyError, ValueError) as error:
-            if isinstance(error, UsageError):
-                raise
+        except OSError as error:
             raise UsageError("--sweep_dir must be a directory that can be written. Received: "
                              f"{self.directory} ({error})") from None
 
@@ -251,6 +258,8 @@ class Worker:
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         tpe = self.options.sampler == "tpe"
+        if not self.options.storage:
+            self.mend()
         try:
             storage = self.options.storage or optuna.storages.JournalStorage(
                 optuna.storages.journal.JournalFileBackend(self.path("journal.log")))
@@ -260,9 +269,32 @@ class Worker:
                 sampler=optuna.samplers.TPESampler() if tpe else in_order(self.sweep),
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
         except Exception as error:  # of any database's client
+            if not self.options.storage:
+                raise UsageError(f"{self.path('journal.log')} must be a journal of Optuna's. "
+                                 f"Received: {str(error).splitlines()[0]}") from None
             raise UsageError("--storage must be an Optuna storage URL that can be opened, such as "
                              f"sqlite:///sweep.db. Received: {self.options.storage} "
                              f"({str(error).splitlines()[0]})") from None
+
+    def mend(self):
+        """Mends the journal, while no worker writes to it.
+
+        Raises:
+            UsageError: it cannot be mended.
+        """
+        path = self.path("journal.log")
+        files = optuna.storages.journal
+        if not os.path.isfile(path):
+            journal.mend(path)
+            return
+        lock = files.JournalFileSymlinkLock(path)
+        lock.acquire()
+        try:
+            done = journal.mend(path)
+        finally:
+            lock.release()
+        if done:
+            print(done, flush=True)
 
     def trials(self, *states):
         found = self.study.get_trials(deepcopy=False, states=states or None)
@@ -292,12 +324,8 @@ class Worker:
             return lock and self.begin(trial, lock, gpu, "starts")
 
     def is_here(self, frozen):
-        """Whether a trial was begun in this directory, so that its lock is to be found here.
-
-        Without a note of the place, its worker died between two writes.
-        """
-        unknown = None if self.options.storage else self.place
-        return frozen.user_attrs.get("place", unknown) == self.place
+        """Whether a trial was begun in this directory, so that its lock is to be found here."""
+        return not self.options.storage or frozen.user_attrs.get("place") == self.place
 
     def lock_of(self, number):
         return try_lock(self.path("locks", f"{number:03}"))
@@ -469,6 +497,21 @@ class Worker:
         return 1 if failed else 0
 
 
+def whole_record(path):
+    """What sweep.json says.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    try:
+        there = runs.read(path)
+    except ValueError as error:
+        there = error
+    if not (isinstance(there, dict) and isinstance(there.get("place"), str)):
+        raise UsageError(f"{path} is damaged. Without it, the same command makes it again.")
+    return there
+
+
 def in_order(sweep):
     """An Optuna sampler for which trial k is the k-th point of the grid.
 
@@ -538,6 +581,10 @@ def main(line):
         return Worker(options, sweep, directory).work()
     except UsageError as error:
         print(f"sweep.py: {error}", file=sys.stderr)
+        return 2
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        print(f"sweep.py: {error.filename} in --sweep_dir must be a file that can be written. "
+              f"Received: {error.strerror}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

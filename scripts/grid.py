@@ -64,11 +64,11 @@ class Parser(argparse.ArgumentParser):
                 found.append(word)
                 continue
             path = path or next(words, "")
-            real = os.path.realpath(path)
+            lines, real = words_of(path), os.path.realpath(path)
             if real in within:
                 raise UsageError(f"--flagfile must not include itself. Received: {path}, within "
                                  f"{within[-1]}")
-            inside = self.expand(words_of(path), (*within, real))
+            inside = self.expand(lines, (*within, real))
             ours = any(word.split("=")[0] in self._option_string_actions for word in inside)
             found += inside if ours else [f"--flagfile={path}"]
         return found

@@ -5,6 +5,7 @@ import csv
 import importlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -327,3 +328,107 @@ def test_a_stopped_worker_saves_and_the_same_command_goes_on(tmp_path):
     assert trial.state.name == "RUNNING"
     run, = tmp_path.glob("000*")
     assert list((run / "checkpoints").glob("step_*"))
+
+
+RECORD = b'{"op_code":%d,"worker_id":"w"}\n'
+WHOLE = b"".join(RECORD % number for number in range(3))
+
+
+@pytest.mark.parametrize("tail,said,left,aside", [
+    (b"", None, WHOLE, None),
+    (b'{"op_code":5,"tri', "cut off", WHOLE, b'{"op_code":5,"tri\n'),
+    (b'{"op_code":5,"tri\n', "cut off", WHOLE, b'{"op_code":5,"tri\n'),
+    (b"\0" * 40, "cut off", WHOLE, b"\0" * 40 + b"\n"),
+    (b'{"op_co' + b"\0" * 40, "cut off", WHOLE, b'{"op_co' + b"\0" * 40 + b"\n"),
+    (b"17\n", "cut off", WHOLE, b"17\n"),
+    (RECORD[:-1] % 7, "lacked the end of its line", WHOLE + RECORD % 7, None),
+])
+def test_a_journal_is_mended_at_its_end(tail, said, left, aside, sweep, tmp_path):
+    journal = importlib.import_module("journal")
+    path = tmp_path / "journal.log"
+    path.write_bytes(WHOLE + tail)
+    done = journal.mend(str(path))
+    assert (said in done and done.count("\n") == 0) if said else done is None
+    assert path.read_bytes() == left and journal.mend(str(path)) is None
+    kept = tmp_path / "journal.log.dropped"
+    assert (kept.read_bytes() if kept.exists() else None) == aside
+
+
+def test_a_sweep_goes_on_wherever_its_journal_was_cut_off(worker_of, sweep, tmp_path):
+    """Cut at every length, no trial is lost whose end was written whole."""
+    worker = worker_of(tmp_path / "whole", "--grid=seed=0,1")
+    for number in range(2):
+        trial = worker.study.ask()
+        trial.set_user_attr("place", worker.place)
+        sweep.suggest(trial, worker.sweep)
+        worker.study.tell(trial, 0.5 + number / 10)
+    content = (tmp_path / "whole" / "journal.log").read_bytes()
+    ends = [place for place, byte in enumerate(content) if byte == ord("\n")]
+    lines = content.splitlines()
+    done = [number for number, line in enumerate(lines) if b'"values":[0.' in line]
+    assert len(done) == 2
+    for cut in sorted({*ends, *(end + 1 for end in ends), *(end - 3 for end in ends)}):
+        directory = tmp_path / f"cut{cut}"
+        shutil.copytree(tmp_path / "whole", directory)
+        (directory / "journal.log").write_bytes(content[:cut])
+        found = worker_of(directory, "--grid=seed=0,1").trials(sweep.State.COMPLETE)
+        assert [trial.value for trial in found] == [0.5, 0.6][:sum(
+            ends[number] <= cut for number in done)], cut
+
+
+@pytest.mark.parametrize("damage,said", [
+    (lambda d: (d / "journal.log").write_bytes(
+        (d / "journal.log").read_bytes().replace(b"{", b"", 1)), "damaged in line 1"),
+    (lambda d: directory_instead(d / "journal.log"), "journal.log must be the journal"),
+    (lambda d: (d / "journal.log").write_bytes(WHOLE), "must be a journal of Optuna's"),
+    (lambda d: (d / "sweep.json").write_text(""), "sweep.json is damaged"),
+    (lambda d: (d / "sweep.json").write_text('{"flags": {'), "sweep.json is damaged"),
+    (lambda d: (d / "sweep.json").write_text("[]"), "sweep.json is damaged"),
+    (lambda d: directory_instead(d / "lock"), "--sweep_dir must be a directory that can"),
+    (lambda d: (d / "locks" / "000").mkdir(), "locks/000 in --sweep_dir must be a file"),
+    (lambda d: (d / "logs" / "000.log").mkdir(), "logs/000.log in --sweep_dir must be a file"),
+])
+def test_damage_to_a_sweep_is_one_sentence(damage, said, worker_of, sweep, tmp_path, capsys):
+    worker = worker_of(tmp_path, "--grid=seed=0")
+    for number in range(2):
+        worker.study.set_user_attr("some", number)
+    damage(tmp_path)
+    assert sweep.main(["--grid=seed=0", f"--sweep_dir={tmp_path}"]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err and shown.err.count("\n") == 1, shown.err
+
+
+def directory_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
+def test_a_sweep_without_its_record_makes_it_again_and_takes_its_trials_over(worker_of, tmp_path):
+    worker = worker_of(tmp_path, "--grid=seed=0")
+    worker.study.ask().set_user_attr("place", worker.place)
+    (tmp_path / "sweep.json").unlink()
+    again = worker_of(tmp_path, "--grid=seed=0")
+    assert again.place != worker.place and again.is_here(*again.trials())
+
+
+@pytest.mark.parametrize("content", [
+    "", "[]", "{", "3", '{"pretrained": 1}', '{"pretrained": {"online": {}}}',
+    '{"pretrained": {"online": {"top_1": "0.5"}}}', '{"pretrained": {"online": {"top_1": NaN}}}',
+    '{"pretrained": {"online": {"top_1": 50}}}'])
+def test_a_result_that_is_none_fails_its_trial(content, sweep, tmp_path):
+    running = sweep.Running.__new__(sweep.Running)
+    running.directory = str(tmp_path)
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(sweep.Refused, match="result.json"):
+        running.scores()
+
+
+def test_flagfiles_that_are_none_are_refused(sweep, tmp_path, capsys):
+    for name, text in (("self", b"--flagfile=DIR/self\n"), ("one", b"--flagfile=DIR/two\n"),
+                       ("two", b"--flagfile=DIR/one\n"), ("binary", b"\xff\xfe\0--seed=1\n")):
+        (tmp_path / name).write_bytes(text.replace(b"DIR", os.fsencode(tmp_path)))
+    for word, said in (("self", "must not include itself"), ("one", "must not include itself"),
+                       ("binary", "not a text"), ("", "Is a directory"), ("a\0b", "not a text")):
+        assert sweep.main([f"--flagfile={tmp_path / word}"]) == 2
+        shown = capsys.readouterr().err
+        assert said in shown and shown.count("\n") == 1

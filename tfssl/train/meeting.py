@@ -6,6 +6,7 @@ leaves is missed at once.
 """
 
 import contextlib
+import errno
 import json
 import select
 import socket
@@ -287,12 +288,19 @@ def listening(address):
         UsageError: it cannot be had.
     """
     host, port = endpoint(address)
-    problem = None
-    for name in (host, ""):
+    try:
         try:
-            family = socket.getaddrinfo(name or None, port, type=socket.SOCK_STREAM)[0][0]
-            return socket.create_server((name, port), family=family)
+            return bound(host, port)
         except OSError as error:
-            problem = problem or error
-    raise UsageError(f"TF_CONFIG: this worker could not start at {address} "
-                     f"({problem.strerror or problem}).")
+            if error.errno == errno.EADDRINUSE:
+                raise
+            return bound("", port)  # the name of a proxy, or of what is outside of a container
+    except OSError as error:
+        raise UsageError(f"TF_CONFIG: this worker could not start at {address} "
+                         f"({error.strerror or error}).") from None
+
+
+def bound(host, port):
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0] if host else (
+        socket.AF_INET)
+    return socket.create_server((host, port), family=family)

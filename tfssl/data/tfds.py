@@ -19,6 +19,8 @@ from tfssl.errors import UsageError
 
 # Builders whose test split has no labels.
 EVAL_SPLITS = {"imagenet2012": "validation"}
+DEFAULT_DIR = os.path.join("~", "tensorflow_datasets")
+LEAST = 16  # bytes that a TFRecord file takes for a record beside what is in it
 
 
 def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", ranges=None):
@@ -42,15 +44,16 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
     image, label, remark = features.choose(builder)  # before anything is downloaded
     if not builder.is_prepared():
         prepare(builder, name)
+    check_format(builder, name)
     split = split or default_split(builder)
     base, start, stop = part_of(builder, name, split, flag)
+    check_files(name, split, builder.info.splits[base])  # before any of them is opened
     feature = builder.info.features[image]
     if remark:
         say(remark, str(builder.data_path))
     named = label and has_labels(builder, f"{base}[{start}:{stop}]", label)
     classes = builder.info.features[label] if named else None
     num_classes = classes.num_classes if named else 0
-    check_files(name, split, builder.info.splits[base])
     scale = scale_of(feature, value_range, ranges or {}, f"{name} {split}", functools.partial(
         extremes, builder, name, f"{base}[{start}:{stop}]", image))
     return Source(
@@ -83,6 +86,8 @@ def default_split(builder):
 def part_of(builder, name, split, flag):
     """A split or a slice of one as (split, start, stop)."""
     sizes = {key: info.num_examples for key, info in builder.info.splits.items()}
+    if not sizes:
+        raise unreadable(name, split, "dataset_info.json says that there are no splits")
     return parse_slice(split, sizes, flag, name)
 
 
@@ -127,17 +132,54 @@ def find_builder(name, data_dir):
     import tensorflow_datasets as tfds  # here: it takes a second, and `shapes` does without
 
     tfds.disable_progress_bar()
-    if data_dir is not None and os.path.exists(data_dir) and not os.path.isdir(data_dir):
-        raise UsageError(f"--data_dir must be a directory. Received: {data_dir}")
+    if data_dir is not None:
+        check_place(data_dir)
     try:
         return tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # the library raises many kinds, some of them bare
+        there = os.path.join(os.path.expanduser(data_dir or DEFAULT_DIR), re.split("[/:]", name)[0])
+        if re.match(r"\w", name) and glob.glob(os.path.join(glob.escape(there), "**", "*.json"),
+                                               recursive=True):
+            raise UsageError(f"--dataset={name} is damaged in {there} ({reason(error)}). Prepare "
+                             "it again, or point --data_dir at a whole copy.") from None
         raise UsageError("--dataset must be shapes, folder or an image dataset of "
                          f"tensorflow_datasets. Received: {name} ({reason(error)})") from None
 
 
+def check_place(data_dir):
+    """Raises UsageError for a --data_dir that is there and no directory, or cannot be looked at."""
+    try:
+        if "://" in data_dir:
+            tf.io.gfile.exists(data_dir)
+        else:
+            os.lstat(data_dir)
+            os.listdir(data_dir)
+    except (FileNotFoundError, tf.errors.NotFoundError):
+        if os.path.islink(data_dir):
+            raise UsageError("--data_dir must be a directory. Received: "
+                             f"{data_dir}, a link that leads nowhere") from None
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        why = getattr(error, "strerror", None) or reason(error)
+        raise UsageError(f"--data_dir must be a directory that can be read. Received: {data_dir} "
+                         f"({why})") from None
+
+
+def check_format(builder, name):
+    """Raises UsageError for files of a form that TensorFlow cannot read as a stream."""
+    form = getattr(getattr(builder.info, "file_format", None), "value", "tfrecord")
+    if form == "array_record":
+        raise UsageError(
+            f"--dataset={name} in {builder.data_path} is of ArrayRecord files, which are not read: "
+            "prepare it as TFRecord (tfds convert_format --out_file_format=tfrecord, or "
+            "tfds build --file_format=tfrecord), and point --data_dir there.")
+
+
 def prepare(builder, name):
-    """Downloads and prepares a dataset, or raises UsageError with the ways out."""
+    """Downloads and prepares a dataset, or raises UsageError with the ways out.
+
+    The directory of a --data_dir that is not there yet is made for it, and does not stay where
+    nothing came of it.
+    """
     if os.path.isdir(builder.data_path):
         raise UsageError(f"--dataset={name} is half-written: {builder.data_path} has no readable "
                          "dataset_info.json. Remove that directory to have it prepared again, or "
@@ -146,13 +188,30 @@ def prepare(builder, name):
     print(f"{name} is not in {builder.data_path}: downloading and preparing it"
           + (f" (there already: {', '.join(there)})" if there else ""), flush=True)
     fail_fast()
+    made = first_missing(builder.data_path)
     try:
         builder.download_and_prepare()
     except Exception as error:
+        remove_empty(made)
         raise UsageError(
             f"--dataset={name} is not in {builder.data_path} and could not be downloaded "
             f"({reason(error)}). Point --data_dir at a prepared copy, or use "
             f"--dataset={' or '.join([*there, 'shapes'])}, which needs no download.") from None
+
+
+def first_missing(path):
+    """The uppermost directory of a path that is not there."""
+    path, missing = os.path.abspath(path), None
+    while not os.path.lexists(path):
+        path, missing = os.path.dirname(path), path
+    return missing
+
+
+def remove_empty(directory):
+    """Removes a directory and those within it as far as there are no files."""
+    for path, _, _ in os.walk(directory or "", topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def variants(builder):
@@ -294,5 +353,11 @@ def check_files(name, split, info):
     if missing and not paths[0].startswith("gs://"):
         raise unreadable(name, split, f"{len(missing)} of {len(paths)} files are missing, "
                                       f"the first is {missing[0]}")
-    if not missing and sum(map(os.path.getsize, paths)) < info.num_bytes:
+    if missing:
+        return
+    odd = next((path for path in paths if not os.path.isfile(path)), None)
+    if odd:
+        raise unreadable(name, split, f"{odd} is no regular file")
+    there = sum(map(os.path.getsize, paths))
+    if there < max(info.num_bytes, LEAST * info.num_examples):
         raise unreadable(name, split, "its files are shorter than dataset_info.json says")

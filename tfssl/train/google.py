@@ -186,9 +186,10 @@ def provenance(path):
     reader = tf.train.load_checkpoint(path)
     steps = [int(np.ravel(reader.get_tensor(key + VALUE))[0]) for key in
              ("global_step", "optimizer/iter") if reader.has_tensor(key + VALUE)]
-    return {"dataset": str(flags.get("dataset", "a dataset that is not recorded")),
+    dataset, task = flags.get("dataset", "a dataset that is not recorded"), flags.get("train_mode")
+    return {"dataset": str(dataset), "task": str(task or "pretrain"),
             "image_size": [side, side] if side else None, "step": steps[0] if steps else 0,
-            "task": str(flags.get("train_mode", "pretrain")), "source": "google-research/simclr tf2"}
+            "source": "google-research/simclr tf2"}
 
 
 def encoder_names(about):

@@ -75,18 +75,27 @@ def test_a_new_knob_is_drawn_by_itself(scripts):
     class Larger(Config):
         sharpness: Optional[float] = knob(0.7, "Run", "A new one.", config.within(0.6, 0.8))
 
-    made = draws.drawn(draws.settings(dataclasses.fields(Larger)), 300, seed=0)
-    values = [draw.changes["sharpness"] for draw in made if "sharpness" in draw.changes]
+    assert any("sharpness" in draw.changes for draw in draws.drawn(
+        draws.settings(dataclasses.fields(Larger)), 300, seed=0))
+    made = draws.drawn(draws.settings([Larger.__dataclass_fields__["sharpness"]]), 60, seed=0)
+    values = [draw.changes["sharpness"] for draw in made]
     numbers = [value for value in values if isinstance(value, float) and math.isfinite(value)]
     assert any(0.6 <= value <= 0.8 for value in numbers)
     assert any(not 0.6 <= value <= 0.8 for value in numbers) and len(numbers) < len(values)
     assert kind(Larger.__dataclass_fields__["sharpness"]) == (float, True, None)
 
 
-def test_draws_are_the_same_for_equal_numbers_and_of_every_kind(scripts):
+def test_equal_numbers_are_equal_draws():
+    code = ("import runs, draws, hashlib; print(hashlib.sha256(''.join(map(ascii, map(str, "
+            "draws.drawn(draws.settings(), 50, 100)))).encode()).hexdigest())")
+    said = {subprocess.run([sys.executable, "-c", code], cwd=ROOT / "scripts", check=True,
+                           capture_output=True, text=True).stdout for _ in range(2)}
+    assert len(said) == 1 and len(said.pop()) == 65
+
+
+def test_draws_are_of_every_kind(scripts):
     draws, *_ = scripts
     made = draws.drawn(draws.settings(), 200, seed=50)
-    assert list(map(str, made)) == list(map(str, draws.drawn(draws.settings(), 200, seed=50)))
     assert {draw.base for draw in made} == set(draws.BASES)
     assert 50 < sum(draw.line for draw in made) < 150
     assert all(1 <= len(draw.changes) <= draws.MOST for draw in made)

@@ -41,7 +41,8 @@ def test_steps_are_as_many_as_can_be_counted(changes, said, tmp_path):
 def test_it_is_a_lower_bound_of_what_is_built(settings, tmp_path):
     job = plan(tiny(tmp_path, **settings))
     model = build_model(job)
-    for (_, _, least), part in zip(demand.parameters(job.config), (model.encoder, model.projector)):
+    told = demand.parameters(job.config)
+    for (_, _, least), part in zip(told, (model.encoder, model.projector), strict=True):
         assert 0.3 * part.count_params() < least <= part.count_params()
 
 

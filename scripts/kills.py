@@ -12,6 +12,8 @@ TensorBoard, the exported networks. Exits 1 where anything differs.
     --within=2           one training alone, killed so many seconds after its first step at most
     --trial=byol,embed   commands known by name, tiny ones, in place of FLAGS
     --all                all of them, --kills in total
+    --trial=workers      two workers of one training, of which one is killed
+    --trial=sweep        two workers of a sweep (which needs Optuna)
 
 --report=FILE adds command and outcome to a Markdown file.
 """
@@ -23,7 +25,7 @@ import sys
 import time
 
 import runs  # noqa: F401  (which finds tfssl and flags)
-from survival import processes, rounds, trials
+from survival import groups, processes, rounds, trials
 
 
 def parser():
@@ -33,7 +35,7 @@ def parser():
     made.add_argument("--within", type=float, help="kill at random moments alone, so many seconds "
                       "after the first step of a process at most, one run from beginning to end")
     made.add_argument("--trial", help="names of commands, separated by commas: "
-                      + ", ".join(trials.TRIALS))
+                      + ", ".join([*trials.TRIALS, *groups.GROUPS]))
     made.add_argument("--all", action="store_true", help="every command that has a name")
     made.add_argument("--kill_seed", type=int, default=0)
     made.add_argument("--report", help="Markdown file to add command and outcome to")
@@ -47,7 +49,8 @@ def chosen(arguments, words):
         trial = trials.Trial("run", flags, own=True)
         return [trial], {"run": arguments.kills}
     names = list(trials.TRIALS) if arguments.all else arguments.trial.split(",")
-    found = [trials.TRIALS[name] for name in names]
+    known = trials.TRIALS | {name: trials.Trial(name, "") for name in groups.GROUPS}
+    found = [known[name] for name in names]
     return found, shared(arguments.kills, found)
 
 
@@ -67,6 +70,8 @@ def perform(arguments, trial, kills, bases):
     if arguments.all or arguments.trial:
         directory = os.path.join(directory, trial.name.replace(" ", "_"))
     how = dict(seed=arguments.kill_seed, tell=lambda line: print(line, flush=True))
+    if trial.name in groups.GROUPS:
+        return groups.GROUPS[trial.name](directory, **how).run(kills)
     if arguments.within is None:
         return rounds.Killed(trial, directory, bases, **how).run(kills)
     return rounds.InARow(trial, directory, bases, within=arguments.within, **how).run(kills)
@@ -84,7 +89,8 @@ def main():
     try:
         found, kills = chosen(arguments, words)
     except KeyError as error:
-        made.error(f"--trial must be of {', '.join(trials.TRIALS)}. Received: {error.args[0]}")
+        made.error(f"--trial must be of {', '.join([*trials.TRIALS, *groups.GROUPS])}. "
+                   f"Received: {error.args[0]}")
     arguments.directory = os.path.abspath(arguments.directory)
     os.makedirs(arguments.directory, exist_ok=True)
     processes.load()

@@ -26,6 +26,7 @@ import os
 import re
 import tempfile
 
+from tfssl import files
 from tfssl.config import ABSENT, Config, default_model_dir, differences
 from tfssl.errors import UsageError
 from tfssl.text import printable
@@ -47,8 +48,7 @@ def recorded(model_dir):
                              "not a run of tfssl.")
         return None
     try:
-        with open(path) as file:
-            return Config(**{**ABSENT, **json.load(file)})
+        return Config(**{**ABSENT, **json.loads(files.text(path))})
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is not a record of this version of tfssl ({error}).") from None
 
@@ -266,8 +266,7 @@ def read_json(model_dir, name):
     if not os.path.exists(path):
         return None
     try:
-        with open(path) as file:
-            value = json.load(file)
+        value = json.loads(files.text(path))
         wrong = records.problem(name, value)
     except (OSError, ValueError, RecursionError) as error:
         wrong = why(error)

@@ -1,12 +1,13 @@
 """Odd input, by the thousand: python scripts/fuzz.py KIND JOURNAL [--draws=2000] [--shard=K/N]
 
-KIND is what is odd: settings (flags of run.py and `Config` in Python, every mode and method).
+KIND is what is odd: settings (flags of run.py and `Config` in Python, every mode and method),
+records (the JSON of a run), checkpoints (their files) or names (of classes and images of a folder).
 Each draw is run on tiny networks in a directory of its own and must end in finite numbers, or in
 one sentence that names the flag: never in a traceback, a hang, a number out of its range, a file
 left behind by what was refused, or one outside of the run.
 
 Every outcome is a line of JOURNAL; the same command goes on where that ends. Equal numbers are
-equal draws. Draws are run in child processes, 50 in each, so that one that takes all memory or dies
+equal draws, by equal code. Draws are run in child processes, 50 in each, so that one that takes all memory or dies
 is an outcome too. Exits 1 where a draw failed. --report=FILE adds command and outcome to a Markdown
 file.
 """
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 
+import damages
 import draws
 import runs  # noqa: F401 - the root of the repository is where `run` and `flags` are
 import verdict
@@ -46,13 +48,15 @@ class Settings:
         """Makes the runs that others start from, in root/prepared."""
         import tfssl
         make_shallow()
-        places, tiny = self.places, draws.TINY
+        places, tiny = self.places, {**draws.TINY, **draws.PLAIN}
         if os.path.isdir(places.prepared):
             return
         os.makedirs(places.prepared)
         tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["pre"], "checkpoint_steps": 1}))
         tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["tuned"], "mode": "finetune",
                                   "checkpoint": places["pre"]}))
+        tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["student"], "mode": "distill",
+                                  "teacher": places["tuned"]}))
         shutil.copytree(places["pre"], places["stopped"])
         for name in ("result.json", "result_2.json", "encoder.keras", "checkpoints/step_00000002"):
             path = os.path.join(places["stopped"], name)
@@ -127,7 +131,98 @@ def make_photos(path):
                 Image.fromarray(pixels).save(os.path.join(path, split, name, f"{number}.png"))
 
 
-KINDS = {"settings": Settings}
+class Records(Settings):
+    """Runs whose records are damaged, and what is done with them then."""
+
+    strategy = staticmethod(damages.records)
+
+    def run(self, damage):
+        run, mode = damage.run, damage.mode
+        self.places.fresh()
+        shutil.copytree(self.places[run], "run")
+        damage.apply(os.path.abspath("run"))
+        settings = {**draws.TINY, **draws.PLAIN, "model_dir": "run"}
+        of_run = {"finetune": dict(checkpoint="run", model_dir="new"),
+                  "export": dict(checkpoint="run", output="written.keras"),
+                  "predict": dict(checkpoint="run"), "linear_eval": draws.SHORT,
+                  "embed": draws.SHORT}.get(mode, {})
+        settings |= of_run | ({"mode": mode} if mode != "resume" else self.begun(run))
+        self.places.may = ["run", "new", "written.keras", "predictions.csv"]
+        outcome, said = verdict.judged(
+            lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places)
+        if outcome == verdict.FINITE and mode == "resume" and run == "stopped":
+            return self.as_it_would_have(outcome)
+        return outcome, said
+
+    def begun(self, run):
+        """The settings that a prepared run was begun with."""
+        return {"tuned": dict(mode="finetune", checkpoint=self.places["pre"]),
+                "student": dict(mode="distill", teacher=self.places["tuned"])}.get(run, {})
+
+    def as_it_would_have(self, outcome):
+        """Whether a run that went on ended where the one that was not stopped did."""
+        import numpy as np
+        import tfssl
+        one, other = (tfssl.load_encoder(path).get_weights()
+                      for path in ("run", self.places["pre"]))
+        same = all(map(np.array_equal, one, other))
+        return (outcome, "") if same else (verdict.FAULT, "it went on, to other weights")
+
+
+class Checkpoints(Records):
+    """A stopped run with two checkpoints, whose files are damaged."""
+
+    strategy = staticmethod(damages.checkpoints)
+
+
+class Names(Settings):
+    """Folders with odd names: finetuned on, then predicted, whose CSV has the names again."""
+
+    strategy = staticmethod(damages.names)
+
+    def run(self, named):
+        import csv
+        self.places.fresh()
+        named.make("photos", png)
+        self.places.may = ["run", "predictions.csv"]
+        settings = {**draws.TINY, "dataset": "folder", "data_dir": "photos", "model_dir": "run",
+                    "train_split": "train", "eval_split": "test", "mode": "finetune",
+                    "checkpoint": "none", "train_steps": 1, "max_bad_fraction": 1.0}
+        outcome, said = self.carried(settings)
+        if outcome != verdict.FINITE:
+            return outcome, said
+        outcome, said = self.carried({**draws.TINY, "mode": "predict", "checkpoint": "run",
+                                      "dataset": "folder", "data_dir": "photos",
+                                      "eval_split": "test", "model_dir": None})
+        if outcome == verdict.FINITE:
+            with open("predictions.csv", newline="") as file:
+                found = {row["file"] for row in csv.DictReader(file)}
+            from tfssl.text import plain
+            wanted = {plain(os.path.join("test", one, image)) for one in named.classes
+                      for image in named.images}
+            lost = [name for name in wanted if name not in found]
+            if lost:
+                return verdict.FAULT, f"predictions.csv has no {lost[:2]} but {sorted(found)[:2]}"
+        return outcome, said
+
+    def carried(self, settings):
+        return verdict.judged(
+            lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places)
+
+
+def png(number):
+    """An image that differs from those of other numbers."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+    pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+KINDS = {"settings": Settings, "records": Records, "checkpoints": Checkpoints, "names": Names}
 
 
 class Journal:

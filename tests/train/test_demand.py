@@ -59,6 +59,6 @@ def test_memory_is_what_the_limits_of_the_process_leave(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2**30, 2**30))
     assert memory.available() == 2**30 < whole
     memory.require([("--a", "one", 2**29), ("--b", "two", 2**29)])
-    with pytest.raises(UsageError, match=r"--b must leave .* within 1 GiB of memory. Received: two, "
+    with pytest.raises(UsageError, match="--b must leave .* within 1 GiB of memory. Received: two, "
                        "which takes at least 0.501 GiB"):
         memory.require([("--a", "one", 2**29), ("--b", "two", 2**29 + 2**20)])

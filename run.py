@@ -1,6 +1,7 @@
 """The front door: flags -> Config -> the work. See `python run.py --help`."""
 
 import errno
+import os
 import sys
 
 import flags

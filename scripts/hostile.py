@@ -177,7 +177,7 @@ def sparse(path):
 
 
 SPECIAL = (os.mkfifo, os.mkdir, device, nowhere, circle, listening, sparse)
-NAMES = ("a\nb.png", "\x1b[31m.png", "-rf.png", "a b.png", "..png", "a" * 250 + ".png", "%s.png",
+NAMES = ("a\nb.png", "\x1b[31m.png", "-rf.png", "a b.png", "a..png", "a" * 250 + ".png", "%s.png",
          "$(touch canary).png", b"\xff\xfe.png", "\u202e.png", "con.png", "a'\"`.png", "*.png")
 
 
@@ -414,7 +414,8 @@ def table(outcomes):
             for kind in dict.fromkeys(kind for kind, *_ in outcomes)]
     rows.append(("all", *map(sum, list(zip(*rows))[1:])))
     return "\n".join(["| kind | read | refused in one sentence | neither |",
-                      "| --- |" + 3 * " --- |", *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+                      "| --- |" + 3 * " --- |",
+                      *(f"| {' | '.join(map(str, row))} |" for row in rows)])
 
 
 def with_section(text, section):
@@ -435,7 +436,8 @@ def main():
         return serve()
     outcomes = trial(arguments.count, arguments.seed)
     slowest = max((seconds for *_, seconds in outcomes), default=0)
-    section = (f"`python scripts/hostile.py --count={arguments.count} --seed={arguments.seed}`; "
+    command = f"python scripts/hostile.py --count={arguments.count} --seed={arguments.seed}"
+    section = (f"`{command}`; "
                f"the slowest took {slowest:.1f} s.\n\n{table(outcomes)}")
     print(section)
     if arguments.report:

@@ -53,7 +53,7 @@ def test_a_key_that_is_missing_is_named(name, required, written):
     ("labels.json", ["classes"], "classes: must be an integer of at least 0"),
     ("labels.json", ["class_names"], "class_names: must be a list"),
     ("teacher.json", ["answered", "image_size"], "answered: image_size: must be a list of 2"),
-    ("pretrained.json", ["width_multiplier"], "width_multiplier: must be a number"),
+    ("pretrained.json", ["width_multiplier"], "width_multiplier: must be of type float"),
     ("manifest.json", ["files"], "files: must be an object"),
     ("manifest.json", ["about", "image_size"], "about: image_size: must be a list of 2"),
 ])

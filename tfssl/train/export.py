@@ -1,9 +1,7 @@
 """The encoder as a model of its own."""
 
 import contextlib
-import dataclasses
 import json
-import math
 import os
 import zipfile
 
@@ -11,8 +9,9 @@ import keras
 import numpy as np
 
 from tfssl import files, nets
-from tfssl.config import ARCHITECTURE, Config, check_range, check_type
+from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
+from tfssl.train import records
 
 FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
 ABOUT = "tfssl.json"  # within that archive; Keras ignores it
@@ -191,58 +190,12 @@ def check_about(about, path):
     """
     if not isinstance(about, dict):
         raise UsageError(f"{path} is damaged: {ABOUT} in it is no record.")
-    wrong = next((name for name, value in about.items() if not plausible(name, value)), None)
-    if wrong is None and about.get("class_names"):
-        wrong = None if len(about["class_names"]) == about.get("classes") else "class_names"
-    if wrong is not None:
-        raise UsageError(f"{path} is damaged: it says of its network that {wrong} is "
-                         f"{str(about[wrong])[:60]}.")
+    wrong = records.ABOUT(about)
+    if not wrong and about.get("class_names") and len(about["class_names"]) != about.get("classes"):
+        wrong = "class_names: must be as many as the classes"
+    if wrong:
+        raise UsageError(f"{path} is damaged: what it says of its network is wrong ({wrong}).")
     return about
-
-
-def plausible(name, value):
-    """Whether an entry of what `describe` returns may have this value; unknown ones may."""
-    if name in ARCHITECTURE:
-        field = next(field for field in dataclasses.fields(Config) if field.name == name)
-        try:
-            check_range(field, check_type(field, value))
-        except UsageError:
-            return False
-        return True
-    return POSSIBLE.get(name, lambda value: True)(value)
-
-
-def is_whole(value, least=0):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def is_size(value):
-    return value is None or (isinstance(value, list) and len(value) == 2
-                             and all(is_whole(side, 1) for side in value))
-
-
-def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_ranges(value):
-    return isinstance(value, dict) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair))
-        and pair[0] < pair[1] for pair in value.values())
-
-
-def is_text(value):
-    return isinstance(value, str)
-
-
-POSSIBLE = {
-    "stem": lambda value: value in ("cifar", "imagenet"),
-    "image_size": is_size, "eval_size": is_size, "seed": is_whole, "step": is_whole,
-    "dataset": is_text, "train_split": is_text, "task": is_text, "value_ranges": is_ranges,
-    "eval_crop_proportion": lambda value: value is None or (is_number(value) and 0 < value <= 1),
-    "classes": lambda value: is_whole(value, 1),
-    "class_names": lambda value: isinstance(value, list) and all(map(is_text, value)),
-}
 
 
 def load_encoder(path):
@@ -303,7 +256,7 @@ def check_sizes(path, archive):
             part, list) else ()
         for name in SIZED if isinstance(part, dict) else ():
             size = part.get(name)
-            if is_number(size) and size > most:
+            if records.is_number(size) and size > most:
                 raise UsageError(f"{path} is damaged: {name} of a layer in it is {size:,}, more "
                                  "than it holds weights.")
 

@@ -6,6 +6,9 @@ named here may be there too.
 
 import sys
 
+from tfssl.config import ARCHITECTURE, Config, check_range, check_type
+from tfssl.errors import UsageError
+
 
 def checked(expected, holds):
     """The check of one value.
@@ -86,18 +89,34 @@ def holding(required=None, may=None):
     return check_object
 
 
+def of_knob(name):
+    """What a setting of `tfssl.Config` may be, as JSON has it."""
+    field = Config.__dataclass_fields__[name]
+
+    def check_setting(value):
+        try:
+            check_range(field, check_type(field, value))
+        except UsageError as error:
+            return str(error).removeprefix(f"--{name} ").partition(". Received")[0]
+
+    return check_setting
+
+
 SIZE = several(POSITIVE, 2)
-VALUE_RANGES = by_name(several(NUMBER, 2))
-NETWORK = {  # what says which network it is, beside weights
-    "method": TEXT, "resnet_depth": POSITIVE, "width_multiplier": NUMBER, "sk_ratio": AMOUNT,
-    "se_ratio": AMOUNT, "input_normalization": TEXT, "proj_head_mode": TEXT,
-    "proj_out_dim": POSITIVE, "proj_hidden_dim": optional(POSITIVE), "num_proj_layers": POSITIVE,
-    "stem": TEXT}
-ORIGIN = {  # where weights are from
+RISING = checked("a list of two numbers, the lower one first",
+                 lambda value: several(NUMBER, 2)(value) is None and value[0] < value[1])
+VALUE_RANGES = by_name(RISING)
+# What says which network it is, beside weights; and where they are from.
+NETWORK = {**{name: of_knob(name) for name in ARCHITECTURE},
+           "stem": checked("cifar or imagenet", lambda value: value in ("cifar", "imagenet"))}
+ORIGIN = {
     "image_size": optional(SIZE), "dataset": TEXT, "train_split": TEXT, "task": TEXT, "seed": COUNT,
-    "value_ranges": VALUE_RANGES, "weights": TEXT}
+    "step": COUNT, "value_ranges": VALUE_RANGES, "weights": TEXT}
 WEIGHTS = holding({**NETWORK, "path": TEXT, "step": COUNT}, ORIGIN)
 CLASSES = {"classes": COUNT, "class_names": several(TEXT)}
+ABOUT = holding(may={  # what is said in an archive of weights, or a manifest
+    **NETWORK, **ORIGIN, "classes": POSITIVE, "class_names": several(TEXT), "eval_size": SIZE,
+    "eval_crop_proportion": of_knob("eval_crop_proportion")})
 
 SCORES = holding({"examples": POSITIVE, "top_1": SHARE, "top_5": SHARE},
                  {"correct_top_1": COUNT, "correct_top_5": COUNT, "classes": POSITIVE,
@@ -139,7 +158,7 @@ RECORDS = {
         {**ORIGIN, "class_names": several(TEXT)}),
     "pretrained.json": lambda value: None if value == {} else WEIGHTS(value),
     "manifest.json": holding({"step": COUNT, "files": by_name(TEXT)},
-                             {"about": optional(holding(may={**NETWORK, **ORIGIN}))}),
+                             {"about": optional(ABOUT)}),
 }
 
 

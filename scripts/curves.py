@@ -11,6 +11,7 @@ import csv
 import glob
 import json
 import os
+import sys
 import shutil
 
 import matplotlib
@@ -124,4 +125,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError, KeyError, TypeError) as error:  # of files that are torn
+        sys.exit(f"curves.py: a file of the run is damaged or missing ({error})")

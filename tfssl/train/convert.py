@@ -5,10 +5,12 @@ import os
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfssl.errors import UsageError
+from tfssl.text import printable
 from tfssl.train import export as keras_file
-from tfssl.train import pretrained
+from tfssl.train import pretrained, rundir
 
 NAMES = {"keras": "encoder.keras", "saved_model": "encoder_saved_model", "onnx": "encoder.onnx",
          "npz": "encoder.npz"}
@@ -42,18 +44,21 @@ def export(config, given):
                          f"--stem={found.about['stem']}.")
     beside = source if os.path.isdir(source) else os.path.dirname(source)
     path = config.output or os.path.join(beside, NAMES[config.format])
-    if os.path.exists(path):
+    if os.path.lexists(path):
         raise UsageError(f"--output must not exist yet. Received: {path}" if config.output else
                          f"{path} is there already; --output names another place.")
     if config.format == "keras" and not path.endswith(".keras"):
         raise UsageError(f"--output must end in .keras for --format=keras. Received: {path}")
     encoder = pretrained.load(found, config, keras.layers.BatchNormalization)
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         WRITERS[config.format](encoder, path, found.about)
-    except OSError as error:
-        raise UsageError(f"--output must be a place that can be written. Received: {path} "
-                         f"({error.strerror or error})") from None
+    except UsageError:
+        raise
+    except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: of NUL in a name
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UsageError(f"--output must be a place that can be written. Received: "
+                         f"{printable(path)} ({why})") from None
     print(f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] of any size -> "
           f"[B, {encoder.output_shape[-1]}]")
     return path
@@ -82,8 +87,7 @@ def write_onnx(encoder, path, about):
 
 def write_npz(encoder, path, about):
     arrays = {variable.path: np.asarray(variable) for variable in encoder.variables}
-    with open(path, "wb") as file:
-        np.savez(file, about=json.dumps(about), **arrays)
+    rundir.write_whole(path, lambda file: np.savez(file, about=json.dumps(about), **arrays))
 
 
 WRITERS = {"keras": keras_file.write, "saved_model": write_saved_model, "onnx": write_onnx,

@@ -14,9 +14,11 @@ VALUES = (None, True, 0, 1, -1, 2**70, 1.5, float("nan"), float("inf"), 1e308, "
           "a\nb", "\ud800", [], [1, 2], [[1, 2]], {}, {"a": {"b": []}}, GONE)
 TEXTS = ("", "{", "null", "[]", "[1]", "3", '"x"', "{}", "NaN", "[" * 100_000, '{"a": 1' * 3,
          "\udcff", '{"a": 1}{"b": 2}', '{"step": 1e400}', "\0")
-NAMES = ("a.png", "-rf.png", "--mode=eval", "a\nb.png", "a\tb", "'\"`$(x).png", "x.png.", "x.png ",
-         " x", "\N{ROCKET}.png", "\N{RIGHT-TO-LEFT OVERRIDE}gnp.x", "\udcff\udcfe.png", "n" * 251 +
-         ".png", "a,b;c.png", "=1+1", "%s{0}", "CON", "été.png", "\x1b[31m.png", "a\\b.png", "*.png")
+NAMES = (
+    "a.png", "-rf.png", "--mode=eval", "a\nb.png", "a\tb", "'\"`$(x).png", "x.png.", "x.png ",
+    " x", "\N{ROCKET}.png", "\N{RIGHT-TO-LEFT OVERRIDE}gnp.x", "\udcff\udcfe.png",
+    "n" * 251 + ".png", "a,b;c.png", "=1+1", "%s{0}", "CON", "été.png", "\x1b[31m.png", "a\\b.png",
+    "*.png")
 MODES = ("resume", "eval", "knn", "embed", "export", "predict", "finetune", "linear_eval")
 
 

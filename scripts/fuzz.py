@@ -7,9 +7,9 @@ one sentence that names the flag: never in a traceback, a hang, a number out of 
 left behind by what was refused, or one outside of the run.
 
 Every outcome is a line of JOURNAL; the same command goes on where that ends. Equal numbers are
-equal draws, by equal code. Draws are run in child processes, 50 in each, so that one that takes all memory or dies
-is an outcome too. Exits 1 where a draw failed. --report=FILE adds command and outcome to a Markdown
-file.
+equal draws, by equal code. Draws are run in child processes, 50 in each, so that one that takes all
+memory or dies is an outcome too. Exits 1 where a draw failed. --report=FILE adds command and
+outcome to a Markdown file.
 """
 
 import argparse

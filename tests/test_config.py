@@ -34,6 +34,12 @@ REFUSED = [
     ("method", "moco"), ("mode", "dream"), ("precision", "float64"), ("dataset", " "),
     ("train_split", ""), ("fine_tune_after_block", 5), ("use_blur", "yes"), ("seed", 1.5),
     ("resnet_depth", True), ("train_steps", True), ("temperature", "0.5"),
+    ("resnet_depth", 18.0), ("knn_k", "1,1"), ("knn_k", "20, 020"), ("knn_k", "1" * 10),
+    ("image_size", "1" * 10), ("image_size", "\N{ARABIC-INDIC DIGIT EIGHT}"),
+    ("train_epochs", 1e308), ("temperature", 1e-320), ("learning_rate", -1e308),
+    ("train_steps", 2**31), ("memory_size", 10**12), ("proj_out_dim", 2**63),
+    ("num_proj_layers", 101), ("se_ratio", 17.0), ("sk_ratio", 1e9),
+    ("eval_name", "../../up"), ("eval_name", "a b"), ("eval_name", "/"),
 ]
 
 
@@ -43,6 +49,31 @@ def test_bad_values_are_refused_with_the_flag_and_the_value(name, value):
         Config(**{name: value})
     message = str(refusal.value)
     assert f"--{name}" in message and str(value) in message and "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["train_steps", "temperature", "knn_k", "image_size", "use_blur",
+                                  "resnet_depth", "mode", "dataset"])
+@pytest.mark.parametrize("value", [10**5000, -10**400, (10**5000, 2), "1" * 5000 + "\0"],
+                         ids=["5001 digits", "401 digits", "a pair", "text"])
+def test_numbers_that_python_writes_no_more_are_refused_in_one_line(name, value):
+    with pytest.raises(UsageError) as refusal:
+        Config(**{name: value})
+    message = str(refusal.value)
+    assert f"--{name} must be" in message and message.isprintable() and len(message) <= 1000
+
+
+@pytest.mark.parametrize("name,value", [
+    ("train_steps", 2**31 - 1), ("temperature", 2.0**-126), ("temperature", 3.4e38),
+    ("weight_decay", -0.0), ("learning_rate", 10**22), ("num_proj_layers", 100),
+    ("knn_k", "1,11"), ("eval_name", "validation-2.b_c"), ("eval_name", "")])
+def test_the_last_values_within_a_range_are_taken(name, value):
+    assert getattr(Config(**{name: value}), name) == value
+
+
+def test_what_was_received_is_shown_on_one_line():
+    with pytest.raises(UsageError) as refusal:
+        Config(mode="a\nb\x1b[2J\ud800")
+    assert str(refusal.value).endswith(r"Received: a\nb\x1b[2J\ud800")
 
 
 @pytest.mark.parametrize("low,high", [("crop_area_min", "crop_area_max"),

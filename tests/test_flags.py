@@ -130,6 +130,19 @@ def test_refusals_are_one_sentence(line, said):
     assert said in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("line,said", [
+    ("--use_blur=maybe", "--use_blur must be true or false. Received: maybe"),
+    ("--seed=1.5", "--seed must be an integer. Received: 1.5"),
+    ("--temperature=warm", "--temperature must be a number. Received: warm"),
+    ("--mode=fly", "--mode must be one of pretrain, "),
+    (f"--seed={'9' * 5000}", "--seed must be an integer. Received: 999"),
+    ("--temperature=1e400", "--temperature must be a finite number. Received: inf")])
+def test_what_cannot_be_read_is_told_in_our_words(line, said):
+    with pytest.raises(UsageError) as refusal:
+        parse(line)
+    assert str(refusal.value).startswith(said) and len(str(refusal.value)) <= 1000
+
+
 @pytest.mark.parametrize("flag", ["--help", "--helpshort", "--helpfull", "-h"])
 def test_help_is_asked_for(flag):
     assert parse(flag) is None and parse(f"--method=byol {flag}") is None

@@ -823,7 +823,8 @@ def check_type(field, value):
                              f"Received: {told(value)}")
         return value
     if of_type is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < MOST_FLOAT else math.copysign(math.inf, value)
+        beyond = math.inf if value > 0 else -math.inf
+        value = float(value) if abs(value) < MOST_FLOAT else beyond
     if not isinstance(value, of_type) or (of_type is int and isinstance(value, bool)):
         expected = check[1] if check in JOINED_BY else f"of type {of_type.__name__}"
         given = repr(value) if isinstance(value, str) else told(value)

@@ -349,3 +349,11 @@ def test_errors_name_the_argument(build, message):
     with pytest.raises(ValueError) as error:
         build()
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("proportion", [0.01, 1e-30])
+def test_a_central_crop_has_a_pixel_at_the_least(proportion):
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    cropped = ops.center_crop(images, (4, 4), proportion).numpy()
+    np.testing.assert_allclose(cropped, np.broadcast_to(images[:, 4:5, 4:5], (2, 4, 4, 3)),
+                               atol=1e-6)

@@ -133,3 +133,10 @@ def test_input_normalization_is_part_of_the_encoder_and_saved_with_it(tmp_path):
 def test_bad_arguments(options, name):
     with pytest.raises(ValueError, match=name):
         tiny(**options)
+
+
+def test_the_narrowest_network_has_a_filter_everywhere():
+    encoder = nets.resnet(50, stem="imagenet", width_multiplier=1 / 64, sk_ratio=0.0625,
+                          se_ratio=0.1)
+    assert encoder(np.zeros((1, 32, 32, 3), np.float32)).shape == (1, 32)
+    assert min(np.prod(v.shape) for v in encoder.variables) >= 1

@@ -47,9 +47,10 @@ def test_odd_settings_end_in_finite_numbers_or_in_a_sentence(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["settings"])
-def test_2000_draws_hold(what, tmp_path):
-    fuzz(what, 2000, tmp_path)
+@pytest.mark.parametrize("what,count", [("settings", 2000), ("records", 200), ("checkpoints", 100),
+                                        ("names", 50)])
+def test_many_draws_hold(what, count, tmp_path):
+    fuzz(what, count, tmp_path)
 
 
 def test_every_knob_gets_values_that_it_takes_and_others(scripts):

@@ -7,8 +7,11 @@ import shutil
 
 from hypothesis import strategies as st
 
-RECORDS = ("flags.json", "data.json", "time.json", "result.json", "untrained.json", "labels.json",
-           "teacher.json", "pretrained.json", "newest.json", "manifest.json")
+ALWAYS = ("flags.json", "data.json", "time.json", "newest.json", "manifest.json")
+RECORDS = {  # of the prepared runs
+    "pre": (*ALWAYS, "result.json"), "stopped": ALWAYS,
+    "tuned": (*ALWAYS, "result.json", "labels.json", "pretrained.json"),
+    "student": (*ALWAYS, "result.json", "labels.json", "pretrained.json", "teacher.json")}
 GONE = "(gone)"  # in place of a value: the key is taken away
 VALUES = (None, True, 0, 1, -1, 2**70, 1.5, float("nan"), float("inf"), 1e308, "", "x", "x" * 300,
           "a\nb", "\ud800", [], [1, 2], [[1, 2]], {}, {"a": {"b": []}}, GONE)
@@ -43,25 +46,22 @@ class Damage:
     whole: bool
 
     def apply(self, directory):
-        """Does it to a copy of the run; returns whether there was such a record."""
+        """Does it to a copy of the run."""
         paths = sorted(os.path.join(top, name) for top, _, names in os.walk(directory)
                        for name in names if name == self.record)
-        if not paths:
-            return False
         text = self.value
         if not self.whole:
             with open(paths[-1]) as file:
                 content = json.load(file)
-            spots = list(places(content))
+            spots = list(places(content)) or [(content, "new")]
             holder, key = spots[self.place % len(spots)]
             if self.value == GONE:
-                del holder[key]
+                holder.pop(key, None) if isinstance(holder, dict) else holder.pop(key)
             else:
                 holder[key] = self.value
             text = json.dumps(content)
         with open(paths[-1], "wb") as file:
             file.write(text.encode("utf-8", "surrogateescape"))
-        return True
 
 
 def places(content):
@@ -75,14 +75,15 @@ def places(content):
 
 def records():
     """A strategy of `Damage`s."""
-    def of(run, mode, record, place, whole):
-        return st.sampled_from(TEXTS if whole else VALUES).map(
-            lambda value: Damage(run, mode, record, place, value, whole))
+    @st.composite
+    def drawn(draw):
+        run, mode = draw(st.sampled_from(sorted(RECORDS))), draw(st.sampled_from(MODES))
+        record, place = draw(st.sampled_from(RECORDS[run])), draw(st.integers(0, 400))
+        whole = draw(st.integers(0, 4)) == 0
+        value = draw(st.sampled_from(TEXTS if whole else VALUES))
+        return Damage(run, mode, record, place, value, whole)
 
-    return st.tuples(
-        st.sampled_from(("pre", "stopped", "tuned", "student")), st.sampled_from(MODES),
-        st.sampled_from(RECORDS), st.integers(0, 400),
-        st.integers(0, 4).map(lambda number: number == 0)).flatmap(lambda drawn: of(*drawn))
+    return drawn()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +100,10 @@ class Broken:
                        for name in names)
         for place, share, how in self.done:
             self.change(files[place % len(files)], share, how)
-        return True
 
     @staticmethod
     def change(path, share, how):
-        if not os.path.exists(path):
+        if not os.path.isfile(path):
             return
         with open(path, "rb") as file:
             content = file.read()

@@ -61,6 +61,8 @@ class Clock:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self, *_):
+        if not self.asked:  # another one's signal ends the harness: it is no outcome
+            os._exit(1)
         raise Stopped
 
 
@@ -94,6 +96,8 @@ def judged(work, places):
         except TrainingError as error:
             outcome, said = TRAINING, str(error)
         except (Interrupted, Stopped):
+            if not clock.asked:
+                os._exit(1)
             outcome, said = (LONG, "") if clock.steps_began else (
                 FAULT, f"not at its end after {clock.limit:g} s: {out()[-200:]}")
         except BaseException as error:

@@ -7,8 +7,9 @@ check say which values it takes and which it does not.
 import dataclasses
 import math
 import shlex
+import tempfile
 
-import hypothesis
+import hypothesis.configuration
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture import providers
@@ -165,8 +166,14 @@ def odd(line):
 
 
 def drawn(strategy, count, seed):
-    """So many draws of a strategy, a list; equal seeds give equal draws."""
+    """So many draws of a strategy, a list.
+
+    In a process that has drawn nothing before, equal seeds give equal draws: hypothesis remembers
+    what it met.
+    """
     found = []
+    home = tempfile.TemporaryDirectory(prefix="hypothesis-")  # where it remembers across processes
+    hypothesis.configuration.set_hypothesis_home_dir(home.name)
     if hasattr(providers, "_get_local_constants"):
         # Newer ones draw numbers and texts of our code too, in an order that is each process's own.
         providers._get_local_constants = providers.Constants
@@ -179,5 +186,6 @@ def drawn(strategy, count, seed):
     def collect(draw):
         found.append(draw)
 
-    collect()
+    with home:
+        collect()
     return found

@@ -30,6 +30,8 @@ import draws
 import runs  # noqa: F401 - the root of the repository is where `run` and `flags` are
 import verdict
 
+from tfssl.terminal import escape_unencodable
+
 EACH = 50  # draws of a child process
 HARD = 240.0  # seconds after which a child is killed
 MEMORY = 12 * 2**30  # bytes of address space that a child may take
@@ -242,17 +244,24 @@ class Journal:
         self.rows[row["number"]] = row
 
 
-def child(kind, numbered, journal, now):
-    """Runs draws one after the other, and says in the file `now` which one it is at."""
+def child(kind, start, numbers, journal, now):
+    """Runs draws one after the other, and says in the file `now` which one it is at.
+
+    Args:
+        start: the number of the first of the EACH draws that these are of.
+        numbers: those that are to be run.
+    """
     import gc
 
     import keras
+    drawn = draws.drawn(kind.strategy(), EACH, start)
     verdict.silent_stderr()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     kind.prepare()
-    for number, draw in numbered:
+    for number in numbers:
+        draw = drawn[number - start]
         with open(now, "w") as file:
-            file.write(str(number))
+            json.dump([number, str(draw)], file)
         began = time.monotonic()
         outcome, said = kind.run(draw)
         journal.add(number=number, outcome=outcome, said=said[:1000], draw=str(draw)[:3000],
@@ -274,9 +283,9 @@ def wait(process, now):
         time.sleep(0.1)
 
 
-def shard(kind, numbered, journal, now):
+def shard(kind, start, numbers, journal, now):
     """Runs draws in child processes: a new one where a draw ends the one before."""
-    while numbered:
+    while numbers := [number for number in numbers if number not in journal.rows]:
         if os.path.exists(now):
             os.remove(now)
         sys.stdout.flush()
@@ -284,23 +293,19 @@ def shard(kind, numbered, journal, now):
         if not process:
             code = 1
             try:
-                child(kind, numbered, journal, now)
+                child(kind, start, numbers, journal, now)
                 code = 0
             finally:
                 os._exit(code)
         status = wait(process, now)
         journal.__init__(journal.path)
-        numbered = [pair for pair in numbered if pair[0] not in journal.rows]
-        if numbered and not os.path.exists(now):
+        if not os.path.exists(now):
             sys.exit("the runs that draws start from could not be made")
-        if numbered:
-            with open(now) as file:
-                number = int(file.read())
-            died = dict(numbered).get(number)
-            if died is not None:
-                journal.add(number=number, outcome=verdict.FAULT, seconds=HARD,
-                            said=f"the process died ({status})", draw=str(died)[:3000])
-                numbered = [pair for pair in numbered if pair[0] != number]
+        with open(now) as file:
+            number, draw = json.load(file)
+        if number not in journal.rows:
+            journal.add(number=number, outcome=verdict.FAULT, seconds=HARD,
+                        said=f"the process died ({status})", draw=draw[:3000])
 
 
 def summary(rows):
@@ -332,6 +337,7 @@ def main():
     parser.add_argument("--root", help="directory to work in; not given: a temporary one")
     parser.add_argument("--report", help="Markdown file to add command and outcome to")
     arguments = parser.parse_args()
+    escape_unencodable()
     journal = Journal(os.path.abspath(arguments.journal))
     root = os.path.abspath(arguments.root) if arguments.root else tempfile.mkdtemp(prefix="fuzz-")
     os.makedirs(root, exist_ok=True)
@@ -342,9 +348,7 @@ def main():
     which, of = map(int, arguments.shard.split("/"))
     for start in range(which * EACH, arguments.draws, of * EACH):
         numbers = range(start, min(start + EACH, arguments.draws))
-        numbered = [pair for pair in zip(numbers, draws.drawn(kind.strategy(), EACH, start))
-                    if pair[0] not in journal.rows]
-        shard(kind, numbered, journal, os.path.join(root, "now"))
+        shard(kind, start, numbers, journal, os.path.join(root, "now"))
         print(summary(journal.rows.values()), flush=True)
     if not arguments.root:
         shutil.rmtree(root)

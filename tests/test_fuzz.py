@@ -96,9 +96,9 @@ def test_equal_numbers_are_equal_draws():
 
 def test_draws_are_of_every_kind(scripts):
     draws, *_ = scripts
-    made = draws.drawn(draws.settings(), 400, seed=50)
+    made = draws.drawn(draws.settings(), 1000, seed=50)
     assert {draw.base for draw in made} == set(draws.BASES)
-    assert 100 < sum(draw.line for draw in made) < 300
+    assert 250 < sum(draw.line for draw in made) < 750
     assert all(1 <= len(draw.changes) <= draws.MOST for draw in made)
 
 

@@ -850,7 +850,7 @@ LIMITS = {
             (lambda x: math.isfinite(x) and abs(x) > MOST_FLOAT, f"at most {MOST_FLOAT:.3g}: what "
              "32 bits hold"),
             (lambda x: not math.isfinite(x), "a finite number")],
-    str: [(lambda x: "\0" in x, "text without a NUL character")]}
+    str: [(lambda x: bool(set(x) & set("\0\n\r")), "text of one line, without a NUL character")]}
 
 
 def differences(config, other, goes_on=False):

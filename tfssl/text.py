@@ -21,4 +21,7 @@ def printable(name):
 
 def plain(name):
     """A file name as text that UTF-8 can hold: bytes that are no UTF-8 become \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # text that no file is called, as half of a surrogate pair
+        return name.encode("utf-8", "backslashreplace").decode()

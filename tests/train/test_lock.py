@@ -117,12 +117,11 @@ def test_a_lock_that_was_removed_in_between_is_taken_anew(tmp_path, monkeypatch)
 
 def test_what_a_dead_process_was_writing_is_removed(tmp_path):
     dead, alive = 2**22 + 1, os.getppid()
-    for name in (f"result.json.{dead}.tmp", f"result.json.{alive}.tmp", "notes.tmp", "a.12b.tmp"):
+    for name in (f"a.json.{dead}.tmp", f"a.json.{alive}.tmp", f"b.json.{dead}.tmp", "a.json.x.tmp"):
         (tmp_path / name).write_text("{")
-    with rundir.held(str(tmp_path)):
-        pass
+    rundir.write_json(str(tmp_path), "a.json", {})
     assert sorted(os.listdir(tmp_path)) == sorted(
-        ["lock", f"result.json.{alive}.tmp", "notes.tmp", "a.12b.tmp"])
+        ["a.json", f"a.json.{alive}.tmp", f"b.json.{dead}.tmp", "a.json.x.tmp"])
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

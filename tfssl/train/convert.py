@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import keras
 import numpy as np
@@ -65,9 +66,12 @@ def export(config, given):
 
 
 def write_saved_model(encoder, path, about):
-    encoder.export(path, format="tf_saved_model", verbose=False)
-    with open(os.path.join(path, keras_file.ABOUT), "w") as file:
+    unfinished = path + ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    encoder.export(unfinished, format="tf_saved_model", verbose=False)
+    with open(os.path.join(unfinished, keras_file.ABOUT), "w") as file:
         json.dump(about, file, indent=1)
+    os.rename(unfinished, path)
 
 
 def write_onnx(encoder, path, about):

@@ -81,7 +81,8 @@ def write_projector(directory, h, files, names, images):
     sprite = np.zeros((side, side, THUMBNAIL, THUMBNAIL, 3), np.uint8)
     sprite.reshape(-1, *images.shape[1:])[:len(images)] = images
     sprite = sprite.transpose(0, 2, 1, 3, 4).reshape(side * THUMBNAIL, side * THUMBNAIL, 3)
-    Image.fromarray(sprite).save(os.path.join(directory, "sprite.png"))
+    rundir.write_whole(os.path.join(directory, "sprite.png"),
+                       lambda file: Image.fromarray(sprite).save(file, "png"))
     write(directory, "projector_config.pbtxt", f"""embeddings {{
   tensor_name: "representations"
   tensor_path: "tensors.tsv"
@@ -127,6 +128,6 @@ def picture(directory, h, labels, names, title, seed):
     axis.set_title(f"{title}\nt-SNE of {len(h):,} representations", fontsize=10)
     axis.set(xticks=[], yticks=[])
     path = os.path.join(directory, "tsne.png")
-    figure.savefig(path, dpi=120)
+    rundir.write_whole(path, lambda file: figure.savefig(file, dpi=120))
     plt.close(figure)
     print(path)

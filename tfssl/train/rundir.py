@@ -153,7 +153,6 @@ def held(model_dir):
     make(model_dir)
     file = locked(model_dir)
     try:
-        clear(model_dir)
         yield
     except UsageError:
         for path in made:
@@ -216,13 +215,15 @@ def is_still(path, file):
 UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
-def clear(model_dir):
-    """Removes what processes that died while writing have left."""
-    for name in os.listdir(model_dir):
-        match = re.fullmatch(r".+\.(\d+)" + re.escape(UNFINISHED), name)
+def clear(path):
+    """Removes what processes that died while writing a file have left beside it."""
+    directory, name = os.path.split(path)
+    pattern = re.escape(name) + r"\.(\d+)" + re.escape(UNFINISHED)
+    for other in os.listdir(directory or "."):
+        match = re.fullmatch(pattern, other)
         if match and not alive(int(match[1])):
             with contextlib.suppress(OSError):
-                os.unlink(os.path.join(model_dir, name))
+                os.unlink(os.path.join(directory, other))
 
 
 def alive(number):
@@ -281,7 +282,8 @@ def write_json(model_dir, name, value):
 
 
 def write(model_dir, name, text):
-    write_whole(os.path.join(model_dir, name), lambda file: file.write(text.encode()))
+    content = text.encode("utf-8", "surrogateescape")  # of names that are no UTF-8
+    write_whole(os.path.join(model_dir, name), lambda file: file.write(content))
 
 
 def write_whole(path, fill):
@@ -291,6 +293,7 @@ def write_whole(path, fill):
         fill: (binary file) -> anything, writes it.
     """
     unfinished = f"{path}.{os.getpid()}{UNFINISHED}"
+    clear(path)
     try:
         with open(unfinished, "wb") as file:
             fill(file)

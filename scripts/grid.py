@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
                 found.append(word)
                 continue
             path = path or next(words, "")
-            lines, real = words_of(path), os.path.realpath(path)
+            lines, real = flags.lines_of(path), os.path.realpath(path)
             if real in within:
                 raise UsageError(f"--flagfile must not include itself. Received: {path}, within "
                                  f"{within[-1]}")
@@ -72,21 +72,6 @@ class Parser(argparse.ArgumentParser):
             ours = any(word.split("=")[0] in self._option_string_actions for word in inside)
             found += inside if ours else [f"--flagfile={path}"]
         return found
-
-
-def words_of(path):
-    """The lines of a flagfile that are no remarks.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
-    except (OSError, ValueError) as error:  # the second of a path or a text that is none
-        why = getattr(error, "strerror", None) or "not a text"
-        raise UsageError(f"--flagfile must be a file of flags. Received: {path} ({why})") from None
-    return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 
 @dataclasses.dataclass(frozen=True)

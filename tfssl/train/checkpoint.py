@@ -19,6 +19,7 @@ import shutil
 
 import tensorflow as tf
 
+from tfssl import files
 from tfssl.errors import UsageError
 from tfssl.train import records, rundir
 
@@ -59,11 +60,11 @@ class Checkpoints:
         self.clear()
         os.makedirs(unfinished)
         self.checkpoint.write(os.path.join(unfinished, "state"))
-        files = {name: sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)}
+        sums = {name: sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)}
         with open(os.path.join(unfinished, MANIFEST), "w") as file:
-            json.dump({"format": FORMAT, "step": step, "about": self.about, "files": files}, file,
+            json.dump({"format": FORMAT, "step": step, "about": self.about, "files": sums}, file,
                       indent=1)
-        for name in (*files, MANIFEST):
+        for name in (*sums, MANIFEST):
             flush(os.path.join(unfinished, name))
         os.rename(unfinished, self.path(step))
         flush(self.directory)
@@ -147,9 +148,9 @@ class Checkpoints:
         try:
             status = self.checkpoint.read(os.path.join(path, "state"))
             status.assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except (AssertionError, ValueError, RuntimeError, tf.errors.OpError) as error:
             raise UsageError(f"The checkpoint {path} does not fit this network "
-                             f"({str(error).splitlines()[0]}).") from None
+                             f"({rundir.why(error)}).") from None
 
 
 def verify(path):
@@ -159,8 +160,7 @@ def verify(path):
         UsageError: there is none, or a file is not what it says.
     """
     try:
-        with open(os.path.join(path, MANIFEST)) as file:
-            manifest = json.load(file)
+        manifest = json.loads(files.text(os.path.join(path, MANIFEST)))
         wrong = records.problem(MANIFEST, manifest)
     except (OSError, ValueError, RecursionError) as error:
         wrong = rundir.why(error)
@@ -176,13 +176,13 @@ def verify(path):
 def whole(path, digest):
     """Whether a file is what was written, and can be read."""
     try:
-        return os.path.isfile(path) and sha256(path) == digest
+        return sha256(path) == digest
     except OSError:
         return False
 
 
 def sha256(path):
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

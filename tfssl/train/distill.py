@@ -5,19 +5,21 @@ directory of the run, which then does without it.
 """
 
 import dataclasses
-import hashlib
 import os
 
 import numpy as np
 
 from tfssl import data, files
+from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
 from tfssl.train import device, evaluate, export, finetune, rundir
+from tfssl.train.checkpoint import sha256
 from tfssl.train.finetune import TEACHER
 from tfssl.train.job import plan
 from tfssl.train.results import equal, finished
 
 LOGITS = "teacher_logits.npy"
+SAID = ("classes", "eval_size", "eval_crop_proportion", "step")  # beside a teacher's weights
 
 
 def distill(config, given, flagfile, distribution=None):
@@ -69,10 +71,10 @@ class Teacher:
                              f"{export.CLASSIFIER}. Received: {config.teacher}, where "
                              f"{file} does not exist")
         about = export.read_about(file)
-        if not about or not {"classes", "eval_crop_proportion"} <= about.keys():
+        if not about or not {*SAID, *ARCHITECTURE} <= about.keys():
             raise UsageError(f"--teacher={config.teacher} does not say what it classifies: it is "
                              "not a classifier.keras of this version of tfssl.")
-        record = {"path": config.teacher, "sha256": digest(file), "classes": about["classes"],
+        record = {"path": config.teacher, "sha256": sha256(file), "classes": about["classes"],
                   "answered": answered(job, about), **about}
         if there and there["sha256"] != record["sha256"] and rundir.recorded(config.model_dir):
             raise UsageError(f"--teacher={config.teacher} is not the one that the run in "
@@ -147,8 +149,3 @@ def read(path, shape):
     if getattr(logits, "shape", None) != shape or not np.isfinite(logits).all():
         raise UsageError(f"{path} is damaged. Without it, the same command makes it again.")
     return logits
-
-
-def digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

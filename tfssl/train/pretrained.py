@@ -67,7 +67,7 @@ class Pretrained:
             status = tf.train.Checkpoint(**parts).read(os.path.join(self.path, "state"))
             status.expect_partial()
             status.assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except (AssertionError, ValueError, RuntimeError, tf.errors.OpError) as error:
             raise self.unfit(error) from None
         for part in parts.values():
             export.require_finite(part, f"--checkpoint={self.path}")

@@ -146,6 +146,14 @@ def lacking(value):
                  if key not in value), None)
 
 
+def sums(value):
+    """The check of {file: digest}, of files that lie beside it."""
+    if wrong := by_name(TEXT)(value):
+        return wrong
+    return next((f"{name}: must be the name of a file" for name in value
+                 if name in ("", ".", "..") or set(name) & set("/\\\0")), None)
+
+
 RECORDS = {
     "data.json": holding({"train": OBJECT}, {"value_ranges": VALUE_RANGES}),
     "time.json": holding({"train_seconds": AMOUNT, "images_per_second": AMOUNT}),
@@ -157,7 +165,7 @@ RECORDS = {
          "answered": holding({"image_size": SIZE, "crop_proportion": SHARE, "precision": TEXT})},
         {**ORIGIN, "class_names": several(TEXT)}),
     "pretrained.json": lambda value: None if value == {} else WEIGHTS(value),
-    "manifest.json": holding({"step": COUNT, "files": by_name(TEXT)},
+    "manifest.json": holding({"step": COUNT, "files": sums},
                              {"about": optional(ABOUT)}),
 }
 

@@ -24,7 +24,8 @@ def test_slices(spec, expected):
     assert sources.parse_slice(spec, SIZES, "train_split", "d") == expected
 
 
-@pytest.mark.parametrize("spec", ["valid", "train[", "train[5:5]", "train[a:b]", "train[90:10]"])
+@pytest.mark.parametrize("spec", ["valid", "train[", "train[5:5]", "train[a:b]", "train[90:10]",
+                                  f"train[:{'9' * 5000}]", "train[\N{ARABIC-INDIC DIGIT TWO}:]"])
 def test_bad_slices_name_the_flag(spec):
     with pytest.raises(UsageError, match="--eval_split"):
         sources.parse_slice(spec, SIZES, "eval_split", "d")

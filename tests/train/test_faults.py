@@ -98,14 +98,22 @@ def test_points_that_cannot_be_written_are_told_of_once(tmp_path, capsys):
     assert capsys.readouterr().out.count("No space left on device") == 1
 
 
-def test_a_disk_that_is_full_at_the_start_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device", "flags.json")
+@pytest.mark.parametrize("number,when", [(errno.ENOSPC, "data.json"), (errno.EACCES, "data.json"),
+                                         (errno.EROFS, "untrained.json")])
+def test_a_disk_that_takes_no_more_is_told_in_a_sentence(number, when, tmp_path, monkeypatch,
+                                                         capsys):
+    """From the first file on, or when the training is over."""
+    write_json = rundir.write_json
 
-    monkeypatch.setattr(rundir, "write_json", full)
-    flags = [*TINY, f"--model_dir={tmp_path / 'run'}", "--noeval_baseline"]
-    assert run.main(["run.py", *flags]) == 1
-    assert "flags.json cannot be written or read (No space left" in capsys.readouterr().err
+    def write_or_fail(directory, name, value):
+        if name == when:
+            raise OSError(number, os.strerror(number), name)
+        write_json(directory, name, value)
+
+    monkeypatch.setattr(rundir, "write_json", write_or_fail)
+    assert run.main(["run.py", *TINY, f"--model_dir={tmp_path / 'run'}"]) == 1
+    told = f"run.py: {when} cannot be written or read ({os.strerror(number)}); the same command"
+    assert told in capsys.readouterr().err
 
 
 def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):

@@ -130,7 +130,8 @@ def test_strangers_and_who_left_again_do_not_count(addresses, monkeypatch, capsy
     assert f"waiting for worker 1 at {addresses[1]}\n" in said  # while the one that left was there
 
 
-@pytest.mark.parametrize("address", ["host", "host:", ":1", "host:0", "host:65536", "host:x"])
+@pytest.mark.parametrize("address", ["host", "host:", ":1", "host:0", "host:65536", "host:x",
+                                     "host:" + "9" * 5000, "host:\N{SUPERSCRIPT TWO}"])
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(UsageError, match="HOST:PORT"):
         meeting.endpoint(address)

@@ -318,7 +318,8 @@ def parse_slice(spec, sizes, flag, dataset):
     Raises:
         UsageError: an unknown split, a malformed or an empty slice.
     """
-    match = re.fullmatch(r"(.+?)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", spec)
+    place = "(-?[0-9]{1,15}%?)?"
+    match = re.fullmatch(rf"(.+?)(?:\[{place}:{place}\])?", spec)
     if not match or match[1] not in sizes:
         raise UsageError(f"--{flag} must be one of {', '.join(sorted(sizes))}, or a slice of it, "
                          f"for --dataset={dataset}. Received: {spec}")

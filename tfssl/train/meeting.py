@@ -8,6 +8,7 @@ leaves is missed at once.
 import contextlib
 import errno
 import json
+import re
 import select
 import socket
 import sys
@@ -275,7 +276,7 @@ def endpoint(address):
         UsageError: it is none.
     """
     host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+    if not (host and colon and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise UsageError("TF_CONFIG must name workers as HOST:PORT, the port from 1 to 65535. "
                          f"Received: {address}")
     return host.strip("[]"), int(port)

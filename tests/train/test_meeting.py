@@ -207,3 +207,18 @@ def test_workers_of_other_images_are_refused_before_anything_is_written(addresse
         assert process.returncode == 2 and "Traceback" not in out
         assert "contents of files of the training images" in out
     assert not directory.exists()
+
+
+def test_the_chief_lets_all_go_whoever_has_gone_before(met):
+    chief, gone, waiting = met
+    for peer in gone.peers.values():
+        peer.close()
+    assert together(waiting.dismiss, chief.dismiss) == [None, None]
+
+
+def test_who_waits_to_be_let_go_is_told_that_the_chief_is_gone(met):
+    chief, waiting, _ = met
+    for peer in chief.peers.values():
+        peer.close()
+    told, = together(waiting.dismiss)
+    assert isinstance(told, TrainingError) and "Another worker is gone: the chief at" in str(told)

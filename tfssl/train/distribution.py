@@ -81,6 +81,16 @@ class Distribution:
         self.meeting.gather(None)
         return self.meeting.share(number)
 
+    def part(self):
+        """Keeps the other workers until the chief has done its work, and does not need them for it.
+
+        Raises:
+            TrainingError: on one that waits, where the chief is gone.
+            Interrupted: by a signal.
+        """
+        if self.meeting is not None:
+            self.meeting.dismiss()
+
     def same(self, record):
         """Raises UsageError on all workers where one has another record than the chief has.
 

@@ -156,7 +156,7 @@ def carry_out(job, model, origin, flagfile, teacher):
                                    {**about, **classes})):
         print(f"exported: {path}")
     result = report(job, model, job.total_steps) if job.evaluates else None
-    job.distribution.agree()
+    job.distribution.part()
     return result
 
 

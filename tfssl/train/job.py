@@ -305,7 +305,7 @@ def follow(job, model, checkpoints, train):
         checkpoints.restore(start)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
-    job.distribution.agree()
+    job.distribution.part()
 
 
 def build_optimizer(job, model):

@@ -214,6 +214,18 @@ class Meeting:
             self.send(place, value)
         return value
 
+    def dismiss(self):
+        """As the chief: lets all go, also where one is gone. As another: waits for that.
+
+        Raises:
+            TrainingError: the chief is gone.
+            Interrupted: by a signal.
+        """
+        if self.chief:
+            self.to_all({"value": None})
+        else:
+            self.receive({0})
+
     def send(self, place, value):
         try:
             self.peers[place].send({"value": value})

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 
 import flags
@@ -43,6 +44,10 @@ def show(text):
         print(text, flush=True)
     except BrokenPipeError:
         to_nowhere(sys.stdout)
+    except OSError as error:
+        to_nowhere(sys.stdout)
+        print(f"run.py: standard output cannot be written ({error.strerror})", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -79,6 +84,8 @@ def work(config, given):
 def leave(code):
     """Ends the process; one of several workers that failed at once: TensorFlow, closed in order,
     would wait for the others."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done, and said
+        signal.signal(number, signal.SIG_IGN)
     if code and os.environ.get("TF_CONFIG"):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -86,7 +86,19 @@ def read(line):
                          f"{options.prune_every}")
     if options.prune and not sweep.config(some(sweep)).lineareval_while_pretraining:
         raise UsageError("--prune needs the online head: not --nolineareval_while_pretraining")
+    known = protocols(sweep.config(some(sweep)))
+    if options.objective not in (None, *known):
+        raise UsageError(f"--objective must be one of {', '.join(known)}, which these flags have. "
+                         f"Received: {options.objective}")
     return options, sweep
+
+
+def protocols(config):
+    """The accuracies that a run of this Config may have."""
+    if config.task != "pretrain":
+        return ["network"]
+    return [*["online"] * config.lineareval_while_pretraining, *["linear"] * config.linear_probe,
+            *(f"knn_{k}" for k in config.neighbours)]
 
 
 def some(sweep):

@@ -106,6 +106,8 @@ def test_axes_are_multiplied_go_together_are_replaced_and_skipped(sweep, tmp_pat
                             "Received: temprature"),
     ("--grid=temperature=0.5,-1", "--temperature must be a number above 0. Received: -1.0"),
     ("--grid=temperature=warm", "--temperature must be of type float. Received: warm"),
+    ("--grid=seed=1,2 --objective=knn_99", "--objective must be one of online, linear, knn_20, "
+                                           "knn_200, which these flags have. Received: knn_99"),
     ("--grid=temperature=0.5,0.50", "Received twice: --temperature=0.5"),
     ("--grid=temperature=1,2 --temperature=3", "--temperature must be given once"),
     ("--grid=seed,temperature=1", "2 values separated by colons"),
@@ -428,7 +430,7 @@ def test_flagfiles_that_are_none_are_refused(sweep, tmp_path, capsys):
                        ("two", b"--flagfile=DIR/one\n"), ("binary", b"\xff\xfe\0--seed=1\n")):
         (tmp_path / name).write_bytes(text.replace(b"DIR", os.fsencode(tmp_path)))
     for word, said in (("self", "must not include itself"), ("one", "must not include itself"),
-                       ("binary", "not a text"), ("", "Is a directory"), ("a\0b", "not a text")):
+                       ("binary", "not text in UTF-8"), ("", "Is a directory"), ("a\0b", "null byte")):
         assert sweep.main([f"--flagfile={tmp_path / word}"]) == 2
         shown = capsys.readouterr().err
         assert said in shown and shown.count("\n") == 1

@@ -1,7 +1,9 @@
 """SIGINT and SIGTERM as exceptions: what they interrupt can end in order, and say so."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 
 from tfssl.errors import Interrupted
@@ -21,6 +23,7 @@ def handled(handler):
             signal.signal(number, old)
 
 
+@contextlib.contextmanager
 def stoppable(then, while_=""):
     """A context in which SIGTERM and SIGINT raise `Interrupted`.
 
@@ -31,4 +34,30 @@ def stoppable(then, while_=""):
     def stop(number, frame):
         raise Interrupted(f"stopped by {signal.Signals(number).name}{while_}; {then}", number)
 
-    return handled(stop)
+    with handled(stop), insistent():
+        yield
+
+
+@contextlib.contextmanager
+def insistent():
+    """An `Interrupted` that was raised where Python drops it, as in a destructor, comes again."""
+    before, timers = sys.unraisablehook, []
+
+    def come_again(dropped):
+        if not isinstance(dropped.exc_value, Interrupted):
+            return before(dropped)
+        timer = threading.Timer(SOON, os.kill, (os.getpid(), dropped.exc_value.signal))
+        timer.daemon = True
+        timers.append(timer)
+        timer.start()
+
+    sys.unraisablehook = come_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
+
+
+SOON = 0.1  # seconds

@@ -182,7 +182,8 @@ def absolute(path, descriptor=-1):
 
 def plain(path):
     """A path without what differs from process to process."""
-    return re.sub(r"unfinished_\d+", "unfinished_PID", re.sub(r"tmp[a-z0-9_]{8}", "tmpNAME", path))
+    path = re.sub(r"unfinished_\d+", "unfinished_PID", re.sub(r"tmp[a-z0-9_]{8}", "tmpNAME", path))
+    return re.sub(r"\.\d+\.tmp", ".PID.tmp", path)
 
 
 def apart(work, *arguments):

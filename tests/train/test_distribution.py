@@ -124,6 +124,11 @@ def test_what_cannot_be_had_is_refused(flags, sentence, tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", [
     "{", "[]", '{"cluster": {"worker": ["a:1", "b:2"]}}',
     '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
+    '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": -1}}',
+    '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 5}}',
+    '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+    '{"cluster": {"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "task": {"type": "ps", "index": 0}}',
     '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "ps", "index": 0}}'])
 def test_a_tf_config_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="TF_CONFIG must be JSON like"):

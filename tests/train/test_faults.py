@@ -293,6 +293,27 @@ def test_what_the_last_save_did_not_come_to_is_done_when_the_run_goes_on(tmp_pat
     assert json.loads((tmp_path / "newest.json").read_text()) == {"step": 4}
 
 
+def test_a_finished_run_makes_anew_what_of_it_is_gone(tmp_path, capsys):
+    settings = dict(eval_baseline=False, linear_probe=False, train_steps=1)
+    tfssl.run(tiny(tmp_path, **settings))
+    weights = load_encoder(tmp_path).get_weights()
+    (tmp_path / "encoder.keras").unlink()
+    tfssl.run(tiny(tmp_path, **settings))
+    assert "finished, but encoder.keras is gone: it is made again" in capsys.readouterr().out
+    for a, b in zip(weights, load_encoder(tmp_path).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_evaluation_of_an_older_step_does_not_take_the_place_of_the_newest(tmp_path, capsys):
+    settings = dict(eval_baseline=False, linear_probe=False)
+    result = tfssl.run(tiny(tmp_path, **settings))
+    shutil.rmtree(tmp_path / "checkpoints" / "step_00000004")
+    assert tfssl.run(tiny(tmp_path, mode="eval", **settings))["global_step"] == 2
+    assert "result.json stays that of step 4" in capsys.readouterr().out
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert json.loads((tmp_path / "result_2.json").read_text())["global_step"] == 2
+
+
 class Killed(Exception):
     """What stands for the death of a process."""
 

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 
 import pytest
 
@@ -129,6 +130,49 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         rundir.write_whole(str(tmp_path / "a"), interrupted)
     assert (tmp_path / "a").read_text() == "before" and os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("ending", ["", ".keras"])
+def test_what_fails_leaves_no_file_and_no_directory(ending, tmp_path):
+    for make in (os.mkdir, lambda path: open(path, "w").close()):
+        with pytest.raises(KeyboardInterrupt):
+            with rundir.whole(str(tmp_path / "saved"), ending) as unfinished:
+                assert unfinished.endswith(ending)
+                make(unfinished)
+                raise KeyboardInterrupt
+        assert os.listdir(tmp_path) == []
+    with rundir.whole(str(tmp_path / "saved"), ending) as unfinished:
+        os.mkdir(unfinished)
+    assert os.listdir(tmp_path) == ["saved"]
+
+
+def test_damage_is_told_before_anything_is_done(tmp_path):
+    tfssl.run(tiny(tmp_path, train_steps=1, eval_baseline=False, linear_probe=False))
+    for name, told in (("untrained.json", "is damaged"), ("time.json", "is damaged"),
+                       ("result_1.json", "holds a folder called result_1.json"),
+                       ("encoder.keras", "holds a folder called encoder.keras")):
+        copy = tmp_path / f"copy of {name}"
+        shutil.copytree(tmp_path, copy, ignore=lambda *_: [n for n in os.listdir(tmp_path)
+                                                           if n.startswith("copy")])
+        (copy / "result.json").unlink()
+        (copy / name).unlink(missing_ok=True)
+        if told == "is damaged":
+            (copy / name).write_text('{"train')
+        else:
+            (copy / name).mkdir()
+        before = sorted(os.listdir(copy))
+        for mode in ("pretrain", "eval"):
+            with pytest.raises(UsageError, match=f"{told}"):
+                tfssl.run(tiny(copy, mode=mode, train_steps=1, eval_baseline=False,
+                               linear_probe=False))
+        assert sorted(os.listdir(copy)) == before
+
+
+@pytest.mark.parametrize("text", ["{}", '{"mode": "pretrain"}', "[]", "3"])
+def test_a_record_that_lacks_settings_is_told_as_that(text, tmp_path):
+    (tmp_path / "flags.json").write_text(text)
+    with pytest.raises(UsageError, match="flags.json is not a record of this version of tfssl"):
+        tfssl.run(tiny(tmp_path))
 
 
 def interrupted(file):

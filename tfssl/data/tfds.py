@@ -193,6 +193,7 @@ def prepare(builder, name):
         builder.download_and_prepare()
     except Exception as error:
         remove_empty(made)
+        remove_empty(os.path.join(builder.data_dir_root, "downloads"))
         raise UsageError(
             f"--dataset={name} is not in {builder.data_path} and could not be downloaded "
             f"({reason(error)}). Point --data_dir at a prepared copy, or use "

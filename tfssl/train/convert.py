@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 
 import keras
 import numpy as np
@@ -57,21 +56,18 @@ def export(config, given):
     except UsageError:
         raise
     except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: of NUL in a name
-        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UsageError(f"--output must be a place that can be written. Received: "
-                         f"{printable(path)} ({why})") from None
+        raise UsageError("--output must be a place that can be written. Received: "
+                         f"{printable(path)} ({rundir.why(error)})") from None
     print(f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] of any size -> "
           f"[B, {encoder.output_shape[-1]}]")
     return path
 
 
 def write_saved_model(encoder, path, about):
-    unfinished = path + ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    encoder.export(unfinished, format="tf_saved_model", verbose=False)
-    with open(os.path.join(unfinished, keras_file.ABOUT), "w") as file:
-        json.dump(about, file, indent=1)
-    os.rename(unfinished, path)
+    with rundir.whole(path) as unfinished:
+        encoder.export(unfinished, format="tf_saved_model", verbose=False)
+        with open(os.path.join(unfinished, keras_file.ABOUT), "w") as file:
+            json.dump(about, file, indent=1)
 
 
 def write_onnx(encoder, path, about):
@@ -81,12 +77,11 @@ def write_onnx(encoder, path, about):
     except ImportError:
         raise UsageError("--format=onnx needs the onnx extra: pip install '.[onnx]'.") from None
     encoder(np.zeros((1, 64, 64, 3), np.float32))  # Keras traces what has been called
-    unfinished = path + ".unfinished"
-    encoder.export(unfinished, format="onnx", verbose=False)
-    model = onnx.load(unfinished)
-    onnx.helper.set_model_props(model, {"tfssl": json.dumps(about)})
-    onnx.save(model, unfinished)
-    os.replace(unfinished, path)
+    with rundir.whole(path) as unfinished:
+        encoder.export(unfinished, format="onnx", verbose=False)
+        model = onnx.load(unfinished)
+        onnx.helper.set_model_props(model, {"tfssl": json.dumps(about)})
+        onnx.save(model, unfinished)
 
 
 def write_npz(encoder, path, about):

@@ -115,9 +115,12 @@ class Distribution:
         except LOST as error:
             if self.workers == 1:
                 raise
+            lines = [line for line in error.message.splitlines()
+                     if line.strip() and not line.startswith(("Graph execution", "Detected at"))]
             raise TrainingError("Another worker is gone, or cannot be reached "
-                                f"({error.message.splitlines()[0]}). The same command on all "
-                                "workers continues from the newest checkpoint.") from None
+                                f"({lines[0] if lines else type(error).__name__}). The same "
+                                "command on all workers continues from the newest checkpoint."
+                                ) from None
 
     @contextlib.contextmanager
     def quiet(self):
@@ -274,12 +277,20 @@ def workers_of(text):
     try:
         value = json.loads(text)
         cluster, task = value.get("cluster", {}), value.get("task", {})
-        addresses = [*cluster.get("chief", []), *cluster.get("worker", [])]
-        if len(addresses) < 2:
-            return addresses, addresses[0] if addresses else None
-        return addresses, cluster[task["type"]][int(task["index"])]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise UsageError(f"{TF_CONFIG}. Received: {text}") from None
+        kinds = {kind: cluster.get(kind, []) for kind in ("chief", "worker")}
+        addresses = [*kinds["chief"], *kinds["worker"]]
+        if not addresses:
+            return [], None
+        if not task and len(addresses) == 1:
+            return addresses, addresses[0]
+        index = int(task["index"])
+        lists = all(isinstance(one, list) for one in kinds.values())
+        if index < 0 or not lists or len(set(addresses)) < len(addresses):
+            raise ValueError
+        own = kinds[task["type"]][index]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise UsageError(f"{TF_CONFIG}, with different addresses. Received: {text}") from None
+    return addresses, own
 
 
 def tpu(config):

@@ -30,13 +30,14 @@ def embed(config, given):
     name = "-".join([f"step{origin['step']}", source.name, source.split,
                      "x".join(map(str, job.eval_size))])
     directory = os.path.join(config.model_dir, "embed", slug(name))
-    rundir.make(directory)
+    rundir.make(config.model_dir)
     print(f"embeddings by {described(origin)}")
     encode = evaluate.batch_function(encoder, job.eval_size)
     cost.tell("embed", cost.of_encoding(config, encode, source, job.eval_size))
     h, labels = evaluate.represent(
         config, encode, source, job.eval_size, "embed", config.eval_steps)
     files = source.ids()[:evaluate.count(config, source)]
+    rundir.make(directory)
     path = os.path.join(directory, "embeddings.npz")
     rundir.write_whole(path, lambda file: np.savez(
         file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(files)))

@@ -11,7 +11,7 @@ import numpy as np
 from tfssl import files, nets
 from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
-from tfssl.train import records
+from tfssl.train import records, rundir
 
 FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
 ABOUT = "tfssl.json"  # within that archive; Keras ignores it
@@ -132,11 +132,10 @@ def plain_head(head):
 
 def write(model, path, about):
     """Saves a model whole or not at all, with what it is in the same archive."""
-    unfinished = os.path.join(os.path.dirname(path), "unfinished." + os.path.basename(path))
-    model.save(unfinished)
-    with zipfile.ZipFile(unfinished, "a") as archive:
-        archive.writestr(ABOUT, json.dumps(about, indent=1))
-    os.replace(unfinished, path)
+    with rundir.whole(path, ".keras") as unfinished:
+        model.save(unfinished)
+        with zipfile.ZipFile(unfinished, "a") as archive:
+            archive.writestr(ABOUT, json.dumps(about, indent=1))
     return path
 
 

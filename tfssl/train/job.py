@@ -218,6 +218,7 @@ def reopen(config, given):
     if config.mode != "embed":
         check_data(job, there)
     rundir.make(config.model_dir)
+    rundir.check_files(config.model_dir)
     return job
 
 

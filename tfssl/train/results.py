@@ -7,6 +7,8 @@ import tensorflow as tf
 from tfssl import data, evaluation
 from tfssl.train import device, evaluate, rundir
 from tfssl.train.board import Board
+from tfssl.train.checkpoint import Checkpoints
+from tfssl.train.export import CLASSIFIER, FILE
 
 
 def result_of_run(job, model, step, scores):
@@ -76,6 +78,11 @@ def finished(job, show, settings):
         print(f"{model_dir}: finished, and evaluated again: {', '.join(differing)} differs from "
               "when it was")
         return None
+    lost = [name for name in (FILE, *[CLASSIFIER] * (job.config.task != "pretrain"))
+            if not os.path.exists(os.path.join(model_dir, name))]
+    if lost and Checkpoints(model_dir).steps():
+        print(f"{model_dir}: finished, but {lost[0]} is gone: it is made again")
+        return None
     print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
     show(result, model_dir)
     return result
@@ -108,8 +115,12 @@ def write_result(job, result, protocols):
             if value is not None:
                 tf.summary.scalar(key, value)
     writer.close()
-    for name in (f"result_{step}.json", "result.json"):  # last: with it the run is finished
-        rundir.write_json(config.model_dir, name, result)
+    rundir.write_json(config.model_dir, f"result_{step}.json", result)
+    there = (rundir.read_json(config.model_dir, "result.json") or {}).get("global_step", 0)
+    if there > step:
+        print(f"result.json stays that of step {there}: this one is result_{step}.json")
+        return
+    rundir.write_json(config.model_dir, "result.json", result)  # last: with it a run is finished
 
 
 def top_scalars(protocol, scores):

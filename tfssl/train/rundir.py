@@ -24,6 +24,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 
 from tfssl import files
@@ -48,7 +49,11 @@ def recorded(model_dir):
                              "not a run of tfssl.")
         return None
     try:
-        return Config(**{**ABSENT, **json.loads(files.text(path))})
+        there = {**ABSENT, **json.loads(files.text(path))}
+        missing = [name for name in Config.__dataclass_fields__ if name not in there]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        return Config(**there)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is not a record of this version of tfssl ({error}).") from None
 
@@ -149,10 +154,11 @@ def held(model_dir):
     Raises:
         UsageError: one is at it, or the directory cannot be written.
     """
-    made = missing(os.path.join(model_dir, LOCK))
+    made = absent(os.path.join(model_dir, LOCK))
     make(model_dir)
     file = locked(model_dir)
     try:
+        check_files(model_dir)
         yield
     except UsageError:
         for path in made:
@@ -164,7 +170,20 @@ def held(model_dir):
             file.close()
 
 
-def missing(path):
+def check_files(model_dir):
+    """Raises UsageError where a record in the directory is damaged, or a folder in its place."""
+    for name in os.listdir(model_dir):
+        if name.endswith(FILES) and os.path.isdir(os.path.join(model_dir, name)):
+            raise UsageError(f"--model_dir={printable(model_dir)} holds a folder called {name}, "
+                             "where a file of the run belongs. Give another --model_dir.")
+    for name in records.RECORDS:
+        read_json(model_dir, name)
+
+
+FILES = (".json", ".flags", ".keras", ".npy", ".png")  # how those of a run end
+
+
+def absent(path):
     """A path and the directories above it that do not exist, the innermost first."""
     path, found = os.path.abspath(path), []
     while not os.path.lexists(path):
@@ -215,17 +234,6 @@ def is_still(path, file):
 UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
-def clear(path):
-    """Removes what processes that died while writing a file have left beside it."""
-    directory, name = os.path.split(path)
-    pattern = re.escape(name) + r"\.(\d+)" + re.escape(UNFINISHED)
-    for other in os.listdir(directory or "."):
-        match = re.fullmatch(pattern, other)
-        if match and not alive(int(match[1])):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(directory, other))
-
-
 def alive(number):
     """Whether there is a process of this number here."""
     try:
@@ -240,7 +248,7 @@ def alive(number):
 def why(error):
     """What is wrong, in the words of the system."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return words.splitlines()[0]
+    return re.sub(r"\{\{.*?\}\}\s*| \[Op:\w+\]", "", words.splitlines()[0])
 
 
 def write_record(config, data, flagfile):
@@ -292,18 +300,46 @@ def write_whole(path, fill):
     Args:
         fill: (binary file) -> anything, writes it.
     """
-    unfinished = f"{path}.{os.getpid()}{UNFINISHED}"
+    with whole(path) as unfinished, open(unfinished, "wb") as file:
+        fill(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def whole(path, ending=""):
+    """Where to write what is to be at a path: it gets there at the end, or is removed.
+
+    Args:
+        path: of a file, or of a directory that is not there yet.
+        ending: what the name has to end in until then.
+    """
+    unfinished = f"{path}.{os.getpid()}{UNFINISHED}{ending}"
     clear(path)
     try:
-        with open(unfinished, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
+        yield unfinished
         os.replace(unfinished, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)
+        remove(unfinished)
         raise
+
+
+def clear(path):
+    """Removes what processes that died while writing have left beside a path."""
+    directory, name = os.path.split(path)
+    pattern = re.escape(name) + r"\.(\d+)" + re.escape(UNFINISHED) + r"(\.\w+)?"
+    for other in os.listdir(directory or "."):
+        match = re.fullmatch(pattern, other)
+        if match and not alive(int(match[1])):
+            remove(os.path.join(directory, other))
+
+
+def remove(path):
+    """Removes a file or a directory, as far as that can be done."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 UNFINISHED = ".tmp"  # how the name of a file ends until it is whole

@@ -124,6 +124,8 @@ def content(root, path):
     import numpy as np
     kind = os.path.splitext(path)[1]
     file = os.path.join(root, path)
+    if "variables" in path.split(os.sep)[:-1] or kind == ".pb":
+        return saved_model(file, kind)
     if kind == ".keras":
         return archive(file)
     if kind == ".npz":
@@ -134,6 +136,19 @@ def content(root, path):
     with open(file, "rb") as opened:
         text = opened.read().replace(os.fsencode(root), b"DIRECTORY")
     return flat(json.loads(text)) if kind == ".json" else {"content": text}
+
+
+def saved_model(path, kind):
+    """{variable: value} of the index of a SavedModel; of its other files that they are there.
+
+    Graphs, and the list of all variables, are written in an order that is each process's own.
+    """
+    import tensorflow as tf
+    if kind != ".index":
+        return {"there": os.path.getsize(path) > 0}
+    reader = tf.train.load_checkpoint(path.removesuffix(kind))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
+            if not name.startswith(("_CHECKPOINTABLE", "_all_variables/"))}
 
 
 def flat(value, name=""):

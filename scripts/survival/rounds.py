@@ -180,6 +180,7 @@ class Killed:
             last = (started.said().strip().splitlines() or ["nothing"])[-1]
             self.find([f"exit code {started.code}: {last}"], met)
         else:
+            wall = None if self.trial.copy else wall  # it holds the time of another run
             self.find(apart(compare.differences, self.straight, self.killed, wall), met)
 
     def find(self, what, moments):

@@ -178,7 +178,8 @@ def parsed(path, archive, name):
     try:
         return json.loads(archive.read(name))
     except Exception:  # of zipfile, zlib and the json module, on whatever the bytes are
-        raise UsageError(f"{path} is damaged: {name} in it cannot be read.") from None
+        raise UsageError(f"{path} is damaged, or not a Keras model: {name} in it cannot be "
+                         "read.") from None
 
 
 def check_about(about, path):

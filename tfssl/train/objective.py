@@ -13,15 +13,8 @@ def check(job):
     if config.mode == "linear_eval" or config.trains and config.task != "pretrain":
         check_classes(job)
     if config.trains:
-        check_rate(config)
         check_projections(config)
         check_parts(job)
-
-
-def check_rate(config):
-    if config.learning_rate == 0:
-        raise UsageError("--learning_rate must be above 0 to train: at 0 no weight moves. "
-                         "Received: 0.0")
 
 
 def check_projections(config):

@@ -430,7 +430,8 @@ def test_flagfiles_that_are_none_are_refused(sweep, tmp_path, capsys):
                        ("two", b"--flagfile=DIR/one\n"), ("binary", b"\xff\xfe\0--seed=1\n")):
         (tmp_path / name).write_bytes(text.replace(b"DIR", os.fsencode(tmp_path)))
     for word, said in (("self", "must not include itself"), ("one", "must not include itself"),
-                       ("binary", "not text in UTF-8"), ("", "Is a directory"), ("a\0b", "null byte")):
+                       ("binary", "not text in UTF-8"), ("", "Is a directory"),
+                       ("a\0b", "null byte")):
         assert sweep.main([f"--flagfile={tmp_path / word}"]) == 2
         shown = capsys.readouterr().err
         assert said in shown and shown.count("\n") == 1

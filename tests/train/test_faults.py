@@ -293,13 +293,15 @@ def test_what_the_last_save_did_not_come_to_is_done_when_the_run_goes_on(tmp_pat
     assert json.loads((tmp_path / "newest.json").read_text()) == {"step": 4}
 
 
-def test_a_finished_run_makes_anew_what_of_it_is_gone(tmp_path, capsys):
+def test_a_finished_run_says_how_its_encoder_is_made_again(tmp_path, capsys):
     settings = dict(eval_baseline=False, linear_probe=False, train_steps=1)
     tfssl.run(tiny(tmp_path, **settings))
     weights = load_encoder(tmp_path).get_weights()
     (tmp_path / "encoder.keras").unlink()
     tfssl.run(tiny(tmp_path, **settings))
-    assert "finished, but encoder.keras is gone: it is made again" in capsys.readouterr().out
+    said = f"encoder.keras is gone: --mode=export --model_dir={tmp_path} makes it again"
+    assert said in capsys.readouterr().out
+    assert run.main(["run.py", "--mode=export", f"--model_dir={tmp_path}"]) == 0
     for a, b in zip(weights, load_encoder(tmp_path).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

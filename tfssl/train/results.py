@@ -8,7 +8,7 @@ from tfssl import data, evaluation
 from tfssl.train import device, evaluate, rundir
 from tfssl.train.board import Board
 from tfssl.train.checkpoint import Checkpoints
-from tfssl.train.export import CLASSIFIER, FILE
+from tfssl.train.export import FILE
 
 
 def result_of_run(job, model, step, scores):
@@ -78,12 +78,9 @@ def finished(job, show, settings):
         print(f"{model_dir}: finished, and evaluated again: {', '.join(differing)} differs from "
               "when it was")
         return None
-    lost = [name for name in (FILE, *[CLASSIFIER] * (job.config.task != "pretrain"))
-            if not os.path.exists(os.path.join(model_dir, name))]
-    if lost and Checkpoints(model_dir).steps():
-        print(f"{model_dir}: finished, but {lost[0]} is gone: it is made again")
-        return None
     print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
+    if not os.path.exists(os.path.join(model_dir, FILE)) and Checkpoints(model_dir).steps():
+        print(f"{FILE} is gone: --mode=export --model_dir={model_dir} makes it again")
     show(result, model_dir)
     return result
 

@@ -10,7 +10,7 @@ import signal
 import launch_local_workers
 from survival import compare, processes, trials
 from survival.processes import Start, apart
-from survival.rounds import MISSES, PER_ROUND, Outcome
+from survival.rounds import Outcome, again_and_again
 
 NOTICE = 120  # seconds within which a worker has to notice that another is gone
 STOP = 10  # seconds within which one that waits has to stop when it is asked to
@@ -70,14 +70,7 @@ class Group:
         self.seconds = max(one.worked for one in started.values())
         self.operations = {place: [what for _, what in one.operations()]
                            for place, one in started.items()}
-        misses = 0
-        while self.outcome.count < kills:
-            before = self.outcome.count
-            self.round(min(PER_ROUND, kills - before))
-            misses = misses + 1 if self.outcome.count == before else 0
-            if misses == MISSES:
-                raise RuntimeError(f"{self.NAME}: none of {MISSES} rounds met a moment")
-        return self.outcome
+        return again_and_again(self.round, self.outcome, kills, self.NAME)
 
     def round(self, kills):
         """One work from its beginning to its end, with so many kills at most."""

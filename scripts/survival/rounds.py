@@ -45,6 +45,26 @@ class Outcome:
                 + ("; ".join(self.found) if self.found else "every bit is the same"))
 
 
+def again_and_again(round_of, outcome, kills, name):
+    """Has rounds of some kills each until there were so many. Returns the `Outcome`.
+
+    Args:
+        round_of: (kills at most) -> None, adds to the outcome.
+        name: of the trial, for the message.
+
+    Raises:
+        RuntimeError: no moment is met.
+    """
+    misses = 0
+    while outcome.count < kills:
+        before = outcome.count
+        round_of(min(PER_ROUND, kills - before))
+        misses = misses + 1 if outcome.count == before else 0
+        if misses == MISSES:
+            raise RuntimeError(f"{name}: none of {MISSES} runs met its moment")
+    return outcome
+
+
 @dataclasses.dataclass(frozen=True, order=True)
 class Moment:
     """When a process dies.
@@ -119,14 +139,7 @@ class Killed:
             RuntimeError: the command failed, or no moment is met.
         """
         self.undisturbed()
-        misses = 0
-        while self.outcome.count < kills:
-            before = self.outcome.count
-            self.round(min(PER_ROUND, kills - before))
-            misses = misses + 1 if self.outcome.count == before else 0
-            if misses == MISSES:
-                raise RuntimeError(f"{self.trial.name}: none of {MISSES} runs met its moment")
-        return self.outcome
+        return again_and_again(self.round, self.outcome, kills, self.trial.name)
 
     def round(self, kills):
         """One run from its beginning to its end, with so many kills at most."""

@@ -257,7 +257,8 @@ class SaveCheckpoints(StepCallback):
             asked = (self.asked or signal.SIGTERM) if logs["stop"] > 0 else None
         if self.due(step, self.every) or step == self.total_steps or asked:
             self.save(step, logs)
-        self.obey(step, asked)
+        if asked:  # of several workers each stops after the step in which all were told
+            self.obey(step, asked)
 
     def obey(self, step, asked=None):
         """Raises Interrupted where a signal has asked to stop, here or, as given, elsewhere."""

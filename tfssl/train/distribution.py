@@ -116,7 +116,8 @@ class Distribution:
             if self.workers == 1:
                 raise
             lines = [line for line in error.message.splitlines()
-                     if line.strip() and not line.startswith(("Graph execution", "Detected at"))]
+                     if line[:1].strip() and not line.startswith(("Graph execution", "Detected",
+                                                                  "Stack trace", "Node: "))]
             raise TrainingError("Another worker is gone, or cannot be reached "
                                 f"({lines[0] if lines else type(error).__name__}). The same "
                                 "command on all workers continues from the newest checkpoint."

@@ -4,6 +4,8 @@ import contextlib
 
 import tensorflow as tf
 
+from tfssl.train import rundir
+
 
 class Board:
     """A `tf.summary` writer for a directory.
@@ -26,7 +28,7 @@ class Board:
             if not self.told:
                 self.told = True
                 print(f"\nWARNING: TensorBoard's files in {self.directory} cannot be written: "
-                      f"{str(error).splitlines()[0]}. The run goes on.", flush=True)
+                      f"{rundir.why(error)}. The run goes on.", flush=True)
 
     @contextlib.contextmanager
     def as_default(self, step):

@@ -153,7 +153,7 @@ def report(job, learner, classify, origin, settings, directory):
                                         "linear evaluation", config.eval_steps, "logits")
     scores = evaluate.score(logits, labels)
     result = {**frozen.record(job, origin), **settings, "results": {PROTOCOL: scores},
-              **(rundir.read_json(directory, "time.json") or {})}
+              **(rundir.read_json(directory, rundir.TIME) or {})}
     writer = Board(os.path.join(directory, "eval"))
     with writer.as_default(step=int(learner.optimizer.iterations)):
         for tag, value in top_scalars(PROTOCOL, scores).items():

@@ -44,11 +44,11 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     callbacks = [alarm, *callbacks, show]
     if summary_steps:
         callbacks.append(Scalars(start, stop, writer, summary_steps, batch_size))
-    spent = (rundir.read_json(directory, TIME) or {}).get("train_seconds", 0.0)
+    spent = (rundir.read_json(directory, rundir.TIME) or {}).get("train_seconds", 0.0)
     began = time.monotonic()
 
     def note_time():
-        rundir.write_json(directory, TIME, {
+        rundir.write_json(directory, rundir.TIME, {
             "train_seconds": spent + time.monotonic() - began,
             "images_per_second": show.progress.images_per_second})
 
@@ -66,9 +66,6 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
         save.release()
         if chief:
             writer.close()
-            with save.forgiven(f"record of the time in {TIME}"):
+            with save.forgiven(f"record of the time in {rundir.TIME}"):
                 note_time()
     save.obey(stop)
-
-
-TIME = "time.json"

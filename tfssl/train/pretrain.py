@@ -191,7 +191,7 @@ def evaluate_both(job, model, fresh_weights, step):
     config, encode = job.config, evaluate.batch_function(model.encoder, job.eval_size)
     expected = cost.of_evaluation(config, encode, model.encoder.output_shape[-1],
                                   job.labelled_source, job.eval_source, job.eval_size)
-    trained = (rundir.read_json(config.model_dir, "time.json") or {}).get("train_seconds")
+    trained = (rundir.read_json(config.model_dir, rundir.TIME) or {}).get("train_seconds")
     extent = cost.affordable(expected, trained, config.eval_baseline)
     missing = extent != cost.NONE and baseline(job, extent) is None
     why = left_out(job, extent, expected, trained)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfssl import nets
 from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
-from tfssl.train import export, google
+from tfssl.train import export, google, rundir
 from tfssl.train.checkpoint import MANIFEST, Checkpoints, sha256, verify
 
 SCRATCH = "none"
@@ -75,7 +75,7 @@ class Pretrained:
     def unfit(self, error):
         """The UsageError for weights of another form than what is said of them."""
         return UsageError(f"--checkpoint={self.path} does not fit the network that it describes "
-                          f"({str(error).splitlines()[0]}).")
+                          f"({rundir.why(error)}).")
 
 
 def find(path):

@@ -36,7 +36,7 @@ def result_of_run(job, model, step, scores):
         "deterministic": job.config.deterministic,
         "replicas": job.distribution.replicas,
         "workers": job.distribution.workers,
-        **(rundir.read_json(job.config.model_dir, "time.json") or {}),
+        **(rundir.read_json(job.config.model_dir, rundir.TIME) or {}),
         **device.describe(),
     }
 

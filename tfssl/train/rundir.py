@@ -33,7 +33,7 @@ from tfssl.errors import UsageError
 from tfssl.text import printable
 from tfssl.train import records
 
-DATA, LOCK = "data.json", "lock"
+DATA, TIME, LOCK = "data.json", "time.json", "lock"
 
 
 def recorded(model_dir):

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import subprocess
 import shutil
 
 import pytest
@@ -178,3 +179,16 @@ def test_a_record_that_lacks_settings_is_told_as_that(text, tmp_path):
 def interrupted(file):
     file.write(b"half of it")
     raise KeyboardInterrupt
+
+
+def test_what_a_killed_process_left_is_removed_though_its_file_is_not_written_again(tmp_path):
+    """Killed after the last checkpoint, a run has nothing more to say of its time."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    kept = [f"time.json.{os.getpid()}.tmp", "notes.txt", f"notes.{ended.pid}.tmp", "time.json"]
+    left = [f"time.json.{ended.pid}.tmp", f"encoder.keras.{ended.pid}.tmp.keras",
+            f"result_11.json.{ended.pid}.tmp"]
+    for name in kept + left:
+        (tmp_path / name).write_text('{"train_seconds": 1, "images_per_second": 1}')
+    with rundir.held(str(tmp_path)):
+        assert sorted(os.listdir(tmp_path)) == sorted([*kept, "lock"])

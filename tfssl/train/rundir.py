@@ -160,6 +160,7 @@ def held(model_dir):
     file = locked(model_dir)
     try:
         check_files(model_dir)
+        clear(model_dir)
         yield
     except UsageError:
         for path in made:
@@ -316,7 +317,7 @@ def whole(path, ending=""):
         ending: what the name has to end in until then.
     """
     unfinished = f"{path}.{os.getpid()}{UNFINISHED}{ending}"
-    clear(path)
+    clear(*os.path.split(path))
     try:
         yield unfinished
         os.replace(unfinished, path)
@@ -325,13 +326,17 @@ def whole(path, ending=""):
         raise
 
 
-def clear(path):
-    """Removes what processes that died while writing have left beside a path."""
-    directory, name = os.path.split(path)
-    pattern = re.escape(name) + r"\.(\d+)" + re.escape(UNFINISHED) + r"(\.\w+)?"
+def clear(directory, name=None):
+    """Removes what processes that died while writing have left in a directory.
+
+    Args:
+        name: of the one file whose remains are meant; None: all that may be a run's.
+    """
+    names = re.escape(name) if name else rf".+({'|'.join(map(re.escape, FILES))})"
+    pattern = rf"{names}\.(?P<number>\d+){re.escape(UNFINISHED)}(\.\w+)?"
     for other in os.listdir(directory or "."):
         match = re.fullmatch(pattern, other)
-        if match and not alive(int(match[1])):
+        if match and not alive(int(match["number"])):
             remove(os.path.join(directory, other))
 
 

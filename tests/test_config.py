@@ -9,6 +9,7 @@ import pytest
 from tfssl.config import (
     DISTILL,
     FREE,
+    LATER,
     TRANSFER,
     Config,
     default_model_dir,
@@ -323,6 +324,7 @@ def test_a_training_goes_on_in_the_order_of_its_images_alone():
 def test_free_knobs_alone_leave_the_run_the_same(field):
     plain = {TRANSFER: dict(mode="finetune", checkpoint="run"),  # which pretraining refuses
              DISTILL: dict(mode="distill", teacher="run")}.get(field.metadata["group"], {})
+    plain |= {"method": "npair"} if field.name == "positives" else {}  # the others refuse it
     base, changed = Config(**plain), Config(**{**plain, field.name: other_value(field)})
     same_run = field.name in FREE
     differing = differences(base, changed)
@@ -332,3 +334,10 @@ def test_free_knobs_alone_leave_the_run_the_same(field):
         assert differing == ([] if same_run else [field.name])
     if field.name != "mode":  # whose results are another thing, in another place
         assert (default_model_dir(base, {}) == default_model_dir(changed, {})) == same_run
+
+
+def test_knobs_that_came_later_leave_the_names_of_runs_as_they_were():
+    """So that a run of before is found again by the same command."""
+    assert default_model_dir(Config(), {}) == "runs/simclr-cifar10-r18-b512-e899d0e8"
+    assert default_model_dir(Config(proj_batch_norm=False), {}) != default_model_dir(Config(), {})
+    assert all(getattr(Config(), name) == value for name, value in LATER.items())

@@ -364,6 +364,14 @@ class Config:
     num_proj_layers: int = knob(ByMethod(simclr=3, byol=2), METHOD,
                                 "Layers of the nonlinear projector (and predictor).",
                                 within(1, 100))
+    proj_batch_norm: bool = knob(
+        True, METHOD, "Batch normalization in the nonlinear and linear projector (and in BYOL's "
+        "predictor). Without it, --num_proj_layers=2 is the head of SimCLR's paper, W2 ReLU(W1 h).")
+    positives: Literal["views", "classes"] = knob(
+        "views", METHOD, "npair and triplet: what an image is drawn to. views: its other view, and "
+        "away from those of all other images. classes: by the labels, a view of another image of "
+        "its class, and away from other classes; where there is none, and without a label, its "
+        "other view.")
     memory_size: int = knob(
         0, METHOD, "simclr: projections of earlier batches that every image is contrasted with "
         "beside those of its own, made by a following copy of the network (SimCLRv2's memory; "
@@ -619,6 +627,9 @@ class Config:
         if self.memory_size and self.method != "simclr":
             raise UsageError("--memory_size concerns --method=simclr. Received: "
                              f"{self.memory_size} with --method={self.method}")
+        if self.positives == "classes" and self.method not in ("npair", "triplet"):
+            raise UsageError("--positives=classes concerns --method=npair and --method=triplet. "
+                             f"Received: --method={self.method}")
         if self.mode in TASKS and self.train_mode not in (None, self.mode):
             raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
                              "give one of them, or --mode=train_then_eval.")
@@ -778,7 +789,7 @@ def google_defaults(train_mode):
 # Knobs that say what a network is: a checkpoint brings its own. Of its stem, see the knob.
 ARCHITECTURE = (
     "method", "resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "input_normalization",
-    "proj_head_mode", "proj_out_dim", "proj_hidden_dim", "num_proj_layers")
+    "proj_head_mode", "proj_out_dim", "proj_hidden_dim", "num_proj_layers", "proj_batch_norm")
 
 # Knobs that do not change what is learned: a finished or interrupted run may be continued or
 # evaluated with other values of these. model_dir is where the run is, not what it is.
@@ -792,6 +803,9 @@ FREE = frozenset(
 # What a record that lacks one of these knobs means: it was written before there was one.
 ABSENT = {"reading_rules": 1, "max_image_megapixels": 89.0, "folder_layout": "auto",
           "max_shared_fraction": 1.0, "value_range": "auto"}
+
+# The same of knobs that came later still, and what their defaults do: nothing new.
+LATER = {"proj_batch_norm": True, "positives": "views"}
 
 
 def kind(field):
@@ -877,6 +891,8 @@ def default_model_dir(config, data):
     """
     learned = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)
                if f.name not in FREE}
+    learned = {name: value for name, value in learned.items()
+               if name not in LATER or value != LATER[name]}
     if data is None:
         learned = {name: value for name, value in learned.items() if name not in ABSENT}
     else:

@@ -128,7 +128,7 @@ def distillation_loss(student, teacher, temperature):
         tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=student / temperature))
 
 
-def triplet_loss(anchor, positive, negative, margin):
+def triplet_loss(anchor, positive, negative, margin, *, weights=None):
     """Hinge on squared distances: the negative must be farther than the positive by a margin.
 
     Schroff et al. 2015, "FaceNet", Eq. (3); the thesis's Eq. (17), averaged over the triplets where
@@ -137,6 +137,7 @@ def triplet_loss(anchor, positive, negative, margin):
     Args:
         anchor, positive, negative: float [N, D], embeddings of N triplets.
         margin: float >= 0, alpha of Eq. (17).
+        weights: float [N], how much each triplet counts in the mean; None: 1 each.
 
     Returns:
         float32 scalar >= 0.
@@ -150,7 +151,8 @@ def triplet_loss(anchor, positive, negative, margin):
     _, negative = _float32_pair(anchor=anchor, negative=negative)
     near = tf.reduce_sum(tf.square(anchor - positive), axis=1)
     far = tf.reduce_sum(tf.square(anchor - negative), axis=1)
-    return tf.reduce_mean(tf.maximum(near - far + margin, 0.0))
+    hinge = tf.maximum(near - far + margin, 0.0)
+    return tf.reduce_mean(hinge if weights is None else weights * hinge)
 
 
 def tuple_loss(anchor, positive, negatives):
@@ -180,23 +182,46 @@ def tuple_loss(anchor, positive, negatives):
     return tf.reduce_mean(tf.reduce_logsumexp(tf.pad(gaps, [[0, 0], [1, 0]]), axis=1))
 
 
-def n_pair_loss(anchors, positives):
+def n_pair_loss(anchors, positives, labels=None):
     """The multi-class N-pair loss: every other pair's positive is a negative.
 
     Sohn 2016, Eq. (7); the thesis's Eq. (20). It is InfoNCE with f(x, y) = g(x)^T g(y), so that
     log N minus it is the bound I_NCE (Eq. 22).
 
+    Definition 6.2.2 of the thesis has pairs of N different classes. With labels, which may repeat,
+    the negatives of a pair are the positives of the other classes alone.
+
     Args:
         anchors, positives: float [N, D]; row i of both is a pair.
+        labels: integers [N], the class of each pair, below 0 where it is not known, which makes it
+            a class of its own; None: no two pairs are of one class.
 
     Returns:
-        float32 scalar >= 0: log N when all similarities are equal.
+        float32 scalar >= 0: log N when all similarities are equal and no class is there twice.
 
     Raises:
         ValueError: the arguments are not two matrices of one shape.
     """
     anchors, positives = _float32_pair(anchors=anchors, positives=positives)
-    return info_nce(tf.matmul(anchors, positives, transpose_b=True))
+    scores = tf.matmul(anchors, positives, transpose_b=True)
+    return info_nce(scores if labels is None else without_siblings(scores, labels))
+
+
+def without_siblings(scores, labels):
+    """Scores [N, N] of pairs with -inf where two different ones are of one class.
+
+    Args:
+        labels: as for `n_pair_loss`.
+    """
+    siblings = tf.linalg.set_diag(of_one_class(labels), tf.zeros(tf.shape(scores)[:1], tf.bool))
+    return tf.where(siblings, -float("inf"), scores)
+
+
+def of_one_class(labels):
+    """Which images are of one class, bool [N, N]; one without a label, below 0, with itself."""
+    labels = tf.convert_to_tensor(labels)
+    same = tf.equal(labels[:, None], labels) & tf.greater_equal(labels, 0)
+    return same | tf.eye(tf.shape(labels)[0], dtype=tf.bool)
 
 
 def _comparable(z1, z2, temperature, normalize, negatives):

@@ -2,13 +2,14 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.methods.test_methods import batch, build
 from tfssl.losses import n_pair_loss
-from tfssl.methods import cpc, triplet
+from tfssl.methods import cpc, npair, triplet
 
 
 def projections(model, n=8):
@@ -74,6 +75,84 @@ def test_triplets_of_a_collapsed_network_cost_the_margin():
     loss, scalars = model.contrast(tf.ones((6, 8)), tf.ones((6, 8)))
     assert float(loss) == pytest.approx(2 * 0.8) and float(scalars["triplet_active"]) == 1
     assert float(scalars["z_std"]) == pytest.approx(0, abs=1e-6)
+
+
+LABELS = np.array([2, 7, 2, -1, 7, 2, -1, 4])
+PARTNERS = [2, 4, 5, 3, 1, 0, 6, 7]  # the next of the class, around the end
+
+
+def others(i):
+    """The images that are of another class than image i, or of an unknown one."""
+    return [j for j in range(8) if j != i and (LABELS[j] != LABELS[i] or LABELS[i] < 0)]
+
+
+def test_the_partner_of_an_image_is_the_next_of_its_class():
+    views = tf.range(8.0)[:, None]
+    assert npair.partners(views, LABELS).numpy()[:, 0].tolist() == PARTNERS
+    assert npair.partners(views, None) is views
+
+
+def test_npair_by_class_is_definition_6_2_2_of_the_thesis():
+    """Pairs are of one class, and every negative of another one."""
+    model = build("npair", temperature=0.3, positives="classes")
+    z1, z2 = projections(model)
+    a, b = unit(z1.numpy()), unit(z2.numpy())
+    expected = 0.0
+    for one, other in ((a, b), (b, a)):
+        for i, partner in enumerate(PARTNERS):
+            rest = sum(math.exp((one[i] @ other[j] - one[i] @ other[partner]) / 0.3)
+                       for j in others(i))
+            expected += math.log(1 + rest) / 8
+    loss, scalars = model.contrast(z1, z2, LABELS)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    hits = [all(a[i] @ b[PARTNERS[i]] > a[i] @ b[j] for j in others(i)) for i in range(8)]
+    assert float(scalars["contrast_acc"]) == pytest.approx(np.mean(hits))
+    assert 0 < float(scalars["contrast_entropy"]) <= math.log(8)
+    apart = model.contrast(z1, z2, np.arange(8))[0]
+    assert float(apart) == pytest.approx(float(build("npair", temperature=0.3).contrast(z1, z2)[0]))
+
+
+def test_triplets_by_class_are_those_of_example_7():
+    model = build("triplet", triplet_margin=0.8, positives="classes")
+    z1, z2 = projections(model)
+    a, b = unit(z1.numpy()), unit(z2.numpy())
+    expected = 0.0
+    for one, other in ((a, b), (b, a)):
+        for i, partner in enumerate(PARTNERS):
+            far = [np.sum((one[i] - other[j]) ** 2) for j in others(i)]
+            near = np.sum((one[i] - other[partner]) ** 2)
+            expected += max(near - min([d for d in far if d > near] or [max(far)]) + 0.8, 0) / 8
+    loss, scalars = model.contrast(z1, z2, LABELS)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    hits = [all(np.sum((a[i] - b[PARTNERS[i]]) ** 2) < np.sum((a[i] - b[j]) ** 2)
+                for j in others(i)) for i in range(8)]
+    assert float(scalars["contrast_acc"]) == pytest.approx(np.mean(hits))
+
+
+@pytest.mark.parametrize("method", ["npair", "triplet"])
+def test_a_batch_of_one_class_has_no_negatives_and_no_gradient(method):
+    model = build(method, positives="classes")
+    z1, z2 = (tf.Variable(z) for z in projections(model))
+    with tf.GradientTape() as tape:
+        loss, scalars = model.contrast(z1, z2, np.zeros(8, int))
+    assert float(loss) == pytest.approx(0, abs=1e-6)
+    assert all(np.isfinite(float(v)) for v in scalars.values())
+    assert all(np.abs(g).max() < 1e-6 for g in tape.gradient(loss, [z1, z2]) if g is not None)
+
+
+@pytest.mark.parametrize("method", ["npair", "triplet"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_learning_by_class_draws_a_class_together(method, parts):
+    model = build(method, positives="classes", optimizer=keras.optimizers.Adam(1e-3))
+    model.accumulate_steps = parts
+    data = batch() | {"label": LABELS}
+    first = {name: float(value) for name, value in model.train_step(data).items()}
+    for _ in range(15):
+        model.reset_metrics()
+        last = {name: float(value) for name, value in model.train_step(data).items()}
+    loss = "triplet_loss" if method == "triplet" else "contrast_loss"
+    assert last[loss] < 0.7 * first[loss] and last["contrast_acc"] > first["contrast_acc"]
+    assert model.candidates(8) is None
 
 
 def test_patches_overlap_and_come_row_by_row():

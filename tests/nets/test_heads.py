@@ -44,6 +44,23 @@ def test_layers_of_byols_head(mode, layers, dense):
     assert head(np.ones((3, 6), np.float32)).shape == (3, dense[-1][1] if dense else 6)
 
 
+def test_the_head_of_simclrs_paper_is_two_products_and_a_relu():
+    """Section 7.1 of the thesis: z = W2 ReLU(W1 h), without normalization."""
+    head = nets.projector(6, out_dim=4, hidden_dim=9, num_layers=2, normalization=None)
+    w1, w2 = head.get_weights()
+    h = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    np.testing.assert_allclose(head(h), np.maximum(h @ w1, 0) @ w2, rtol=1e-5, atol=1e-6)
+    large = nets.projector(400, out_dim=300, num_layers=2, normalization=None)
+    assert all(w.std() == pytest.approx(400 ** -0.5, rel=0.02) for w in large.get_weights())
+
+
+def test_byols_head_without_normalization():
+    head = nets.byol_head(6, out_dim=4, hidden_dim=9, normalization=None)
+    w1, bias, w2 = head.get_weights()
+    h = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    np.testing.assert_allclose(head(h), np.maximum(h @ w1 + bias, 0) @ w2, rtol=1e-5, atol=1e-6)
+
+
 def test_byols_kernels_have_variance_one_over_fan_in():
     kernel = nets.byol_head(400, hidden_dim=300, out_dim=2).trainable_variables[0].numpy()
     assert kernel.std() == pytest.approx(400 ** -0.5, rel=0.02)

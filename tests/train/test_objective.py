@@ -35,13 +35,16 @@ VOID = [
 NEIGHBOURS = [
     dict(accumulate_steps=8), dict(accumulate_steps=8, method="npair"),
     dict(accumulate_steps=8, method="triplet"), {**ONE_IMAGE, "method": "cpc"},
-    {**ONE_IMAGE, "proj_head_mode": "none"}, {**BYOL, "accumulate_steps": 8},
+    {**ONE_IMAGE, "proj_head_mode": "none"}, {**ONE_IMAGE, "proj_batch_norm": False},
+    {**BYOL, "accumulate_steps": 8},
     {**ONE_IMAGE, **BYOL, "proj_head_mode": "linear"}, {**ONE_IMAGE, **TUNED},
     {**TUNED, **SMALL, "accumulate_steps": 8},
     {**ONE_IMAGE, **TUNED, **SMALL, "fine_tune_after_block": 4},
     dict(proj_out_dim=1, hidden_norm=False), dict(proj_out_dim=1, method="cpc"),
     {**BYOL, "proj_out_dim": 2}, dict(proj_out_dim=1, proj_head_mode="none"),
-    dict(learning_rate=0.0), {**BYOL, "base_target_decay": 1.0},
+    dict(method="npair", positives="classes"), dict(method="triplet", positives="classes"),
+    {**ONE_IMAGE, **BYOL, "proj_batch_norm": False}, dict(learning_rate=0.0),
+    {**BYOL, "base_target_decay": 1.0},
     dict(method="triplet", triplet_margin=0.0), dict(method="triplet", triplet_margin=5.0),
     dict(train_batch_size=2, accumulate_steps=1), dict(memory_size=16, memory_decay=1.0)]
 
@@ -72,6 +75,15 @@ def test_a_class_needs_another_one_to_be_told_from(mode, tmp_path):
         labelled_source=dataclasses.replace(job.labelled_source, num_classes=1))
     with pytest.raises(UsageError, match="--train_split must have two classes or more for --mode="
                        + mode):
+        objective.check(job)
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_positives_by_class_need_classes(classes, tmp_path):
+    job = plan(tiny(tmp_path, method="npair", positives="classes"))
+    job = dataclasses.replace(
+        job, train_source=dataclasses.replace(job.train_source, num_classes=classes))
+    with pytest.raises(UsageError, match="--positives=classes needs images of two classes or more"):
         objective.check(job)
 
 

@@ -7,7 +7,8 @@ import tarfile
 import pytest
 
 from tfssl import UsageError
-from tfssl.train import records, rundir
+from tfssl.config import LATER, Config
+from tfssl.train import export, records, rundir
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures" / "runs_0_1_0.tar.xz"
 WRONG = [None, True, -1, 1.5, "text", [], [[]], {}, {"a": {}}, float("nan"), 10**400]
@@ -91,3 +92,18 @@ def test_a_damaged_file_is_told_in_one_sentence(text, tmp_path):
 
 def test_a_number_of_400_digits_is_no_step():
     assert records.problem("time.json", {"train_seconds": 10**400, "images_per_second": 1})
+
+
+def test_records_of_before_a_knob_mean_what_was_done_then(tmp_path):
+    config = Config(model_dir=str(tmp_path))
+    before = {k: v for k, v in config.to_dict().items() if k not in LATER}
+    (tmp_path / "flags.json").write_text(json.dumps(before))
+    assert rundir.recorded(str(tmp_path)) == config
+    about = export.describe(config, "cifar", (32, 32), step=1)
+    assert about["proj_batch_norm"] is True
+    old = {k: v for k, v in about.items() if k not in LATER}
+    assert export.check_about(old, "encoder.keras") == about
+    weights = {**old, "path": "runs/a"}
+    assert records.problem("pretrained.json", weights) is None
+    assert "proj_batch_norm" in records.problem(
+        "pretrained.json", {**weights, "proj_batch_norm": "no"})

@@ -249,8 +249,12 @@ class SelfSupervised(Learner):
         positive; None for a method that has no such loss."""
         return None
 
-    def loss_on_views(self, view1, view2):
+    def loss_on_views(self, view1, view2, labels=None):
         """The self-supervised loss of one batch.
+
+        Args:
+            view1, view2: float32 [B, H, W, 3].
+            labels: integers [B], below 0 where there is none; only what is asked to goes by them.
 
         Returns:
             A triple: the loss, a float32 scalar; {name: scalar} for every name in SCALARS; and
@@ -259,7 +263,7 @@ class SelfSupervised(Learner):
         raise NotImplementedError
 
     def loss_on(self, batch):
-        loss, scalars, h = self.loss_on_views(batch["view1"], batch["view2"])
+        loss, scalars, h = self.loss_on_views(batch["view1"], batch["view2"], batch.get("label"))
         probe_loss, probe_scalars = self.probe_loss(h, batch.get("label"), batch.get("weight"))
         return loss + probe_loss, scalars | probe_scalars
 

@@ -51,7 +51,7 @@ class BYOL(SelfSupervised):
             raise ValueError("The target networks must have the form of the online ones. Received: "
                              f"{len(shapes[1])} parameters for {len(shapes[0])}, or other shapes")
 
-    def loss_on_views(self, view1, view2):
+    def loss_on_views(self, view1, view2, labels=None):
         h1, z1, p1 = self.online(view1)
         h2, z2, p2 = self.online(view2)
         self.note(h1=h1, h2=h2, z1=z1, z2=z2)
@@ -99,7 +99,8 @@ def build_projector(config, normalization, in_dim, seed=0, name="projector"):
     return nets.byol_head(
         in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
         hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
-        bn_momentum=config.batch_norm_decay, normalization=normalization,
+        bn_momentum=config.batch_norm_decay,
+        normalization=normalization if config.proj_batch_norm else None,
         seed=config.seed + 1 + seed, name=name)
 
 

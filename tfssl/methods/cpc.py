@@ -87,7 +87,7 @@ class CPC(simclr.SimCLR):
     def candidates(self, batch_size):
         return batch_size * self.grid[1]
 
-    def contrast(self, z1, z2):
+    def contrast(self, z1, z2, labels=None):
         losses, hits = zip(*(self.predict(z) for z in (z1, z2)))
         z = tf.concat([self.columns_of(z1)[0], self.columns_of(z2)[0]], axis=0)
         loss = losses[0] + losses[1]

@@ -1,8 +1,8 @@
-"""N-pair: contrast view 1 of an image with view 2 of all others."""
+"""N-pair: contrast view 1 of an image with view 2 of all others; or of other classes."""
 
 import tensorflow as tf
 
-from tfssl.losses import n_pair_loss
+from tfssl.losses import n_pair_loss, of_one_class, without_siblings
 from tfssl.methods import simclr
 from tfssl.methods.base import spread
 
@@ -13,20 +13,52 @@ class NPair(simclr.SimCLR):
     Everything is SimCLR's but the candidates: N for each projection, all of the other view, where
     NT-Xent has 2N - 1. The objective is the sum of the two directions, as there.
 
+    By class it is Sohn's own, of pairs of images of one class: the positive is the other view of
+    another image of the class, the negatives are those of the other classes (`partners`,
+    `losses.n_pair_loss`). It learns from labels then.
+
     Differs from Sohn: by default the projections are normalized and divided by a temperature, as
     SimCLR's are, so that the two differ in their loss alone; there they are bare inner products,
-    with a penalty on their length (`normalize=False, temperature=1` without the penalty).
+    with a penalty on their length (`normalize=False, temperature=1` without the penalty). By class,
+    batches are random, where his have one pair of each class.
+
+    Args:
+        encoder, projector, probe, **options: as for `SimCLR`.
+        by_class: whether pairs are of one class, not of one image.
     """
 
-    def candidates(self, batch_size):
-        return batch_size
+    def __init__(self, encoder, projector, probe=None, *, by_class=False, **options):
+        super().__init__(encoder, projector, probe, **options)
+        self.by_class = by_class
 
-    def contrast(self, z1, z2):
+    def candidates(self, batch_size):
+        return None if self.by_class else batch_size
+
+    def contrast(self, z1, z2, labels=None):
         # The temperature in two halves: the loss of the paper then takes z as it is.
         a, b = (comparable(z, self.normalize) * self.temperature ** -0.5 for z in (z1, z2))
-        loss = n_pair_loss(a, b) + n_pair_loss(b, a)
-        return loss, {"contrast_loss": loss, **cross_view_scalars(a, b),
+        loss = sum(n_pair_loss(one, partners(other, labels), labels)
+                   for one, other in ((a, b), (b, a)))
+        return loss, {"contrast_loss": loss, **cross_view_scalars(a, partners(b, labels), labels),
                       "z_std": spread(tf.concat([z1, z2], axis=0))}
+
+
+def partners(views, labels):
+    """The positive of each image: of the next image of its class, around the end of the batch.
+
+    Its own other view where it is the only one of its class or has no label, and where there are no
+    labels.
+
+    Args:
+        views: float [N, P], of the other view.
+        labels: numbers [N], below 0 where there is none; or None.
+    """
+    if labels is None:
+        return views
+    count = tf.shape(labels)[0]
+    ahead = (tf.range(count) - tf.range(count)[:, None] - 1) % count  # itself comes last
+    ahead = tf.where(of_one_class(labels), ahead, count)
+    return tf.gather(views, tf.argmin(ahead, axis=1))
 
 
 def comparable(z, normalize):
@@ -35,12 +67,14 @@ def comparable(z, normalize):
     return tf.math.l2_normalize(z, axis=1) if normalize else z
 
 
-def cross_view_scalars(a, b):
+def cross_view_scalars(a, b, labels=None):
     """SimCLR's scalars of the logits a b^T, whose diagonal is the positive pairs."""
-    log_p = tf.nn.log_softmax(tf.matmul(a, b, transpose_b=True))
+    logits = tf.matmul(a, b, transpose_b=True)
+    log_p = tf.nn.log_softmax(logits if labels is None else without_siblings(logits, labels))
     hit = tf.equal(tf.argmax(log_p, axis=1, output_type=tf.int32), tf.range(tf.shape(a)[0]))
+    entropy = -tf.reduce_sum(tf.math.multiply_no_nan(log_p, tf.exp(log_p)), axis=1)
     return {"contrast_acc": tf.reduce_mean(tf.cast(hit, tf.float32)),
-            "contrast_entropy": -tf.reduce_mean(tf.reduce_sum(tf.exp(log_p) * log_p, axis=1))}
+            "contrast_entropy": tf.reduce_mean(entropy)}
 
 
 def build(config, kit):
@@ -48,4 +82,5 @@ def build(config, kit):
     encoder = kit.encoder(config.seed, "encoder")
     projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
     return NPair(encoder, projector, kit.probe(encoder.output_shape[-1]),
-                 temperature=config.temperature, normalize=config.hidden_norm)
+                 by_class=config.positives == "classes", temperature=config.temperature,
+                 normalize=config.hidden_norm)

@@ -29,10 +29,12 @@ class SimCLR(SelfSupervised):
 
     Attributes:
         negatives: [K, P], what all projections are contrasted with beside each other, or None.
+        by_class: whether `contrast` goes by the labels; SimCLR does not.
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "contrast_entropy", "z_std")
     negatives = None
+    by_class = False
 
     def __init__(self, encoder, projector, probe=None, *, temperature, normalize=True,
                  in_blocks=False, followers=None):
@@ -40,11 +42,12 @@ class SimCLR(SelfSupervised):
         self.temperature, self.normalize = temperature, normalize
         self.in_blocks = in_blocks
 
-    def loss_on_views(self, view1, view2):
+    def loss_on_views(self, view1, view2, labels=None):
         h, z = self.project(view1, view2)
         # Every replica contrasts the projections of all: the negatives are the whole batch's.
         z1, z2 = (replicas.gather(tf.cast(view, tf.float32)) for view in tf.split(z, 2))
-        return *self.contrast(z1, z2), h
+        labels = replicas.gather(tf.cast(labels, tf.float32)) if self.by_class else None
+        return *self.contrast(z1, z2, labels), h
 
     def project(self, view1, view2):
         h = self.encoder(tf.concat([view1, view2], axis=0), training=True)
@@ -56,8 +59,13 @@ class SimCLR(SelfSupervised):
     def candidates(self, batch_size):
         return 2 * batch_size - 1
 
-    def contrast(self, z1, z2):
-        """The loss, and {name: scalar} for every name in SCALARS; z1, z2: float32 [B, P]."""
+    def contrast(self, z1, z2, labels=None):
+        """The loss, and {name: scalar} for every name in SCALARS.
+
+        Args:
+            z1, z2: float32 [B, P].
+            labels: numbers [B], where the method is `by_class`.
+        """
         loss, scalars = nt_xent_with_scalars(
             z1, z2, self.temperature, normalize=self.normalize, negatives=self.negatives,
             in_blocks=self.in_blocks)
@@ -84,7 +92,7 @@ class SimCLR(SelfSupervised):
         z1, z2 = (tf.reshape(view, [-1, view.shape[-1]]) for view in tf.split(z, 2, axis=1))
         with tf.GradientTape() as tape:
             tape.watch([z1, z2])
-            loss, scalars = self.contrast(z1, z2)
+            loss, scalars = self.contrast(z1, z2, batch["label"] if self.by_class else None)
         flow = tape.gradient(loss, [z1, z2])
 
         def loss_on(part):
@@ -141,7 +149,7 @@ class MemorySimCLR(SimCLR):
     def candidates(self, batch_size):
         return super().candidates(batch_size) + self.queue.shape[0]
 
-    def loss_on_views(self, view1, view2):
+    def loss_on_views(self, view1, view2, labels=None):
         made = super().loss_on_views(view1, view2)
         self.remember(*self.project_for_memory(view1, view2))
         return made
@@ -180,7 +188,8 @@ def build_projector(config, normalization, in_dim, name="projector"):
     return nets.projector(
         in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
         hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
-        bn_momentum=config.batch_norm_decay, normalization=normalization, seed=config.seed + 1,
+        bn_momentum=config.batch_norm_decay,
+        normalization=normalization if config.proj_batch_norm else None, seed=config.seed + 1,
         name=name)
 
 

@@ -1,11 +1,12 @@
-"""Triplet: the other view of an image must be nearer than a view of another image, by a margin."""
+"""Triplet: the other view of an image must be nearer than a view of another image, by a margin; or
+another image of its class nearer than one of another class."""
 
 import tensorflow as tf
 
-from tfssl.losses import triplet_loss
+from tfssl.losses import of_one_class, triplet_loss
 from tfssl.methods import simclr
 from tfssl.methods.base import spread
-from tfssl.methods.npair import comparable
+from tfssl.methods.npair import comparable, partners
 
 
 class Triplet(simclr.SimCLR):
@@ -17,34 +18,41 @@ class Triplet(simclr.SimCLR):
     (The hardest negatives of a batch draw an untrained network to one point.) The objective is the
     sum of both directions.
 
+    By class it is FaceNet's own: the positive is of another image of the class (`npair.partners`),
+    the negative of another class; an image with none in its batch counts as 0. It learns from
+    labels then.
+
     Args:
         encoder, projector, probe, normalize: as for `SimCLR`.
         margin: float >= 0, in squared distance.
+        by_class: whether positives are of one class, not of one image.
     """
 
     SCALARS = ("triplet_loss", "triplet_active", "contrast_acc", "z_std")
 
-    def __init__(self, encoder, projector, probe=None, *, margin, normalize=True):
+    def __init__(self, encoder, projector, probe=None, *, margin, normalize=True, by_class=False):
         super().__init__(encoder, projector, probe, temperature=1.0, normalize=normalize)
-        self.margin = margin
+        self.margin, self.by_class = margin, by_class
 
     def candidates(self, batch_size):
         return None
 
-    def contrast(self, z1, z2):
+    def contrast(self, z1, z2, labels=None):
         a, b = comparable(z1, self.normalize), comparable(z2, self.normalize)
-        distances = squared_distances(a, b)
-        loss, active = 0.0, 0.0
-        for anchor, positive, to in ((a, b, distances), (b, a, tf.transpose(distances))):
-            negative = tf.gather(positive, semi_hard(to))
-            loss += triplet_loss(anchor, positive, negative, self.margin)
+        alike = None if labels is None else of_one_class(labels)
+        loss, active, hits = 0.0, 0.0, []
+        for anchor, other in ((a, b), (b, a)):
+            positive = partners(other, labels)
+            distances = squared_distances(anchor, positive)
+            negative = tf.gather(positive, semi_hard(distances, alike))
+            counts = 1.0 if alike is None else tf.cast(
+                ~tf.reduce_all(alike, axis=1), tf.float32)
+            loss += triplet_loss(anchor, positive, negative, self.margin, weights=counts)
             gap = (tf.reduce_sum(tf.square(anchor - negative), axis=1)
                    - tf.reduce_sum(tf.square(anchor - positive), axis=1))
-            active += tf.reduce_mean(tf.cast(gap < self.margin, tf.float32)) / 2
-        nearest = tf.argmin(distances, axis=1, output_type=tf.int32)
-        hit = tf.equal(nearest, tf.range(tf.shape(a)[0]))
-        return loss, {"triplet_loss": loss, "triplet_active": active,
-                      "contrast_acc": tf.reduce_mean(tf.cast(hit, tf.float32)),
+            active += tf.reduce_mean(counts * tf.cast(gap < self.margin, tf.float32)) / 2
+            hits.append(nearest_is_positive(distances, alike))
+        return loss, {"triplet_loss": loss, "triplet_active": active, "contrast_acc": hits[0],
                       "z_std": spread(tf.concat([z1, z2], axis=0))}
 
 
@@ -55,18 +63,29 @@ def squared_distances(a, b):
             - 2.0 * tf.matmul(a, b, transpose_b=True))
 
 
-def semi_hard(distances):
+def semi_hard(distances, alike=None):
     """The semi-hard negative of each row, int32 [N].
 
     Args:
         distances: float [N, N], of anchor i to candidate j; the diagonal is the positives.
+        alike: bool [N, N], which candidates are no negatives, the diagonal among them; None: the
+            diagonal alone. Of a row without any negative the result means nothing.
     """
-    itself = tf.eye(tf.shape(distances)[0], dtype=tf.bool)
-    farther = (distances > tf.linalg.diag_part(distances)[:, None]) & ~itself
+    alike = tf.eye(tf.shape(distances)[0], dtype=tf.bool) if alike is None else alike
+    farther = (distances > tf.linalg.diag_part(distances)[:, None]) & ~alike
     infinite = float("inf")
     nearest = tf.argmin(tf.where(farther, distances, infinite), axis=1, output_type=tf.int32)
-    farthest = tf.argmax(tf.where(itself, -infinite, distances), axis=1, output_type=tf.int32)
+    farthest = tf.argmax(tf.where(alike, -infinite, distances), axis=1, output_type=tf.int32)
     return tf.where(tf.reduce_any(farther, axis=1), nearest, farthest)
+
+
+def nearest_is_positive(distances, alike=None):
+    """Share of the rows whose positive is nearer than all negatives; arguments: see `semi_hard`."""
+    positives = tf.linalg.diag_part(distances)
+    if alike is not None:
+        distances = tf.linalg.set_diag(tf.where(alike, float("inf"), distances), positives)
+    hit = tf.equal(tf.argmin(distances, axis=1), tf.range(tf.shape(distances)[0], dtype=tf.int64))
+    return tf.reduce_mean(tf.cast(hit, tf.float32))
 
 
 def build(config, kit):
@@ -74,4 +93,5 @@ def build(config, kit):
     encoder = kit.encoder(config.seed, "encoder")
     projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
     return Triplet(encoder, projector, kit.probe(encoder.output_shape[-1]),
-                   margin=config.triplet_margin, normalize=config.hidden_norm)
+                   margin=config.triplet_margin, normalize=config.hidden_norm,
+                   by_class=config.positives == "classes")

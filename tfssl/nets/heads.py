@@ -14,12 +14,16 @@ def projector(in_dim, *, mode="nonlinear", out_dim=128, hidden_dim=None, num_lay
     normalization; all but the last have `hidden_dim` units and end in ReLU, the last has `out_dim`
     units, no ReLU, and no offset in its normalization. Kernels start as N(0, 0.01).
 
+    Without normalization and with two layers it is the paper's own, z = W2 ReLU(W1 h); kernels then
+    start with variance 1 / fan-in, as nothing else sets the scale of z.
+
     Args:
         in_dim: dimension D of the representation.
         mode: "none" (z = h), "linear" (one dense layer) or "nonlinear" (`num_layers` of them).
         out_dim: dimension of z.
         hidden_dim: units of the other layers; None: in_dim, as in the reference.
         num_layers: layers of the nonlinear head, 1 or more.
+        normalization: class of the normalization layers; None: none.
 
     Returns:
         A functional `keras.Model`: float [B, D] -> float [B, out_dim], or [B, D] for "none".
@@ -31,9 +35,11 @@ def projector(in_dim, *, mode="nonlinear", out_dim=128, hidden_dim=None, num_lay
     inputs = x = keras.Input((in_dim,), name="representation")
     for index in range(layers):
         last = index == layers - 1
+        kernel = (normal if normalization else by_fan_in)(seed + index)
         x = keras.layers.Dense(out_dim if last else hidden_dim or in_dim, use_bias=False,
-                               kernel_initializer=normal(seed + index))(x)
-        x = normalization(momentum=bn_momentum, epsilon=1e-5, center=not last)(x)
+                               kernel_initializer=kernel)(x)
+        if normalization:
+            x = normalization(momentum=bn_momentum, epsilon=1e-5, center=not last)(x)
         x = x if last else keras.layers.ReLU()(x)
     return keras.Model(inputs, x, name=name)
 
@@ -53,6 +59,7 @@ def byol_head(in_dim, *, mode="nonlinear", out_dim=256, hidden_dim=4096, num_lay
         out_dim: dimension of the output.
         hidden_dim: units of the hidden layers; None: in_dim.
         num_layers: layers of the nonlinear head, the last included; 1 or more.
+        normalization: class of the normalization layers; None: none.
 
     Returns:
         A functional `keras.Model`: float [B, in_dim] -> float [B, out_dim], or the input for
@@ -67,9 +74,10 @@ def byol_head(in_dim, *, mode="nonlinear", out_dim=256, hidden_dim=4096, num_lay
         last = index == layers - 1
         x = keras.layers.Dense(
             out_dim if last else hidden_dim or in_dim, use_bias=not last,
-            kernel_initializer=keras.initializers.VarianceScaling(seed=seed + index))(x)
-        if not last:
-            x = keras.layers.ReLU()(normalization(momentum=bn_momentum, epsilon=1e-5)(x))
+            kernel_initializer=by_fan_in(seed + index))(x)
+        if not last and normalization:
+            x = normalization(momentum=bn_momentum, epsilon=1e-5)(x)
+        x = x if last else keras.layers.ReLU()(x)
     return keras.Model(inputs, x, name=name)
 
 
@@ -107,6 +115,10 @@ def classifier(in_dim, num_classes, *, zeros=False, seed=0, name="probe"):
     logits = keras.layers.Dense(num_classes, dtype="float32",
                                 kernel_initializer="zeros" if zeros else normal(seed))
     return keras.Model(inputs, logits(inputs), name=name)
+
+
+def by_fan_in(seed):
+    return keras.initializers.VarianceScaling(seed=seed)
 
 
 def normal(seed):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfssl import files, nets
-from tfssl.config import ARCHITECTURE
+from tfssl.config import ARCHITECTURE, LATER
 from tfssl.errors import UsageError
 from tfssl.train import records, rundir
 
@@ -183,7 +183,7 @@ def parsed(path, archive, name):
 
 
 def check_about(about, path):
-    """What is said beside weights, where all of it can be.
+    """What is said beside weights, where all of it can be; with knobs that it did not have yet.
 
     Raises:
         UsageError: naming the first entry that cannot.
@@ -195,7 +195,7 @@ def check_about(about, path):
         wrong = "class_names: must be as many as the classes"
     if wrong:
         raise UsageError(f"{path} is damaged: what it says of its network is wrong ({wrong}).")
-    return about
+    return {**{name: LATER[name] for name in ARCHITECTURE if name in LATER}, **about}
 
 
 def load_encoder(path):

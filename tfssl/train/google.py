@@ -171,6 +171,7 @@ def network(path, shapes):
         "proj_out_dim": int(out),
         "proj_hidden_dim": None,
         "num_proj_layers": max(1, len(layers)),
+        "proj_batch_norm": True,
     }
 
 

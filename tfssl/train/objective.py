@@ -14,6 +14,7 @@ def check(job):
         check_classes(job)
     if config.trains:
         check_projections(config)
+        check_positives(job)
         check_parts(job)
 
 
@@ -37,6 +38,15 @@ def check_classes(job):
         raise UsageError(f"--train_split must have two classes or more for --mode={mode}: "
                          "with one there is nothing to tell apart. Received: "
                          f"{source.split} of {source.name}, with 1")
+
+
+def check_positives(job):
+    """Raises UsageError where positives go by classes and there are no two of them."""
+    config, source = job.config, job.train_source
+    if config.task == "pretrain" and config.positives == "classes" and source.num_classes < 2:
+        raise UsageError("--positives=classes needs images of two classes or more in "
+                         f"--train_split. Received: {source.split} of {source.name}, with "
+                         f"{source.num_classes or 'no classes'}")
 
 
 def check_parts(job):
@@ -68,13 +78,15 @@ def left_by_normalization(job):
         return constant if selected or (point and config.fine_tune_after_block < 4) else ""
     if config.method == "byol":
         return constant if point or normalizes(config) else ""
-    if config.method != "cpc" and config.proj_head_mode != "none":
+    if config.method != "cpc" and normalizes(config):
         return "its two views come to opposite projections, whatever it shows"
     return ""
 
 
 def normalizes(config):
     """Whether the projector has batch normalization."""
+    if not config.proj_batch_norm:
+        return False
     if config.method == "byol":
         return config.proj_head_mode == "nonlinear" and config.num_proj_layers > 1
     return config.proj_head_mode != "none"

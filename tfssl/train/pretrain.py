@@ -267,7 +267,9 @@ def announce(job, model, start):
           f"{job.schedule}"
           + (f", target decay from {config.base_target_decay:.4g}"
              if config.method == "byol" else "")
-          + (f", memory of {config.memory_size:,} projections" if config.memory_size else "") + "\n"
+          + (f", memory of {config.memory_size:,} projections" if config.memory_size else "")
+          + (f", learns from {job.train_source.num_labelled:,} labels"
+             if config.positives == "classes" else "") + "\n"
           f"{job.precision} on {job.devices}, seed {config.seed}\n"
           f"{config.model_dir}: "
           + place.get(start, f"continues from step {start}"), flush=True)

@@ -6,7 +6,7 @@ named here may be there too.
 
 import sys
 
-from tfssl.config import ARCHITECTURE, Config, check_range, check_type
+from tfssl.config import ARCHITECTURE, LATER, Config, check_range, check_type
 from tfssl.errors import UsageError
 
 
@@ -107,9 +107,10 @@ RISING = checked("a list of two numbers, the lower one first",
                  lambda value: several(NUMBER, 2)(value) is None and value[0] < value[1])
 VALUE_RANGES = by_name(RISING)
 # What says which network it is, beside weights; and where they are from.
-NETWORK = {**{name: of_knob(name) for name in ARCHITECTURE},
+NETWORK = {**{name: of_knob(name) for name in ARCHITECTURE if name not in LATER},
            "stem": checked("cifar or imagenet", lambda value: value in ("cifar", "imagenet"))}
 ORIGIN = {
+    **{name: of_knob(name) for name in ARCHITECTURE if name in LATER},
     "image_size": optional(SIZE), "dataset": TEXT, "train_split": TEXT, "task": TEXT, "seed": COUNT,
     "step": COUNT, "value_ranges": VALUE_RANGES, "weights": TEXT}
 WEIGHTS = holding({**NETWORK, "path": TEXT, "step": COUNT}, ORIGIN)

@@ -28,7 +28,7 @@ import shutil
 import tempfile
 
 from tfssl import files
-from tfssl.config import ABSENT, FREE, Config, default_model_dir, differences
+from tfssl.config import ABSENT, FREE, LATER, Config, default_model_dir, differences
 from tfssl.errors import UsageError
 from tfssl.text import printable
 from tfssl.train import records
@@ -49,7 +49,7 @@ def recorded(model_dir):
                              "not a run of tfssl.")
         return None
     try:
-        there = {**ABSENT, **json.loads(files.text(path))}
+        there = {**ABSENT, **LATER, **json.loads(files.text(path))}
         missing = [name for name in Config.__dataclass_fields__
                    if name not in there and name not in FREE]
         if missing:

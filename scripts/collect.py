@@ -20,7 +20,7 @@ import thesis
 
 from tfssl.errors import UsageError
 
-ONLINE = ("online", "network")  # the head that the thesis's accuracies are of; when finetuning
+ONLINE = ("online", "network")  # the head that most of the thesis's are of; when finetuning
 
 
 def columns(names):
@@ -49,8 +49,7 @@ def row(record, names):
         "precision": result["precision"], "device": result["device"],
         "thesis_table": theirs, "thesis_top_1": printed.get("top_1_accuracy"),
         "thesis_top_5": printed.get("top_5_accuracy"),
-        "thesis_split": theirs and ("train" if theirs in thesis.ON_TRAINING_SPLIT
-                                    else result["eval_split"]),
+        "thesis_protocol": theirs and thesis.protocol(theirs),
     }
 
 
@@ -72,7 +71,7 @@ def table(groups, names):
             line[name] = statistics.mean(values) if values else None
             line[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
         del line["steps_std"]
-        for name in ("thesis_table", "thesis_top_1", "thesis_split"):
+        for name in ("thesis_table", "thesis_top_1", "thesis_protocol"):
             line[name] = rows[0][name]
         made.append(line)
     return uniform(made)
@@ -85,7 +84,8 @@ def uniform(rows):
 
 
 def markdown(lines, names):
-    """`table` for people: mean ± standard deviation, the thesis's number beside.
+    """`table` for people: mean ± standard deviation, the thesis's number beside, with what it is of
+    where it is not the online head on the evaluation split.
 
     Without columns of nothing or of zeros, such as the regularization that LARS does by itself.
     """
@@ -98,9 +98,9 @@ def markdown(lines, names):
     for line in lines:
         cells = [cell(line, name) for name in shown]
         if compared:
-            split = " (train)" if line["thesis_split"] == "train" else ""
-            cells.append("" if line["thesis_top_1"] is None
-                         else f"{line['thesis_top_1']:.3f}{split}")
+            protocol = line["thesis_protocol"]
+            cells.append("" if line["thesis_top_1"] is None else f"{line['thesis_top_1']:.3f}"
+                         + (f" ({protocol})" if protocol != thesis.ONLINE else ""))
         text.append(f"| {' | '.join(cells)} |")
     return "\n".join(text)
 

@@ -8,7 +8,6 @@ per point), result.json, flags.flags, which replays the run, and linear_eval.jso
 
 import argparse
 import csv
-import glob
 import json
 import os
 import sys
@@ -47,13 +46,6 @@ def write_table(series, path):
 def read(*path):
     with open(os.path.join(*path)) as file:
         return json.load(file)
-
-
-def linear_evaluation(model_dir, step):
-    """Path of the longest linear evaluation of the encoder of a step, or None."""
-    paths = [path for path in glob.glob(os.path.join(model_dir, "linear_eval", "*", "result.json"))
-             if read(path)["global_step"] == step]
-    return max(paths, key=lambda path: read(path)["linear_epochs"], default=None)
 
 
 def write_flags(model_dir, output_dir):
@@ -113,7 +105,7 @@ def main():
                      f"{arguments.model_dir}")
     os.makedirs(arguments.output_dir, exist_ok=True)
     shutil.copy(path, arguments.output_dir)
-    linear = linear_evaluation(arguments.model_dir, result["global_step"])
+    linear = runs.linear_evaluation(arguments.model_dir, result["global_step"])
     if linear:
         result["pretrained"] |= read(linear)["results"]
         shutil.copy(linear, os.path.join(arguments.output_dir, "linear_eval.json"))

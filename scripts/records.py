@@ -44,7 +44,8 @@ class Record:
 
     Attributes:
         flags: its settings, as in flags.json.
-        result: its result.json.
+        result: its result.json; as "linear_eval" the accuracies of --mode=linear_eval, where that
+            was run on its last step.
         curves: {"step": [...], tag: [value at each of these steps]}, at most POINTS; {} for none.
     """
 
@@ -64,7 +65,7 @@ class Record:
     @property
     def scores(self):
         """{protocol: {"top_1", "top_5", ...}} of what was trained."""
-        return runs.scores(self.result)
+        return runs.scores(self.result) | self.result.get("linear_eval", {})
 
     @property
     def untrained(self):
@@ -139,9 +140,18 @@ def search(path, curves):
                  if name not in PLACES}
         flags |= {name: "/".join(os.path.normpath(flags[name]).split(os.sep)[-2:])
                   for name in NAMED if flags.get(name)}
-        found.append(Record(flags, read(directory, "result.json"),
+        found.append(Record(flags, result_of(directory),
                             thinned(runs.scalars(directory)) if curves else {}))
     return found
+
+
+def result_of(directory):
+    """What the evaluations of a run came to."""
+    result = read(directory, "result.json")
+    linear = runs.linear_evaluation(directory, result["global_step"])
+    if linear is None:
+        return result
+    return result | {"linear_eval": read(*os.path.split(linear))["results"]}
 
 
 def read(directory, name):

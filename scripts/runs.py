@@ -1,6 +1,7 @@
 """Runs of run.py from a script: each in a directory of its own, so that a second try continues."""
 
 import csv
+import glob
 import io
 import json
 import os
@@ -55,6 +56,13 @@ def write(path, text):
         file.flush()
         os.fsync(file.fileno())
     os.replace(path + ".tmp", path)
+
+
+def linear_evaluation(model_dir, step):
+    """Path of the longest linear evaluation of the encoder of a step, or None."""
+    paths = [path for path in glob.glob(os.path.join(model_dir, "linear_eval", "*", "result.json"))
+             if read(path)["global_step"] == step]
+    return max(paths, key=lambda path: read(path)["linear_epochs"], default=None)
 
 
 def scores(result):

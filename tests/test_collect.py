@@ -171,7 +171,6 @@ def test_hparams_hold_what_varies_with_every_accuracy(runs_dir, tmp_path, script
 
 
 def test_only_a_run_of_the_thesiss_settings_has_its_number(script):
-    """And none where the print leaves open which setting it is of: Table 6."""
     thesis = script("thesis")
     same = Config(image_size="32", eval_split="test", train_batch_size=1024,
                   color_jitter_strength=0.75)
@@ -181,15 +180,60 @@ def test_only_a_run_of_the_thesiss_settings_has_its_number(script):
     assert thesis.beside(Config())[1]["top_1_accuracy"] == 0.833  # whose size is the dataset's
     for other in (dict(eval_split="train[:10]"), dict(eval_image_size="64"), dict(eval_steps=1)):
         assert thesis.beside(same.replace(**other)) is None
-    deep = same.replace(resnet_depth=50, temperature=0.5, color_jitter_strength=0.65)
-    found = {size: thesis.beside(deep.replace(train_batch_size=size)) for size in (64, 128, 256)}
-    assert {size: row["top_1_accuracy"] for size, (_, row) in found.items()} == {
-        64: 0.835, 128: 0.844, 256: 0.846}
-    assert thesis.beside(deep.replace(temperature=0.75, train_batch_size=64)) is None
+    wide = same.replace(temperature=0.75)
+    assert {size: thesis.beside(wide.replace(train_batch_size=size))[1]["top_1_accuracy"]
+            for size in (16, 32, 1024)} == {16: 0.7181, 32: 0.7474, 1024: 0.813}
     shallow = next(config for table, config, _ in thesis.printed() if table == 12)
-    assert thesis.beside(shallow)[0] == 12 and 12 in thesis.ON_TRAINING_SPLIT
+    assert thesis.beside(shallow)[0] == 12 and thesis.protocol(12) == "one training batch"
     tables = [table for table, config, _ in thesis.printed() if config.method == "byol"]
     assert tables.index(16) < tables.index(14), "the validation split's number comes first"
+
+
+@pytest.mark.parametrize("settings,found", [
+    # Table 6, ResNet-50 without blur: what the settings of each row were.
+    *[((50, *row[:3], False), row[3]) for row in (
+        (64, 0.75, 0.25, 0.838), (64, 0.75, 0.65, 0.828), (64, 0.75, 0.75, 0.822),
+        (128, 0.5, 0.65, 0.844), (128, 0.5, 0.75, 0.842), (128, 0.75, 0.65, 0.831),
+        (128, 0.75, 0.75, 0.829), (256, 0.75, 0.65, 0.832), (256, 0.75, 0.75, 0.833))],
+    # Table 8, with blur.
+    *[((*row[:4], True), row[4]) for row in (
+        (18, 256, 0.5, 0.75, 0.82), (18, 512, 0.5, 0.75, 0.823), (18, 1024, 0.25, 0.65, 0.846),
+        (18, 1024, 0.25, 0.75, 0.841), (18, 1024, 0.5, 0.65, 0.83), (18, 1024, 0.5, 0.75, 0.833),
+        (50, 256, 0.5, 0.75, 0.851))],
+    # Settings that were not run.
+    ((50, 512, 0.25, 0.65, True), None), ((50, 32, 0.75, 0.65, False), None),
+    ((50, 16, 0.5, 0.65, False), None), ((50, 128, 0.75, 0.25, False), None)])
+def test_every_row_of_tables_6_and_8_has_its_setting(settings, found, script):
+    depth, batch, temperature, strength, blur = settings
+    config = Config(resnet_depth=depth, train_batch_size=batch, temperature=temperature,
+                    color_jitter_strength=strength, use_blur=blur,
+                    blur_padding="constant" if blur else "reflect")
+    row = script("thesis").beside(config)
+    assert (row and row[1]["top_1_accuracy"]) == found
+
+
+def test_a_linear_evaluation_is_beside_the_thesiss_table_16(tmp_path, script):
+    """Whose accuracies are of a linear head that was trained after the network."""
+    byol = script("thesis").printed()
+    config = next(config for table, config, _ in byol if table == 16)
+    plain = {name: value for name, value in config.to_dict().items()
+             if name in ("method", "dataset", "resnet_depth", "train_batch_size", "eval_split",
+                         "image_size", "learning_rate", "weight_decay", "train_epochs",
+                         "eval_baseline")}
+    leave_run(tmp_path / "runs" / "a", 0.5, temperature=config.temperature,
+              color_jitter_strength=config.color_jitter_strength, **plain)
+    leave_run(tmp_path / "runs" / "b", 0.6, seed=1, temperature=config.temperature,
+              color_jitter_strength=config.color_jitter_strength, **plain)
+    for step, name, top_1 in ((98, "long", 0.9), (98, "short", 0.7), (49, "early", 0.3)):
+        directory = tmp_path / "runs" / "a" / "linear_eval" / name
+        directory.mkdir(parents=True)
+        (directory / "result.json").write_text(json.dumps({
+            "global_step": step, "linear_epochs": 80.0 if name == "long" else 1.0,
+            "results": {"linear_sgd": {"examples": 10, "top_1": top_1, "top_5": 1.0}}}))
+    text = script("collect").collect([str(tmp_path / "runs")], str(tmp_path / "out"))
+    head, _, row = text.splitlines()
+    assert "linear_sgd, top-1" in head and head.endswith("thesis's top-1 |")
+    assert "| 0.900 |" in row and row.endswith("| 0.922 (separate linear head) |")
 
 
 def test_curves_are_thinned_to_the_means_of_their_neighbours(script):

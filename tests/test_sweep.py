@@ -38,28 +38,54 @@ def listed(sweep, capsys, *line):
     return [flags.parse(w[1:])[0] for w in words]
 
 
-def printed(number):
-    """The settings of the rows of a table of the thesis, where all of them are printed."""
-    with open(ROOT / "results" / "thesis" / f"table{number:02}.csv") as file:
+def printed(table):
+    """The settings of the rows of a table of the thesis."""
+    with open(ROOT / "results" / "thesis" / f"{table}.csv") as file:
         rows = list(csv.DictReader(file))
-    names = [name for name in rows[0] if name in SETTINGS]
-    return [{SETTINGS[name]: float(row[name]) for name in names}
-            for row in rows if all(row[name] for name in names)]
+    return [{SETTINGS[name]: float(row[name]) for name in row if name in SETTINGS} for row in rows]
 
 
 @pytest.mark.parametrize("name,table,count", [
-    ("table3", 3, 32), ("table6", 6, 20), ("table8", 8, 14), ("table12", 12, 6),
-    ("table14", 14, 4), ("table16", 16, 4), ("figure23", None, 7)])
+    ("table3", "table03", 32), ("table6", "table06", 20), ("table8", "table08", 16),
+    ("table12", "table12", 6), ("table14", "table14", 4), ("table16", "table16", 4),
+    ("figure23", "figure23", 7), ("figure23_text", None, 7)])
 def test_the_thesis_is_listed_run_by_run(name, table, count, sweep, capsys):
-    """Of Table 6, whose print is incomplete, the grid that the text names holds what is printed."""
+    """Of Table 6 the grid that the text names, of which 14 settings were run, and one beside it."""
     configs = listed(sweep, capsys, f"--flagfile=flags/thesis/{name}.flags")
     assert len(configs) == len({config.model_dir for config in configs}) == count
     assert {config.train_epochs for config in configs} == {1000 if "byol" in str(configs) else 100}
     if table:
         rows = printed(table)
         ours = [{key: getattr(config, key) for key in rows[0]} for config in configs]
-        assert all(row in ours for row in rows)
-        assert table == 6 or ours == rows
+        beside = [row for row in rows if row not in ours]
+        if table == "table06":
+            assert beside == [dict(train_batch_size=64, temperature=0.75,
+                                   color_jitter_strength=0.25)]
+        else:
+            assert ours == rows
+
+
+def test_the_grids_are_those_that_the_sections_state(sweep):
+    """10.1.1, 10.1.2 and 10.1.3; the last has ResNet-50 at the one batch size that fits."""
+    def sides(name):
+        _, grid = sweep.read([f"--flagfile=flags/thesis/{name}.flags"])
+        made = [grid.config(point) for point in grid.points]
+        return {knob: {getattr(config, knob) for config in made} for knob in SETTINGS.values()}, {
+            (config.resnet_depth, config.train_batch_size) for config in made}
+
+    jitter, batches = (0.65, 0.75), {16, 32, 64, 128, 256}
+    found, _ = sides("table3")
+    assert found == dict(resnet_depth={18}, train_batch_size={512, 1024},
+                         temperature={0.25, 0.5, 0.75, 1.0},
+                         color_jitter_strength={0.25, 0.5, 0.75, 1.0})
+    found, _ = sides("table6")
+    assert found == dict(resnet_depth={50}, train_batch_size=batches, temperature={0.5, 0.75},
+                         color_jitter_strength=set(jitter))
+    found, sizes = sides("table8")
+    assert sizes == {(18, 256), (18, 512), (18, 1024), (50, 256)}
+    assert found["temperature"] == {0.25, 0.5} and found["color_jitter_strength"] == set(jitter)
+    assert sides("figure23")[0]["temperature"] == {0.75}
+    assert sides("figure23_text")[0]["temperature"] == {0.25}
 
 
 SWEEPS = sorted(path for folder in ("thesis", "cpu")
@@ -71,8 +97,9 @@ SWEEPS = sorted(path for folder in ("thesis", "cpu")
 def test_every_sweep_lists_and_every_experiment_has_a_small_twin(path, sweep, capsys):
     assert listed(sweep, capsys, f"--flagfile={path.relative_to(ROOT)}")
     if path.name not in ("losses.flags", "cpc.flags"):  # which ask what the thesis did not
-        assert (ROOT / "flags" / "cpu" / path.name).exists()
-        assert (ROOT / "flags" / "thesis" / path.name).exists()
+        twin = path.name.replace("_text", "")  # another reading of the same experiment
+        assert (ROOT / "flags" / "cpu" / twin).exists()
+        assert (ROOT / "flags" / "thesis" / twin).exists()
     assert path.parent.name == "thesis" or "minutes on two cores" in path.read_text()
 
 

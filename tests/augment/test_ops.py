@@ -1,10 +1,12 @@
 """Each operation against TensorFlow's own, hand-computed pixels and measured probabilities."""
 
 import itertools
+import math
 import pathlib
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.stats
 import tensorflow as tf
 
@@ -17,6 +19,9 @@ EVERY_OP = [
     ops.identity(),
     ops.random_resized_crop((24, 20)),
     ops.flip_left_right(),
+    ops.rotate(),
+    ops.rotate((-0.5, 2.0), fill="constant", value=0.4),
+    ops.quarter_turns(fill="nearest"),
     ops.color_jitter(0.8, 0.8, 0.8, 0.2),
     ops.color_jitter(0.4, 0.4, 0.2, 0.1, brightness_mode="additive"),
     ops.color_jitter(0.0, 0.4, 0.0, 0.1),
@@ -143,6 +148,94 @@ def test_flip_mirrors_half_of_the_images():
     mirrored = np.all(flipped == images[:, :, ::-1], axis=(1, 2, 3))
     assert np.all(mirrored | np.all(flipped == images, axis=(1, 2, 3)))
     assert chance(mirrored.sum(), 3000, 0.5) > 1e-3
+
+
+def turned(images, *angles, **how):
+    """Images, each rotated by the angle in its place; a single angle is that of all."""
+    angles = tf.broadcast_to(tf.constant(angles, tf.float32), [len(images)])
+    return ops.rotate(**how).apply(images, {"angle": angles}).numpy()
+
+
+def smooth_images(*shape):
+    """What bilinear interpolation hardly changes."""
+    sigma = (0, 3, 3, 0)
+    return scipy.ndimage.gaussian_filter(random_images(*shape), sigma).astype(np.float32)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("side", [1, 8, 9, 225])
+@pytest.mark.parametrize("fill", ["reflect", "nearest", "constant"])
+def test_quarter_turns_of_squares_are_exact_and_counterclockwise(fill, side, compiled):
+    images = random_images(9, side, side)
+    turn = tf.function(ops.rotate(fill=fill, value=0.5).apply, jit_compile=compiled)
+    quarters = np.arange(-4, 5)
+    result = turn(images, {"angle": tf.constant(quarters * math.pi / 2, tf.float32)})
+    for image, quarter, ours in zip(images, quarters, result):
+        np.testing.assert_array_equal(ours, tf.image.rot90(image, int(quarter) % 4))
+
+
+def test_a_small_turn_lifts_what_is_on_the_right():
+    images = np.zeros([1, 21, 31, 3], np.float32)
+    images[0, 10, 25] = 1  # 10 pixels right of the centre
+    rows, columns = np.nonzero(turned(images, math.asin(0.6))[0, :, :, 0])
+    weights = turned(images, math.asin(0.6))[0, rows, columns, 0]
+    center = np.average([rows, columns], axis=1, weights=weights)
+    np.testing.assert_allclose(center, [10 - 6, 15 + 8], atol=0.1)  # in pixels, as 3, 4 and 5 say
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (17, 30), (30, 17)])
+@pytest.mark.parametrize("fill, theirs", [
+    ("reflect", "reflect"), ("nearest", "nearest"), ("constant", "grid-constant")])
+def test_rotation_equals_scipys(fill, theirs, shape):
+    images = random_images(5, *shape)
+    angles = np.array([-3.0, -0.7, 0.1, 1.2, 2.5], np.float32)
+    ours = turned(images, *angles, fill=fill, value=0.25)
+    for image, angle, result in zip(images, np.degrees(angles.astype(float)), ours):
+        expected = scipy.ndimage.rotate(image, angle, reshape=False, order=1, mode=theirs,
+                                        cval=0.25)
+        np.testing.assert_allclose(result, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (50, 80)])
+def test_rotation_there_and_back_keeps_the_interior(shape):
+    images = smooth_images(3, *shape)
+    angles = (0.3, -1.1, 2.9)
+    back = turned(turned(images, *angles), *(-angle for angle in angles))
+    row, column = (np.arange(side) - (side - 1) / 2 for side in shape)
+    within = np.hypot(row[:, None], column) < min(shape) / 2 - 2
+    np.testing.assert_allclose(back[:, within], images[:, within], atol=5e-3)
+    assert np.abs(turned(images, *angles)[:, within] - images[:, within]).max() > 0.05
+
+
+@pytest.mark.parametrize("fill", ["reflect", "nearest"])
+def test_rotation_keeps_a_constant_image(fill):
+    images = np.repeat(np.float32([0.0, 0.1, 0.7, 1.0])[:, None, None, None], 3, axis=3)
+    images = np.tile(images, [1, 20, 33, 1])
+    np.testing.assert_array_equal(turned(images, 0.2, 0.9, -2.0, 3.0, fill=fill), images)
+
+
+def test_rotation_fills_with_the_value():
+    result = turned(np.ones([1, 40, 40, 3], np.float32), math.pi / 4, fill="constant", value=0.25)
+    assert result[0, 0, 0, 0] == result[0, -1, -1, 2] == 0.25 and result[0, 20, 20, 0] == 1
+
+
+def test_compiled_rotation_is_the_same():
+    images = random_images(6, 20, 28)
+    for op in (ops.rotate(), ops.rotate(fill="nearest"), ops.rotate(fill="constant", value=1.0)):
+        compiled = tf.function(op, jit_compile=True)(images, SEED)
+        np.testing.assert_allclose(compiled, op(images, SEED), atol=1e-4)
+        blocks = tf.function(ops.in_blocks(op, 3 * 560), jit_compile=True)(images, SEED)
+        np.testing.assert_allclose(blocks, compiled, atol=1e-4)
+
+
+def test_angles_are_uniform_and_quarters_equally_likely():
+    images = tf.zeros([4000, 4, 4, 3])
+    drawn = ops.rotate((-0.5, 2.0)).draw(SEED, images)["angle"]
+    assert drawn.dtype == tf.float32
+    assert scipy.stats.kstest(drawn, scipy.stats.uniform(-0.5, 2.5).cdf).pvalue > 1e-3
+    angles, counts = np.unique(ops.quarter_turns().draw(SEED, images)["angle"], return_counts=True)
+    np.testing.assert_allclose(angles, np.arange(4) * math.pi / 2, rtol=1e-6)
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -343,6 +436,10 @@ def test_center_crop_resizes_at_32_pixels_and_keeps_the_targets_aspect():
     (lambda: ops.blur(sigma=(0.0, 1.0)), "`sigma`"),
     (lambda: ops.blur(taps=4), "`taps`"),
     (lambda: ops.blur(padding="same"), "'reflect', 'constant'"),
+    (lambda: ops.rotate((1.0, 0.5)), "`angle`"),
+    (lambda: ops.rotate((0.0, math.nan)), "`angle`"),
+    (lambda: ops.rotate(fill="mirror"), "'reflect', 'nearest', 'constant'"),
+    (lambda: ops.rotate(fill="constant", value=2.0), "`value`"),
     (lambda: ops.center_crop(None, (8, 8), 0), "`proportion`"),
 ])
 def test_errors_name_the_argument(build, message):

@@ -32,7 +32,7 @@ def make(name, protocol):
     source = os.path.join(directory, "runs.json")
     print(f"{name}\n{collect.collect([source], directory)}")
     figures.of_runs(records.load([source]), argparse.Namespace(
-        protocol=protocol, output_dir=directory, smoothing=0.6, best=4))
+        protocol=protocol, output_dir=directory, smoothing=None, best=4))
 
 
 def main():

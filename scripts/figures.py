@@ -42,7 +42,7 @@ NAMES = {"train_batch_size": "batch size", "temperature": "temperature",
          "color_jitter_strength": "colour jitter strength", "resnet_depth": "ResNet depth",
          "use_blur": "blur", "method": "method", "dataset": "dataset"}
 PROTOCOLS = {"online": "online head", "network": "whole network",
-             "linear": "linear, frozen encoder"}
+             "linear": "linear, frozen encoder", "linear_sgd": "linear, by --mode=linear_eval"}
 THESIS = {  # over batch sizes: method -> where its rows are, what they are of, how it is scored
     "simclr": ("figure23", "SimCLR, ResNet-18, CIFAR-10", "online head (Figure 23)"),
     "byol": (16, "BYOL, ResNet-50, Imagenette", "a linear head trained separately (Table 16)")}

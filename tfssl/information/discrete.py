@@ -59,9 +59,7 @@ def kl_divergence(p, q, unit="nats"):
         ValueError: the shapes differ, or as for `entropy`.
     """
     p, q = table_of(p, "p"), table_of(q, "q")
-    if p.shape != q.shape:
-        raise ValueError("`p` and `q` must be of one shape. "
-                         f"Received: p.shape={p.shape}, q.shape={q.shape}")
+    check_shapes(p=p, q=q)
     there = p > 0
     if np.any(q[there] == 0):
         return math.inf
@@ -80,9 +78,7 @@ def mutual_information(joint, unit="nats"):
     Raises:
         ValueError: not a table of two axes, or as for `entropy`.
     """
-    joint = table_of(joint, "joint")
-    if joint.ndim != 2:
-        raise ValueError(f"`joint` must have two axes. Received: joint.shape={joint.shape}")
+    joint = table_of_two(joint)
     return kl_divergence(joint, np.outer(marginal(joint, 0), marginal(joint, 1)), unit)
 
 
@@ -96,6 +92,17 @@ def marginal(joint, axes):
     joint = np.asarray(joint, np.float64)
     kept = {axis % joint.ndim for axis in np.atleast_1d(axes).tolist()}
     return joint.sum(axis=tuple(axis for axis in range(joint.ndim) if axis not in kept))
+
+
+def expectation(p, values):
+    """The sum of p times the values, which may be infinite where p is 0 (Definition 2.1.3).
+
+    Args:
+        p: array >= 0.
+        values: array of the same shape.
+    """
+    there = p > 0
+    return float(np.sum(p[there] * values[there]))
 
 
 def joint_table(*samples):
@@ -135,6 +142,33 @@ def table_of(p, name):
         raise ValueError(f"`{name}` must hold probabilities that add up to 1. Received: sum "
                          f"{total:g}, smallest {float(p.min()) if p.size else None}")
     return p / p.sum()
+
+
+def table_of_two(joint):
+    """The table of two variables in float64, or ValueError where it is none."""
+    joint = table_of(joint, "joint")
+    if joint.ndim != 2:
+        raise ValueError(f"`joint` must have two axes. Received: joint.shape={joint.shape}")
+    return joint
+
+
+def conditional_of(p, name, shape):
+    """P(y | x), each row a table, in float64, or ValueError where it is none."""
+    p = np.asarray(p, np.float64)
+    if p.shape != shape:
+        raise ValueError(f"`{name}` must be of shape {shape}. Received: {p.shape}")
+    sums = p.sum(axis=-1, keepdims=True)
+    if not np.all(p >= 0) or not np.allclose(sums, 1, atol=1e-6):
+        raise ValueError(f"Each row of `{name}` must hold probabilities that add up to 1. Received:"
+                         f" sums of {sums.min():g} to {sums.max():g}, smallest {p.min():g}")
+    return p / sums
+
+
+def check_shapes(**arrays):
+    if len({array.shape for array in arrays.values()}) > 1:
+        raise ValueError(" and ".join(f"`{name}`" for name in arrays) + " must be of one shape. "
+                         "Received: " + ", ".join(f"{name}.shape={array.shape}"
+                                                  for name, array in arrays.items()))
 
 
 def scale(unit):

@@ -6,8 +6,10 @@ estimate.
 """
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
+
+from tfssl.information.discrete import check_shapes, expectation, table_of
+from tfssl.information.likelihood import maximise
 
 
 def posterior(log_ratio, nu):
@@ -68,19 +70,62 @@ def estimate(log_model, gradient, start, data, noise, noise_log_density, *, tole
     nu = len(noise) / len(data)
     data_noise, noise_noise = noise_log_density(data), noise_log_density(noise)
 
-    def loss(parameters):
+    def likelihood(parameters):
         of_data = log_model(parameters, data) - data_noise
         of_noise = log_model(parameters, noise) - noise_noise
         # d log h / dG = 1 - h at data, d log(1 - h) / dG = -h at noise.
         slope = (1 - posterior(of_data, nu)) @ gradient(parameters, data) / len(data)
         slope -= posterior(of_noise, nu) @ gradient(parameters, noise) / len(data)
-        return -objective(of_data, of_noise), -slope
+        return objective(of_data, of_noise), slope
 
-    found = minimize(loss, np.asarray(start, np.float64), jac=True, method="L-BFGS-B",
-                     options={"maxiter": 2000, "maxfun": 4000, "ftol": tolerance, "gtol": 1e-8})
-    if not found.success:
-        raise RuntimeError(f"The search did not converge: {found.message}")
-    return found.x
+    return maximise(likelihood, start, tolerance)
+
+
+def functional(log_model, p_data, p_noise, nu):
+    """J~(f) of section 4.2, on a discrete support: what `objective` tends to with more data.
+
+    Theorem 4.1: where the noise is positive wherever the data are, it is largest at f = log P_d and
+    has no other extremum; f need not be normalised, its maximum is. Where P_n is 0, J~ does not
+    depend on f, so that log P_d is one of many maxima; where P_d is 0 and P_n is not, it grows as f
+    falls, and is largest at -inf = log P_d alone.
+
+    Args:
+        log_model: f [K], log p_m up to a constant that is to be found with it; -inf allowed.
+        p_data, p_noise: P_d and P_n, tables [K].
+        nu: noise examples per data example, above 0.
+
+    Returns:
+        float <= 0.
+
+    Raises:
+        ValueError: `p_data` or `p_noise` is no table, the shapes differ, or nu is not positive.
+    """
+    p_data, p_noise, margin = odds_of_noise(log_model, p_data, p_noise, nu)
+    return (expectation(p_data, -np.logaddexp(0, margin))
+            + nu * expectation(p_noise, -np.logaddexp(0, -margin)))
+
+
+def functional_gradient(log_model, p_data, p_noise, nu):
+    """The derivative of J~ in f: P_d (1 - h) - nu P_n h with h = P(C = 1 | u).
+
+    Args, Raises: as for `functional`.
+
+    Returns:
+        float64 [K], 0 at f = log P_d and, where both probabilities are positive, there alone.
+    """
+    p_data, p_noise, margin = odds_of_noise(log_model, p_data, p_noise, nu)
+    return p_data * expit(margin) - nu * p_noise * expit(-margin)
+
+
+def odds_of_noise(log_model, p_data, p_noise, nu):
+    """Both tables, and log(nu P_n) - f: the log-odds that a point is noise."""
+    check_nu(nu)
+    p_data, p_noise = table_of(p_data, "p_data"), table_of(p_noise, "p_noise")
+    log_model = np.asarray(log_model, np.float64)
+    check_shapes(log_model=log_model, p_data=p_data, p_noise=p_noise)
+    noisy, margin = p_noise > 0, np.full(p_noise.shape, -np.inf)
+    margin[noisy] = np.log(nu * p_noise[noisy]) - log_model[noisy]
+    return p_data, p_noise, margin
 
 
 def check_nu(nu):

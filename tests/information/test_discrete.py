@@ -44,6 +44,47 @@ def test_knowing_never_adds_uncertainty():  # Proposition 3
     assert info.conditional_entropy(determined, 1) == pytest.approx(0, abs=1e-12)
 
 
+def test_entropy_is_0_where_one_value_is_sure_and_full_where_all_are_alike():
+    """Proposition 2's equalities, in both directions."""
+    for size in range(1, 7):
+        assert info.entropy(np.eye(size)[size - 1]) == 0
+        assert info.entropy(np.full(size, 1 / size)) == pytest.approx(math.log(size), abs=1e-12)
+    for p in tables():
+        px = marginal(p, 0)
+        assert (info.entropy(px) < 1e-12) == (px.max() > 1 - 1e-12)
+        assert (info.entropy(px) > math.log(len(px)) - 1e-12) == (np.ptp(px) < 1e-6)
+
+
+def determined(p):
+    """Whether x is a function of y: no y has two x."""
+    return (p > 0).sum(axis=0).max() <= 1
+
+
+def test_x_is_known_given_y_exactly_where_it_is_a_function_of_y():
+    """Proposition 3's equality on the left, H(X|Y) = 0; the thesis says it of the right one."""
+    seen = set()
+    for p in tables(60):
+        one_x = p * np.eye(len(p))[RNG.integers(0, len(p), p.shape[1])].T
+        for q in (p, one_x / one_x.sum() if one_x.sum() else p):
+            assert (info.conditional_entropy(q, 1) < 1e-12) == determined(q)
+            seen.add((bool(determined(q)), info.mutual_information(q) < 1e-12))
+    assert seen >= {(True, False), (False, False)}  # dependence does not make a function
+
+
+def test_y_says_nothing_of_x_exactly_where_they_are_independent():
+    """Proposition 3's equality on the right, H(X|Y) = H(X), and Corollary 1 (ii)."""
+    seen = set()
+    for p in tables(60):
+        px, py = marginal(p, 0), marginal(p, 1)
+        for q in (p, np.outer(px, py)):
+            independent = bool(np.abs(q - np.outer(px, py)).max() < 1e-7)
+            gap = info.entropy(px) - info.conditional_entropy(q, 1)
+            assert (abs(gap) < 1e-12) == independent
+            assert (info.mutual_information(q) < 1e-12) == independent
+            seen.add(independent)
+    assert seen == {True, False}
+
+
 def test_conditional_entropy_is_the_mean_entropy_of_the_rows():
     for p in tables():
         by_rows = sum(row.sum() * info.entropy(row / row.sum()) for row in p if row.sum())

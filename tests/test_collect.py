@@ -214,16 +214,10 @@ def test_every_row_of_tables_6_and_8_has_its_setting(settings, found, script):
 
 def test_a_linear_evaluation_is_beside_the_thesiss_table_16(tmp_path, script):
     """Whose accuracies are of a linear head that was trained after the network."""
-    byol = script("thesis").printed()
-    config = next(config for table, config, _ in byol if table == 16)
-    plain = {name: value for name, value in config.to_dict().items()
-             if name in ("method", "dataset", "resnet_depth", "train_batch_size", "eval_split",
-                         "image_size", "learning_rate", "weight_decay", "train_epochs",
-                         "eval_baseline")}
-    leave_run(tmp_path / "runs" / "a", 0.5, temperature=config.temperature,
-              color_jitter_strength=config.color_jitter_strength, **plain)
-    leave_run(tmp_path / "runs" / "b", 0.6, seed=1, temperature=config.temperature,
-              color_jitter_strength=config.color_jitter_strength, **plain)
+    config = next(config for table, config, _ in script("thesis").printed() if table == 16)
+    plain = {name: value for name, value in config.to_dict().items() if name != "model_dir"}
+    for seed, name in enumerate("ab"):
+        leave_run(tmp_path / "runs" / name, 0.5, **plain | {"seed": seed})
     for step, name, top_1 in ((98, "long", 0.9), (98, "short", 0.7), (49, "early", 0.3)):
         directory = tmp_path / "runs" / "a" / "linear_eval" / name
         directory.mkdir(parents=True)

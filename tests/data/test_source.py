@@ -232,6 +232,12 @@ def test_real_cifar10(real_data_dir):
     assert np.bincount(labels).tolist() == [1000] * 10
 
 
+def test_cifar10_has_6000_images_of_each_class(real_data_dir):
+    config = Config(data_dir=real_data_dir)
+    counts = [np.bincount(data.load(config, split).arrays[1]) for split in ("train", "test")]
+    assert sum(counts).tolist() == [6000] * 10
+
+
 def test_a_prepared_dataset_is_what_it_says_of_itself_wherever_it_lies(tmp_path):
     """A copy has the same identity and another origin; other images or classes are another."""
     prepare(tmp_path / "one", (12, 14, 3))

@@ -50,6 +50,25 @@ def test_table_5_of_the_thesis():
     assert count(encoder.trainable_variables) + count(head.trainable_variables) == 23_520_842
 
 
+def test_table_5_has_no_pooling_and_no_112_pixels():
+    """Printed are the sizes of 224 px and a max-pool; an image of 32 px stays so up to conv2."""
+    encoder = tiny(depth=50)
+    assert not any(isinstance(layer, keras.layers.MaxPooling2D) for layer in encoder.layers)
+    maps = keras.Model(encoder.input, [
+        layer.output for layer in encoder.layers if isinstance(layer, keras.layers.ReLU)])
+    sides = [made.shape[1] for made in maps(np.zeros((1, 32, 32, 3), np.float32))]
+    assert list(dict.fromkeys(sides)) == [32, 16, 8, 4]
+    assert nets.output_stride("cifar") == 32 // 4 and nets.output_stride("imagenet") == 224 // 7
+
+
+def test_table_1_is_a_resnet_18_of_11_7_million_parameters():
+    """Printed: 11.4. He et al.'s has an identity where ours projects, in the first group."""
+    encoder, head = nets.resnet(18, stem="imagenet"), nets.classifier(512, 1000)
+    projection = 64 * 64 + 2 * 64
+    assert count(encoder.trainable_variables) + count(head.trainable_variables) == (
+        11_689_512 + projection)
+
+
 def tiny(**options):
     return nets.resnet(**{"depth": 18, "stem": "cifar", "width_multiplier": 1 / 16, **options})
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tests.nets.test_norm import SHAPES, pair
 from tfssl import replicas
-from tfssl.losses import nt_xent
+from tfssl.losses import n_pair_loss, nt_xent
 from tfssl.methods.base import classification_loss
+from tfssl.methods.npair import partners
 from tfssl.nets import FusedBatchNormalization
 from tfssl.train.distribution import strategy_on
 
@@ -63,6 +64,20 @@ def test_the_gradient_of_a_loss_over_all_rows(strategy):
 
     np.testing.assert_allclose(np.concatenate(on_two(strategy, gradient, z)),
                                gradient(tf.constant(z)), rtol=1e-5, atol=1e-8)
+
+
+def test_classes_are_those_of_all_rows(strategy):
+    """Positives by class may lie in the other half of the batch."""
+    z, labels = rows(8), np.array([0, 1, 2, 3, 1, 0, -1, 2], np.int64)
+
+    def loss(z, labels):
+        every = replicas.gather(tf.cast(labels, tf.float32))
+        everyone = replicas.gather(z)
+        return n_pair_loss(everyone, partners(everyone[::-1], every), every)
+
+    here = loss(tf.constant(z), tf.constant(labels))
+    np.testing.assert_allclose(on_two(strategy, loss, z, labels), [here] * 2, rtol=1e-6)
+    assert abs(here - n_pair_loss(z, z[::-1])) > 0.1
 
 
 @pytest.mark.parametrize("labels", [

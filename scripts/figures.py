@@ -60,7 +60,7 @@ TURN = 0.4 * math.pi  # to either side, as in the thesis's code
 # Weight, mean and deviation of each normal distribution, and how many draws: those that fit the
 # thesis's histograms.
 MARKS = ((1 / 2, 3.0, 1.0), (1 / 2, 7.0, 1.0)), 500
-HEIGHTS = ((1 / 3, 3.0, 1.0), (1 / 3, 8.0, 1.0), (1 / 3, 14.0, 1.0)), 1500
+HEIGHTS = ((1 / 3, 3.0, 1.0), (1 / 3, 8.0, 1.0), (1 / 3, 14.0, 1.0)), 750
 BARS = {"color_jitter_strength": "color_jitter", "temperature": "temperature",
         "resnet_depth": "depth", "use_blur": "blur"}  # knob -> name of the picture
 STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False,
@@ -430,18 +430,18 @@ def augmented(config):
     degrees = math.degrees(rotate.draw(seed, image[tf.newaxis])["angle"][0])
     turned = tf.constant(views.made(rotate, image, seed))
     crop = views.made(ops.random_resized_crop(size, (0.2, 0.5)), image, seed)
-    jitter = views.made(ops.color_jitter(0.8, 0.8, 0.8, 0.2), tf.constant(crop), seed)
+    jitter = views.made(ops.color_jitter(0.8, 0.8, 0.8, 0.2), image, seed)
     return {"image": image.numpy(),
             f"rotated by {degrees:.0f}° and flipped": views.made(ops.flip_left_right(1.0), turned,
                                                                  seed),
-            "random crop": crop, "colour jitter of the crop": jitter}
+            "random crop": crop, "colour jitter": jitter}
 
 
 def augmentation(config, output_dir):
     """Figures 10 to 14: an image, what is done to it, and the histograms of before and after."""
     pictures = augmented(config)
     image, turned, crop, jitter = pictures
-    compared = ((image,), (image, turned), (image, crop), (crop, jitter))
+    compared = (image,), (image, turned), (image, crop), (crop, jitter)  # the last as Figure 14
     figure, axes = plt.subplots(2, len(pictures), figsize=(2.7 * len(pictures), 4.7),
                                 height_ratios=(1.45, 1))
     for (above, below), (name, picture), of in zip(axes.T, pictures.items(), compared):

@@ -393,7 +393,7 @@ class Config:
         f"{TARGET_DECAYS}.", PROBABILITY)
     lineareval_while_pretraining: bool = knob(
         True, METHOD, "Train a linear classifier beside the encoder, on its representation with "
-        "the gradient stopped (the thesis's accuracies are this head's).")
+        "the gradient stopped (most of the thesis's accuracies are this head's).")
     # ---------------------------------------------------------------- optimizer
     optimizer: Literal["lars", "momentum", "adam"] = knob(
         ByTask(pretrain="lars", finetune="momentum", distill="momentum"), OPTIM,

@@ -160,7 +160,7 @@ def tuple_loss(anchor, positive, negatives):
 
     Sohn 2016, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", Eq. (6); the
     thesis's Eq. (19), averaged over the anchors. With one negative it is the softplus of the
-    difference of the two similarities (Remark 6).
+    difference of the two similarities (Remark 6, but for the equivalence claimed there).
 
     Args:
         anchor, positive: float [N, D].

@@ -213,14 +213,14 @@ def test_equation_24_adds_up_as_many_pairs_as_there_are_images():
 
 
 def test_the_hinge_and_the_softplus_have_other_minima():
-    """Remark 6 of vectors of length 1: past the margin the hinge is content, the softplus is not."""
+    """Remark 6, of vectors of length 1: past the margin the hinge is 0, the softplus is not."""
     anchor = np.array([[1.0, 0.0]], np.float32)
     near, far = (np.array([[np.cos(a), np.sin(a)]], np.float32) for a in (0.3, 2.0))
     margin = 0.5
     for positive, negative in ((near, far), (anchor, -anchor)):
         assert float(triplet_loss(anchor, positive, negative, margin)) == 0
-    content = float(tuple_loss(anchor, near, far[:, None]))
-    assert content > float(tuple_loss(anchor, anchor, -anchor[:, None])) + 0.05
+    past = float(tuple_loss(anchor, near, far[:, None]))
+    assert past > float(tuple_loss(anchor, anchor, -anchor[:, None])) + 0.05
 
 
 def test_gradient_descent_subtracts():

@@ -191,8 +191,8 @@ class Sweep(Group):
     def settle(self, started):
         """Another one comes in the place of the one that is gone."""
         place, = (place for place, one in started.items() if one.killed)
-        if self.chance.random() < 0.5:
-            for training in trainings(self.killed):
+        if self.chance.random() < 0.5:  # not the other's: two such kills make a trial a failed one
+            for training in orphans(self.killed, {one.pid for one in started.values()}):
                 os.kill(training, signal.SIGKILL)
         return started | self.begin(self.killed, [place])
 
@@ -209,16 +209,20 @@ class Sweep(Group):
         return found
 
 
-def trainings(directory):
-    """Process numbers of the runs of run.py in a sweep's directory."""
+def orphans(directory, workers):
+    """Process numbers of the runs of run.py in a sweep's directory that no worker waits for."""
     found = []
     for number in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{number}/cmdline", "rb") as file:
                 words = file.read().split(b"\0")
+            with open(f"/proc/{number}/stat") as file:  # the parent follows the name and the state
+                parent = int(file.read().rpartition(")")[2].split()[1])
         except OSError:  # it has ended
             continue
-        if any(word.startswith(b"--model_dir=" + os.fsencode(directory) + b"/") for word in words):
+        of_sweep = any(word.startswith(b"--model_dir=" + os.fsencode(directory) + b"/")
+                       for word in words)
+        if of_sweep and parent not in workers:
             found.append(int(number))
     return found
 

@@ -1,0 +1,88 @@
+"""The program where it is installed: `tfssl` and `python -m tfssl`, in any directory."""
+
+import configparser
+import importlib
+import os
+import subprocess
+import sys
+
+import pytest
+import setuptools
+
+from tests.test_run import ROOT, TINY
+from tfssl.errors import UsageError
+from tfssl.runner import parser
+
+
+def tfssl(*words, cwd, code=0):
+    done = subprocess.run([sys.executable, "-m", "tfssl", *words], cwd=cwd, text=True,
+                          capture_output=True, timeout=300,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_a_run_in_a_directory_of_ones_own(tmp_path):
+    done = tfssl("pretrain", *TINY, "--model_dir=first", "--noeval_baseline", cwd=tmp_path)
+    assert (tmp_path / "first" / "encoder.keras").exists() and "kNN, k = 5" in done.stdout
+    scored = tfssl("knn", "--model_dir=first", cwd=tmp_path)
+    assert "kNN, k = 5" in scored.stdout
+
+
+def test_it_speaks_of_itself_by_the_name_that_it_was_called():
+    assert parser.help_text(["/usr/bin/tfssl", "--help"]).startswith("usage: tfssl [mode]")
+    assert parser.help_text(["/x/tfssl/__main__.py"]).startswith("usage: tfssl [mode]")
+    assert parser.help_text(["/x/run.py", "--helpfull"]).startswith("usage: python run.py [mode]")
+
+
+def test_refusals_are_one_line_by_that_name(tmp_path):
+    done = tfssl("--temperature=0", cwd=tmp_path, code=2)
+    assert done.stderr == "tfssl: --temperature must be a number above 0. Received: 0.0\n"
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["finetune", "knn", "train_then_eval"])
+def test_the_first_word_may_be_the_mode(mode):
+    words = ["--checkpoint=none"] if mode == "finetune" else []
+    config, given = parser.parse(["tfssl", mode, *words])
+    assert config.mode == mode and "mode" in given
+    assert parser.parse(["tfssl", mode, *words, "--mode=eval"])[0].mode == "eval"  # the later one
+
+
+@pytest.mark.parametrize("words", [["dream"], ["--seed=1", "knn"], ["knn", "eval"]])
+def test_other_words_are_refused(words):
+    with pytest.raises(UsageError, match="Only --flags are expected, and before them a mode"):
+        parser.parse(["tfssl", *words])
+
+
+def test_flagfiles_come_with_it(tmp_path, monkeypatch):
+    """By the paths that they have in a clone, where there is no such file; nested likewise."""
+    monkeypatch.chdir(tmp_path)
+    config, _ = parser.parse(["tfssl", "--flagfile=flags/thesis/simclr.flags"])
+    assert config.weight_decay == 1e-4 and config.train_epochs == 100
+    config, _ = parser.parse(["tfssl", "--flagfile=flags/shapes.flags"])
+    assert config.train_batch_size == 128
+    (tmp_path / "flags").mkdir()
+    (tmp_path / "flags" / "shapes.flags").write_text("--train_batch_size=64")
+    assert parser.parse(["tfssl", "--flagfile=flags/shapes.flags"])[0].train_batch_size == 64
+    for missing in ("flags/none.flags", "shapes.flags", "flags"):
+        with pytest.raises(UsageError, match="--flagfile must be a file of flags"):
+            parser.parse(["tfssl", f"--flagfile={missing}"])
+    with pytest.raises(UsageError, match="--flagfile must be a file of flags"):
+        parser.parse(["tfssl", "--flagfile=flags/../setup.cfg"])
+
+
+def test_what_is_installed_is_all_of_it():
+    """Every package, the flagfiles among them, and a command that is there."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    packages = config["options"]["packages"].split()
+    found = setuptools.find_packages(str(ROOT), include=["tfssl*"])
+    assert sorted(packages) == sorted([*found, "tfssl.flagfiles"])
+    assert config["options"]["package_dir"].split() == ["tfssl.flagfiles", "=", "flags"]
+    patterns = config["options.package_data"]["tfssl.flagfiles"].replace(",", " ").split()
+    shipped = {path for pattern in patterns for path in (ROOT / "flags").glob(pattern)}
+    assert shipped == set((ROOT / "flags").rglob("*.flags")) and len(shipped) > 20
+    module, _, name = config["options.entry_points"]["console_scripts"].split("=")[1].strip(
+        ).partition(":")
+    assert callable(getattr(importlib.import_module(module), name))

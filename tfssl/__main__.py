@@ -1,0 +1,6 @@
+"""`python -m tfssl`: the command line, as `tfssl` and run.py."""
+
+from tfssl.runner.command_line import console
+
+if __name__ == "__main__":
+    console()

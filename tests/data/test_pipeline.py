@@ -165,6 +165,12 @@ def test_evaluation_takes_the_whole_split_once_in_its_order(source):
     assert list(labels(batches)) == list(range(30))
 
 
+def test_a_batch_of_more_images_than_there_are_is_one_of_all():
+    source = data.load(Config(dataset="shapes", image_size="8"), "train[:5]")
+    batch, = data.labelled(source, lambda image: image, batch_size=2**31 - 1)
+    assert batch["image"].shape == (5, 8, 8, 3)
+
+
 def test_images_of_mixed_sizes_become_one_batch():
     shapes = [(9, 30), (40, 11), (16, 16), (25, 8)]
     files = [tf.io.encode_png(np.full((h, w, 3), 50 * i, np.uint8)).numpy()

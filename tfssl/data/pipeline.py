@@ -243,10 +243,13 @@ def labelled(source, crop, *, batch_size):
 
     Args:
         crop: image float32 [H, W, 3] in [0, 1] -> float32 [h, w, 3].
+        batch_size: images in a batch; with more than there are, one batch has all.
 
     Returns:
         `tf.data.Dataset` of dicts {"image": float32 [B, h, w, 3], "label": int64 [B]}.
     """
+    # TensorFlow prepares a place for each image of a batch, those that never come too.
+    batch_size = min(batch_size, max(1, source.num_examples))
     if source.arrays:
         examples, decode = tf.data.Dataset.from_tensor_slices(source.arrays), lambda *pair: pair
     else:

@@ -11,7 +11,7 @@ import os
 import tensorflow as tf
 
 from tfssl import nets
-from tfssl.config import ARCHITECTURE
+from tfssl.config import ARCHITECTURE, LATER
 from tfssl.errors import UsageError
 from tfssl.train import export, google, rundir
 from tfssl.train.checkpoint import MANIFEST, Checkpoints, sha256, verify
@@ -132,6 +132,7 @@ def adopt(config, given, about, path):
     Raises:
         UsageError: a flag was given that contradicts it.
     """
+    about = {**LATER, **about}
     for name in ARCHITECTURE:
         value = getattr(config, name)
         if name in given and value != about[name]:

@@ -70,4 +70,4 @@ def test_help_that_cannot_be_written_is_told(capfd):
                               stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr == "run.py: standard output cannot be written (No space left on device)\n"
-    assert run.show("text") == 0 and capfd.readouterr().out == "text\n"
+    assert run.show("text", "run.py") == 0 and capfd.readouterr().out == "text\n"

@@ -199,8 +199,8 @@ def test_workers_of_other_images_are_refused_before_anything_is_written(addresse
                       seed=100 * label + i + (name == "b" and i == 0))
     directory = tmp_path / "run"
     both = [start(addresses[:2], place, f"--model_dir={directory}", "--dataset=folder",
-                  f"--data_dir={tmp_path / name}", "--train_split=train", "--eval_split=train",
-                  "--max_shared_fraction=1")
+                  f"--data_dir={tmp_path / name}", "--train_split=train[:20]",
+                  "--eval_split=train[20:]", "--max_shared_fraction=1")
             for place, name in enumerate("ab")]
     for process in both:
         out, _ = process.communicate(timeout=120)

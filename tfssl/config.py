@@ -882,6 +882,12 @@ def differences(config, other, goes_on=False):
             if f.name not in free and getattr(config, f.name) != getattr(other, f.name)]
 
 
+def without_later(settings):
+    """Settings but for knobs that came LATER and do what was done before: for names of old."""
+    return {name: value for name, value in settings.items()
+            if name not in LATER or value != LATER[name]}
+
+
 def default_model_dir(config, data):
     """`runs/<what>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings and data, equal name.
 
@@ -889,10 +895,8 @@ def default_model_dir(config, data):
         data: what the training images are, as JSON can hold it; None: as tfssl 0.1 named runs, by
             the settings that there were.
     """
-    learned = {f.name: getattr(config, f.name) for f in dataclasses.fields(Config)
-               if f.name not in FREE}
-    learned = {name: value for name, value in learned.items()
-               if name not in LATER or value != LATER[name]}
+    learned = without_later({f.name: getattr(config, f.name) for f in dataclasses.fields(Config)
+                             if f.name not in FREE})
     if data is None:
         learned = {name: value for name, value in learned.items() if name not in ABSENT}
     else:

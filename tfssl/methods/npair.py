@@ -37,9 +37,9 @@ class NPair(simclr.SimCLR):
     def contrast(self, z1, z2, labels=None):
         # The temperature in two halves: the loss of the paper then takes z as it is.
         a, b = (comparable(z, self.normalize) * self.temperature ** -0.5 for z in (z1, z2))
-        loss = sum(n_pair_loss(one, partners(other, labels), labels)
-                   for one, other in ((a, b), (b, a)))
-        return loss, {"contrast_loss": loss, **cross_view_scalars(a, partners(b, labels), labels),
+        of_a, of_b = partners(b, labels), partners(a, labels)
+        loss = n_pair_loss(a, of_a, labels) + n_pair_loss(b, of_b, labels)
+        return loss, {"contrast_loss": loss, **cross_view_scalars(a, of_a, labels),
                       "z_std": spread(tf.concat([z1, z2], axis=0))}
 
 

@@ -40,13 +40,13 @@ class Triplet(simclr.SimCLR):
     def contrast(self, z1, z2, labels=None):
         a, b = comparable(z1, self.normalize), comparable(z2, self.normalize)
         alike = None if labels is None else of_one_class(labels)
+        # An anchor without any negative counts as 0.
+        counts = 1.0 if alike is None else tf.cast(~tf.reduce_all(alike, axis=1), tf.float32)
         loss, active, hits = 0.0, 0.0, []
         for anchor, other in ((a, b), (b, a)):
             positive = partners(other, labels)
             distances = squared_distances(anchor, positive)
             negative = tf.gather(positive, semi_hard(distances, alike))
-            counts = 1.0 if alike is None else tf.cast(
-                ~tf.reduce_all(alike, axis=1), tf.float32)
             loss += triplet_loss(anchor, positive, negative, self.margin, weights=counts)
             gap = (tf.reduce_sum(tf.square(anchor - negative), axis=1)
                    - tf.reduce_sum(tf.square(anchor - positive), axis=1))

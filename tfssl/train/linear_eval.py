@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from tfssl import augment, data, nets, optim
-from tfssl.config import LATER
+from tfssl.config import without_later
 from tfssl.errors import UsageError
 from tfssl.methods import Supervised
 from tfssl.train import cost, evaluate, finetune, frozen, loop, rundir
@@ -44,8 +44,7 @@ def linear_evaluation(config, given):
         UsageError: see `frozen.encoder`; or a batch larger than the split.
     """
     job, encoder, origin = frozen.encoder(config, given)
-    known = {name: value for name, value in origin.items()
-             if name != "path" and (name not in LATER or value != LATER[name])}
+    known = without_later({name: value for name, value in origin.items() if name != "path"})
     if not config.of_a_run:  # whose directory may be spelled or moved as one likes
         known["path"] = os.path.realpath(origin["path"])
     config, source = job.config, job.labelled_source

@@ -116,7 +116,7 @@ def carry_out(draw, err):
 
 def make_shallow():
     """Has every ResNet of this process have one block in a group: graphs are made in less time."""
-    blocks = importlib.import_module("tfssl.nets.resnet").BLOCKS
+    blocks = importlib.import_module("tfssl.encoders.resnet").BLOCKS
     blocks.update({depth: (bottleneck, (1, 1, 1, 1)) for depth, (bottleneck, _) in blocks.items()})
 
 
@@ -343,7 +343,7 @@ def main():
     os.makedirs(root, exist_ok=True)
     os.environ["TFSSL_CACHE_DIR"] = os.path.join(root, "cache")
     import tensorflow as tf  # noqa: F401 - once, before the children
-    import tfssl.train  # noqa: F401
+    import tfssl.runner.program  # noqa: F401
     kind = KINDS[arguments.kind](verdict.Places(root))
     which, of = map(int, arguments.shard.split("/"))
     for start in range(which * EACH, arguments.draws, of * EACH):

@@ -71,12 +71,12 @@ def network():
     """An encoder.keras, whole."""
     import keras
 
-    from tfssl import Config, nets
-    from tfssl.train import export
+    from tfssl import Config, encoders
+    from tfssl.storage import export
 
     with tempfile.TemporaryDirectory() as directory:
         config = Config(width_multiplier=0.0625, dataset="shapes")
-        encoder = nets.resnet(18, stem="cifar", width_multiplier=0.0625,
+        encoder = encoders.resnet(18, stem="cifar", width_multiplier=0.0625,
                               normalization=keras.layers.BatchNormalization)
         path = os.path.join(directory, export.FILE)
         export.write(encoder, path, export.describe(config, "cifar", (16, 16), step=1))
@@ -238,18 +238,18 @@ def read_picture(path):
 def read_network(path):
     import numpy as np
 
-    from tfssl import nets
-    from tfssl.train import export, pretrained
+    from tfssl import encoders
+    from tfssl.storage import export, pretrained
 
     found = pretrained.find(path)
-    encoder = nets.resnet(18, stem="cifar", width_multiplier=0.0625,
+    encoder = encoders.resnet(18, stem="cifar", width_multiplier=0.0625,
                           normalization=export.keras.layers.BatchNormalization)
     found.restore(encoder)
     assert np.isfinite(encoder(np.zeros((1, 16, 16, 3), np.float32))).all()
 
 
 def read_array(path):
-    from tfssl.train import distill
+    from tfssl.runner import distill
 
     assert distill.read(path, (5, 3)).shape == (5, 3)
 
@@ -261,7 +261,7 @@ def read_flagfile(path):
 
 
 def read_settings(path):
-    from tfssl.train import rundir
+    from tfssl.storage import rundir
 
     os.mkdir(path + ".run")
     os.rename(path, os.path.join(path + ".run", "flags.json"))
@@ -309,7 +309,7 @@ def serve():
 
     A process of its own, of limited memory, that may be ended when it takes too long.
     """
-    import tfssl.train  # noqa: F401 - all that is read with
+    import tfssl.runner.program  # noqa: F401 - all that is read with
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

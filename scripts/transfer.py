@@ -105,7 +105,7 @@ def main():
     arguments, more = parser.parse_known_args()
     runs.refuse(parser, more, "model_dir")
     from tfssl.errors import UsageError  # here: they load TensorFlow
-    from tfssl.train import pretrained
+    from tfssl.storage import pretrained
     try:
         about = pretrained.find(arguments.checkpoint).about
     except UsageError as error:

@@ -117,7 +117,7 @@ def columns(config, originals, size):
     import tensorflow as tf
 
     from tfssl.augment import ops
-    from tfssl.train.pretrain import view_recipe
+    from tfssl.runner.pretrain import view_recipe
     originals = [tf.image.convert_image_dtype(image, tf.float32) for image in originals]
     plain = [tf.clip_by_value(ops.center_crop(image[tf.newaxis], size, 1.0)[0], 0, 1).numpy()
              for image in originals]

@@ -70,7 +70,7 @@ def test_frozen_encoders_take_as_many_steps_as_finetuned_ones(labels, batch, ste
     def run(directory, *flags, result):
         flags = given(flags)
         taken = int(labels * float(flags["linear_epochs"]) // int(flags["linear_batch_size"]))
-        assert taken == steps  # as tfssl/train/linear_eval.py counts them
+        assert taken == steps  # as tfssl/runner/linear_eval.py counts them
         for name, epochs in (("a", 1.0), ("b", float(flags["linear_epochs"])), ("c", 2.0)):
             path = tmp_path / "linear_eval" / name / "result.json"
             path.parent.mkdir(parents=True)

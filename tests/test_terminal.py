@@ -15,12 +15,12 @@ import pytest
 
 from tests.test_run import ROOT
 from tfssl import terminal
-from tfssl.train import progress
+from tfssl.callbacks import progress
 
 # The file alone: the room that it is in loads TensorFlow.
 DRAWN = """
 import importlib.util, sys, time
-spec = importlib.util.spec_from_file_location("progress", "tfssl/train/progress.py")
+spec = importlib.util.spec_from_file_location("progress", "tfssl/callbacks/progress.py")
 progress = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(progress)
 progress.TERMINAL_PERIOD = 0

@@ -20,7 +20,7 @@ __all__ = ["Config", "TrainingError", "UsageError", "load_encoder", "run"]
 
 loading.watch()
 
-_LAZY = {"run": "tfssl.train", "load_encoder": "tfssl.train.export"}
+_LAZY = {"run": "tfssl.runner.program", "load_encoder": "tfssl.storage.export"}
 
 
 def __getattr__(name):

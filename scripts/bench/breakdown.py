@@ -25,8 +25,8 @@ def steps(arguments, trace_dir):
 
     import flags
     from tables import network
-    from tfssl.train.job import plan
-    from tfssl.train.pretrain import build_model
+    from tfssl.runner.job import plan
+    from tfssl.runner.pretrain import build_model
     config, _ = flags.parse(["breakdown.py", "--dataset=shapes", *arguments])
     job = plan(config)
     step = network.step_of(build_model(job), config.train_batch_size, job.size[0])

@@ -99,7 +99,7 @@ def represent(backbone, images):
 
 def scores(backbone, splits):
     from tfssl import evaluation
-    from tfssl.train.evaluate import score
+    from tfssl.runner.evaluate import score
     (train_h, train_labels), (test_h, test_labels) = [
         (represent(backbone, images), labels) for images, labels in splits]
     found = {"linear": evaluation.linear_probe(train_h, train_labels, test_h, num_classes=CLASSES)}

@@ -157,7 +157,7 @@ def shown(value):
 
 
 def machine():
-    from tfssl.train import device
+    from tfssl.runner import device
     found = device.describe()
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     for name in ("torch", "torchvision", "lightly", "keras_cv"):

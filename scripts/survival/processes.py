@@ -27,7 +27,7 @@ CHANGES = {"os.rename": ((0, 1), 2), "os.link": ((0, 1), 2), "os.remove": ((0,),
 def load():
     """Loads what a run needs, before the first fork; nothing is computed."""
     import run  # noqa: F401
-    from tfssl import train  # noqa: F401
+    from tfssl.runner import program  # noqa: F401
     from tensorboard.backend.event_processing import event_accumulator  # noqa: F401
 
 

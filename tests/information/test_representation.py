@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.methods.test_methods import batch, build
 from tfssl.information import representation
 from tfssl.methods import METHODS
-from tfssl.train.callbacks import Information
+from tfssl.callbacks.training import Information
 
 RNG = np.random.default_rng(0)
 

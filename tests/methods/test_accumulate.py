@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.test_methods import batch
-from tfssl import nets
+from tfssl import encoders, layers
 from tfssl.config import Config
 from tfssl.methods import METHODS, Kit, Supervised
 
@@ -17,14 +17,14 @@ def no_normalization(**options):
 
 def build(method, normalization, **settings):
     def encoder(seed, name="encoder"):
-        return nets.resnet(18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name,
-                           normalization=normalization, convolution=nets.ProductGradientConv2D)
+        return encoders.resnet(18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name,
+                           normalization=normalization, convolution=layers.ProductGradientConv2D)
 
     def probe(in_dim):
-        return nets.classifier(in_dim, 10)
+        return layers.classifier(in_dim, 10)
 
     if method == "supervised":
-        model = Supervised(encoder(0), nets.classifier(32, 10, seed=1))
+        model = Supervised(encoder(0), layers.classifier(32, 10, seed=1))
     else:
         config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16, **settings)
         model = METHODS[method](config, Kit(encoder, probe, normalization, total_steps=10,
@@ -69,7 +69,7 @@ def test_labels_count_as_in_the_whole_batch_however_the_parts_hold_them(method, 
 
 
 def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
-    model, data = build("simclr", nets.FusedBatchNormalization), batch(12)
+    model, data = build("simclr", layers.FusedBatchNormalization), batch(12)
     model.accumulate_steps = 3
     moving = model.encoder.non_trainable_variables + model.projector.non_trainable_variables
     before = [v.numpy() for v in moving]
@@ -93,7 +93,7 @@ def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_step_in_parts(method):
-    model = build(method, nets.FusedBatchNormalization)
+    model = build(method, layers.FusedBatchNormalization)
     model.accumulate_steps = 2
     history = model.fit(tf.data.Dataset.from_tensors(batch()).repeat(2), verbose=0).history
     assert set(history) >= set(model.trackers) and np.isfinite(history["total_loss"]).all()

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.test_methods import batch, build
-from tfssl import nets
+from tfssl import encoders, layers
 from tfssl.methods import BYOL
 
 
@@ -122,10 +122,10 @@ def test_the_loss_is_float32_in_mixed_precision():
 
 def test_a_target_of_another_form_is_refused():
     def encoder(width):
-        return nets.resnet(18, stem="cifar", width_multiplier=width)
+        return encoders.resnet(18, stem="cifar", width_multiplier=width)
 
     def head(in_dim):
-        return nets.byol_head(in_dim, hidden_dim=8, out_dim=4)
+        return layers.byol_head(in_dim, hidden_dim=8, out_dim=4)
 
     with pytest.raises(ValueError, match="form of the online"):
         BYOL(encoder(1 / 16), head(32), head(4), encoder(1 / 8), head(64),
@@ -156,10 +156,10 @@ def spread_after_training(of_class, steps=300):
     batches = data.views(source, (view, view), batch_size=64, seed=0, stop_step=steps)
 
     def encoder(seed):
-        return nets.resnet(18, stem="cifar", width_multiplier=1 / 8, seed=seed)
+        return encoders.resnet(18, stem="cifar", width_multiplier=1 / 8, seed=seed)
 
     def head(in_dim, seed):
-        return nets.byol_head(in_dim, hidden_dim=128, out_dim=32, seed=seed)
+        return layers.byol_head(in_dim, hidden_dim=128, out_dim=32, seed=seed)
 
     model = of_class(encoder(0), head(64, 1), head(32, 2), encoder(3), head(64, 4),
                      base_target_decay=0.97, total_steps=steps)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfssl import nets
+from tfssl import layers
 from tfssl.methods import Distilled
 
 IMAGES = np.random.default_rng(0).random((12, 2, 2, 3), np.float32)
@@ -13,7 +13,7 @@ ANSWERS = 2 * np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
 
 def student(temperature=1.0, alpha=1.0, labels=np.full(12, -1)):
     encoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
-    model = Distilled(encoder, nets.classifier(12, 4, seed=2, name="head"),
+    model = Distilled(encoder, layers.classifier(12, 4, seed=2, name="head"),
                       temperature=temperature, alpha=alpha)
     model.teach(ANSWERS, labels)
     return model

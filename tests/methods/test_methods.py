@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.reference import nt_xent_loop
-from tfssl import nets
+from tfssl import encoders, layers
 from tfssl.config import Config
 from tfssl.methods import METHODS, Kit, SimCLR
 from tfssl.methods.base import spread
@@ -15,10 +15,10 @@ from tfssl.methods.base import spread
 def build(method="simclr", probe=True, optimizer=None, total_steps=100, **settings):
     config = Config(method=method, **{"proj_out_dim": 8, "proj_hidden_dim": 16} | settings)
     model = METHODS[method](config, Kit(
-        encoder=lambda seed, name: nets.resnet(
+        encoder=lambda seed, name: encoders.resnet(
             18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name),
-        probe=lambda in_dim: nets.classifier(in_dim, 10) if probe else None,
-        normalization=nets.FusedBatchNormalization, total_steps=total_steps, size=(16, 16)))
+        probe=lambda in_dim: layers.classifier(in_dim, 10) if probe else None,
+        normalization=layers.FusedBatchNormalization, total_steps=total_steps, size=(16, 16)))
     model.build((None, 16, 16, 3))
     model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1), jit_compile=False)
     return model
@@ -140,8 +140,8 @@ def test_spread_of_even_and_of_collapsed_rows():
 
 
 def test_simclr_by_hand_without_a_config():
-    encoder = nets.resnet(18, stem="cifar", width_multiplier=1 / 16)
-    model = SimCLR(encoder, nets.projector(32, out_dim=8), temperature=0.5)
+    encoder = encoders.resnet(18, stem="cifar", width_multiplier=1 / 16)
+    model = SimCLR(encoder, layers.projector(32, out_dim=8), temperature=0.5)
     model.compile(optimizer="sgd", jit_compile=False)
     fitted = model.fit(tf.data.Dataset.from_tensors(batch()), verbose=0)
     assert np.isfinite(fitted.history["contrast_loss"]).tolist() == [True]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfssl import nets
+from tfssl import layers
 from tfssl.methods import Supervised
 from tfssl.methods.base import classification_loss, label_weights
 
@@ -15,7 +15,7 @@ def test_it_learns_what_is_linear_and_moves_its_head_alone():
     inputs = keras.Input((2, 2, 3))
     encoder = keras.Model(inputs, keras.layers.Flatten()(keras.layers.BatchNormalization()(inputs)))
     encoder.trainable = False
-    model = Supervised(encoder, nets.classifier(12, 3, name="head"))
+    model = Supervised(encoder, layers.classifier(12, 3, name="head"))
     model.compile(optimizer=keras.optimizers.SGD(0.5, momentum=0.9, nesterov=True),
                   jit_compile=False)
     rng = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def test_it_learns_what_is_linear_and_moves_its_head_alone():
 
 def test_the_first_loss_is_that_of_a_guess():
     encoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
-    head = nets.classifier(12, 7, name="head")
+    head = layers.classifier(12, 7, name="head")
     head.set_weights([np.zeros((12, 7)), np.zeros(7)])
     model = Supervised(encoder, head)
     loss, scalars = model.loss_on({"view1": np.ones((5, 2, 2, 3), np.float32),

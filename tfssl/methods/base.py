@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfssl import replicas
+from tfssl.distribute import replicas
 
 
 @dataclasses.dataclass(frozen=True)

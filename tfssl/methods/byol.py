@@ -4,7 +4,8 @@ import functools
 
 import tensorflow as tf
 
-from tfssl import nets, replicas
+from tfssl import layers
+from tfssl.distribute import replicas
 from tfssl.losses import regression_loss
 from tfssl.methods.base import SelfSupervised, follow, spread
 from tfssl.optim.schedules import target_decay
@@ -96,7 +97,7 @@ TARGET_SEED = 1_000_003  # between the seeds of the online networks and those of
 
 def build_projector(config, normalization, in_dim, seed=0, name="projector"):
     """The projector that a `tfssl.Config` describes, and of the same form the predictor."""
-    return nets.byol_head(
+    return layers.byol_head(
         in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
         hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
         bn_momentum=config.batch_norm_decay,

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfssl import replicas
+from tfssl.distribute import replicas
 from tfssl.losses import info_nce
 from tfssl.methods import simclr
 from tfssl.methods.base import SelfSupervised, spread

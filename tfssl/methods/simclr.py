@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from tfssl import nets, replicas
+from tfssl import layers
+from tfssl.distribute import replicas
 from tfssl.losses import nt_xent_with_scalars
 from tfssl.methods.base import SelfSupervised, follow, split, spread, total
 
@@ -185,7 +186,7 @@ class MemorySimCLR(SimCLR):
 
 def build_projector(config, normalization, in_dim, name="projector"):
     """The projector that a `tfssl.Config` describes."""
-    return nets.projector(
+    return layers.projector(
         in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
         hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
         bn_momentum=config.batch_norm_decay,

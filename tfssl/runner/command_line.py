@@ -62,9 +62,10 @@ def work(config, given, name):
     """Does what a command line asks for, once that is read, and returns the exit code."""
     try:
         with stoppable("the same command continues"):  # training does it in its own way
-            from tfssl import train  # here, so that help and refusals do not wait for TensorFlow
+            # Here, so that help and refusals do not wait for TensorFlow.
+            from tfssl.runner import program
 
-            train.run(config, given, flagfile=parser.dump)
+            program.run(config, given, flagfile=parser.dump)
     except UsageError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2

@@ -14,8 +14,8 @@ def build(name, settings):
 
     import tensorflow as tf
 
-    from tfssl.train.board import Board
-    from tfssl.train.callbacks import Information
+    from tfssl.callbacks.board import Board
+    from tfssl.callbacks.training import Information
     _, model = network.model_of(train_batch_size=BATCH, information_scalars=name == ADDED)
     if name == STEPS:
         step = network.step_of(model, BATCH)

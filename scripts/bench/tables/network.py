@@ -13,8 +13,8 @@ def config(**changes):
 
 def model_of(**changes):
     """(the Job, the compiled model) of a training of tfssl."""
-    from tfssl.train.job import plan
-    from tfssl.train.pretrain import build_model
+    from tfssl.runner.job import plan
+    from tfssl.runner.pretrain import build_model
     job = plan(config(**changes))
     return job, build_model(job)
 

@@ -36,7 +36,7 @@ def whole_run(precision, settings, protocol):
     import keras
 
     import tfssl
-    from tfssl.train import pretrain
+    from tfssl.runner import pretrain
 
     class Turns(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

@@ -32,8 +32,8 @@ def build(name, settings):
 
 
 def step_flops():
-    from tfssl import nets
-    return 2 * BATCH * network.flops(nets.resnet(18, stem="cifar"))
+    from tfssl import encoders
+    return 2 * BATCH * network.flops(encoders.resnet(18, stem="cifar"))
 
 
 def finish(rows):

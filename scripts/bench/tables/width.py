@@ -19,7 +19,7 @@ def build(name, settings):
 
 
 def targets(rows):
-    from tfssl.train import device
+    from tfssl.runner import device
     lines = []
     for width in WIDTHS:
         speed = {precision: rows[f"width {width:g}, {precision}"]["images/s"]

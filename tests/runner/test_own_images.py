@@ -1,0 +1,125 @@
+"""A folder of one's own images through the whole job."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tfssl
+from tests.data.test_folder import write
+from tests.runner.test_pretrain import scalars, tiny
+from tfssl import Config, UsageError, augment
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """20 images without labels, and 3 x (10 + 6) with, of mixed sizes; two are unreadable."""
+    directory = tmp_path_factory.mktemp("images")
+    for i in range(20):
+        write(directory / "flat" / f"{i}.png", seed=i, height=16 + i, width=40 - i)
+    write(directory / "flat" / "broken.png", b"nothing")
+    for label in range(3):
+        for i in range(16):
+            split = "train" if i < 10 else "test"
+            write(directory / "sorted" / split / f"class{label}" / f"{i}.png", height=18 + i,
+                  seed=100 * label + i)
+    return directory
+
+
+def folder(images, name, model_dir, **changes):
+    return tiny(model_dir, dataset="folder", data_dir=str(images / name), train_split="train",
+                eval_split=None, train_steps=2, train_batch_size=8, **changes)
+
+
+def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none(
+        images, tmp_path, capsys):
+    assert tfssl.run(folder(images, "flat", tmp_path / "run")) is None
+    said = capsys.readouterr().out
+    assert said.count("the images have no labels") == 2 and "20 of 21 images" in said
+    assert "broken.png" in said
+    assert "train/contrast_loss" in scalars(tmp_path / "run")
+    assert "train/supervised_loss" not in scalars(tmp_path / "run")
+    assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
+
+
+def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):
+    config = folder(images, "flat", tmp_path / "run", probe_dataset="folder",
+                    probe_data_dir=str(images / "sorted"), knn_k="3")
+    result = tfssl.run(config)
+    for which in ("pretrained", "untrained"):
+        assert set(result[which]) == {"linear", "knn_3"}
+        assert result[which]["linear"]["examples"] == 18
+    assert (result["dataset"], result["eval_dataset"]) == ("folder", "folder")
+    assert "folder test, 18 images" in capsys.readouterr().out
+    for mode, more in (("knn", {"knn_k": "3"}), ("embed", {}), (
+            "linear_eval", {"linear_epochs": 1.0, "linear_batch_size": 10})):
+        settings = {"mode": mode, "model_dir": str(tmp_path / "run"), **more}
+        done = tfssl.run(Config(**settings), given=set(settings))
+        if mode == "embed":
+            assert np.load(f"{done}/embeddings.npz")["h"].shape == (18, 32)
+        else:
+            assert next(iter(done["results"].values()))["examples"] == 18
+            assert (done["labels"], done["train_split"]) == (30, "train")
+
+
+def test_images_without_labels_can_be_embedded(images, tmp_path):
+    tfssl.run(folder(images, "flat", tmp_path / "run"))
+    settings = dict(mode="embed", model_dir=str(tmp_path / "run"), eval_split="train[:9]")
+    done = np.load(f"{tfssl.run(Config(**settings), given=set(settings))}/embeddings.npz")
+    assert done["h"].shape == (9, 32) and set(done["labels"]) == {-1}
+
+
+def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
+    result = tfssl.run(folder(images, "sorted", tmp_path / "run", knn_k="3", method="byol",
+                              proj_hidden_dim=16, eval_baseline=False))
+    assert set(result["pretrained"]) == {"online", "linear", "knn_3"}
+    assert result["pretrained"]["online"]["examples"] == 18
+    settings = dict(mode="finetune", checkpoint=str(tmp_path / "run"), dataset="folder",
+                    data_dir=str(images / "sorted"), image_size="24x16", train_batch_size=10,
+                    train_steps=2, model_dir=str(tmp_path / "tuned"))
+    tuned = tfssl.run(Config(**settings), given=set(settings))
+    assert tuned["labels"] == 30 and tuned["finetuned"]["network"]["examples"] == 18
+
+
+def test_every_row_of_embeddings_says_which_file_it_is_of(images, tmp_path):
+    tfssl.run(folder(images, "flat", tmp_path / "run"))
+    strange = tmp_path / "strange"
+    names = ["tab\there.png", "line\nbreak.png", "plain.png", "größe 4,5.png", '"quoted".png']
+    for i, name in enumerate(names):
+        write(strange / name, seed=50 + i, height=20 + i, width=31 - i)
+    settings = dict(mode="embed", checkpoint=str(tmp_path / "run"), dataset="folder",
+                    data_dir=str(strange), eval_split="train", image_size="16",
+                    precision="float32", model_dir=str(tmp_path / "out"), eval_batch_size=2)
+    done = tfssl.run(Config(**settings), given=set(settings))
+    made = np.load(f"{done}/embeddings.npz", allow_pickle=False)
+    assert sorted(made["files"]) == sorted(names)
+    encoder = tfssl.load_encoder(tmp_path / "run")
+    for name, h in zip(made["files"], made["h"], strict=True):
+        pixels = np.asarray(Image.open(strange / name)) / np.float32(255)
+        crop = augment.center_crop(pixels, (16, 16), 1.0)
+        np.testing.assert_allclose(h, encoder(crop[None])[0], rtol=1e-4, atol=1e-5)
+    with open(f"{done}/metadata.tsv", encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    escaped = [name.replace("\t", "\\t").replace("\n", "\\n") for name in made["files"]]
+    assert rows == [["file", "label"], *([name, "-1"] for name in escaped)]
+    settings |= dict(eval_steps=2, model_dir=str(tmp_path / "first"))
+    first = np.load(f"{tfssl.run(Config(**settings), given=set(settings))}/embeddings.npz")
+    np.testing.assert_array_equal(first["files"], made["files"][:4])
+    assert len(first["h"]) == 4
+
+
+@pytest.mark.parametrize("name,changes,said", [
+    ("flat", dict(max_bad_fraction=0.0), "1 of 21 files"),
+    ("flat", dict(probe_dataset="folder"), "--probe_train_split must have labels"),
+    ("flat", dict(mode="finetune", checkpoint="none"), "--train_split must have labels"),
+    ("sorted", dict(eval_split="valid"), "--eval_split must be one of test, train"),
+    ("sorted", dict(mode="finetune", checkpoint="none", probe_dataset="shapes"),
+     "--probe_dataset concerns pretraining"),
+    ("sorted", dict(mode="knn", checkpoint="none", probe_dataset="shapes"),
+     "--probe_dataset concerns pretraining"),
+    ("sorted", dict(probe_dataset="folder", probe_train_split="train[:10]",
+                    eval_split="train[10:]"), "must not share images with --train_split"),
+])
+def test_refusals_come_before_anything_is_written(images, tmp_path, name, changes, said):
+    with pytest.raises(UsageError, match=said):
+        tfssl.run(folder(images, name, tmp_path / "run").replace(**changes))
+    assert not (tmp_path / "run").exists()

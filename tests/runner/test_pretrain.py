@@ -1,0 +1,380 @@
+"""The whole job, tiny: train, stop, resume, evaluate, export; every refusal before it starts."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import tfssl
+from tfssl import Config, UsageError
+from tfssl.callbacks import training
+from tfssl.runner.evaluate import crop_proportion
+from tfssl.runner.job import plan
+from tfssl.runner.pretrain import build_model, checkpoints_of
+
+TINY = dict(
+    dataset="shapes", train_split="train[:64]", eval_split="test[:40]", image_size=16,
+    width_multiplier=1 / 16, proj_out_dim=8, train_batch_size=16, train_steps=4, knn_k="5",
+    train_summary_steps=1, checkpoint_steps=2, precision="float32", learning_rate=0.5,
+    compile_augmentation=False)  # it takes seconds, whatever the size
+
+
+def tiny(model_dir, **changes):
+    return Config(**{**TINY, "model_dir": str(model_dir), **changes})
+
+
+def scalars(directory):
+    events = EventAccumulator(str(directory), size_guidance={"tensors": 0}).Reload()
+    return {tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+            for tag in events.Tags()["tensors"]
+            if tag not in ("image", "flags", "information/singular_values")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run and what it returned."""
+    directory = tmp_path_factory.mktemp("runs") / "finished"
+    return directory, tfssl.run(tiny(directory))
+
+
+def test_a_run_leaves_what_the_documentation_names(finished):
+    directory, _ = finished
+    names = set(os.listdir(directory))
+    assert {"flags.flags", "flags.json", "result.json", "result_4.json", "untrained.json",
+            "time.json", "encoder.keras", "views.png", "checkpoints", "eval"} <= names
+    assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002", "step_00000004"]
+
+
+def test_result_json_has_googles_keys_and_exact_counts(finished):
+    directory, returned = finished
+    result = json.loads((directory / "result.json").read_text())
+    assert result == returned == json.loads((directory / "result_4.json").read_text())
+    assert result["global_step"] == 4
+    for protocols in (result["pretrained"], result["untrained"]):
+        assert set(protocols) == {"online", "linear", "knn_5"}
+        for scores in protocols.values():
+            assert scores["examples"] == 40
+            assert scores["correct_top_1"] <= scores["correct_top_5"] <= 40
+            assert scores["top_1"] == scores["correct_top_1"] / 40
+    assert result["eval/label_top_1_accuracy"] == result["pretrained"]["online"]["top_1"]
+    assert result["eval/label_top_5_accuracy"] == result["pretrained"]["online"]["top_5"]
+    assert result["eval/regularization_loss"] > 0
+    assert result["versions"]["keras"] == keras.__version__
+    assert result["precision"] == "float32" and result["device"] and result["train_seconds"] > 0
+
+
+def test_tensorboard_has_googles_tags_at_every_step(finished):
+    directory, result = finished
+    train = scalars(directory)
+    for name in ("total_loss", "weight_decay", "contrast_loss", "contrast_acc", "contrast_entropy",
+                 "supervised_loss", "supervised_acc", "z_std", "images_per_second"):
+        assert [step for step, _ in train[f"train/{name}"]] == [1, 2, 3, 4], name
+    rates = [value for _, value in train["learning_rate"]]
+    assert len(rates) == 4 and rates == sorted(rates) and rates[0] > 0  # within the warm-up
+    evaluation = scalars(directory / "eval")
+    assert evaluation["eval/label_top_1_accuracy"] == [
+        (4, pytest.approx(result["eval/label_top_1_accuracy"]))]
+    assert "eval/linear_top_1_accuracy" in evaluation
+    events = EventAccumulator(str(directory)).Reload()
+    assert {"image", "flags"} <= set(events.Tags()["tensors"])
+
+
+def test_information_is_logged_at_every_step_and_bounded(finished):
+    directory, result = finished
+    points = {name: dict(values) for name, values in scalars(directory).items()}
+    for name in ("infonce_bound", "infonce_ceiling", "alignment", "uniformity", "effective_rank"):
+        assert set(points[f"information/{name}"]) == {1, 2, 3, 4}, name
+    for step, loss in points["train/contrast_loss"].items():
+        ceiling = points["information/infonce_ceiling"][step]
+        assert ceiling == pytest.approx(np.log(2 * 16 - 1), rel=1e-5)
+        assert points["information/infonce_bound"][step] == pytest.approx(
+            ceiling - loss / 2, rel=1e-4)
+        assert 1 <= points["information/effective_rank"][step] <= 16
+    events = EventAccumulator(str(directory)).Reload()
+    assert "information/singular_values" in events.Tags()["tensors"]
+    for protocols in (result["pretrained"], result["untrained"]):
+        for protocol in ("online", "linear"):
+            scores = protocols[protocol]
+            assert scores["information_bound"] == pytest.approx(
+                scores["label_entropy"] - scores["cross_entropy"])
+    assert dict(scalars(directory / "eval")["eval/linear_information_bound"])[4] == pytest.approx(
+        result["pretrained"]["linear"]["information_bound"], rel=1e-5)
+
+
+def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished, tmp_path):
+    result = tfssl.run(tiny(tmp_path, information_scalars=False, eval_baseline=False))
+    there = scalars(tmp_path)
+    assert not any(name.startswith("information/") for name in there)
+    assert there["train/contrast_loss"] == scalars(finished[0])["train/contrast_loss"]
+    assert "information_bound" not in result["pretrained"]["linear"]
+
+
+def test_points_are_means_since_the_last_point(tmp_path):
+    """Points every 2 steps are the means of the points at every step."""
+    tfssl.run(tiny(tmp_path / "one", mode="train", train_mode="pretrain"))
+    tfssl.run(tiny(tmp_path / "two", mode="train", train_mode="pretrain", train_summary_steps=2))
+    one, two = (dict(scalars(tmp_path / d)["train/contrast_loss"]) for d in ("one", "two"))
+    assert two == pytest.approx({2: (one[1] + one[2]) / 2, 4: (one[3] + one[4]) / 2}, rel=1e-5)
+
+
+@pytest.mark.parametrize("changes", [
+    dict(augment_on="device"), dict(augment_on="device", compile_augmentation=True),
+    dict(compile_augmentation=True), dict(blockwise_loss_from=16), dict(fused_batch_norm=False),
+    dict(product_gradients=False), dict(remat=True)],
+    ids=str)
+def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
+    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", **changes))
+    plain, fast = scalars(finished[0]), scalars(tmp_path)
+    for name in ("train/contrast_loss", "train/contrast_entropy", "train/z_std"):
+        assert fast[name] == [(step, pytest.approx(value, rel=2e-3)) for step, value in plain[name]]
+
+
+def test_several_steps_per_execution_end_where_single_ones_do(tmp_path):
+    """Seven steps, three at a time: points at 3, 6 and 7, each a mean; a checkpoint at 6."""
+    changes = dict(mode="train", train_mode="pretrain", train_steps=7, train_summary_steps=1,
+                   checkpoint_steps=6)
+    tfssl.run(tiny(tmp_path / "one", **changes))
+    tfssl.run(tiny(tmp_path / "three", steps_per_execution=3, **changes))
+    one = scalars(tmp_path / "one")["train/contrast_loss"]
+    three = dict(scalars(tmp_path / "three")["train/contrast_loss"])
+    values = [value for _, value in one]
+    assert three == pytest.approx(
+        {3: np.mean(values[:3]), 6: np.mean(values[3:6]), 7: values[6]}, rel=1e-5)
+    assert sorted(os.listdir(tmp_path / "three" / "checkpoints")) == [
+        "step_00000006", "step_00000007"]
+    first, second = (tfssl.load_encoder(tmp_path / name) for name in ("one", "three"))
+    for one, other in zip(first.get_weights(), second.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def run_until_killed(work, at_step):
+    """Starts a run that dies within a step."""
+    class Killed(Exception):
+        pass
+
+    def die(self, step, logs):
+        if step == at_step:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.StopOnNaN, "on_step", die)
+        with pytest.raises(Killed):
+            work()
+
+
+def test_a_point_across_two_processes_is_the_mean_over_all_its_steps(tmp_path):
+    """Points every 3 steps, checkpoints every 2, killed at 3: point 3 is of steps 1, 2 and 3."""
+    changes = dict(mode="train", train_mode="pretrain", train_steps=6, train_summary_steps=3,
+                   checkpoint_steps=2)
+    tfssl.run(tiny(tmp_path / "straight", **changes))
+    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "killed", **changes)), at_step=3)
+    tfssl.run(tiny(tmp_path / "killed", **changes))
+    one, two = (dict(scalars(tmp_path / d)["train/contrast_loss"]) for d in ("straight", "killed"))
+    assert one == two and set(one) == {3, 6}
+
+
+def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
+    directory = tmp_path / "resumed"
+    run_until_killed(lambda: tfssl.run(tiny(directory)), at_step=3)
+    assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002"]
+    result = tfssl.run(tiny(directory))
+    assert result["pretrained"] == finished[1]["pretrained"]
+    for a, b in zip(tfssl.load_encoder(finished[0]).get_weights(),
+                    tfssl.load_encoder(directory).get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_same_command_again_says_finished_and_writes_nothing(finished, capsys):
+    directory, result = finished
+    before = {name: os.stat(directory / name).st_mtime_ns for name in os.listdir(directory)}
+    assert tfssl.run(tiny(directory)) == result
+    assert "finished" in capsys.readouterr().out
+    assert before == {name: os.stat(directory / name).st_mtime_ns for name in os.listdir(directory)}
+
+
+def test_eval_mode_needs_only_the_directory(finished, capsys):
+    directory, result = finished
+    config = Config(mode="eval", model_dir=str(directory), knn_k="3")
+    again = tfssl.run(config, given={"mode", "model_dir", "knn_k"})
+    assert again["pretrained"]["online"] == result["pretrained"]["online"]
+    assert set(again["pretrained"]) == {"online", "linear", "knn_3"}
+    tfssl.run(tiny(directory, mode="eval"))  # leaves result.json as the other tests expect it
+    assert "linear" in capsys.readouterr().out
+
+
+def test_eval_mode_makes_the_baseline_that_the_run_left_out(finished, tmp_path):
+    tfssl.run(tiny(tmp_path, eval_baseline=False))
+    assert not (tmp_path / "untrained.json").exists()
+    result = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=True))
+    assert result["untrained"] == finished[1]["untrained"]
+    assert result["pretrained"] == finished[1]["pretrained"]
+
+
+def test_a_baseline_by_other_settings_is_made_again(tmp_path):
+    first = tfssl.run(tiny(tmp_path))
+    again = tfssl.run(tiny(tmp_path, mode="eval", eval_image_size=24, knn_k="7"))
+    assert set(again["untrained"]) == {"online", "linear", "knn_7"}
+    assert again["untrained"]["linear"] != first["untrained"]["linear"]
+    kept = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=False))
+    assert kept["untrained"] is None  # rather than one that does not compare
+
+
+def test_eval_mode_refuses_flags_that_contradict_the_run(finished):
+    directory, _ = finished
+    config = Config(mode="eval", model_dir=str(directory), resnet_depth=50)
+    with pytest.raises(UsageError, match=r"--resnet_depth=50 \(there 18\)"):
+        tfssl.run(config, given={"resnet_depth"})
+
+
+def test_a_directory_of_another_configuration_is_refused(finished):
+    directory, _ = finished
+    with pytest.raises(UsageError, match=r"--temperature=0.5 \(there 0.25\)"):
+        tfssl.run(tiny(directory, temperature=0.5))
+
+
+def test_the_exported_encoder_is_the_trained_one_at_any_size(finished):
+    directory, _ = finished
+    config = tiny(directory)
+    job = plan(config)
+    model = build_model(job)
+    assert checkpoints_of(job, model).restore_newest() == 4
+    encoder = tfssl.load_encoder(directory)
+    images = job.eval_source.arrays[0][:8] / np.float32(255)
+    np.testing.assert_allclose(encoder(images), model(images), rtol=1e-4, atol=1e-5)
+    assert type(encoder.layers[2]) is keras.layers.BatchNormalization
+    assert encoder(np.zeros((1, 40, 56, 3), np.float32)).shape == (1, 32)
+
+
+def test_a_file_that_is_no_encoder_is_refused_in_one_sentence(finished, tmp_path):
+    whole = (finished[0] / "encoder.keras").read_bytes()
+    broken = bytearray(whole)
+    broken[1000:2000] = bytes(1000)
+    for content, said in ((b"", "not a .keras file"), (whole[:-500], "not a .keras file"),
+                          (bytes(broken), "not a Keras model")):
+        (tmp_path / "encoder.keras").write_bytes(content)
+        with pytest.raises(UsageError, match=said) as refusal:
+            tfssl.load_encoder(tmp_path)
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(UsageError, match="There is no encoder"):
+        tfssl.load_encoder(tmp_path / "nowhere")
+
+
+def test_equal_commands_are_equal_runs_and_another_seed_is_not(finished, tmp_path):
+    _, result = finished
+    same = tfssl.run(tiny(tmp_path / "same"))
+    assert (same["pretrained"], same["untrained"]) == (result["pretrained"], result["untrained"])
+    losses = [scalars(d)["train/contrast_loss"] for d in (finished[0], tmp_path / "same")]
+    assert losses[0] == losses[1]
+    tfssl.run(tiny(tmp_path / "other", seed=1, mode="train", train_mode="pretrain"))
+    assert scalars(tmp_path / "other")["train/contrast_loss"] != losses[0]
+
+
+# Together they hold every value of every choice, and each switch in both positions.
+CHOICES = {
+    "sgd": dict(optimizer="momentum", proj_head_mode="none", use_blur=True,
+                blur_padding="constant"),
+    "adam": dict(optimizer="adam", learning_rate=0.001, learning_rate_scaling="sqrt",
+                 proj_head_mode="linear", brightness_mode="additive", solarize_p=0.5),
+    "bare": dict(lineareval_while_pretraining=False, hidden_norm=False, num_proj_layers=1,
+                 train_summary_steps=0, fused_batch_norm=False),
+    "imagenet stem": dict(stem="imagenet", image_size=32, warmup_epochs=0.0, use_blur=True),
+    "sk and se": dict(resnet_depth=50, sk_ratio=0.0625, se_ratio=0.25,
+                      precision="mixed_bfloat16"),
+    "streamed": dict(cache_dataset=False, precision="mixed_float16", eval_image_size=24),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_choice_trains_and_evaluates(tmp_path, name):
+    changes = CHOICES[name]
+    result = tfssl.run(tiny(tmp_path / "run", train_steps=2, eval_baseline=False, **changes))
+    assert result["global_step"] == 2 and result["pretrained"]["linear"]["examples"] == 40
+    losses = [v for _, v in scalars(tmp_path / "run").get("train/total_loss", [])]
+    assert np.isfinite(losses).all() and (losses or name == "bare")
+
+
+@pytest.mark.parametrize("changes,said", [
+    (dict(train_batch_size=65), "--train_batch_size must be at most 64"),
+    (dict(train_split="valid"), "--train_split must be one of test, train"),
+    (dict(eval_split="valid"), "--eval_split must be one of test, train"),
+    (dict(eval_split="train[63:80]"), "--eval_split must not share images with --train_split"),
+    (dict(knn_k="65"), "--knn_k must be at most 64"),
+    (dict(image_size=7), "--image_size must be at least 8"),
+    (dict(stem="imagenet"), "--image_size must be at least 32"),
+    (dict(eval_image_size=4), "--eval_image_size must be at least 8"),
+    (dict(width_multiplier=0.001), "--width_multiplier"),
+])
+def test_refusals_come_before_anything_is_written(tmp_path, changes, said):
+    directory = tmp_path / "run"
+    with pytest.raises(UsageError, match=said):
+        tfssl.run(tiny(directory, **changes))
+    assert not directory.exists()
+
+
+def test_eval_of_a_directory_without_a_run_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="which holds none"):
+        tfssl.run(tiny(tmp_path / "nothing", mode="eval"))
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="--model_dir"):
+        tfssl.run(tiny(tmp_path / "file" / "run"))
+
+
+def test_checkpoints_without_a_record_are_not_ours(tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(UsageError, match="not a run of tfssl"):
+        tfssl.run(tiny(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("size,given,expected", [
+    ((32, 32), None, 1.0), ((24, 24), None, 1.0), ((48, 48), None, 0.875), ((32, 32), 0.5, 0.5)])
+def test_the_evaluation_crop_follows_the_reference(size, given, expected):
+    assert crop_proportion(Config(eval_crop_proportion=given), size) == expected
+
+
+@pytest.mark.parametrize("form,relative", [("classic", None), ("popular", 0.5 * 16 / 256 * 1e-3)])
+def test_the_online_head_is_adapted_in_byols_form_of_lars_alone(tmp_path, form, relative):
+    """Adapted: the step is a share of the weight's length, whatever the gradient's."""
+    model = build_model(plan(tiny(tmp_path, lars_form=form, weight_decay=0.0, warmup_epochs=0.0)))
+    kernel, bias = model.probe.trainable_variables
+    variables = model.learned_variables()
+    gradients = [tf.ones(v.shape) for v in variables]
+    before = [kernel.numpy(), bias.numpy()]
+    model.optimizer.apply(gradients, variables)
+    moved = np.linalg.norm(kernel.numpy() - before[0])
+    plain = 0.5 * 16 / 256  # learning rate, linearly scaled
+    share = relative and relative * np.linalg.norm(before[0])
+    expected = share or plain * before[0].size ** 0.5
+    assert moved == pytest.approx(expected, rel=1e-2)
+    np.testing.assert_allclose(before[1] - bias.numpy(), plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer,decayed_in_loss", [("lars", 1), ("momentum", 21 + 3 + 1)])
+def test_what_weight_decay_reaches(tmp_path, optimizer, decayed_in_loss):
+    """LARS: the probe's kernel alone is in the loss. Otherwise every kernel: 21, 3 and 1."""
+    config = tiny(tmp_path, optimizer=optimizer, weight_decay=2.0)
+    model = build_model(plan(config))
+    kernels = [v for part in model.parts.values() for v in part.trainable_variables
+               if v.name == "kernel"]
+    chosen = kernels if optimizer == "momentum" else model.probe.trainable_variables[:1]
+    assert len(chosen) == decayed_in_loss
+    expected = sum(np.sum(np.square(v.numpy())) for v in chosen)
+    assert float(model.weight_decay_loss()) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_pretraining_on_shapes_beats_the_untrained_encoder(tmp_path):
+    import flags
+    config, _ = flags.parse(["run.py", "--flagfile=flags/shapes.flags",
+                             f"--model_dir={tmp_path / 'run'}"])
+    result = tfssl.run(config)
+    for protocol in ("linear", "knn_20", "knn_200"):
+        gain = result["pretrained"][protocol]["top_1"] - result["untrained"][protocol]["top_1"]
+        assert gain > 0.3, protocol

@@ -1,0 +1,14 @@
+"""Encoders: networks from images to representations, and how any of them is taken."""
+
+from tfssl.encoders.resnets import (
+    BLOCKS,
+    copy_all_but_the_stem,
+    first_filters,
+    freeze,
+    output_stride,
+    resnet,
+    width,
+)
+
+__all__ = ["BLOCKS", "copy_all_but_the_stem", "first_filters", "freeze", "output_stride", "resnet",
+           "width"]

@@ -1,0 +1,14 @@
+"""Heads, and faster layers to train with.
+
+`heads` is written with Keras layers alone, so that what it builds runs and loads on any Keras
+backend. `norm` and `conv` replace two of those layers while a network trains, `remat` the model;
+these three need TensorFlow.
+"""
+
+from tfssl.layers.conv import ProductGradientConv2D
+from tfssl.layers.heads import byol_head, classifier, first_layers, projector
+from tfssl.layers.norm import FusedBatchNormalization
+from tfssl.layers.remat import Rematerialized
+
+__all__ = ["FusedBatchNormalization", "ProductGradientConv2D", "Rematerialized", "byol_head",
+           "classifier", "first_layers", "projector"]

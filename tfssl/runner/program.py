@@ -1,0 +1,161 @@
+"""What a command asks for, by --mode."""
+
+import contextlib
+import dataclasses
+
+import tensorflow as tf
+
+from tfssl import data
+from tfssl.config import (
+    ARCHITECTURE,
+    COMPAT,
+    FREE,
+    GOOGLE_DEFAULTS_LEFT,
+    Config,
+    google_defaults,
+)
+from tfssl.errors import UsageError
+from tfssl.distribute import strategy
+from tfssl.runner import convert, distill, embed, finetune, frozen, linear_eval, predict, pretrain
+from tfssl.storage import rundir
+from tfssl.runner.job import reopen
+
+
+def run(config, given=None, flagfile=None):
+    """Does what a Config asks for.
+
+    Args:
+        config: a `tfssl.Config`.
+        given: names of the settings that were chosen; None: see `chosen`.
+        flagfile: (Config, header) -> text of the run's flagfile; None: `--name=value` lines.
+
+    Returns:
+        Where something is evaluated, a dict: the content of the run's result.json, or of what
+        --mode=linear_eval and --mode=knn write in its place, with the "model_dir" of this call,
+        wherever the run was when it was written. The path that was written with --mode=export,
+        --mode=embed and --mode=predict. None where nothing is evaluated: with --mode=train, or
+        without labels, or on a worker that is not the chief.
+
+    Raises:
+        UsageError: the request cannot be honoured; nothing has been written.
+    """
+    if not isinstance(config, Config):
+        raise UsageError(f"`config` must be a tfssl.Config. Received: {type(config).__name__}")
+    given = chosen(config) if given is None else set(given)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    spread = strategy.of(config)
+    tell_compatibility(config, given)
+    if config.mode == "export":
+        return convert.export(config, given)
+    if config.of_a_run and config.model_dir is None:
+        checkpoint = "" if config.mode == "eval" else " or --checkpoint"
+        raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it "
+                         "concerns.")
+    if config.mode == "predict":
+        return predict.predict(config, given)
+    config = named(config)
+    result = work(config, given, flagfile or plain_flagfile, spread)
+    return {**result, "model_dir": config.model_dir} if isinstance(result, dict) else result
+
+
+def work(config, given, flagfile, spread):
+    """`run`, but for exporting and predictions, once the directory is known.
+
+    Args:
+        spread: the `Distribution` that trains.
+    """
+    if config.mode == "eval":
+        job = reopen(config, given)
+        if job.config.task == "pretrain":
+            return pretrain.evaluate_pretrained(job)
+        return finetune.evaluate_finetuned(job)
+    if config.mode == "linear_eval":
+        return linear_eval.linear_evaluation(config, given)
+    if config.mode == "knn":
+        return frozen.nearest_neighbours(config, given)
+    if config.mode == "embed":
+        return embed.embed(config, given)
+    with spread.quiet(), alone(config, spread):
+        if config.task == "finetune":
+            return finetune.finetune(config, given, flagfile, spread)
+        if config.task == "distill":
+            return distill.distill(config, given, flagfile, spread)
+        return pretrain.pretrain(config, given, flagfile, spread)
+
+
+def alone(config, spread):
+    """The directory of a run, held by the process that writes it."""
+    return rundir.held(config.model_dir) if spread.chief else contextlib.nullcontext()
+
+
+def named(config):
+    """The Config with its --model_dir; not given, that of equal settings and equal images."""
+    if config.model_dir:
+        return config
+    split, flag = config.train_split, "train_split"
+    if config.mode == "embed":
+        split, flag = config.eval_split, "eval_split"
+    return config.replace(model_dir=rundir.directory_of(
+        config, data.identify(config, split, flag)))
+
+
+def chosen(config):
+    """The settings of a Config that was made in Python which count as given.
+
+    Those of evaluation and logging, and of the others those that are not at their default: a
+    network, say, comes from the checkpoint unless it is spelled out.
+    """
+    plain = Config(method=config.method, mode=config.mode, train_mode=config.train_mode,
+                   checkpoint=config.checkpoint, teacher=config.teacher)
+    names = {field.name for field in dataclasses.fields(Config)
+             if getattr(config, field.name) is not None}
+    return {name for name in names
+            if name in FREE or getattr(config, name) != getattr(plain, name)}
+
+
+def tell_compatibility(config, given):
+    """Says what a command line of google-research/simclr means here where that is not plain."""
+    theirs = google_defaults(config.train_mode)
+    of_checkpoint = ARCHITECTURE if config.loads else ()
+    taken = [name for name, value in theirs.items() if name not in given
+             and name not in of_checkpoint and getattr(config, name) == value]
+    if "train_mode" in given and config.trains and taken and config.method == "simclr":
+        left = {k: v for k, v in GOOGLE_DEFAULTS_LEFT.items() if k not in given}
+        print("--train_mode is google-research/simclr's spelling; taken from its defaults: "
+              + spelled({name: theirs[name] for name in taken})
+              + (f"\nnot taken, as the dataset and the devices say it here: {spelled(left)}"
+                 if left else ""))
+    if "variable_schema" in given and config.loads:
+        print("--variable_schema says what is loaded here too: "
+              + ("the encoder and the projector" if config.ft_proj_selector else "the encoder"))
+    ignored = without_effect(config, given)
+    if ignored:
+        print("accepted and without effect here: " + ", ".join(f"--{name}" for name in ignored))
+
+
+def spelled(settings):
+    return " ".join(f"--{name}={value}" for name, value in settings.items())
+
+
+def without_effect(config, given):
+    """The flags that were given for compatibility, or for a TPU, and change nothing here."""
+    on_tpu = config.trains and (config.distribute == "tpu"
+                                or config.use_tpu and config.distribute == "auto")
+    honoured = {"eval_name"} | ({"variable_schema"} if config.loads else set())
+    honoured |= set(OF_A_TPU) if on_tpu else set()
+    return [f.name for f in dataclasses.fields(Config)
+            if (f.metadata["group"] == COMPAT or f.name in OF_A_TPU)
+            and f.name in given and f.name not in honoured
+            and getattr(config, f.name) != f.default]
+
+
+OF_A_TPU = ("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master")
+
+
+def plain_flagfile(config, header):
+    lines = [f"--{k}={v}" for k, v in config.to_dict().items() if v is not None]
+    return "\n".join([f"# {header}", *lines, ""])
+
+
+__all__ = ["run"]

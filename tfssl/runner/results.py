@@ -1,0 +1,127 @@
+"""What a run reports at its end: result.json, and its accuracies in TensorBoard."""
+
+import os
+
+import tensorflow as tf
+
+from tfssl import data, evaluation
+from tfssl.runner import device, evaluate
+from tfssl.storage import rundir
+from tfssl.callbacks.board import Board
+from tfssl.storage.checkpoint import Checkpoints
+from tfssl.storage.export import FILE
+
+
+def result_of_run(job, model, step, scores):
+    """What every result.json holds.
+
+    Args:
+        job: the `Job`.
+        model: a `tfssl.methods.base.Learner`.
+        step: its step.
+        scores: what google-research/simclr's keys report: a dict with top_1 and top_5, or {}.
+    """
+    return {
+        "model_dir": job.config.model_dir,
+        "global_step": step,
+        "eval/label_top_1_accuracy": scores.get("top_1"),
+        "eval/label_top_5_accuracy": scores.get("top_5"),
+        "eval/regularization_loss": float(model.weight_decay_loss()),
+        "dataset": job.train_source.name,
+        "train_split": job.train_source.split,
+        "data": job.data["train"],
+        "eval_dataset": job.eval_source.name,
+        "eval_split": job.eval_source.split,
+        "parameters": parameters(model),
+        "precision": job.precision,
+        "deterministic": job.config.deterministic,
+        "replicas": job.distribution.replicas,
+        "workers": job.distribution.workers,
+        **(rundir.read_json(job.config.model_dir, rundir.TIME) or {}),
+        **device.describe(),
+    }
+
+
+def settings_of(job, *knobs):
+    """All that accuracies of equal weights depend on, as JSON can hold it.
+
+    Args:
+        knobs: names of the settings of the protocols.
+    """
+    config, fitted, scored = job.config, job.labelled_source, job.eval_source
+    return {"dataset": scored.name, "fitted_to": fitted.split, "split": scored.split,
+            "size": list(job.eval_size), "images": evaluate.count(config, scored),
+            "data": [data.digest(fitted.identity), data.digest(scored.identity)],
+            **{name: getattr(config, name) for name in knobs}}
+
+
+def equal(settings, recorded):
+    """Whether results were made by these settings; what tfssl 0.1 did not record is taken as is."""
+    return recorded is not None and recorded == {
+        name: value for name, value in settings.items() if name in recorded}
+
+
+def finished(job, show, settings):
+    """The result of a run that has nothing left to do, which is shown; None for any other.
+
+    Args:
+        job: the `Job`.
+        show: (result, model_dir) -> None, prints it.
+        settings: (Job) -> `settings_of` it.
+    """
+    model_dir = job.config.model_dir
+    result = rundir.read_json(model_dir, "result.json") if job.evaluates else None
+    if not result or result["global_step"] != job.total_steps:
+        return None
+    wanted, there = settings(job), result.get("evaluated", {})
+    if not equal(wanted, there):
+        differing = [name for name in wanted if wanted[name] != there.get(name)]
+        print(f"{model_dir}: finished, and evaluated again: {', '.join(differing)} differs from "
+              "when it was")
+        return None
+    print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
+    if not os.path.exists(os.path.join(model_dir, FILE)) and Checkpoints(model_dir).steps():
+        print(f"{FILE} is gone: --mode=export --model_dir={model_dir} makes it again")
+    show(result, model_dir)
+    return result
+
+
+def parameters(model):
+    """{part: number of parameters}, of the parts that learn."""
+    return {name: part.count_params() for name, part in model.parts.items()}
+
+
+def write_result(job, result, protocols):
+    """Writes the points of TensorBoard, result_<step>.json and result.json.
+
+    Args:
+        result: what the files hold; its keys that begin with eval/ become scalars.
+        protocols: {protocol: {"top_1", "top_5", ...}}, which become scalars too; but no top-5 of
+            5 classes or fewer.
+    """
+    config, step = job.config, result["global_step"]
+    scalars = {key: value for key, value in result.items() if key.startswith("eval/")}
+    for protocol, scores in protocols.items():
+        scalars |= top_scalars(protocol, scores)
+        if 5 not in evaluation.telling(scores.get("classes")):
+            scalars.pop("eval/label_top_5_accuracy", None)
+        scalars[f"eval/{protocol}_information_bound"] = scores.get("information_bound")
+    folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
+    writer = Board(os.path.join(config.model_dir, folder))
+    with writer.as_default(step=step):
+        for key, value in scalars.items():
+            if value is not None:
+                tf.summary.scalar(key, value)
+    writer.close()
+    rundir.write_json(config.model_dir, f"result_{step}.json", result)
+    there = (rundir.read_json(config.model_dir, "result.json") or {}).get("global_step", 0)
+    if there > step:
+        print(f"result.json stays that of step {there}: this one is result_{step}.json")
+        return
+    rundir.write_json(config.model_dir, "result.json", result)  # last: with it a run is finished
+
+
+def top_scalars(protocol, scores):
+    """The accuracies of a protocol that say something, as {tag: value}."""
+    return {f"eval/{protocol}_top_{k}_accuracy": scores[f"top_{k}"]
+            for k in evaluation.telling(scores.get("classes"))}

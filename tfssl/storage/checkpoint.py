@@ -1,0 +1,195 @@
+"""Checkpoints: written whole or not at all, and checked before they are used.
+
+A checkpoint is a directory `checkpoints/step_<n>/` of the run: the files of `tf.train.Checkpoint`
+and a manifest with the step, a description of the network and a SHA-256 of each file. It is written
+under a temporary name, flushed to the disk and then renamed, so a process that dies while saving
+leaves the one before. On start the newest one that is whole is taken; a damaged one is reported and
+kept aside under another name. `newest.json` in the directory of the run says that there has been
+one: where they are all gone, the run does not quietly begin again.
+
+Where a run starts from: 1. the newest checkpoint in its own directory; 2. --checkpoint, weights
+only (`pretrained.py`); 3. scratch.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+
+import tensorflow as tf
+
+from tfssl import files
+from tfssl.errors import UsageError
+from tfssl.storage import records, rundir
+
+FORMAT = 1
+MANIFEST, UNFINISHED, NEWEST = "manifest.json", "unfinished_", "newest.json"
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        model_dir: directory of the run.
+        keep: how many of the newest to keep; 0 for all.
+        about: a dict for the manifest, of what JSON can hold.
+        **parts: what a checkpoint holds: named trackable objects, built.
+    """
+
+    def __init__(self, model_dir, keep=0, about=None, **parts):
+        self.directory = os.path.join(model_dir, "checkpoints")
+        self.model_dir = model_dir
+        self.keep, self.about = keep, about
+        self.checkpoint = tf.train.Checkpoint(**parts)
+
+    def steps(self):
+        """Steps that have a checkpoint, ascending."""
+        names = os.listdir(self.directory) if os.path.isdir(self.directory) else ()
+        return sorted(int(match[1]) for name in names
+                      if (match := re.fullmatch(r"step_(\d+)", name)))
+
+    def path(self, step):
+        return os.path.join(self.directory, f"step_{step:08}")
+
+    def save(self, step):
+        """Writes the checkpoint of a step and removes those that are no longer kept."""
+        if step in self.steps():
+            return
+        unfinished = os.path.join(self.directory, f"{UNFINISHED}{os.getpid()}")
+        self.clear()
+        os.makedirs(unfinished)
+        self.checkpoint.write(os.path.join(unfinished, "state"))
+        sums = {name: sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)}
+        with open(os.path.join(unfinished, MANIFEST), "w") as file:
+            json.dump({"format": FORMAT, "step": step, "about": self.about, "files": sums}, file,
+                      indent=1)
+        for name in (*sums, MANIFEST):
+            flush(os.path.join(unfinished, name))
+        os.rename(unfinished, self.path(step))
+        flush(self.directory)
+        rundir.write_json(self.model_dir, NEWEST, {"step": step})
+        self.prune()
+
+    def prune(self):
+        """Removes the checkpoints that are no longer kept."""
+        for old in self.steps()[:-self.keep] if self.keep else ():
+            shutil.rmtree(self.path(old))
+
+    def clear(self):
+        """Removes what processes that died while saving have left."""
+        names = os.listdir(self.directory) if os.path.isdir(self.directory) else ()
+        for name in names:
+            if name.startswith(UNFINISHED):
+                shutil.rmtree(os.path.join(self.directory, name), ignore_errors=True)
+
+    def newest_whole(self, aside=False, report=print):
+        """The step of the newest checkpoint that is whole; 0 where there is none at all.
+
+        Args:
+            aside: whether damaged ones are renamed, so that they are not met again.
+            report: what is told of them goes here.
+
+        Raises:
+            UsageError: there are checkpoints, and all are damaged; or there were, and all are gone.
+        """
+        steps, problems = self.steps(), []
+        for step in reversed(steps):
+            try:
+                verify(self.path(step))
+            except UsageError as error:
+                problems.append((step, str(error)))
+                continue
+            break
+        else:
+            if steps:
+                raise UsageError(f"Every checkpoint in {self.directory} is damaged. The newest: "
+                                 f"{problems[0][1]} Give another --model_dir to start anew.")
+            newest = os.path.join(self.model_dir, NEWEST)
+            if os.path.exists(newest):
+                raise UsageError(f"The checkpoints of this run are gone: {newest} says that there "
+                                 f"were some, and {self.directory} has none. Give another "
+                                 "--model_dir to start anew.")
+            return 0
+        for damaged, problem in problems:
+            kept = os.path.join(self.directory, f"damaged_{os.path.basename(self.path(damaged))}")
+            if aside:
+                shutil.rmtree(kept, ignore_errors=True)
+                os.rename(self.path(damaged), kept)
+            report(f"{problem} " + (f"Kept as {kept}; " if aside else "")
+                   + f"the one of step {step} is taken.")
+        return step
+
+    def restore_newest(self, aside=False):
+        """Restores the newest checkpoint that is whole; returns its step, 0 where there is none.
+
+        Args:
+            aside: see `newest_whole`; for the process that trains here.
+
+        Raises:
+            UsageError: all are damaged, or it was not written by tfssl for these parts.
+        """
+        step = self.newest_whole(aside)
+        if step:
+            self.restore(step)
+        if step and aside:  # what the process that saved it did not come to
+            rundir.write_json(self.model_dir, NEWEST, {"step": step})
+            self.clear()
+            self.prune()
+        return step
+
+    def restore(self, step):
+        """Restores the checkpoint of a step, which is there and whole.
+
+        Raises:
+            UsageError: it was not written by tfssl for these parts.
+        """
+        path = self.path(step)
+        try:
+            status = self.checkpoint.read(os.path.join(path, "state"))
+            status.assert_existing_objects_matched()
+        except (AssertionError, ValueError, RuntimeError, tf.errors.OpError) as error:
+            raise UsageError(f"The checkpoint {path} does not fit this network "
+                             f"({rundir.why(error)}).") from None
+
+
+def verify(path):
+    """The manifest of a checkpoint.
+
+    Raises:
+        UsageError: there is none, or a file is not what it says.
+    """
+    try:
+        manifest = json.loads(files.text(os.path.join(path, MANIFEST)))
+        wrong = records.problem(MANIFEST, manifest)
+    except (OSError, ValueError, RecursionError) as error:
+        wrong = rundir.why(error)
+    if wrong:
+        raise UsageError(f"{path} is not a checkpoint of tfssl: it has no {MANIFEST} that can be "
+                         f"read ({wrong}).")
+    for name, digest in manifest["files"].items():
+        if not whole(os.path.join(path, name), digest):
+            raise UsageError(f"The checkpoint {path} is damaged ({name} is not what was written).")
+    return manifest
+
+
+def whole(path, digest):
+    """Whether a file is what was written, and can be read."""
+    try:
+        return sha256(path) == digest
+    except OSError:
+        return False
+
+
+def sha256(path):
+    with files.opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush(path):
+    """Waits until a file or a directory is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

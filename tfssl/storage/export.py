@@ -1,0 +1,269 @@
+"""The encoder as a model of its own."""
+
+import contextlib
+import json
+import os
+import zipfile
+
+import keras
+import numpy as np
+
+from tfssl import encoders, files
+from tfssl.config import ARCHITECTURE, LATER
+from tfssl.errors import UsageError
+from tfssl.storage import records, rundir
+
+FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
+ABOUT = "tfssl.json"  # within that archive; Keras ignores it
+UNPACKED, AT_LEAST = 20, 2**26  # times its size that an archive may unpack to, and bytes
+SIZED = ("units", "filters")  # what in the description of a layer says how many weights it has
+
+
+def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes):
+    """The encoder that a Config describes; further classes as `encoders.resnet` takes them."""
+    return encoders.resnet(
+        config.resnet_depth, stem=stem, width_multiplier=config.width_multiplier,
+        sk_ratio=config.sk_ratio, se_ratio=config.se_ratio, bn_momentum=config.batch_norm_decay,
+        input_normalization=config.input_normalization, normalization=normalization,
+        seed=seed, name=name, **classes)
+
+
+def describe(config, stem, size, **more):
+    """What a user, or a later run, has to know about an encoder's weights, as JSON can hold it.
+
+    Args:
+        stem: the stem that was built.
+        size: (height, width) of the images that it learned from.
+        **more: where they come from.
+    """
+    return {
+        **{name: getattr(config, name) for name in ARCHITECTURE},
+        "stem": stem,
+        "input": "float [B, height, width, 3], RGB in [0, 1]; --input_normalization is a layer",
+        "output": "float [B, D], the representation h",
+        "image_size": list(size),
+        "dataset": config.dataset,
+        "train_split": config.train_split,
+        "task": config.task,
+        "seed": config.seed,
+        **more,
+    }
+
+
+def export_encoder(config, stem, encoder, model_dir, about):
+    """Writes the encoder as `encoder.keras`: Keras layers only, float32, any image size.
+
+    It loads with `keras.models.load_model` where tfssl is not installed, on any Keras backend.
+    Images are [B, H, W, 3] in [0, 1]; the output is h, [B, D].
+
+    Args:
+        about: what `describe` returned; `read_about` finds it in the file.
+
+    Returns:
+        The path of the file.
+    """
+    return write(plain_encoder(config, stem, encoder), os.path.join(model_dir, FILE), about)
+
+
+def export_classifier(config, stem, model, model_dir, about):
+    """Writes a finetuned network whole as `classifier.keras`: images -> logits [B, C].
+
+    Args:
+        model: a `tfssl.methods.Supervised`.
+        about: what `describe` returned.
+
+    Returns:
+        The path of the file.
+    """
+    outputs = inputs = keras.Input((None, None, 3), name="images")
+    for name, part in model.parts.items():
+        plain = plain_encoder(config, stem, part) if name == "encoder" else plain_head(part)
+        outputs = plain(outputs)
+    return write(keras.Model(inputs, outputs, name="classifier"),
+                 os.path.join(model_dir, CLASSIFIER), about)
+
+
+def load_classifier(path, precision="float32"):
+    """What `export_classifier` wrote, as a `keras.Model`: float [B, H, W, 3] in [0, 1] -> logits.
+
+    Args:
+        path: the file.
+        precision: of its convolutions and normalizations; dense layers and --input_normalization
+            stay in float32.
+
+    Raises:
+        UsageError: it is not a Keras model.
+    """
+    def in_precision(layer):
+        settings = layer.get_config()
+        if not isinstance(layer, (keras.layers.Dense, keras.layers.Rescaling)):
+            settings["dtype"] = precision
+        return type(layer).from_config(settings)
+
+    model = load_model(path)
+    if precision == "float32":
+        return model
+    clone = keras.models.clone_model(model, clone_function=in_precision, recursive=True)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
+def plain_encoder(config, stem, encoder):
+    """The same encoder in float32, of Keras's own layers alone."""
+    plain = build_encoder(config, stem, keras.layers.BatchNormalization)
+    plain.set_weights(encoder.get_weights())
+    return plain
+
+
+def plain_head(head):
+    """A projector or classifier likewise."""
+    def replaced(layer):
+        settings = layer.get_config()
+        settings["dtype"] = "float32"
+        kind = type(layer)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            kind = keras.layers.BatchNormalization
+        return kind.from_config(settings)
+
+    plain = keras.models.clone_model(head, clone_function=replaced)
+    plain.set_weights(head.get_weights())
+    return plain
+
+
+def write(model, path, about):
+    """Saves a model whole or not at all, with what it is in the same archive."""
+    with rundir.whole(path, ".keras") as unfinished:
+        model.save(unfinished)
+        with zipfile.ZipFile(unfinished, "a") as archive:
+            archive.writestr(ABOUT, json.dumps(about, indent=1))
+    return path
+
+
+def read_about(path):
+    """What `export_encoder` wrote beside the weights; None where the file is another's.
+
+    Raises:
+        UsageError: it is not a .keras file, or what it says of itself cannot be.
+    """
+    with archive_of(path) as archive:
+        if ABOUT not in archive.namelist():
+            return None
+        return check_about(parsed(path, archive, ABOUT), path)
+
+
+@contextlib.contextmanager
+def archive_of(path):
+    """A .keras file as an open zip archive, of which nothing is unpacked yet.
+
+    Raises:
+        UsageError: it is none, cannot be read, or unpacks to far more than any network takes.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(files.opened(path))
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            unpacked = sum(info.file_size for info in archive.infolist())
+        except Exception as error:  # what the numbers in a damaged directory lead to is any kind
+            why = getattr(error, "strerror", None)
+            raise UsageError(f"{path} is not a .keras file, or only a part of one"
+                             + (f" ({why})." if why else ".")) from None
+        if unpacked > max(AT_LEAST, UNPACKED * os.path.getsize(path)):
+            raise UsageError(f"{path} is not a .keras file: it says that it unpacks to "
+                             f"{unpacked / 2**20:,.0f} MiB.")
+        yield archive
+
+
+def parsed(path, archive, name):
+    """A JSON file in an archive, or UsageError."""
+    try:
+        return json.loads(archive.read(name))
+    except Exception:  # of zipfile, zlib and the json module, on whatever the bytes are
+        raise UsageError(f"{path} is damaged, or not a Keras model: {name} in it cannot be "
+                         "read.") from None
+
+
+def check_about(about, path):
+    """What is said beside weights, where all of it can be; with knobs that it did not have yet.
+
+    Raises:
+        UsageError: naming the first entry that cannot.
+    """
+    if not isinstance(about, dict):
+        raise UsageError(f"{path} is damaged: {ABOUT} in it is no record.")
+    wrong = records.ABOUT(about)
+    if not wrong and about.get("class_names") and len(about["class_names"]) != about.get("classes"):
+        wrong = "class_names: must be as many as the classes"
+    if wrong:
+        raise UsageError(f"{path} is damaged: what it says of its network is wrong ({wrong}).")
+    return {**{name: LATER[name] for name in ARCHITECTURE if name in LATER}, **about}
+
+
+def load_encoder(path):
+    """The encoder of a run, as a `keras.Model`: float [B, H, W, 3] in [0, 1] -> h [B, D].
+
+    Args:
+        path: directory of a run, or an `encoder.keras` file.
+
+    Raises:
+        UsageError: there is no such file, or it is not a Keras model of this form.
+    """
+    file = os.path.join(path, FILE) if os.path.isdir(path) else path
+    if not os.path.exists(file):
+        raise UsageError(f"There is no encoder at {file}: pretraining writes it at its end.")
+    return load_model(file)
+
+
+def load_model(file):
+    """A model from a .keras file: images [B, H, W, 3] -> [B, D].
+
+    Raises:
+        UsageError: it is none, holds code, is of another form, or has weights that are no numbers.
+    """
+    with archive_of(file) as archive:
+        check_sizes(file, archive)
+    try:
+        model = keras.models.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # of Keras, h5py and every layer's constructor, for any JSON there
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{file} is not a Keras model ({reason[:200]}).") from None
+    shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
+    if not all(isinstance(shape, tuple) for shape in shapes) or (
+            [len(shape) for shape in shapes] != [4, 2] or shapes[0][-1] != 3):
+        raise UsageError(f"{file} is not a network from images [B, H, W, 3] to [B, D]: it is one "
+                         f"from {told(shapes[0])} to {told(shapes[1])}.")
+    require_finite(model, file)
+    return model
+
+
+def told(shape):
+    """A shape of Keras's, in words."""
+    return (f"[{', '.join('?' if side is None else str(side) for side in shape)}]"
+            if isinstance(shape, tuple) else "something else")
+
+
+def check_sizes(path, archive):
+    """Raises UsageError where a layer is to have more weights than there are bytes for all.
+
+    Keras makes the layers, of any size, before it looks at the weights.
+    """
+    if "config.json" not in archive.namelist():
+        raise UsageError(f"{path} is not a Keras model (there is no config.json in it).")
+    ahead = [parsed(path, archive, "config.json")]
+    most = sum(info.file_size for info in archive.infolist())
+    while ahead:
+        part = ahead.pop()
+        ahead += part.values() if isinstance(part, dict) else part if isinstance(
+            part, list) else ()
+        for name in SIZED if isinstance(part, dict) else ():
+            size = part.get(name)
+            if records.is_number(size) and size > most:
+                raise UsageError(f"{path} is damaged: {name} of a layer in it is {size:,}, more "
+                                 "than it holds weights.")
+
+
+def require_finite(model, path):
+    """Raises UsageError for weights that are not finite numbers."""
+    wrong = next((variable.path for variable in model.variables
+                  if not np.isfinite(np.asarray(variable, np.float32)).all()), None)
+    if wrong:
+        raise UsageError(f"{path} is of no use: its weights {wrong} are no finite numbers.")

@@ -34,20 +34,30 @@ def row(record, names):
     online = next((record.scores[name] for name in ONLINE if name in record.scores), {})
     theirs, printed = thesis.beside(config) or (None, {})
     return {
-        "method": config.method, "dataset": result["dataset"],
+        "method": config.method,
+        "dataset": result["dataset"],
         **{column: getattr(config, name) for name, column in columns(names).items()},
         "seed": config.seed,
         "regularization_loss": result.get("eval/regularization_loss"),
-        "top_1_accuracy": online.get("top_1"), "top_5_accuracy": runs.top_5(online),
+        "top_1_accuracy": online.get("top_1"),
+        "top_5_accuracy": runs.top_5(online),
         "steps": result["global_step"],
-        **{f"{protocol}_top_1": scores["top_1"] for protocol, scores in record.scores.items()
-           if protocol not in ONLINE},
-        **{f"untrained_{protocol}_top_1": scores["top_1"]
-           for protocol, scores in record.untrained.items() if protocol not in ONLINE},
+        **{
+            f"{protocol}_top_1": scores["top_1"]
+            for protocol, scores in record.scores.items()
+            if protocol not in ONLINE
+        },
+        **{
+            f"untrained_{protocol}_top_1": scores["top_1"]
+            for protocol, scores in record.untrained.items()
+            if protocol not in ONLINE
+        },
         "eval_split": result["eval_split"],
         "train_seconds": round(result.get("train_seconds", 0), 1),
-        "precision": result["precision"], "device": result["device"],
-        "thesis_table": theirs, "thesis_top_1": printed.get("top_1_accuracy"),
+        "precision": result["precision"],
+        "device": result["device"],
+        "thesis_table": theirs,
+        "thesis_top_1": printed.get("top_1_accuracy"),
         "thesis_top_5": printed.get("top_5_accuracy"),
         "thesis_protocol": theirs and thesis.protocol(theirs),
     }
@@ -55,8 +65,13 @@ def row(record, names):
 
 def measured(rows):
     """The columns of rows that hold what was measured, in order."""
-    return ["regularization_loss", "top_1_accuracy", "top_5_accuracy", "steps",
-            *(name for name in rows[0] if name.endswith("_top_1") and name != "thesis_top_1")]
+    return [
+        "regularization_loss",
+        "top_1_accuracy",
+        "top_5_accuracy",
+        "steps",
+        *(name for name in rows[0] if name.endswith("_top_1") and name != "thesis_top_1"),
+    ]
 
 
 def table(groups, names):
@@ -89,8 +104,11 @@ def markdown(lines, names):
 
     Without columns of nothing or of zeros, such as the regularization that LARS does by itself.
     """
-    shown = [*columns(names).values(), "seeds", *(
-        name for name in lines[0] if f"{name}_std" in lines[0] or name == "steps")]
+    shown = [
+        *columns(names).values(),
+        "seeds",
+        *(name for name in lines[0] if f"{name}_std" in lines[0] or name == "steps"),
+    ]
     shown = [name for name in shown if any(line[name] not in (None, 0) for line in lines)]
     compared = any(line["thesis_top_1"] is not None for line in lines)
     heads = [name.replace("_top_1", ", top-1") for name in shown] + compared * ["thesis's top-1"]
@@ -99,8 +117,12 @@ def markdown(lines, names):
         cells = [cell(line, name) for name in shown]
         if compared:
             protocol = line["thesis_protocol"]
-            cells.append("" if line["thesis_top_1"] is None else f"{line['thesis_top_1']:.3f}"
-                         + (f" ({protocol})" if protocol != thesis.ONLINE else ""))
+            cells.append(
+                ""
+                if line["thesis_top_1"] is None
+                else f"{line['thesis_top_1']:.3f}"
+                + (f" ({protocol})" if protocol != thesis.ONLINE else "")
+            )
         text.append(f"| {' | '.join(cells)} |")
     return "\n".join(text)
 
@@ -134,15 +156,27 @@ def write_hparams(found, names, directory):
     shutil.rmtree(directory, ignore_errors=True)
     told = columns([*names, "seed"])
     protocols = list(dict.fromkeys(name for record in found for name in record.scores))
-    write(directory, 0, summary_v2.hparams_config_pb(
-        hparams=[api.HParam(column) for column in told.values()],
-        metrics=[api.Metric(f"top_1/{name}", display_name=name) for name in protocols]))
+    write(
+        directory,
+        0,
+        summary_v2.hparams_config_pb(
+            hparams=[api.HParam(column) for column in told.values()],
+            metrics=[api.Metric(f"top_1/{name}", display_name=name) for name in protocols],
+        ),
+    )
     for i, record in enumerate(found):
         values = {column: plain(getattr(record.config, name)) for name, column in told.items()}
-        write(os.path.join(directory, f"{i:03}"), record.result["global_step"],
-              summary_v2.hparams_pb(values, trial_id=f"{i:03}"),
-              Summary(value=[Summary.Value(tag=f"top_1/{name}", simple_value=scores["top_1"])
-                             for name, scores in record.scores.items()]))
+        write(
+            os.path.join(directory, f"{i:03}"),
+            record.result["global_step"],
+            summary_v2.hparams_pb(values, trial_id=f"{i:03}"),
+            Summary(
+                value=[
+                    Summary.Value(tag=f"top_1/{name}", simple_value=scores["top_1"])
+                    for name, scores in record.scores.items()
+                ]
+            ),
+        )
 
 
 def plain(value):
@@ -157,8 +191,9 @@ def collect(paths, output_dir):
     lines = table(records.by_setting(found), names)
     text = markdown(lines, names)
     records.save(found, os.path.join(output_dir, "runs.json"))
-    runs.write_table(uniform([row(record, names) for record in found]),
-                     os.path.join(output_dir, "runs.csv"))
+    runs.write_table(
+        uniform([row(record, names) for record in found]), os.path.join(output_dir, "runs.csv")
+    )
     runs.write_table(lines, os.path.join(output_dir, "table.csv"))
     runs.write(os.path.join(output_dir, "table.md"), text)
     write_hparams(found, names, os.path.join(output_dir, "hparams"))

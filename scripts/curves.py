@@ -10,11 +10,10 @@ import argparse
 import csv
 import json
 import os
-import sys
 import shutil
+import sys
 
 import matplotlib
-
 import runs
 from runs import METHODS
 
@@ -28,7 +27,9 @@ PANELS = {
     "BYOL's loss, both directions": {"train/representation_loss": ""},
     "accuracy of the online head, train": {"train/supervised_acc": ""},
     "spread of projections (0 = collapsed)": {
-        "train/z_std": "z", "train/target_z_std": "z of the target"},
+        "train/z_std": "z",
+        "train/target_z_std": "z of the target",
+    },
 }
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # Okabe and Ito, safe for colour-blind eyes
 
@@ -39,8 +40,15 @@ def write_table(series, path):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["step", *series])
         for step in steps:
-            rows.writerow([step, *(f"{points[step]:.6g}" if step in points else ""
-                                   for points in series.values())])
+            rows.writerow(
+                [
+                    step,
+                    *(
+                        f"{points[step]:.6g}" if step in points else ""
+                        for points in series.values()
+                    ),
+                ]
+            )
 
 
 def read(*path):
@@ -51,8 +59,7 @@ def read(*path):
 def write_flags(model_dir, output_dir):
     """The run's flagfile without where it was: the directories of one machine."""
     with open(os.path.join(model_dir, "flags.flags")) as file:
-        flags = [line for line in file
-                 if not line.startswith(("#", "--model_dir=", "--data_dir="))]
+        flags = [line for line in file if not line.startswith(("#", "--model_dir=", "--data_dir="))]
     path = os.path.join(output_dir, "flags.flags")
     with open(path, "w") as file:
         file.writelines([f"# Replay: python run.py --flagfile={path}\n", *flags])
@@ -70,8 +77,10 @@ def draw(series, result, method, path):
         axis.set(title=title, xlabel="step")
         axis.grid(alpha=0.3)
     bars(axes[-1], result)
-    figure.suptitle(f"{METHODS[method]} on {result['dataset']}, {result['global_step']} steps, "
-                    f"{result['precision']}, {result['device']}")
+    figure.suptitle(
+        f"{METHODS[method]} on {result['dataset']}, {result['global_step']} steps, "
+        f"{result['precision']}, {result['device']}"
+    )
     figure.savefig(path, dpi=110)
 
 
@@ -101,8 +110,10 @@ def main():
     path = os.path.join(arguments.model_dir, "result.json")
     result = read(path) if os.path.exists(path) else {}
     if "pretrained" not in result:
-        parser.error("MODEL_DIR must be the directory of a finished pretraining. Received: "
-                     f"{arguments.model_dir}")
+        parser.error(
+            "MODEL_DIR must be the directory of a finished pretraining. Received: "
+            f"{arguments.model_dir}"
+        )
     os.makedirs(arguments.output_dir, exist_ok=True)
     shutil.copy(path, arguments.output_dir)
     linear = runs.linear_evaluation(arguments.model_dir, result["global_step"])
@@ -111,8 +122,12 @@ def main():
         shutil.copy(linear, os.path.join(arguments.output_dir, "linear_eval.json"))
     series = runs.scalars(arguments.model_dir)
     write_table(series, os.path.join(arguments.output_dir, "curves.csv"))
-    draw(series, result, read(arguments.model_dir, "flags.json")["method"],
-         os.path.join(arguments.output_dir, "curves.png"))
+    draw(
+        series,
+        result,
+        read(arguments.model_dir, "flags.json")["method"],
+        os.path.join(arguments.output_dir, "curves.png"),
+    )
     write_flags(arguments.model_dir, arguments.output_dir)
 
 

@@ -9,19 +9,75 @@ from hypothesis import strategies as st
 
 ALWAYS = ("flags.json", "data.json", "time.json", "newest.json", "manifest.json")
 RECORDS = {  # of the prepared runs
-    "pre": (*ALWAYS, "result.json"), "stopped": ALWAYS,
+    "pre": (*ALWAYS, "result.json"),
+    "stopped": ALWAYS,
     "tuned": (*ALWAYS, "result.json", "labels.json", "pretrained.json"),
-    "student": (*ALWAYS, "result.json", "labels.json", "pretrained.json", "teacher.json")}
+    "student": (*ALWAYS, "result.json", "labels.json", "pretrained.json", "teacher.json"),
+}
 GONE = "(gone)"  # in place of a value: the key is taken away
-VALUES = (None, True, 0, 1, -1, 2**70, 1.5, float("nan"), float("inf"), 1e308, "", "x", "x" * 300,
-          "a\nb", "\ud800", [], [1, 2], [[1, 2]], {}, {"a": {"b": []}}, GONE)
-TEXTS = ("", "{", "null", "[]", "[1]", "3", '"x"', "{}", "NaN", "[" * 100_000, '{"a": 1' * 3,
-         "\udcff", '{"a": 1}{"b": 2}', '{"step": 1e400}', "\0")
+VALUES = (
+    None,
+    True,
+    0,
+    1,
+    -1,
+    2**70,
+    1.5,
+    float("nan"),
+    float("inf"),
+    1e308,
+    "",
+    "x",
+    "x" * 300,
+    "a\nb",
+    "\ud800",
+    [],
+    [1, 2],
+    [[1, 2]],
+    {},
+    {"a": {"b": []}},
+    GONE,
+)
+TEXTS = (
+    "",
+    "{",
+    "null",
+    "[]",
+    "[1]",
+    "3",
+    '"x"',
+    "{}",
+    "NaN",
+    "[" * 100_000,
+    '{"a": 1' * 3,
+    "\udcff",
+    '{"a": 1}{"b": 2}',
+    '{"step": 1e400}',
+    "\0",
+)
 NAMES = (
-    "a.png", "-rf.png", "--mode=eval", "a\nb.png", "a\tb", "'\"`$(x).png", "x.png.", "x.png ",
-    " x", "\N{ROCKET}.png", "\N{RIGHT-TO-LEFT OVERRIDE}gnp.x", "\udcff\udcfe.png",
-    "n" * 251 + ".png", "a,b;c.png", "=1+1", "%s{0}", "CON", "été.png", "\x1b[31m.png", "a\\b.png",
-    "*.png")
+    "a.png",
+    "-rf.png",
+    "--mode=eval",
+    "a\nb.png",
+    "a\tb",
+    "'\"`$(x).png",
+    "x.png.",
+    "x.png ",
+    " x",
+    "\N{ROCKET}.png",
+    "\N{RIGHT-TO-LEFT OVERRIDE}gnp.x",
+    "\udcff\udcfe.png",
+    "n" * 251 + ".png",
+    "a,b;c.png",
+    "=1+1",
+    "%s{0}",
+    "CON",
+    "été.png",
+    "\x1b[31m.png",
+    "a\\b.png",
+    "*.png",
+)
 MODES = ("resume", "eval", "knn", "embed", "export", "predict", "finetune", "linear_eval")
 
 
@@ -47,8 +103,12 @@ class Damage:
 
     def apply(self, directory):
         """Does it to a copy of the run."""
-        paths = sorted(os.path.join(top, name) for top, _, names in os.walk(directory)
-                       for name in names if name == self.record)
+        paths = sorted(
+            os.path.join(top, name)
+            for top, _, names in os.walk(directory)
+            for name in names
+            if name == self.record
+        )
         text = self.value
         if not self.whole:
             with open(paths[-1]) as file:
@@ -75,6 +135,7 @@ def places(content):
 
 def records():
     """A strategy of `Damage`s."""
+
     @st.composite
     def drawn(draw):
         run, mode = draw(st.sampled_from(sorted(RECORDS))), draw(st.sampled_from(MODES))
@@ -96,8 +157,9 @@ class Broken:
 
     def apply(self, directory):
         top = os.path.join(directory, "checkpoints")
-        files = sorted(os.path.join(root, name) for root, _, names in os.walk(top)
-                       for name in names)
+        files = sorted(
+            os.path.join(root, name) for root, _, names in os.walk(top) for name in names
+        )
         for place, share, how in self.done:
             self.change(files[place % len(files)], share, how)
 
@@ -114,19 +176,30 @@ class Broken:
             os.remove(path)
             os.mkdir(path)
         else:
-            changed = {"cut": content[:at], "longer": content + b"x", "empty": b"",
-                       "flipped": content[:at] + bytes([content[at] ^ 1]) + content[at + 1:]
-                       if content else b""}[how]
+            changed = {
+                "cut": content[:at],
+                "longer": content + b"x",
+                "empty": b"",
+                "flipped": content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+                if content
+                else b"",
+            }[how]
             with open(path, "wb") as file:
                 file.write(changed)
 
 
 def checkpoints():
     """A strategy of `Broken`s."""
-    one = st.tuples(st.integers(0, 20), st.floats(0, 0.999),
-                    st.sampled_from(("gone", "cut", "flipped", "longer", "empty", "directory")))
-    return st.builds(Broken, st.sampled_from(("resume", "eval", "knn")),
-                     st.lists(one, min_size=1, max_size=4).map(tuple))
+    one = st.tuples(
+        st.integers(0, 20),
+        st.floats(0, 0.999),
+        st.sampled_from(("gone", "cut", "flipped", "longer", "empty", "directory")),
+    )
+    return st.builds(
+        Broken,
+        st.sampled_from(("resume", "eval", "knn")),
+        st.lists(one, min_size=1, max_size=4).map(tuple),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +222,16 @@ class Names:
 
 def names():
     """A strategy of `Names`."""
-    text = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]),
-                   min_size=1, max_size=40)
+    text = st.text(
+        st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]),
+        min_size=1,
+        max_size=40,
+    )
     name = st.one_of(st.sampled_from(NAMES), st.sampled_from(NAMES), text).filter(
-        lambda name: not name.startswith(".") and len(os.fsencode(name)) <= 255)
-    return st.builds(Names, st.lists(name, min_size=2, max_size=2, unique=True).map(tuple),
-                     st.lists(name, min_size=8, max_size=8, unique=True).map(tuple))
+        lambda name: not name.startswith(".") and len(os.fsencode(name)) <= 255
+    )
+    return st.builds(
+        Names,
+        st.lists(name, min_size=2, max_size=2, unique=True).map(tuple),
+        st.lists(name, min_size=8, max_size=8, unique=True).map(tuple),
+    )

@@ -49,16 +49,33 @@ class Settings:
     def prepare(self):
         """Makes the runs that others start from, in root/prepared."""
         import tfssl
+
         make_shallow()
         places, tiny = self.places, {**draws.TINY, **draws.PLAIN}
         if os.path.isdir(places.prepared):
             return
         os.makedirs(places.prepared)
         tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["pre"], "checkpoint_steps": 1}))
-        tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["tuned"], "mode": "finetune",
-                                  "checkpoint": places["pre"]}))
-        tfssl.run(tfssl.Config(**{**tiny, "model_dir": places["student"], "mode": "distill",
-                                  "teacher": places["tuned"]}))
+        tfssl.run(
+            tfssl.Config(
+                **{
+                    **tiny,
+                    "model_dir": places["tuned"],
+                    "mode": "finetune",
+                    "checkpoint": places["pre"],
+                }
+            )
+        )
+        tfssl.run(
+            tfssl.Config(
+                **{
+                    **tiny,
+                    "model_dir": places["student"],
+                    "mode": "distill",
+                    "teacher": places["tuned"],
+                }
+            )
+        )
         shutil.copytree(places["pre"], places["stopped"])
         for name in ("result.json", "result_2.json", "encoder.keras", "checkpoints/step_00000002"):
             path = os.path.join(places["stopped"], name)
@@ -72,7 +89,8 @@ class Settings:
         if not isinstance(value, str):
             return value
         names = {"run": "run", "copy": "copy", "stopped": "stopped"} | {
-            name: self.places[name] for name in ("pre", "tuned", "photos", "list")}
+            name: self.places[name] for name in ("pre", "tuned", "photos", "list")
+        }
         for name, path in names.items():
             value = value.replace(f"{{{name}}}", path)
         return value
@@ -84,8 +102,9 @@ class Settings:
         for name in ("copy", "stopped"):
             if draw.settings["model_dir"] == f"{{{name}}}":
                 shutil.copytree(places["pre" if name == "copy" else name], name)
-        named = [changes[name] for name in ("model_dir", "output")
-                 if isinstance(changes.get(name), str)]
+        named = [
+            changes[name] for name in ("model_dir", "output") if isinstance(changes.get(name), str)
+        ]
         places.may = [*(name for name in named if "\0" not in name), "runs", "predictions.csv"]
         filled = draws.Draw(draw.base, changes, draw.line)
         return verdict.judged(lambda err: carry_out(filled, err), places)
@@ -103,6 +122,7 @@ def carry_out(draw, err):
     import run
     import tfssl
     from tfssl.errors import Interrupted
+
     if not draw.line:
         tfssl.run(tfssl.Config(**draw.settings))
         return
@@ -116,7 +136,7 @@ def carry_out(draw, err):
 
 def make_shallow():
     """Has every ResNet of this process have one block in a group: graphs are made in less time."""
-    blocks = importlib.import_module("tfssl.encoders.resnet").BLOCKS
+    blocks = importlib.import_module("tfssl.encoders.resnets").BLOCKS
     blocks.update({depth: (bottleneck, (1, 1, 1, 1)) for depth, (bottleneck, _) in blocks.items()})
 
 
@@ -124,6 +144,7 @@ def make_photos(path):
     """A folder of two classes, split into train and test."""
     import numpy as np
     from PIL import Image
+
     chance = np.random.default_rng(0)
     for split in ("train", "test"):
         for name in ("cat", "dog"):
@@ -144,29 +165,38 @@ class Records(Settings):
         shutil.copytree(self.places[run], "run")
         damage.apply(os.path.abspath("run"))
         settings = {**draws.TINY, **draws.PLAIN, "model_dir": "run"}
-        of_run = {"finetune": dict(checkpoint="run", model_dir="new"),
-                  "export": dict(checkpoint="run", output="written.keras"),
-                  "predict": dict(checkpoint="run"), "linear_eval": draws.SHORT,
-                  "embed": draws.SHORT}.get(mode, {})
+        of_run = {
+            "finetune": dict(checkpoint="run", model_dir="new"),
+            "export": dict(checkpoint="run", output="written.keras"),
+            "predict": dict(checkpoint="run"),
+            "linear_eval": draws.SHORT,
+            "embed": draws.SHORT,
+        }.get(mode, {})
         settings |= of_run | ({"mode": mode} if mode != "resume" else self.begun(run))
         self.places.may = ["run", "new", "written.keras", "predictions.csv"]
         outcome, said = verdict.judged(
-            lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places)
+            lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places
+        )
         if outcome == verdict.FINITE and mode == "resume" and run == "stopped":
             return self.as_it_would_have(outcome)
         return outcome, said
 
     def begun(self, run):
         """The settings that a prepared run was begun with."""
-        return {"tuned": dict(mode="finetune", checkpoint=self.places["pre"]),
-                "student": dict(mode="distill", teacher=self.places["tuned"])}.get(run, {})
+        return {
+            "tuned": dict(mode="finetune", checkpoint=self.places["pre"]),
+            "student": dict(mode="distill", teacher=self.places["tuned"]),
+        }.get(run, {})
 
     def as_it_would_have(self, outcome):
         """Whether a run that went on ended where the one that was not stopped did."""
         import numpy as np
+
         import tfssl
-        one, other = (tfssl.load_encoder(path).get_weights()
-                      for path in ("run", self.places["pre"]))
+
+        one, other = (
+            tfssl.load_encoder(path).get_weights() for path in ("run", self.places["pre"])
+        )
         same = all(map(np.array_equal, one, other))
         return (outcome, "") if same else (verdict.FAULT, "it went on, to other weights")
 
@@ -184,24 +214,46 @@ class Names(Settings):
 
     def run(self, named):
         import csv
+
         self.places.fresh()
         named.make("photos", png)
         self.places.may = ["run", "predictions.csv"]
-        settings = {**draws.TINY, "dataset": "folder", "data_dir": "photos", "model_dir": "run",
-                    "train_split": "train", "eval_split": "test", "mode": "finetune",
-                    "checkpoint": "none", "train_steps": 1, "max_bad_fraction": 1.0}
+        settings = {
+            **draws.TINY,
+            "dataset": "folder",
+            "data_dir": "photos",
+            "model_dir": "run",
+            "train_split": "train",
+            "eval_split": "test",
+            "mode": "finetune",
+            "checkpoint": "none",
+            "train_steps": 1,
+            "max_bad_fraction": 1.0,
+        }
         outcome, said = self.carried(settings)
         if outcome != verdict.FINITE:
             return outcome, said
-        outcome, said = self.carried({**draws.TINY, "mode": "predict", "checkpoint": "run",
-                                      "dataset": "folder", "data_dir": "photos",
-                                      "eval_split": "test", "model_dir": None})
+        outcome, said = self.carried(
+            {
+                **draws.TINY,
+                "mode": "predict",
+                "checkpoint": "run",
+                "dataset": "folder",
+                "data_dir": "photos",
+                "eval_split": "test",
+                "model_dir": None,
+            }
+        )
         if outcome == verdict.FINITE:
             with open("predictions.csv", newline="") as file:
                 found = {row["file"] for row in csv.DictReader(file)}
             from tfssl.text import plain
-            wanted = {plain(os.path.join("test", one, image)) for one in named.classes
-                      for image in named.images}
+
+            wanted = {
+                plain(os.path.join("test", one, image))
+                for one in named.classes
+                for image in named.images
+            }
             lost = [name for name in wanted if name not in found]
             if lost:
                 return verdict.FAULT, f"predictions.csv has no {lost[:2]} but {sorted(found)[:2]}"
@@ -209,7 +261,8 @@ class Names(Settings):
 
     def carried(self, settings):
         return verdict.judged(
-            lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places)
+            lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places
+        )
 
 
 def png(number):
@@ -218,6 +271,7 @@ def png(number):
 
     import numpy as np
     from PIL import Image
+
     pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
@@ -254,6 +308,7 @@ def child(kind, start, numbers, journal, now):
     import gc
 
     import keras
+
     drawn = draws.drawn(kind.strategy(), EACH, start)
     verdict.silent_stderr()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -264,8 +319,13 @@ def child(kind, start, numbers, journal, now):
             json.dump([number, str(draw)], file)
         began = time.monotonic()
         outcome, said = kind.run(draw)
-        journal.add(number=number, outcome=outcome, said=said[:1000], draw=str(draw)[:3000],
-                    seconds=round(time.monotonic() - began, 2))
+        journal.add(
+            number=number,
+            outcome=outcome,
+            said=said[:1000],
+            draw=str(draw)[:3000],
+            seconds=round(time.monotonic() - began, 2),
+        )
         keras.backend.clear_session()
         gc.collect()
 
@@ -304,28 +364,38 @@ def shard(kind, start, numbers, journal, now):
         with open(now) as file:
             number, draw = json.load(file)
         if number not in journal.rows:
-            journal.add(number=number, outcome=verdict.FAULT, seconds=HARD,
-                        said=f"the process died ({status})", draw=draw[:3000])
+            journal.add(
+                number=number,
+                outcome=verdict.FAULT,
+                seconds=HARD,
+                said=f"the process died ({status})",
+                draw=draw[:3000],
+            )
 
 
 def summary(rows):
     """What the outcomes are, in words."""
     counted = collections.Counter(row["outcome"] for row in rows)
-    names = {verdict.FINITE: "ended in finite numbers", verdict.SENTENCE: "were refused in one "
-             "sentence", verdict.TRAINING: "ended in one sentence while training",
-             verdict.LONG: "asked for more than is waited for, and were under way",
-             verdict.FAULT: "failed"}
+    names = {
+        verdict.FINITE: "ended in finite numbers",
+        verdict.SENTENCE: "were refused in one sentence",
+        verdict.TRAINING: "ended in one sentence while training",
+        verdict.LONG: "asked for more than is waited for, and were under way",
+        verdict.FAULT: "failed",
+    }
     seconds = sum(row["seconds"] for row in rows)
-    return (f"{len(rows):,} draws, {seconds:.0f} s: "
-            + ", ".join(f"{counted[name]:,} {text}" for name, text in names.items()))
+    return f"{len(rows):,} draws, {seconds:.0f} s: " + ", ".join(
+        f"{counted[name]:,} {text}" for name, text in names.items()
+    )
 
 
 def report(path, kind, outcome):
     told = [word for word in sys.argv[1:] if not word.startswith(("--report", "--root"))]
     told[1:2] = ["JOURNAL"]
     with open(path, "a") as file:
-        file.write(f"\n```bash\n{shlex.join(['python', 'scripts/fuzz.py', *told])}\n```\n\n"
-                   f"{outcome}.\n")
+        file.write(
+            f"\n```bash\n{shlex.join(['python', 'scripts/fuzz.py', *told])}\n```\n\n{outcome}.\n"
+        )
 
 
 def main():
@@ -343,7 +413,9 @@ def main():
     os.makedirs(root, exist_ok=True)
     os.environ["TFSSL_CACHE_DIR"] = os.path.join(root, "cache")
     import tensorflow as tf  # noqa: F401 - once, before the children
+
     import tfssl.runner.program  # noqa: F401
+
     kind = KINDS[arguments.kind](verdict.Places(root))
     which, of = map(int, arguments.shard.split("/"))
     for start in range(which * EACH, arguments.draws, of * EACH):

@@ -11,11 +11,10 @@ import argparse
 import math
 import os
 
-import runs  # first: it has TensorFlow loaded quietly
-
 import keras
 import matplotlib
 import numpy as np
+import runs  # first: it has TensorFlow loaded quietly
 import tensorflow as tf
 
 from tfssl.information import gaussians
@@ -26,10 +25,20 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 DIMENSION, STAIRS = 20, (2, 4, 6, 8, 10)
-NAMES = {"barber_agakov": "Barber-Agakov", "dv": "Donsker-Varadhan", "mine": "MINE",
-         "nwj": "NWJ", "infonce": "InfoNCE"}
-COLOURS = {"barber_agakov": "#009E73", "dv": "#E69F00", "mine": "#D55E00", "nwj": "#CC79A7",
-           "infonce": "#0072B2"}
+NAMES = {
+    "barber_agakov": "Barber-Agakov",
+    "dv": "Donsker-Varadhan",
+    "mine": "MINE",
+    "nwj": "NWJ",
+    "infonce": "InfoNCE",
+}
+COLOURS = {
+    "barber_agakov": "#009E73",
+    "dv": "#E69F00",
+    "mine": "#D55E00",
+    "nwj": "#CC79A7",
+    "infonce": "#0072B2",
+}
 EVERY = 20  # steps between the points of curves.csv
 
 
@@ -48,11 +57,15 @@ def estimator(name, critic, seed, learning_rate):
 
 def learner(model, batch, steps, seed):
     """(first step, correlation) -> the bound at each of `steps` steps, as one graph."""
+
     @tf.function
     def learn(first, rho):
         return tf.map_fn(
             lambda step: model.learn(*gaussians.pairs(batch, DIMENSION, rho, [seed, step])),
-            first + tf.range(steps), fn_output_signature=tf.float32, parallel_iterations=1)
+            first + tf.range(steps),
+            fn_output_signature=tf.float32,
+            parallel_iterations=1,
+        )
 
     return learn
 
@@ -69,32 +82,50 @@ def staircase(name, options):
     for stair, information in enumerate(STAIRS):
         rho = gaussians.correlation(information, DIMENSION)
         values = learn(tf.constant(stair * options.steps), tf.constant(rho, tf.float32)).numpy()
-        last = values[-(options.steps // 4):]
-        fresh = [float(model.bound(*gaussians.pairs(options.large, DIMENSION, rho,
-                                                    [options.seed + 1, 100 * stair + i])))
-                 for i in range(8)]
+        last = values[-(options.steps // 4) :]
+        fresh = [
+            float(
+                model.bound(
+                    *gaussians.pairs(
+                        options.large, DIMENSION, rho, [options.seed + 1, 100 * stair + i]
+                    )
+                )
+            )
+            for i in range(8)
+        ]
         curve.append(values)
-        rows.append({"bound": name, "information": information, "steps": len(last),
-                     "mean": f"{last.mean():.4f}", "std": f"{last.std(ddof=1):.4f}",
-                     "large_batches": len(fresh), "large_mean": f"{np.mean(fresh):.4f}",
-                     "large_std": f"{np.std(fresh, ddof=1):.4f}"})
+        rows.append(
+            {
+                "bound": name,
+                "information": information,
+                "steps": len(last),
+                "mean": f"{last.mean():.4f}",
+                "std": f"{last.std(ddof=1):.4f}",
+                "large_batches": len(fresh),
+                "large_mean": f"{np.mean(fresh):.4f}",
+                "large_std": f"{np.std(fresh, ddof=1):.4f}",
+            }
+        )
         print(rows[-1], flush=True)
     return np.concatenate(curve), rows
 
 
 def draw(curves, options, path):
-    figure, axes = plt.subplots(1, len(curves), figsize=(15, 3.6), sharey=True,
-                                constrained_layout=True)
+    figure, axes = plt.subplots(
+        1, len(curves), figsize=(15, 3.6), sharey=True, constrained_layout=True
+    )
     steps = np.arange(len(STAIRS) * options.steps)
     for axis, (name, curve) in zip(axes, curves.items()):
         axis.plot(steps, curve, color=COLOURS[name], alpha=0.25, linewidth=0.5)
         width = max(1, options.steps // 20)
         smooth = np.convolve(curve, np.ones(width) / width, "valid")
-        axis.plot(steps[width - 1:], smooth, color=COLOURS[name], linewidth=1.5, label="bound")
-        axis.plot(steps, np.repeat(STAIRS, options.steps), color="black", linewidth=1,
-                  label="truth")
-        axis.axhline(math.log(options.batch), color="#999999", linestyle=":",
-                     label=f"log {options.batch}")
+        axis.plot(steps[width - 1 :], smooth, color=COLOURS[name], linewidth=1.5, label="bound")
+        axis.plot(
+            steps, np.repeat(STAIRS, options.steps), color="black", linewidth=1, label="truth"
+        )
+        axis.axhline(
+            math.log(options.batch), color="#999999", linestyle=":", label=f"log {options.batch}"
+        )
         axis.set(title=NAMES[name], xlabel="steps", ylim=(0, 1.4 * STAIRS[-1]))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("nats")
@@ -118,8 +149,10 @@ def main():
         curves[name], more = staircase(name, options)
         rows += more
         runs.write_table(rows, os.path.join(options.output_dir, "gaussians.csv"))
-    points = [{"step": step + 1, **{name: f"{curve[step]:.4f}" for name, curve in curves.items()}}
-              for step in range(EVERY - 1, len(STAIRS) * options.steps, EVERY)]
+    points = [
+        {"step": step + 1, **{name: f"{curve[step]:.4f}" for name, curve in curves.items()}}
+        for step in range(EVERY - 1, len(STAIRS) * options.steps, EVERY)
+    ]
     runs.write_table(points, os.path.join(options.output_dir, "curves.csv"))
     draw(curves, options, os.path.join(options.output_dir, "gaussians.png"))
 

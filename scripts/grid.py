@@ -31,15 +31,27 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, allow_abbrev=False, **kwargs)
         self.add_argument(
-            "--grid", action="append", default=[], metavar="NAME=V1,V2",
+            "--grid",
+            action="append",
+            default=[],
+            metavar="NAME=V1,V2",
             help="an axis of the grid: values of a flag of run.py; or of several that go together, "
-                 "as NAME1,NAME2=A1:A2,B1:B2")
+            "as NAME1,NAME2=A1:A2,B1:B2",
+        )
         self.add_argument(
-            "--range", action="append", default=[], metavar="NAME=LOW,HIGH[,log]",
-            help="an interval to search, for --sampler=tpe; log: even over the logarithm")
+            "--range",
+            action="append",
+            default=[],
+            metavar="NAME=LOW,HIGH[,log]",
+            help="an interval to search, for --sampler=tpe; log: even over the logarithm",
+        )
         self.add_argument(
-            "--skip", action="append", default=[], metavar="NAME=V,NAME=V",
-            help="points of the grid that are left out")
+            "--skip",
+            action="append",
+            default=[],
+            metavar="NAME=V,NAME=V",
+            help="points of the grid that are left out",
+        )
 
     def error(self, message):
         raise UsageError(message)
@@ -66,8 +78,9 @@ class Parser(argparse.ArgumentParser):
             path = path or next(words, "")
             lines, real = flags.lines_of(path), os.path.realpath(path)
             if real in within:
-                raise UsageError(f"--flagfile must not include itself. Received: {path}, within "
-                                 f"{within[-1]}")
+                raise UsageError(
+                    f"--flagfile must not include itself. Received: {path}, within {within[-1]}"
+                )
             inside = self.expand(lines, (*within, real))
             ours = any(word.split("=")[0] in self._option_string_actions for word in inside)
             found += inside if ours else [f"--flagfile={path}"]
@@ -93,10 +106,15 @@ class Sweep:
     @functools.cached_property
     def points(self):
         """Every setting of the grid, a dict, in order."""
-        points = [dict(zip(sum(self.axes, ()), sum(values, ())))
-                  for values in itertools.product(*self.axes.values())]
-        return [point for point in points
-                if not any(unwanted.items() <= point.items() for unwanted in self.skip)]
+        points = [
+            dict(zip(sum(self.axes, ()), sum(values, ())))
+            for values in itertools.product(*self.axes.values())
+        ]
+        return [
+            point
+            for point in points
+            if not any(unwanted.items() <= point.items() for unwanted in self.skip)
+        ]
 
     @property
     def names(self):
@@ -149,8 +167,10 @@ def axis(text):
     for value in right.split(","):
         parts = value.split(":") if len(names) > 1 else [value]
         if len(parts) != len(names):
-            raise UsageError(f"--grid={left}=... must give {len(names)} values separated by colons "
-                             f"for each run. Received: {value}")
+            raise UsageError(
+                f"--grid={left}=... must give {len(names)} values separated by colons "
+                f"for each run. Received: {value}"
+            )
         rows.append(tuple(typed("grid", name, part) for name, part in zip(names, parts)))
     return names, rows
 
@@ -164,8 +184,9 @@ def interval(text):
         raise UsageError(f"--range must be NAME=LOW,HIGH or NAME=LOW,HIGH,log. Received: {text}")
     low, high = (typed("range", name, part) for part in parts[:2])
     if isinstance(low, (bool, str)) or low >= high or (logarithmic and low <= 0):
-        raise UsageError(f"--range must be of numbers, LOW below HIGH, above 0 with log. "
-                         f"Received: {text}")
+        raise UsageError(
+            f"--range must be of numbers, LOW below HIGH, above 0 with log. Received: {text}"
+        )
     return name, low, high, logarithmic
 
 
@@ -178,16 +199,18 @@ def unwanted(text):
 def typed(option, name, text):
     """A value as the type that its flag has."""
     if name not in KNOBS:
-        raise UsageError(f"--{option} must name flags of run.py (python run.py --help). "
-                         f"Received: {name}")
+        raise UsageError(
+            f"--{option} must name flags of run.py (python run.py --help). Received: {name}"
+        )
     of_type, _, choices = kind(KNOBS[name])
     try:
         if of_type is bool:
             return {"true": True, "false": False}[text.strip().lower()]
         return of_type(text)
     except (ValueError, KeyError):
-        raise UsageError(f"--{option}: --{name} must be of type {of_type.__name__}. "
-                         f"Received: {text}") from None
+        raise UsageError(
+            f"--{option}: --{name} must be of type {of_type.__name__}. Received: {text}"
+        ) from None
 
 
 def assignments(point):
@@ -204,21 +227,28 @@ def check_names(sweep, line):
     """Raises UsageError for what varies in two ways, or may not."""
     names = sweep.names
     if not names:
-        raise UsageError("--grid must say what varies, such as --grid=temperature=0.25,0.5; none "
-                         "was given")
+        raise UsageError(
+            "--grid must say what varies, such as --grid=temperature=0.25,0.5; none was given"
+        )
     for name in names:
         if names.count(name) > 1 or any(word.split("=")[0] == f"--{name}" for word in line):
-            raise UsageError(f"--{name} must be given once; it is in the grid and given again. "
-                             f"To narrow the grid: --grid={name}=VALUE")
+            raise UsageError(
+                f"--{name} must be given once; it is in the grid and given again. "
+                f"To narrow the grid: --grid={name}=VALUE"
+            )
         if name == "mode":
             raise UsageError("--grid must not vary --mode: a sweep compares trainings of one kind")
     if any(word.split("=")[0] == "--model_dir" for word in sweep.words) or "model_dir" in names:
-        raise UsageError("--model_dir is not for a sweep, which gives each run a directory of its "
-                         "own in --sweep_dir")
+        raise UsageError(
+            "--model_dir is not for a sweep, which gives each run a directory of its "
+            "own in --sweep_dir"
+        )
     for left_out in sweep.skip:
         if not left_out.keys() <= set(names):
-            raise UsageError(f"--skip must name what the grid varies: {', '.join(names)}. "
-                             f"Received: {', '.join(left_out)}")
+            raise UsageError(
+                f"--skip must name what the grid varies: {', '.join(names)}. "
+                f"Received: {', '.join(left_out)}"
+            )
 
 
 def check_points(sweep, product):
@@ -227,29 +257,45 @@ def check_points(sweep, product):
     if not points:
         raise UsageError("--skip must leave something of the grid; it leaves nothing")
     ends = [{name: bounds[end] for name, bounds in sweep.ranges.items()} for end in (0, 1)]
-    configs = [sweep.config(point | end) for point in points
-               for end in (ends if sweep.ranges else ends[:1])]
+    configs = [
+        sweep.config(point | end)
+        for point in points
+        for end in (ends if sweep.ranges else ends[:1])
+    ]
     if not (configs[0].trains and configs[0].evaluates):
-        raise UsageError("--mode must be pretrain, finetune, distill or train_then_eval: a sweep "
-                         f"compares results of trainings. Received: {configs[0].mode}")
+        raise UsageError(
+            "--mode must be pretrain, finetune, distill or train_then_eval: a sweep "
+            f"compares results of trainings. Received: {configs[0].mode}"
+        )
     if product and not sweep.ranges:
         for i, config in enumerate(configs):
             if config in configs[:i]:
-                raise UsageError("--grid must list every run once. Received twice: "
-                                 + " ".join(assignments(points[i])))
+                raise UsageError(
+                    "--grid must list every run once. Received twice: "
+                    + " ".join(assignments(points[i]))
+                )
 
 
 def each_value(axes):
     """Points that show every value of every axis, without their product."""
     first = {name: value for names, rows in axes.items() for name, value in zip(names, rows[0])}
-    return [first, *(first | dict(zip(names, row)) for names, rows in axes.items()
-                     for row in rows[1:])]
+    return [
+        first,
+        *(first | dict(zip(names, row)) for names, rows in axes.items() for row in rows[1:]),
+    ]
 
 
 def identity(sweep):
     """All that says which sweep it is, as JSON can hold it: not where its data are."""
     some = each_value(sweep.axes)[0] | {name: low for name, (low, *_) in sweep.ranges.items()}
-    fixed = {name: value for name, value in sweep.config(some).to_dict().items()
-             if name not in PLACES and name not in sweep.names}
-    return {"flags": fixed, "axes": [[list(names), rows] for names, rows in sweep.axes.items()],
-            "ranges": sweep.ranges, "skip": sweep.skip}
+    fixed = {
+        name: value
+        for name, value in sweep.config(some).to_dict().items()
+        if name not in PLACES and name not in sweep.names
+    }
+    return {
+        "flags": fixed,
+        "axes": [[list(names), rows] for names, rows in sweep.axes.items()],
+        "ranges": sweep.ranges,
+        "skip": sweep.skip,
+    }

@@ -51,11 +51,13 @@ def picture(kind):
     from PIL import Image
 
     deep = kind.endswith("16")
-    values = np.random.default_rng(1).integers(0, 65536 if deep else 256,
-                                               (12, 17) if deep else (12, 17, 3))
+    values = np.random.default_rng(1).integers(
+        0, 65536 if deep else 256, (12, 17) if deep else (12, 17, 3)
+    )
     buffer = io.BytesIO()
     Image.fromarray(values.astype(np.uint16 if deep else np.uint8)).save(
-        buffer, kind.removesuffix("16"))
+        buffer, kind.removesuffix("16")
+    )
     return buffer.getvalue()
 
 
@@ -76,8 +78,9 @@ def network():
 
     with tempfile.TemporaryDirectory() as directory:
         config = Config(width_multiplier=0.0625, dataset="shapes")
-        encoder = encoders.resnet(18, stem="cifar", width_multiplier=0.0625,
-                              normalization=keras.layers.BatchNormalization)
+        encoder = encoders.resnet(
+            18, stem="cifar", width_multiplier=0.0625, normalization=keras.layers.BatchNormalization
+        )
         path = os.path.join(directory, export.FILE)
         export.write(encoder, path, export.describe(config, "cifar", (16, 16), step=1))
         with open(path, "rb") as file:
@@ -91,15 +94,18 @@ def settings():
 
 
 MAKERS = {kind: (lambda kind=kind: picture(kind)) for kind in PICTURES} | {
-    "npy": array, "keras": network, "flags.json": settings,
+    "npy": array,
+    "keras": network,
+    "flags.json": settings,
     "flagfile": lambda: b"# remark\n--dataset=shapes\n--seed=3\n--use_blur\n",
     "label list": lambda: b"# remark\n0\n4\n17\n",
-    "folder": lambda: picture("png")}
+    "folder": lambda: picture("png"),
+}
 
 
 # ------------------------------------------------------------------ what is done to them
 def cut(content, rng, canary):
-    return content[:rng.randrange(len(content) + 1)]
+    return content[: rng.randrange(len(content) + 1)]
 
 
 def turned(content, rng, canary):
@@ -114,12 +120,21 @@ def turned(content, rng, canary):
 def lengthened(content, rng, canary):
     """A length, wherever one may be, is the largest that there is."""
     place = int(max(0, len(content) - 4) * rng.random() ** 2)
-    return content[:place] + rng.choice(LENGTHS) + content[place + 4:]
+    return content[:place] + rng.choice(LENGTHS) + content[place + 4 :]
 
 
 def noise(content, rng, canary):
-    return rng.choice((b"", b"\0" * 4096, rng.randbytes(2000), b"[" * 100_000, b"9" * 5000 + b"\n",
-                       b"\xff\xfe", b"\n" * 100_000))
+    return rng.choice(
+        (
+            b"",
+            b"\0" * 4096,
+            rng.randbytes(2000),
+            b"[" * 100_000,
+            b"9" * 5000 + b"\n",
+            b"\xff\xfe",
+            b"\n" * 100_000,
+        )
+    )
 
 
 def repeated(content, rng, canary):
@@ -144,8 +159,11 @@ def keras_with_code(content, canary):
             if name == "config.json":
                 config = json.loads(text)
                 config["config"]["layers"][1] |= {
-                    "module": "builtins", "class_name": "open", "registered_name": "open",
-                    "config": {"file": canary, "mode": "w"}}
+                    "module": "builtins",
+                    "class_name": "open",
+                    "registered_name": "open",
+                    "config": {"file": canary, "mode": "w"},
+                }
                 text = json.dumps(config)
             new.writestr(name, text)
     return changed.getvalue()
@@ -177,8 +195,21 @@ def sparse(path):
 
 
 SPECIAL = (os.mkfifo, os.mkdir, device, nowhere, circle, listening, sparse)
-NAMES = ("a\nb.png", "\x1b[31m.png", "-rf.png", "a b.png", "a..png", "a" * 250 + ".png", "%s.png",
-         "$(touch canary).png", b"\xff\xfe.png", "\u202e.png", "con.png", "a'\"`.png", "*.png")
+NAMES = (
+    "a\nb.png",
+    "\x1b[31m.png",
+    "-rf.png",
+    "a b.png",
+    "a..png",
+    "a" * 250 + ".png",
+    "%s.png",
+    "$(touch canary).png",
+    b"\xff\xfe.png",
+    "\u202e.png",
+    "con.png",
+    "a'\"`.png",
+    "*.png",
+)
 
 
 def write(path, kind, contents, rng, canary):
@@ -202,15 +233,16 @@ def write(path, kind, contents, rng, canary):
 def write_folder(path, contents, rng, canary):
     """Classes with odd names and files, two of them whole."""
     for number, name in enumerate(rng.sample(NAMES, 5)):
-        place = os.path.join(os.fsencode(path), b"ab"[number % 2:number % 2 + 1])
+        place = os.path.join(os.fsencode(path), b"ab"[number % 2 : number % 2 + 1])
         os.makedirs(place, exist_ok=True)
         file = os.path.join(place, os.fsencode(name))
         if number < 2:
             with open(file, "wb") as whole:
                 whole.write(contents["png"])
         else:
-            write(file, rng.choice(PICTURES), {kind: contents[kind] for kind in PICTURES}, rng,
-                  canary) if not isinstance(name, bytes) else os.mkfifo(file)
+            write(
+                file, rng.choice(PICTURES), {kind: contents[kind] for kind in PICTURES}, rng, canary
+            ) if not isinstance(name, bytes) else os.mkfifo(file)
     return "names"
 
 
@@ -226,10 +258,16 @@ def read_picture(path):
     if found.problem:
         return found.problem
     with open(path, "rb") as file:
-        example = {"image": file.read(), "reader": found.reader, "orientation": found.orientation,
-                   "low": found.low, "high": found.high + (found.low == found.high)}
+        example = {
+            "image": file.read(),
+            "reader": found.reader,
+            "orientation": found.orientation,
+            "low": found.low,
+            "high": found.high + (found.low == found.high),
+        }
     image = tf.function(images.decode, reduce_retracing=True)(
-        {name: tf.constant(value) for name, value in example.items()}, found.dtype != "uint8")
+        {name: tf.constant(value) for name, value in example.items()}, found.dtype != "uint8"
+    )
     assert image.shape == (*found.size, 3), f"{image.shape}, and said to be {found.size}"
     assert np.isfinite(image.numpy()).all(), "values that are not finite"
     return None
@@ -242,8 +280,12 @@ def read_network(path):
     from tfssl.storage import export, pretrained
 
     found = pretrained.find(path)
-    encoder = encoders.resnet(18, stem="cifar", width_multiplier=0.0625,
-                          normalization=export.keras.layers.BatchNormalization)
+    encoder = encoders.resnet(
+        18,
+        stem="cifar",
+        width_multiplier=0.0625,
+        normalization=export.keras.layers.BatchNormalization,
+    )
     found.restore(encoder)
     assert np.isfinite(encoder(np.zeros((1, 16, 16, 3), np.float32))).all()
 
@@ -278,14 +320,20 @@ def read_labels(path):
 def read_folder(path):
     from tfssl.data import folder, source
 
-    images = source.held(folder.load(path, "train", max_bad_fraction=0.9, max_pixels=10**6,
-                                     layout="classes"), 2**25)
+    images = source.held(
+        folder.load(path, "train", max_bad_fraction=0.9, max_pixels=10**6, layout="classes"), 2**25
+    )
     assert images.classes == ("a", "b") and 2 <= images.num_examples <= 5
 
 
 READERS = {kind: read_picture for kind in PICTURES} | {
-    "npy": read_array, "keras": read_network, "flags.json": read_settings,
-    "flagfile": read_flagfile, "label list": read_labels, "folder": read_folder}
+    "npy": read_array,
+    "keras": read_network,
+    "flags.json": read_settings,
+    "flagfile": read_flagfile,
+    "label list": read_labels,
+    "folder": read_folder,
+}
 
 
 def judged(kind, path):
@@ -340,10 +388,18 @@ class Reader:
         """(outcome, what was said, seconds) of a file; the first one waits for the process."""
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, os.path.abspath(__file__), "--serve"], text=True, cwd=self.cwd,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env={**os.environ, "TFSSL_CACHE_DIR": os.path.join(self.cwd, "cache"),
-                     "PYTHONPATH": os.pathsep.join([runs.ROOT, os.environ.get("PYTHONPATH", "")])})
+                [sys.executable, os.path.abspath(__file__), "--serve"],
+                text=True,
+                cwd=self.cwd,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    "TFSSL_CACHE_DIR": os.path.join(self.cwd, "cache"),
+                    "PYTHONPATH": os.pathsep.join([runs.ROOT, os.environ.get("PYTHONPATH", "")]),
+                },
+            )
             seconds += 300
         self.process.stdin.write(json.dumps({"kind": kind, "path": path}) + "\n")
         self.process.stdin.flush()
@@ -410,12 +466,18 @@ def remove(path):
 def table(outcomes):
     """How many of each kind were read rightly, refused, and neither, in Markdown."""
     counts = collections.Counter((kind, outcome) for kind, _, outcome, *_ in outcomes)
-    rows = [(kind, *(counts[kind, outcome] for outcome in ("right", "refused", "wrong")))
-            for kind in dict.fromkeys(kind for kind, *_ in outcomes)]
+    rows = [
+        (kind, *(counts[kind, outcome] for outcome in ("right", "refused", "wrong")))
+        for kind in dict.fromkeys(kind for kind, *_ in outcomes)
+    ]
     rows.append(("all", *map(sum, list(zip(*rows))[1:])))
-    return "\n".join(["| kind | read | refused in one sentence | neither |",
-                      "| --- |" + 3 * " --- |",
-                      *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+    return "\n".join(
+        [
+            "| kind | read | refused in one sentence | neither |",
+            "| --- |" + 3 * " --- |",
+            *(f"| {' | '.join(map(str, row))} |" for row in rows),
+        ]
+    )
 
 
 def with_section(text, section):
@@ -437,8 +499,7 @@ def main():
     outcomes = trial(arguments.count, arguments.seed)
     slowest = max((seconds for *_, seconds in outcomes), default=0)
     command = f"python scripts/hostile.py --count={arguments.count} --seed={arguments.seed}"
-    section = (f"`{command}`; "
-               f"the slowest took {slowest:.1f} s.\n\n{table(outcomes)}")
+    section = f"`{command}`; the slowest took {slowest:.1f} s.\n\n{table(outcomes)}"
     print(section)
     if arguments.report:
         text = ""

@@ -20,7 +20,6 @@ import os
 import statistics
 
 import matplotlib
-
 import runs
 
 matplotlib.use("Agg")
@@ -32,9 +31,11 @@ LAST = 0.1  # share of the training at its end over which the bound is averaged
 
 def flags_of(strength):
     """The augmentation of a strength, 0 or more."""
-    return (f"--crop_area_min={max(0.08, 1 - 0.92 * strength):.4g}",
-            f"--color_jitter_strength={strength:g}",
-            f"--grayscale_p={min(1.0, 0.2 * strength):.4g}")
+    return (
+        f"--crop_area_min={max(0.08, 1 - 0.92 * strength):.4g}",
+        f"--color_jitter_strength={strength:g}",
+        f"--grayscale_p={min(1.0, 0.2 * strength):.4g}",
+    )
 
 
 def at_the_end(points):
@@ -48,11 +49,15 @@ def row(strength, seed, directory, more):
     result = runs.run(directory, *more, *flags_of(strength), f"--seed={seed}")
     points = runs.scalars(directory, tuple(f"information/{name}" for name in SCALARS))
     scores = {name: value for name, value in result["pretrained"].items() if name != "online"}
-    return {"strength": strength, "seed": seed, "steps": result["global_step"],
-            **{name: round(at_the_end(points[f"information/{name}"]), 4) for name in SCALARS},
-            "examples": next(iter(scores.values()))["examples"],
-            **{f"{protocol}_top_1": values["top_1"] for protocol, values in scores.items()},
-            "label_information": scores.get("linear", {}).get("information_bound")}
+    return {
+        "strength": strength,
+        "seed": seed,
+        "steps": result["global_step"],
+        **{name: round(at_the_end(points[f"information/{name}"]), 4) for name in SCALARS},
+        "examples": next(iter(scores.values()))["examples"],
+        **{f"{protocol}_top_1": values["top_1"] for protocol, values in scores.items()},
+        "label_information": scores.get("linear", {}).get("information_bound"),
+    }
 
 
 def means(rows, *names):
@@ -65,21 +70,37 @@ def means(rows, *names):
 def draw(rows, path):
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), constrained_layout=True, sharey=True)
     protocols = [name for name in rows[0] if name.endswith("_top_1")]
-    for axis, key, label in ((axes[0], "infonce_bound", "InfoNCE bound, nats"),
-                             (axes[1], "strength", "strength of the augmentation")):
+    for axis, key, label in (
+        (axes[0], "infonce_bound", "InfoNCE bound, nats"),
+        (axes[1], "strength", "strength of the augmentation"),
+    ):
         for protocol, colour, marker in zip(protocols, ("#0072B2", "#D55E00", "#009E73"), "os^"):
-            axis.plot([r[key] for r in rows], [100 * r[protocol] for r in rows], marker,
-                      color=colour, markersize=4, alpha=0.5)
+            axis.plot(
+                [r[key] for r in rows],
+                [100 * r[protocol] for r in rows],
+                marker,
+                color=colour,
+                markersize=4,
+                alpha=0.5,
+            )
             line = [(x, 100 * y) for x, y in means(rows, key, protocol)]  # the path shows
-            axis.plot(*zip(*line), color=colour,
-                      label=protocol.removesuffix("_top_1").replace("_", " "))
+            axis.plot(
+                *zip(*line), color=colour, label=protocol.removesuffix("_top_1").replace("_", " ")
+            )
         axis.set(xlabel=label)
         axis.grid(alpha=0.3)
     for strength, bound, top in means(rows, "strength", "infonce_bound", protocols[0]):
-        axes[0].annotate(f"{strength:g}", (bound, 100 * top), xytext=(0, 7),
-                         textcoords="offset points", ha="center", fontsize=8)
-    axes[0].axvline(rows[0]["infonce_ceiling"], color="#999999", linestyle=":",
-                    label="ceiling, log(2N - 1)")
+        axes[0].annotate(
+            f"{strength:g}",
+            (bound, 100 * top),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes[0].axvline(
+        rows[0]["infonce_ceiling"], color="#999999", linestyle=":", label="ceiling, log(2N - 1)"
+    )
     axes[0].set(ylabel="top-1, %")
     axes[0].margins(y=0.15)
     axes[0].legend(fontsize=8)

@@ -43,10 +43,14 @@ def mend(path):
             file.truncate(whole)
             os.fsync(file.fileno())
     except OSError as error:
-        raise UsageError(f"{path} must be the journal of the sweep, a file that can be read and "
-                         f"written. Received: {error.strerror}") from None
-    return (f"{path}: its last record was cut off, as when a machine stops; it is dropped and kept "
-            f"in {path + ASIDE}")
+        raise UsageError(
+            f"{path} must be the journal of the sweep, a file that can be read and "
+            f"written. Received: {error.strerror}"
+        ) from None
+    return (
+        f"{path}: its last record was cut off, as when a machine stops; it is dropped and kept "
+        f"in {path + ASIDE}"
+    )
 
 
 def end_of_whole(path, content):
@@ -59,9 +63,11 @@ def end_of_whole(path, content):
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         if not (line.endswith(b"\n") and is_record(line)):
             if end + len(line) < len(content):
-                raise UsageError(f"{path} is damaged in line {number}, and more follows. Give "
-                                 "another --sweep_dir; runs that are finished can be collected "
-                                 "from this one.")
+                raise UsageError(
+                    f"{path} is damaged in line {number}, and more follows. Give "
+                    "another --sweep_dir; runs that are finished can be collected "
+                    "from this one."
+                )
             break
         end += len(line)
     return end

@@ -32,10 +32,17 @@ def parser():
     made = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     made.add_argument("directory")
     made.add_argument("--kills", type=int, default=20, help="in total (default: 20)")
-    made.add_argument("--within", type=float, help="kill at random moments alone, so many seconds "
-                      "after the first step of a process at most, one run from beginning to end")
-    made.add_argument("--trial", help="names of commands, separated by commas: "
-                      + ", ".join([*trials.TRIALS, *groups.GROUPS]))
+    made.add_argument(
+        "--within",
+        type=float,
+        help="kill at random moments alone, so many seconds "
+        "after the first step of a process at most, one run from beginning to end",
+    )
+    made.add_argument(
+        "--trial",
+        help="names of commands, separated by commas: "
+        + ", ".join([*trials.TRIALS, *groups.GROUPS]),
+    )
     made.add_argument("--all", action="store_true", help="every command that has a name")
     made.add_argument("--kill_seed", type=int, default=0)
     made.add_argument("--report", help="Markdown file to add command and outcome to")
@@ -89,8 +96,10 @@ def main():
     try:
         found, kills = chosen(arguments, words)
     except KeyError as error:
-        made.error(f"--trial must be of {', '.join([*trials.TRIALS, *groups.GROUPS])}. "
-                   f"Received: {error.args[0]}")
+        made.error(
+            f"--trial must be of {', '.join([*trials.TRIALS, *groups.GROUPS])}. "
+            f"Received: {error.args[0]}"
+        )
     arguments.directory = os.path.abspath(arguments.directory)
     os.makedirs(arguments.directory, exist_ok=True)
     processes.load()
@@ -117,14 +126,22 @@ def summary(outcomes, seconds):
     kills = sum(outcome.count for outcome in outcomes.values())
     wrong = [name for name, outcome in outcomes.items() if outcome.found]
     verdict = f"not the same: {', '.join(wrong)}" if wrong else "every bit is the same"
-    return "\n".join([f"{kills} kills, {seconds:.0f} s: {verdict}", "",
-                      *(f"- {name}: {outcome}" for name, outcome in outcomes.items())])
+    return "\n".join(
+        [
+            f"{kills} kills, {seconds:.0f} s: {verdict}",
+            "",
+            *(f"- {name}: {outcome}" for name, outcome in outcomes.items()),
+        ]
+    )
 
 
 def command(arguments, words):
     """The command line as others would type it."""
-    told = [word for word in words if not word.startswith("--report")
-            and os.path.abspath(word) != arguments.directory]
+    told = [
+        word
+        for word in words
+        if not word.startswith("--report") and os.path.abspath(word) != arguments.directory
+    ]
     return shlex.join(["python", "scripts/kills.py", "DIR", *told])
 
 

@@ -13,10 +13,13 @@ import runs
 
 def text(config, places, total):
     each = len(places)
-    return "\n".join([
-        f"# {config.dataset} {config.train_split}: {each} of {total:,} images, equal numbers of "
-        f"every class; --label_fraction={config.label_fraction:g} --seed={config.seed}",
-        *map(str, places)])
+    return "\n".join(
+        [
+            f"# {config.dataset} {config.train_split}: {each} of {total:,} images, equal numbers "
+            f"of every class; --label_fraction={config.label_fraction:g} --seed={config.seed}",
+            *map(str, places),
+        ]
+    )
 
 
 def main():
@@ -29,14 +32,21 @@ def main():
     parser.add_argument("--seeds", default="0,1,2")
     arguments = parser.parse_args()
     from tfssl import Config, UsageError, data  # here: they load TensorFlow
+
     os.makedirs(arguments.output_dir, exist_ok=True)
     try:
         source = None
         for fraction in map(float, arguments.fractions.split(",")):
             for seed in map(int, arguments.seeds.split(",")):
-                config = Config(mode="finetune", checkpoint="none", dataset=arguments.dataset,
-                                data_dir=arguments.data_dir, train_split=arguments.train_split,
-                                label_fraction=fraction, seed=seed)
+                config = Config(
+                    mode="finetune",
+                    checkpoint="none",
+                    dataset=arguments.dataset,
+                    data_dir=arguments.data_dir,
+                    train_split=arguments.train_split,
+                    label_fraction=fraction,
+                    seed=seed,
+                )
                 source = source or data.load(config, config.train_split)
                 name = config.dataset.split("/")[0].split(":")[0]
                 path = os.path.join(arguments.output_dir, runs.label_list(name, fraction, seed))

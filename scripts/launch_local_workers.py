@@ -25,12 +25,18 @@ PATIENCE = 60  # seconds that the others have after one has failed
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--gpus", type=int, default=0,
-                        help="GPUs of this machine, divided among the workers; 0: none of them")
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        default=0,
+        help="GPUs of this machine, divided among the workers; 0: none of them",
+    )
     arguments, flags = parser.parse_known_args()
     if arguments.workers < 1 or arguments.gpus % arguments.workers:
-        parser.error("--workers must be at least 1 and divide --gpus. "
-                     f"Received: {arguments.workers} and {arguments.gpus}")
+        parser.error(
+            "--workers must be at least 1 and divide --gpus. "
+            f"Received: {arguments.workers} and {arguments.gpus}"
+        )
     processes = launch(arguments.workers, arguments.gpus, flags)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: tell(processes, number))
@@ -51,10 +57,16 @@ def launch(workers, gpus, flags):
     for index in range(workers):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         own = ",".join(str(index * share + i) for i in range(share)) or "-1"
-        processes.append(subprocess.Popen(
-            [sys.executable, os.path.join(runs.ROOT, "run.py"), *flags],
-            env={**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": own},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, os.path.join(runs.ROOT, "run.py"), *flags],
+                env={**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": own},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        )
     return processes
 
 

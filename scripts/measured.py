@@ -23,16 +23,20 @@ MEASURED = os.path.join(runs.ROOT, "results", "measured")
 
 def names():
     """The experiments that there are, in the order of their names."""
-    return sorted(os.path.basename(os.path.dirname(path))
-                  for path in glob.glob(os.path.join(MEASURED, "*", "runs.json")))
+    return sorted(
+        os.path.basename(os.path.dirname(path))
+        for path in glob.glob(os.path.join(MEASURED, "*", "runs.json"))
+    )
 
 
 def make(name, protocol):
     directory = os.path.join(MEASURED, name)
     source = os.path.join(directory, "runs.json")
     print(f"{name}\n{collect.collect([source], directory)}")
-    figures.of_runs(records.load([source]), argparse.Namespace(
-        protocol=protocol, output_dir=directory, smoothing=None, best=4))
+    figures.of_runs(
+        records.load([source]),
+        argparse.Namespace(protocol=protocol, output_dir=directory, smoothing=None, best=4),
+    )
 
 
 def main():
@@ -42,8 +46,10 @@ def main():
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(names()))
     if unknown:
-        print(f"measured.py: NAME must be one of {', '.join(names())}. Received: {unknown[0]}",
-              file=sys.stderr)
+        print(
+            f"measured.py: NAME must be one of {', '.join(names())}. Received: {unknown[0]}",
+            file=sys.stderr,
+        )
         return 2
     figures.plt.rcParams.update(figures.STYLE)
     try:

@@ -11,7 +11,6 @@ import os
 import statistics
 
 import matplotlib
-
 import runs
 
 matplotlib.use("Agg")
@@ -25,19 +24,28 @@ LOSS = "train/contrast_loss"
 
 def row(precision, seed, directory, more):
     """One run of run.py, as a row of the table."""
-    result = runs.run(directory, f"--flagfile={FLAGFILE}", f"--precision={precision}",
-                      f"--seed={seed}", *more)
-    return {"precision": precision, "seed": seed, "steps": result["global_step"],
-            "train_seconds": round(result["train_seconds"], 1),
-            "examples": result["pretrained"]["linear"]["examples"],
-            **{protocol: result["pretrained"][protocol]["top_1"] for protocol in PROTOCOLS}}
+    result = runs.run(
+        directory, f"--flagfile={FLAGFILE}", f"--precision={precision}", f"--seed={seed}", *more
+    )
+    return {
+        "precision": precision,
+        "seed": seed,
+        "steps": result["global_step"],
+        "train_seconds": round(result["train_seconds"], 1),
+        "examples": result["pretrained"]["linear"]["examples"],
+        **{protocol: result["pretrained"][protocol]["top_1"] for protocol in PROTOCOLS},
+    }
 
 
 def draw(rows, losses, path):
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), constrained_layout=True)
     for (precision, seed), points in losses.items():
-        left.plot(*zip(*points), color=PRECISIONS[precision], linewidth=0.8,
-                  label=precision if seed == rows[0]["seed"] else None)
+        left.plot(
+            *zip(*points),
+            color=PRECISIONS[precision],
+            linewidth=0.8,
+            label=precision if seed == rows[0]["seed"] else None,
+        )
     left.set(xlabel="step", ylabel="contrast loss", title="training, one line per seed")
     left.legend(fontsize=8)
     for place, protocol in enumerate(PROTOCOLS):
@@ -67,9 +75,14 @@ def main():
             rows.append(row(precision, seed, directory, more))
             losses[precision, seed] = sorted(runs.scalars(directory)[LOSS].items())
     runs.write_table(rows, os.path.join(arguments.output_dir, "precision.csv"))
-    runs.write_table([{"precision": precision, "seed": seed, "step": step, "contrast_loss": value}
-                      for (precision, seed), points in losses.items() for step, value in points],
-                     os.path.join(arguments.output_dir, "curves.csv"))
+    runs.write_table(
+        [
+            {"precision": precision, "seed": seed, "step": step, "contrast_loss": value}
+            for (precision, seed), points in losses.items()
+            for step, value in points
+        ],
+        os.path.join(arguments.output_dir, "curves.csv"),
+    )
     draw(rows, losses, os.path.join(arguments.output_dir, "precision.png"))
     for protocol, title in PROTOCOLS.items():
         for precision in PRECISIONS:

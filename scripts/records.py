@@ -19,22 +19,39 @@ from tfssl.config import FREE, SPEED, Config
 from tfssl.errors import UsageError
 
 KNOBS = {field.name: field for field in dataclasses.fields(Config)}
-COLUMNS = {"resnet_depth": "resnet_depth", "train_batch_size": "batch_size",
-           "temperature": "temperature",
-           "color_jitter_strength": "color_jitter_strength"}  # the thesis's, in their order
+COLUMNS = {
+    "resnet_depth": "resnet_depth",
+    "train_batch_size": "batch_size",
+    "temperature": "temperature",
+    "color_jitter_strength": "color_jitter_strength",
+}  # the thesis's, in their order
 ORDER = list(dict.fromkeys([*COLUMNS, *KNOBS]))
 SAME = {name for name, field in KNOBS.items() if field.metadata["group"] == SPEED} | {
-    "precision", "deterministic"}  # two runs that differ in these alone count as seeds of one
-SCORED = {"eval_split", "eval_image_size", "eval_crop_proportion", "eval_steps", "knn_temperature",
-          "probe_train_split"}  # they change nothing that is learned, but how it is scored
+    "precision",
+    "deterministic",
+}  # two runs that differ in these alone count as seeds of one
+SCORED = {
+    "eval_split",
+    "eval_image_size",
+    "eval_crop_proportion",
+    "eval_steps",
+    "knn_temperature",
+    "probe_train_split",
+}  # they change nothing that is learned, but how it is scored
 DECIDES = [name for name in ORDER if name in SCORED or name not in FREE | SAME | {"seed"}]
 PLACES = ("model_dir", "data_dir", "probe_data_dir", "output")
 NAMED = ("checkpoint", "teacher", "label_list")  # files, of whose paths the last two parts are kept
 USUAL = {  # what a dataset is seen and scored at where nothing is said
     "image_size": {"cifar10": "32", "imagenette/160px-v2": "128", "shapes": "32"},
-    "eval_split": {"cifar10": "test", "imagenette/160px-v2": "validation", "shapes": "test"}}
-CURVES = ("train/contrast_loss", "train/representation_loss", "train/supervised_loss",
-          "train/total_loss", "train/supervised_acc")
+    "eval_split": {"cifar10": "test", "imagenette/160px-v2": "validation", "shapes": "test"},
+}
+CURVES = (
+    "train/contrast_loss",
+    "train/representation_loss",
+    "train/supervised_loss",
+    "train/total_loss",
+    "train/supervised_acc",
+)
 POINTS = 100  # of a curve that are kept: the thesis has one an epoch
 
 
@@ -87,8 +104,9 @@ def load(paths, curves=True):
             with open(path) as file:
                 found += [Record(**record) for record in json.load(file)]
         except (OSError, ValueError, TypeError) as error:
-            raise UsageError("a directory of runs or a runs.json was expected. Received: "
-                             f"{path} ({error})") from None
+            raise UsageError(
+                f"a directory of runs or a runs.json was expected. Received: {path} ({error})"
+            ) from None
     if not found:
         raise UsageError(f"no finished run (flags.json and result.json) in {', '.join(paths)}")
     return whole(once(found))
@@ -99,8 +117,13 @@ def once(records):
     kept = {}
     for record in records:
         config = record.config
-        key = (*setting(config).items(), record.files, config.seed, record.result.get("precision"),
-               *(getattr(config, name) for name in sorted(SAME)))
+        key = (
+            *setting(config).items(),
+            record.files,
+            config.seed,
+            record.result.get("precision"),
+            *(getattr(config, name) for name in sorted(SAME)),
+        )
         if kept.setdefault(key, record) is not record:
             print(f"there twice, counted once: {told(config)}", file=sys.stderr)
     return list(kept.values())
@@ -108,16 +131,21 @@ def once(records):
 
 def whole(records):
     """Without runs that were evaluated before their end: those of fewer steps than their twins."""
-    ends = {id(record): max(twin.result["global_step"] for twin in group)
-            for group in by_setting(records) for record in group}
+    ends = {
+        id(record): max(twin.result["global_step"] for twin in group)
+        for group in by_setting(records)
+        for record in group
+    }
     kept = []
     for record in records:
         step, end = record.result["global_step"], ends[id(record)]
         if step == end:
             kept.append(record)
         else:
-            print(f"left out, evaluated at step {step} of {end}: {told(record.config)}",
-                  file=sys.stderr)
+            print(
+                f"left out, evaluated at step {step} of {end}: {told(record.config)}",
+                file=sys.stderr,
+            )
     return kept
 
 
@@ -136,12 +164,19 @@ def search(path, curves):
         if "result.json" not in files:
             print(f"not finished: {directory}", file=sys.stderr)
             continue
-        flags = {name: value for name, value in read(directory, "flags.json").items()
-                 if name not in PLACES}
-        flags |= {name: "/".join(os.path.normpath(flags[name]).split(os.sep)[-2:])
-                  for name in NAMED if flags.get(name)}
-        found.append(Record(flags, result_of(directory),
-                            thinned(runs.scalars(directory)) if curves else {}))
+        flags = {
+            name: value
+            for name, value in read(directory, "flags.json").items()
+            if name not in PLACES
+        }
+        flags |= {
+            name: "/".join(os.path.normpath(flags[name]).split(os.sep)[-2:])
+            for name in NAMED
+            if flags.get(name)
+        }
+        found.append(
+            Record(flags, result_of(directory), thinned(runs.scalars(directory)) if curves else {})
+        )
     return found
 
 
@@ -168,11 +203,15 @@ def thinned(scalars):
         return {}
     steps = sorted(set.intersection(*(set(scalars[tag]) for tag in tags)))
     size = -(-len(steps) // POINTS)
-    groups = [steps[i:i + size] for i in range(0, len(steps), size)]
-    means = {tag: [sum(scalars[tag][step] for step in group) / len(group) for group in groups]
-             for tag in tags}
-    return {"step": [group[-1] for group in groups],
-            **{tag: [float(f"{mean:.4g}") for mean in means[tag]] for tag in tags}}
+    groups = [steps[i : i + size] for i in range(0, len(steps), size)]
+    means = {
+        tag: [sum(scalars[tag][step] for step in group) / len(group) for group in groups]
+        for tag in tags
+    }
+    return {
+        "step": [group[-1] for group in groups],
+        **{tag: [float(f"{mean:.4g}") for mean in means[tag]] for tag in tags},
+    }
 
 
 def save(records, path):
@@ -199,8 +238,12 @@ def varying(records):
     by_method = {}
     for record in records:
         by_method.setdefault(record.config.method, []).append(setting(record.config))
-    names = {name for settings in by_method.values() for name in DECIDES
-             if any(other[name] != settings[0][name] for other in settings)}
+    names = {
+        name
+        for settings in by_method.values()
+        for name in DECIDES
+        if any(other[name] != settings[0][name] for other in settings)
+    }
     return ["method"] * (len(by_method) > 1) + [name for name in DECIDES if name in names]
 
 

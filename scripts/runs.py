@@ -8,8 +8,13 @@ import os
 import subprocess
 import sys
 
-METHODS = {"simclr": "SimCLR", "byol": "BYOL", "npair": "N-pair", "triplet": "triplet",
-           "cpc": "CPC"}  # as people write them
+METHODS = {
+    "simclr": "SimCLR",
+    "byol": "BYOL",
+    "npair": "N-pair",
+    "triplet": "triplet",
+    "cpc": "CPC",
+}  # as people write them
 TRAINING = ("train/", "learning_rate")  # how the tags of a training's scalars begin
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if ROOT not in sys.path:  # `flags` is not installed with tfssl, and this clone's is meant
@@ -30,8 +35,9 @@ def run(directory, *flags, result="result.json"):
     Raises:
         SystemExit: it failed, and has said why.
     """
-    code = subprocess.run([sys.executable, os.path.join(ROOT, "run.py"), *flags,
-                           f"--model_dir={directory}"]).returncode
+    code = subprocess.run(
+        [sys.executable, os.path.join(ROOT, "run.py"), *flags, f"--model_dir={directory}"]
+    ).returncode
     if code:
         sys.exit(code)
     return read(result(directory) if callable(result) else os.path.join(directory, result))
@@ -60,15 +66,19 @@ def write(path, text):
 
 def linear_evaluation(model_dir, step):
     """Path of the longest linear evaluation of the encoder of a step, or None."""
-    paths = [path for path in glob.glob(os.path.join(model_dir, "linear_eval", "*", "result.json"))
-             if read(path)["global_step"] == step]
+    paths = [
+        path
+        for path in glob.glob(os.path.join(model_dir, "linear_eval", "*", "result.json"))
+        if read(path)["global_step"] == step
+    ]
     return max(paths, key=lambda path: read(path)["linear_epochs"], default=None)
 
 
 def scores(result):
     """{protocol: {"top_1", "top_5", ...}} of what a run trained."""
-    return next((result[done] for done in ("pretrained", "finetuned", "distilled")
-                 if result.get(done)), {})
+    return next(
+        (result[done] for done in ("pretrained", "finetuned", "distilled") if result.get(done)), {}
+    )
 
 
 def top_5(scores):
@@ -84,6 +94,7 @@ def points(directory, prefixes, **how):
     """
     import tensorflow as tf  # here, because most scripts need not wait for them
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = EventAccumulator(directory, size_guidance={"tensors": 0}, **how).Reload()
     for tag in events.Tags()["tensors"]:
         if tag.startswith(prefixes):

@@ -18,7 +18,6 @@ import os
 import statistics
 
 import matplotlib
-
 import runs
 
 matplotlib.use("Agg")
@@ -37,18 +36,31 @@ def flags_of(kind, fraction, seed, arguments):
     labels = [f"--label_fraction={fraction}", f"--seed={seed}"]
     if arguments.labels:
         labels[0] = "--label_list=" + os.path.join(
-            arguments.labels, runs.label_list(arguments.name, fraction, seed))
+            arguments.labels, runs.label_list(arguments.name, fraction, seed)
+        )
     short, long = arguments.steps[fraction], f"--train_steps={arguments.student_steps}"
     student = [f"--width_multiplier={arguments.student_width}", "--stem=cifar"]
     teacher = [f"--teacher={os.path.join(arguments.runs, f'teacher-{fraction:g}-{seed}')}"]
     rates = ["--learning_rate=0.1", "--weight_decay=5e-4", "--warmup_epochs=0"]
     return {
-        "teacher": ["--mode=finetune", f"--checkpoint={arguments.pretrained}",
-                    "--ft_proj_selector=1", f"--train_steps={short}",
-                    f"--learning_rate={arguments.teacher_rate}", *labels],
+        "teacher": [
+            "--mode=finetune",
+            f"--checkpoint={arguments.pretrained}",
+            "--ft_proj_selector=1",
+            f"--train_steps={short}",
+            f"--learning_rate={arguments.teacher_rate}",
+            *labels,
+        ],
         "student": ["--mode=distill", *teacher, *student, *rates, long, labels[1]],
-        "both": ["--mode=distill", *teacher, *student, *rates, long, "--distill_alpha=0.5",
-                 *labels],
+        "both": [
+            "--mode=distill",
+            *teacher,
+            *student,
+            *rates,
+            long,
+            "--distill_alpha=0.5",
+            *labels,
+        ],
         "alone": ["--mode=finetune", "--checkpoint=none", *student, *rates, long, *labels],
     }[kind]
 
@@ -57,18 +69,31 @@ def row(kind, fraction, seed, arguments, more):
     directory = os.path.join(arguments.runs, f"{kind}-{fraction:g}-{seed}")
     result = runs.run(directory, *flags_of(kind, fraction, seed, arguments), *more)
     scores = runs.scores(result)["network"]
-    return {"kind": kind, "label_fraction": fraction, "seed": seed,
-            "labels": result["labels"], "steps": result["global_step"],
-            "parameters": sum(result["parameters"].values()), "dataset": result["dataset"],
-            "eval_split": result["eval_split"], "examples": scores["examples"],
-            "correct_top_1": scores["correct_top_1"], "top_1": scores["top_1"],
-            "top_5": runs.top_5(scores), "train_seconds": round(result["train_seconds"], 1)}
+    return {
+        "kind": kind,
+        "label_fraction": fraction,
+        "seed": seed,
+        "labels": result["labels"],
+        "steps": result["global_step"],
+        "parameters": sum(result["parameters"].values()),
+        "dataset": result["dataset"],
+        "eval_split": result["eval_split"],
+        "examples": scores["examples"],
+        "correct_top_1": scores["correct_top_1"],
+        "top_1": scores["top_1"],
+        "top_5": runs.top_5(scores),
+        "train_seconds": round(result["train_seconds"], 1),
+    }
 
 
 def by_kind(rows, fraction):
     """{kind: accuracies in % over the seeds}, in the order of KINDS."""
-    found = {kind: [100 * r["top_1"] for r in rows
-                    if (r["kind"], r["label_fraction"]) == (kind, fraction)] for kind in KINDS}
+    found = {
+        kind: [
+            100 * r["top_1"] for r in rows if (r["kind"], r["label_fraction"]) == (kind, fraction)
+        ]
+        for kind in KINDS
+    }
     return {kind: values for kind, values in found.items() if values}
 
 
@@ -81,39 +106,70 @@ def told(values):
 def table(rows):
     """Means and standard deviations, and what distillation gains over the labels alone by seed."""
     fractions = sorted({r["label_fraction"] for r in rows})
-    lines = ["| top-1, % | parameters | " + " | ".join(
-        f"{100 * fraction:g} % of the labels" for fraction in fractions) + " |",
-        "| --- | ---: |" + " --- |" * len(fractions)]
+    lines = [
+        "| top-1, % | parameters | "
+        + " | ".join(f"{100 * fraction:g} % of the labels" for fraction in fractions)
+        + " |",
+        "| --- | ---: |" + " --- |" * len(fractions),
+    ]
     for kind, (name, _) in KINDS.items():
         of_kind = [r for r in rows if r["kind"] == kind]
         if not of_kind:
             continue
         cells = [by_kind(rows, fraction).get(kind) for fraction in fractions]
-        lines.append(f"| {name} | {of_kind[0]['parameters']:,} | " + " | ".join(
-            told(c) if c else "" for c in cells) + " |")
-    gains = [[a - b for a, b in zip(by_kind(rows, fraction).get("student", []),
-                                    by_kind(rows, fraction).get("alone", []))]
-             for fraction in fractions]
+        lines.append(
+            f"| {name} | {of_kind[0]['parameters']:,} | "
+            + " | ".join(told(c) if c else "" for c in cells)
+            + " |"
+        )
+    gains = [
+        [
+            a - b
+            for a, b in zip(
+                by_kind(rows, fraction).get("student", []), by_kind(rows, fraction).get("alone", [])
+            )
+        ]
+        for fraction in fractions
+    ]
     if all(gains):
-        lines.append("| what the teacher gains over the labels, by seed | | " + " | ".join(
-            ", ".join(f"{gain:+.1f}" for gain in by_seed) for by_seed in gains) + " |")
+        lines.append(
+            "| what the teacher gains over the labels, by seed | | "
+            + " | ".join(", ".join(f"{gain:+.1f}" for gain in by_seed) for by_seed in gains)
+            + " |"
+        )
     return "\n".join(lines)
 
 
 def draw(rows, path):
     fractions = sorted({r["label_fraction"] for r in rows})
-    figure, axes = plt.subplots(1, len(fractions), figsize=(4.6 * len(fractions), 3.4),
-                                constrained_layout=True, squeeze=False, sharex=True)
+    figure, axes = plt.subplots(
+        1,
+        len(fractions),
+        figsize=(4.6 * len(fractions), 3.4),
+        constrained_layout=True,
+        squeeze=False,
+        sharex=True,
+    )
     for axis, fraction in zip(axes[0], fractions):
         found = by_kind(rows, fraction)
         for place, (kind, values) in enumerate(found.items()):
             axis.barh(place, statistics.mean(values), color=KINDS[kind][1], height=0.7)
             axis.plot(values, [place] * len(values), "o", color="black", markersize=3)
-            axis.annotate(f"{statistics.mean(values):.1f}", (0, place), xytext=(4, 0),
-                          textcoords="offset points", va="center", color="white", fontsize=9)
-        axis.set(title=f"{100 * fraction:g} % of the labels", xlabel="top-1, % (dots: seeds)",
-                 yticks=range(len(found)),
-                 yticklabels=[KINDS[kind][0] for kind in found] if axis is axes[0][0] else [])
+            axis.annotate(
+                f"{statistics.mean(values):.1f}",
+                (0, place),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                color="white",
+                fontsize=9,
+            )
+        axis.set(
+            title=f"{100 * fraction:g} % of the labels",
+            xlabel="top-1, % (dots: seeds)",
+            yticks=range(len(found)),
+            yticklabels=[KINDS[kind][0] for kind in found] if axis is axes[0][0] else [],
+        )
         axis.invert_yaxis()
         axis.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110)
@@ -138,8 +194,10 @@ def main():
     fractions = [float(fraction) for fraction in arguments.fractions.split(",")]
     steps = [int(steps) for steps in arguments.steps.split(",")]
     if len(steps) != len(fractions):
-        parser.error("--steps must be one number for each of --fractions. Received: "
-                     f"{arguments.steps} for {arguments.fractions}")
+        parser.error(
+            "--steps must be one number for each of --fractions. Received: "
+            f"{arguments.steps} for {arguments.fractions}"
+        )
     unknown = set(arguments.kinds.split(",")) - set(KINDS)
     if unknown:
         parser.error(f"--kinds must be of {', '.join(KINDS)}. Received: {arguments.kinds}")

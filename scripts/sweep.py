@@ -39,24 +39,52 @@ PRUNE_LOOK = 15.0  # seconds between two looks at the curves of a trial
 
 
 def parser():
-    made = grid.Parser(prog="scripts/sweep.py", description=__doc__.split("\n")[0], epilog="All "
-                       "other flags are run.py's: python run.py --help")
-    made.add_argument("--sweep_dir", help="directory of the sweep, shared by its workers; not "
-                      "given: a name made from the settings, under runs/")
+    made = grid.Parser(
+        prog="scripts/sweep.py",
+        description=__doc__.split("\n")[0],
+        epilog="All other flags are run.py's: python run.py --help",
+    )
+    made.add_argument(
+        "--sweep_dir",
+        help="directory of the sweep, shared by its workers; not "
+        "given: a name made from the settings, under runs/",
+    )
     made.add_argument("--dry_run", action="store_true", help="list every trial as a command")
-    made.add_argument("--sampler", choices=("grid", "tpe"), default="grid",
-                      help="try all, or search by Optuna's TPE")
+    made.add_argument(
+        "--sampler",
+        choices=("grid", "tpe"),
+        default="grid",
+        help="try all, or search by Optuna's TPE",
+    )
     made.add_argument("--trials", type=int, help="how many trials, for --sampler=tpe")
-    made.add_argument("--objective", help="accuracy to compare by: online, network, linear, "
-                      "knn_20, ...; not given: the first of these that there is")
-    made.add_argument("--storage", help="an Optuna storage URL, such as sqlite:///sweep.db; not "
-                      "given: a journal file in --sweep_dir, safe for many processes")
-    made.add_argument("--gpus", default="", help="GPUs to spread trials over, such as 0,1: one at "
-                      "a time on each; not given: one trial at a time, on what TensorFlow finds")
-    made.add_argument("--prune", action="store_true", help="stop a trial whose online head is "
-                      "below the median of the earlier ones after as many images")
-    made.add_argument("--prune_every", type=int, default=50_000, help="images between two such "
-                      "looks (default: 50000)")
+    made.add_argument(
+        "--objective",
+        help="accuracy to compare by: online, network, linear, "
+        "knn_20, ...; not given: the first of these that there is",
+    )
+    made.add_argument(
+        "--storage",
+        help="an Optuna storage URL, such as sqlite:///sweep.db; not "
+        "given: a journal file in --sweep_dir, safe for many processes",
+    )
+    made.add_argument(
+        "--gpus",
+        default="",
+        help="GPUs to spread trials over, such as 0,1: one at "
+        "a time on each; not given: one trial at a time, on what TensorFlow finds",
+    )
+    made.add_argument(
+        "--prune",
+        action="store_true",
+        help="stop a trial whose online head is "
+        "below the median of the earlier ones after as many images",
+    )
+    made.add_argument(
+        "--prune_every",
+        type=int,
+        default=50_000,
+        help="images between two such looks (default: 50000)",
+    )
     return made
 
 
@@ -70,26 +98,37 @@ def read(line):
     tpe = options.sampler == "tpe"
     sweep = grid.read(options, words, line, product=not tpe)
     if tpe and (options.trials is None or options.trials < 1):
-        raise UsageError("--trials must be how many trials --sampler=tpe shall run, 1 or more. "
-                         f"Received: {options.trials}")
-    for name, given, wanted in (("trials", options.trials is not None, "tpe"),
-                                ("range", sweep.ranges, "tpe"), ("skip", sweep.skip, "grid"),
-                                ("dry_run", options.dry_run, "grid")):
+        raise UsageError(
+            "--trials must be how many trials --sampler=tpe shall run, 1 or more. "
+            f"Received: {options.trials}"
+        )
+    for name, given, wanted in (
+        ("trials", options.trials is not None, "tpe"),
+        ("range", sweep.ranges, "tpe"),
+        ("skip", sweep.skip, "grid"),
+        ("dry_run", options.dry_run, "grid"),
+    ):
         if given and options.sampler != wanted:
-            raise UsageError(f"--{name} is for --sampler={wanted}. Received: "
-                             f"--sampler={options.sampler}")
+            raise UsageError(
+                f"--{name} is for --sampler={wanted}. Received: --sampler={options.sampler}"
+            )
     if not re.fullmatch(r"(\d+(,\d+)*)?", options.gpus):
-        raise UsageError("--gpus must be numbers of GPUs separated by commas, such as 0,1. "
-                         f"Received: {options.gpus}")
+        raise UsageError(
+            "--gpus must be numbers of GPUs separated by commas, such as 0,1. "
+            f"Received: {options.gpus}"
+        )
     if options.prune_every < 1:
-        raise UsageError("--prune_every must be a number of images, 1 or more. Received: "
-                         f"{options.prune_every}")
+        raise UsageError(
+            f"--prune_every must be a number of images, 1 or more. Received: {options.prune_every}"
+        )
     if options.prune and not sweep.config(some(sweep)).lineareval_while_pretraining:
         raise UsageError("--prune needs the online head: not --nolineareval_while_pretraining")
     known = protocols(sweep.config(some(sweep)))
     if options.objective not in (None, *known):
-        raise UsageError(f"--objective must be one of {', '.join(known)}, which these flags have. "
-                         f"Received: {options.objective}")
+        raise UsageError(
+            f"--objective must be one of {', '.join(known)}, which these flags have. "
+            f"Received: {options.objective}"
+        )
     return options, sweep
 
 
@@ -97,8 +136,11 @@ def protocols(config):
     """The accuracies that a run of this Config may have."""
     if config.task != "pretrain":
         return ["network"]
-    return [*["online"] * config.lineareval_while_pretraining, *["linear"] * config.linear_probe,
-            *(f"knn_{k}" for k in config.neighbours)]
+    return [
+        *["online"] * config.lineareval_while_pretraining,
+        *["linear"] * config.linear_probe,
+        *(f"knn_{k}" for k in config.neighbours),
+    ]
 
 
 def some(sweep):
@@ -110,14 +152,16 @@ def name_of(sweep):
     """A name made from all that says which sweep it is: equal settings, equal name."""
     text = json.dumps(grid.identity(sweep), sort_keys=True)
     config = sweep.config(some(sweep))
-    return plain(f"sweep-{config.method}-{config.dataset}-"
-                 + hashlib.sha256(text.encode()).hexdigest()[:8])
+    return plain(
+        f"sweep-{config.method}-{config.dataset}-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+    )
 
 
 def run_name(number, point):
     """The name of a run's directory, for people to read: no program reads it."""
-    told = (f"{value:.4g}" if isinstance(value, float) else grid.told(value)
-            for value in point.values())
+    told = (
+        f"{value:.4g}" if isinstance(value, float) else grid.told(value) for value in point.values()
+    )
     return plain("-".join([f"{number:03}", *map("_".join, zip(point, told))]))[:150]
 
 
@@ -177,13 +221,22 @@ class Running:
         return f"trial {self.trial.number}{where}: {' '.join(grid.assignments(self.point))}"
 
     def start(self):
-        env = dict(os.environ) if self.gpu is None else {
-            **os.environ, "CUDA_VISIBLE_DEVICES": self.gpu}
+        env = (
+            dict(os.environ)
+            if self.gpu is None
+            else {**os.environ, "CUDA_VISIBLE_DEVICES": self.gpu}
+        )
         with open(self.log, "a") as log:
             # A session of its own, so that Ctrl-C reaches the worker alone, which passes it on.
             self.process = subprocess.Popen(
-                self.command, env=env, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, pass_fds=(self.lock.fileno(),), start_new_session=True)
+                self.command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(self.lock.fileno(),),
+                start_new_session=True,
+            )
 
     def stop(self):
         """Lets the step end and a checkpoint be written."""
@@ -209,9 +262,11 @@ class Running:
             raise Refused(f"it left no result.json ({error})") from None
         except (AttributeError, KeyError, TypeError):
             raise Refused("its result.json holds no accuracies of this version") from None
-        wrong = [name for name, value in found.items()
-                 if isinstance(value, bool) or not isinstance(value, (int, float))
-                 or not 0 <= value <= 1]
+        wrong = [
+            name
+            for name, value in found.items()
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1
+        ]
         if wrong:
             raise Refused(f"its result.json holds no accuracy in [0, 1] of {wrong[0]}")
         return found
@@ -254,13 +309,16 @@ class Worker:
                     if {name: there.get(name) for name in identity} != identity:
                         raise UsageError(
                             f"--sweep_dir must be of the same sweep. Received: {self.directory}, "
-                            "which holds one of other flags or another grid")
+                            "which holds one of other flags or another grid"
+                        )
                     return there["place"]
                 runs.write(path, json.dumps(identity | {"place": uuid.uuid4().hex}, indent=1))
                 return runs.read(path)["place"]
         except OSError as error:
-            raise UsageError("--sweep_dir must be a directory that can be written. Received: "
-                             f"{self.directory} ({error})") from None
+            raise UsageError(
+                "--sweep_dir must be a directory that can be written. Received: "
+                f"{self.directory} ({error})"
+            ) from None
 
     def open_study(self):
         """The Optuna study, made where it is new.
@@ -274,19 +332,27 @@ class Worker:
             self.mend()
         try:
             storage = self.options.storage or optuna.storages.JournalStorage(
-                optuna.storages.journal.JournalFileBackend(self.path("journal.log")))
+                optuna.storages.journal.JournalFileBackend(self.path("journal.log"))
+            )
             return optuna.create_study(
-                storage=storage, study_name=name_of(self.sweep), load_if_exists=True,
+                storage=storage,
+                study_name=name_of(self.sweep),
+                load_if_exists=True,
                 direction="maximize",
                 sampler=optuna.samplers.TPESampler() if tpe else in_order(self.sweep),
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+            )
         except Exception as error:  # of any database's client
             if not self.options.storage:
-                raise UsageError(f"{self.path('journal.log')} must be a journal of Optuna's. "
-                                 f"Received: {str(error).splitlines()[0]}") from None
-            raise UsageError("--storage must be an Optuna storage URL that can be opened, such as "
-                             f"sqlite:///sweep.db. Received: {self.options.storage} "
-                             f"({str(error).splitlines()[0]})") from None
+                raise UsageError(
+                    f"{self.path('journal.log')} must be a journal of Optuna's. "
+                    f"Received: {str(error).splitlines()[0]}"
+                ) from None
+            raise UsageError(
+                "--storage must be an Optuna storage URL that can be opened, such as "
+                f"sqlite:///sweep.db. Received: {self.options.storage} "
+                f"({str(error).splitlines()[0]})"
+            ) from None
 
     def mend(self):
         """Mends the journal, while no worker writes to it.
@@ -348,8 +414,15 @@ class Worker:
     def begin(self, trial, lock, gpu, verb):
         point = suggest(trial, self.sweep)
         directory = self.path(run_name(trial.number, point))
-        running = Running(trial, point, lock, directory, log=self.log_of(trial.number),
-                          command=command(self.sweep, point, directory), gpu=gpu)
+        running = Running(
+            trial,
+            point,
+            lock,
+            directory,
+            log=self.log_of(trial.number),
+            command=command(self.sweep, point, directory),
+            gpu=gpu,
+        )
         self.running[trial.number] = running
         if self.asked:  # while it was being started
             running.stop()
@@ -374,8 +447,10 @@ class Worker:
             scores = running.scores()
             value = scores.get(self.options.objective or next(iter(scores), None))
             if value is None:
-                raise Refused(f"no accuracy {self.options.objective or ''} in result.json, which "
-                              f"has: {', '.join(scores) or 'none'}")
+                raise Refused(
+                    f"no accuracy {self.options.objective or ''} in result.json, which "
+                    f"has: {', '.join(scores) or 'none'}"
+                )
         except Refused as why:
             return self.failed(running, str(why))
         if self.options.prune:
@@ -470,20 +545,27 @@ class Worker:
         """The state of the whole sweep: rewritten on a terminal, a line per change elsewhere."""
         text = self.state()
         if self.line.terminal:
-            self.line.show(text + "".join(f" | {number}: {running.last_words()}"
-                                          for number, running in self.running.items()))
+            self.line.show(
+                text
+                + "".join(
+                    f" | {number}: {running.last_words()}"
+                    for number, running in self.running.items()
+                )
+            )
         elif text.split("  ETA")[0] != self.shown.split("  ETA")[0]:
             print(text, flush=True)
             self.shown = text
 
     def state(self):
         trials = self.trials()
-        done, active, failed, pruned = ([trial for trial in trials if trial.state == state]
-                                        for state in (State.COMPLETE, State.RUNNING, State.FAIL,
-                                                      State.PRUNED))
+        done, active, failed, pruned = (
+            [trial for trial in trials if trial.state == state]
+            for state in (State.COMPLETE, State.RUNNING, State.FAIL, State.PRUNED)
+        )
         parts = [f"sweep: {len(done)} of {self.total} done, {len(active)} running"]
-        parts += [f"{len(some)} {word}" for word, some in (("failed", failed), ("pruned", pruned))
-                  if some]
+        parts += [
+            f"{len(some)} {word}" for word, some in (("failed", failed), ("pruned", pruned)) if some
+        ]
         if done:
             best = max(done, key=lambda trial: trial.value)
             parts.append(f"best {100 * best.value:.2f} % (trial {best.number})")
@@ -503,8 +585,10 @@ class Worker:
             print(f"{len(away)} run where this directory is not shared")
         failed = self.trials(State.FAIL)
         for trial in failed:
-            print(f"failed: trial {trial.number}: {trial.user_attrs.get('why')}; all it said: "
-                  f"{self.log_of(trial.number)}")
+            print(
+                f"failed: trial {trial.number}: {trial.user_attrs.get('why')}; all it said: "
+                f"{self.log_of(trial.number)}"
+            )
         print(f"results: python scripts/collect.py {self.directory} OUTPUT_DIR")
         return 1 if failed else 0
 
@@ -530,6 +614,7 @@ def in_order(sweep):
     Optuna's own takes points twice where two workers ask at the same time; the number of a trial is
     given once, by any storage.
     """
+
     class InOrder(optuna.samplers.BaseSampler):
         def infer_relative_search_space(self, study, trial):
             return {}
@@ -595,8 +680,11 @@ def main(line):
         print(f"sweep.py: {error}", file=sys.stderr)
         return 2
     except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        print(f"sweep.py: {error.filename} in --sweep_dir must be a file that can be written. "
-              f"Received: {error.strerror}", file=sys.stderr)
+        print(
+            f"sweep.py: {error.filename} in --sweep_dir must be a file that can be written. "
+            f"Received: {error.strerror}",
+            file=sys.stderr,
+        )
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit

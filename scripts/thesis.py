@@ -11,8 +11,15 @@ import sweep
 
 # Tables in which a number is looked for, in this order, and the experiment that they are of. The
 # others repeat rows of these.
-TABLES = {3: "table3", 6: "table6", 8: "table8", "figure23": "figure23", 16: "table16",
-          12: "table12", 14: "table14"}
+TABLES = {
+    3: "table3",
+    6: "table6",
+    8: "table8",
+    "figure23": "figure23",
+    16: "table16",
+    12: "table12",
+    14: "table14",
+}
 ONLINE, ONE_BATCH, SEPARATE = "online head", "one training batch", "separate linear head"
 KNOBS = {column: knob for knob, column in records.COLUMNS.items()}
 
@@ -30,8 +37,9 @@ def rows(table):
     """
     name = table if isinstance(table, str) else f"table{table:02}"
     with open(os.path.join(runs.ROOT, "results", "thesis", f"{name}.csv")) as file:
-        return [{column: number(text) for column, text in row.items()}
-                for row in csv.DictReader(file)]
+        return [
+            {column: number(text) for column, text in row.items()} for row in csv.DictReader(file)
+        ]
 
 
 def number(text):

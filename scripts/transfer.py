@@ -12,7 +12,6 @@ import glob
 import os
 
 import matplotlib
-
 import runs
 
 matplotlib.use("Agg")
@@ -23,8 +22,14 @@ STARTS = {  # how it starts: (name, colour, marker, where its numbers stand)
     "frozen": ("linear, frozen encoder", "#009E73", "^", 6),
     "scratch": ("from scratch, equal steps", "#0072B2", "s", 6),
 }
-NETWORK = ("resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "input_normalization",
-           "stem")
+NETWORK = (
+    "resnet_depth",
+    "width_multiplier",
+    "sk_ratio",
+    "se_ratio",
+    "input_normalization",
+    "stem",
+)
 
 
 def linear_result(directory, epochs, batch):
@@ -47,43 +52,81 @@ def row(start, size, fraction, labels, arguments, about, more):
     if start == "frozen":
         epochs = (arguments.steps + 0.5) * arguments.batch / labels  # which are rounded down
         result = runs.run(
-            directory, "--mode=linear_eval", f"--checkpoint={arguments.checkpoint}",
-            f"--linear_batch_size={arguments.batch}", f"--linear_epochs={epochs}", *common,
-            result=lambda d: linear_result(d, epochs, arguments.batch))
+            directory,
+            "--mode=linear_eval",
+            f"--checkpoint={arguments.checkpoint}",
+            f"--linear_batch_size={arguments.batch}",
+            f"--linear_epochs={epochs}",
+            *common,
+            result=lambda d: linear_result(d, epochs, arguments.batch),
+        )
         scores = result["results"]["linear_sgd"]
     else:
         weights = ["--checkpoint=none", *(f"--{name}={about[name]}" for name in NETWORK)]
         if start == "pretrained":
             weights = [f"--checkpoint={arguments.checkpoint}"]
-        result = runs.run(directory, "--mode=finetune", *weights,
-                          f"--train_batch_size={arguments.batch}",
-                          f"--train_steps={arguments.steps}", *common)
+        result = runs.run(
+            directory,
+            "--mode=finetune",
+            *weights,
+            f"--train_batch_size={arguments.batch}",
+            f"--train_steps={arguments.steps}",
+            *common,
+        )
         scores = result["finetuned"]["network"]
-    return {"start": start, "image_size": size, "label_fraction": fraction,
-            "labels": result["labels"], "steps": arguments.steps, "batch_size": arguments.batch,
-            "dataset": result["dataset"], "eval_split": result["eval_split"],
-            "examples": scores["examples"], "correct_top_1": scores["correct_top_1"],
-            "top_1": scores["top_1"], "top_5": runs.top_5(scores),
-            "train_seconds": round(result["train_seconds"], 1)}
+    return {
+        "start": start,
+        "image_size": size,
+        "label_fraction": fraction,
+        "labels": result["labels"],
+        "steps": arguments.steps,
+        "batch_size": arguments.batch,
+        "dataset": result["dataset"],
+        "eval_split": result["eval_split"],
+        "examples": scores["examples"],
+        "correct_top_1": scores["correct_top_1"],
+        "top_1": scores["top_1"],
+        "top_5": runs.top_5(scores),
+        "train_seconds": round(result["train_seconds"], 1),
+    }
 
 
 def draw(rows, about, path):
     fractions = sorted({r["label_fraction"] for r in rows})
-    figure, axes = plt.subplots(1, len(fractions), figsize=(4.8 * len(fractions), 3.8),
-                                constrained_layout=True, squeeze=False, sharey=True)
+    figure, axes = plt.subplots(
+        1,
+        len(fractions),
+        figsize=(4.8 * len(fractions), 3.8),
+        constrained_layout=True,
+        squeeze=False,
+        sharey=True,
+    )
     for axis, fraction in zip(axes[0], fractions):
         for start, (name, colour, marker, place) in STARTS.items():
-            chosen = sorted((r["image_size"], 100 * r["top_1"]) for r in rows
-                            if (r["start"], r["label_fraction"]) == (start, fraction))
+            chosen = sorted(
+                (r["image_size"], 100 * r["top_1"])
+                for r in rows
+                if (r["start"], r["label_fraction"]) == (start, fraction)
+            )
             if chosen:
                 axis.plot(*zip(*chosen), color=colour, marker=marker, label=name)
             for x, y in chosen:
-                axis.annotate(f"{y:.1f}", (x, y), xytext=(0, place), textcoords="offset points",
-                              ha="center", fontsize=8, color=colour)
+                axis.annotate(
+                    f"{y:.1f}",
+                    (x, y),
+                    xytext=(0, place),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=8,
+                    color=colour,
+                )
         labels = next(r["labels"] for r in rows if r["label_fraction"] == fraction)
-        axis.set(title=f"{labels:,} labels ({100 * fraction:g} %)", xlabel="image size, px",
-                 ylabel="top-1, %" if axis is axes[0][0] else None,
-                 xticks=sorted({r["image_size"] for r in rows}))
+        axis.set(
+            title=f"{labels:,} labels ({100 * fraction:g} %)",
+            xlabel="image size, px",
+            ylabel="top-1, %" if axis is axes[0][0] else None,
+            xticks=sorted({r["image_size"] for r in rows}),
+        )
         axis.margins(y=0.15)
         axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize=8)
@@ -106,6 +149,7 @@ def main():
     runs.refuse(parser, more, "model_dir")
     from tfssl.errors import UsageError  # here: they load TensorFlow
     from tfssl.storage import pretrained
+
     try:
         about = pretrained.find(arguments.checkpoint).about
     except UsageError as error:

@@ -39,8 +39,10 @@ class Clock:
 
     def __enter__(self):
         self.began = time.monotonic()
-        self.before = {number: signal.signal(number, handler) for number, handler in (
-            (signal.SIGALRM, self.tick), (signal.SIGTERM, self.stop))}
+        self.before = {
+            number: signal.signal(number, handler)
+            for number, handler in ((signal.SIGALRM, self.tick), (signal.SIGTERM, self.stop))
+        }
         signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
         return self
 
@@ -85,6 +87,7 @@ def judged(work, places):
         (outcome, what was said): SENTENCE, TRAINING, FINITE, LONG or FAULT.
     """
     from tfssl.errors import Interrupted, TrainingError, UsageError
+
     before = places.snapshot()
     with captured() as (out, err):
         try:
@@ -98,8 +101,11 @@ def judged(work, places):
         except (Interrupted, Stopped):
             if not clock.asked:
                 os._exit(1)
-            outcome, said = (LONG, "") if clock.steps_began else (
-                FAULT, f"not at its end after {clock.limit:g} s: {out()[-200:]}")
+            outcome, said = (
+                (LONG, "")
+                if clock.steps_began
+                else (FAULT, f"not at its end after {clock.limit:g} s: {out()[-200:]}")
+            )
         except BaseException as error:
             outcome, said = FAULT, told(error)
     try:
@@ -125,8 +131,13 @@ def check(outcome, said, before, places):
         if outcome == SENTENCE and not re.search(r"--[a-z]|\.json|checkpoint", said):
             raise Fault("names no flag")
     changed = places.changes(before)
-    left = [path for path in changed if not (  # the lock of a run that is there is no trace
-        os.path.basename(path) == "lock" and os.path.dirname(path) in before)]
+    left = [
+        path
+        for path in changed
+        if not (  # the lock of a run that is there is no trace
+            os.path.basename(path) == "lock" and os.path.dirname(path) in before
+        )
+    ]
     if outcome == SENTENCE and left:
         raise Fault(f"refused, and yet changed {left[:3]}")
     stray = [path for path in changed if not places.allowed(path)]
@@ -146,8 +157,10 @@ def check_file(path):
         with open(path) as file:
             check_numbers(json.load(file), name)
     elif name.endswith(".keras"):
-        with zipfile.ZipFile(path) as file, h5py.File(
-                io.BytesIO(file.read("model.weights.h5"))) as weights:
+        with (
+            zipfile.ZipFile(path) as file,
+            h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights,
+        ):
             weights.visititems(lambda _, item: check_array(item, path))
     elif name.endswith(".npz"):
         with np.load(path) as arrays:
@@ -190,6 +203,7 @@ def check_predictions(path):
 
 def check_events(path):
     import tensorflow as tf
+
     for record in tf.compat.v1.io.tf_record_iterator(path):
         for value in tf.compat.v1.Event.FromString(record).summary.value:
             if value.HasField("tensor"):
@@ -232,12 +246,13 @@ class Places:
     def changes(self, before):
         """Paths that are new, gone or other than in a snapshot."""
         now = self.snapshot()
-        return sorted(path for path in {*before, *now}
-                      if before.get(path, 0) != now.get(path, 0))
+        return sorted(path for path in {*before, *now} if before.get(path, 0) != now.get(path, 0))
 
     def allowed(self, path):
-        return any(path == top or path.startswith(top + os.sep) or top.startswith(path + os.sep)
-                   for top in map(os.path.abspath, self.may))
+        return any(
+            path == top or path.startswith(top + os.sep) or top.startswith(path + os.sep)
+            for top in map(os.path.abspath, self.may)
+        )
 
 
 def silent_stderr():

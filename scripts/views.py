@@ -42,6 +42,7 @@ def settings(words):
 def images(config, count):
     """The first images of as many classes, as decoded, and the (height, width) of the views."""
     from tfssl import data
+
     source = data.load(config, config.train_split)
     chosen, spare = {}, []
     for example in source.records().take(1000):
@@ -67,8 +68,11 @@ def operations(config, size):
         if len(lines) == 2 and lines[0][0] == lines[1][0]:
             found.append((name, *lines[0]))
             continue
-        found += [(f"{name}, view {view}", *views[name])
-                  for view, views in ((1, first), (2, second)) if name in views]
+        found += [
+            (f"{name}, view {view}", *views[name])
+            for view, views in ((1, first), (2, second))
+            if name in views
+        ]
     return found
 
 
@@ -81,8 +85,10 @@ def of_view(config, size, view):
 
     area = (of("crop_area_min"), of("crop_area_max"))
     strength, p = of("color_jitter_strength"), of("color_jitter_p")
-    parts = {name: strength * of(f"jitter_{name}")
-             for name in ("brightness", "contrast", "saturation", "hue")}
+    parts = {
+        name: strength * of(f"jitter_{name}")
+        for name in ("brightness", "contrast", "saturation", "hue")
+    }
     mode = config.brightness_mode
 
     def alone(part):
@@ -90,25 +96,46 @@ def of_view(config, size, view):
 
     aspect = (config.crop_aspect_min, config.crop_aspect_max)
     sigma = (of("blur_sigma_min"), of("blur_sigma_max"))
-    found = [("crop", 1, f"area {area[0]:g} to {area[1]:g}",
-              ops.random_resized_crop(size, area, aspect)),
-             ("flip", of("flip_p"), "", ops.flip_left_right(1.0)),
-             *((name, p * (value > 0), f"±{value:.3g}", alone(name))
-               for name, value in parts.items()),
-             ("colour jitter", p * any(parts.values()), "all four",
-              ops.color_jitter(*parts.values(), mode)),
-             ("grayscale", of("grayscale_p"), "", ops.grayscale()),
-             ("blur", of("blur_p") * config.use_blur, f"σ {sigma[0]:g} to {sigma[1]:g}",
-              ops.blur(sigma, padding=config.blur_padding)),
-             ("solarize", of("solarize_p"), f"from {of('solarize_threshold'):g}",
-              ops.solarize(of("solarize_threshold")))]
-    return {name: ((f"p = {p:g}" if p < 1 else "always") + f"\n{told}", op)
-            for name, p, told, op in found if p > 0}
+    found = [
+        (
+            "crop",
+            1,
+            f"area {area[0]:g} to {area[1]:g}",
+            ops.random_resized_crop(size, area, aspect),
+        ),
+        ("flip", of("flip_p"), "", ops.flip_left_right(1.0)),
+        *((name, p * (value > 0), f"±{value:.3g}", alone(name)) for name, value in parts.items()),
+        (
+            "colour jitter",
+            p * any(parts.values()),
+            "all four",
+            ops.color_jitter(*parts.values(), mode),
+        ),
+        ("grayscale", of("grayscale_p"), "", ops.grayscale()),
+        (
+            "blur",
+            of("blur_p") * config.use_blur,
+            f"σ {sigma[0]:g} to {sigma[1]:g}",
+            ops.blur(sigma, padding=config.blur_padding),
+        ),
+        (
+            "solarize",
+            of("solarize_p"),
+            f"from {of('solarize_threshold'):g}",
+            ops.solarize(of("solarize_threshold")),
+        ),
+    ]
+    return {
+        name: ((f"p = {p:g}" if p < 1 else "always") + f"\n{told}", op)
+        for name, p, told, op in found
+        if p > 0
+    }
 
 
 def made(op, image, seed):
     """An image after an operation, float32 [h, w, 3] in [0, 1]."""
     import tensorflow as tf
+
     return tf.clip_by_value(op(image[tf.newaxis], tf.constant(seed, tf.int32))[0], 0, 1).numpy()
 
 
@@ -118,28 +145,50 @@ def columns(config, originals, size):
 
     from tfssl.augment import ops
     from tfssl.runner.pretrain import view_recipe
+
     originals = [tf.image.convert_image_dtype(image, tf.float32) for image in originals]
-    plain = [tf.clip_by_value(ops.center_crop(image[tf.newaxis], size, 1.0)[0], 0, 1).numpy()
-             for image in originals]
+    plain = [
+        tf.clip_by_value(ops.center_crop(image[tf.newaxis], size, 1.0)[0], 0, 1).numpy()
+        for image in originals
+    ]
     found = [("", "image", f"{config.dataset}\n{size[0]} x {size[1]} px", plain)]
     for place, (name, told, op) in enumerate(operations(config, size)):
         sources = originals if name.startswith("crop") else map(tf.constant, plain)
-        found.append(("each operation by itself", name, told, [
-            made(op, image, [config.seed, 100 * place + i]) for i, image in enumerate(sources)]))
+        found.append(
+            (
+                "each operation by itself",
+                name,
+                told,
+                [
+                    made(op, image, [config.seed, 100 * place + i])
+                    for i, image in enumerate(sources)
+                ],
+            )
+        )
     for view in (1, 2):
         recipe = view_recipe(config, size, view)
         for draw in range(DRAWS):
-            found.append(("what the encoder sees", f"view {view}", "", [
-                made(recipe, image, [config.seed, 10_000 * view + 100 * draw + i])
-                for i, image in enumerate(originals)]))
+            found.append(
+                (
+                    "what the encoder sees",
+                    f"view {view}",
+                    "",
+                    [
+                        made(recipe, image, [config.seed, 10_000 * view + 100 * draw + i])
+                        for i, image in enumerate(originals)
+                    ],
+                )
+            )
     return found
 
 
 def draw(found, path):
     """The columns as a picture, the groups under headings of their own."""
     import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+
     groups = [group for group, *_ in found]
     gaps = [0.22 * (i > 0 and groups[i] != groups[i - 1]) for i in range(len(found))]
     rows = len(found[0][3])
@@ -153,14 +202,29 @@ def draw(found, path):
         starts.setdefault(group, []).append(left)
         middle = (left + tile / 2) / total[0]
         base = 1 - head / total[1]
-        figure.text(middle, base + 0.31 / total[1], name, ha="center", va="bottom", fontsize=9,
-                    color=INK)
-        figure.text(middle, base + 0.285 / total[1], told, ha="center", va="top", fontsize=6.8,
-                    color=PALE, linespacing=1.15)
+        figure.text(
+            middle, base + 0.31 / total[1], name, ha="center", va="bottom", fontsize=9, color=INK
+        )
+        figure.text(
+            middle,
+            base + 0.285 / total[1],
+            told,
+            ha="center",
+            va="top",
+            fontsize=6.8,
+            color=PALE,
+            linespacing=1.15,
+        )
         for row, picture in enumerate(pictures):
             bottom = total[1] - head - (row + 1) * cell + gap / 2
-            axis = figure.add_axes([(left + gap / 2) / total[0], bottom / total[1],
-                                    (tile - gap) / total[0], (cell - gap) / total[1]])
+            axis = figure.add_axes(
+                [
+                    (left + gap / 2) / total[0],
+                    bottom / total[1],
+                    (tile - gap) / total[0],
+                    (cell - gap) / total[1],
+                ]
+            )
             axis.imshow(picture, interpolation="nearest", aspect="auto")
             axis.set_axis_off()
         left += tile
@@ -168,10 +232,14 @@ def draw(found, path):
         if group:
             low, high = places[0] + gap / 2, places[-1] + tile - gap / 2
             line = 1 - 0.36 / total[1]
-            figure.add_artist(plt.Line2D([low / total[0], high / total[0]], [line, line],
-                                         color="#BBBBBB", linewidth=0.8))
-            figure.text(low / total[0], line + 0.05 / total[1], group, fontsize=9, color=PALE,
-                        va="bottom")
+            figure.add_artist(
+                plt.Line2D(
+                    [low / total[0], high / total[0]], [line, line], color="#BBBBBB", linewidth=0.8
+                )
+            )
+            figure.text(
+                low / total[0], line + 0.05 / total[1], group, fontsize=9, color=PALE, va="bottom"
+            )
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

@@ -6,6 +6,8 @@ import tempfile
 import pytest
 
 import tfssl  # noqa: F401 - before TensorFlow, which it has loaded as run.py does
+
+# isort: split
 import tensorflow as tf
 
 CACHE = tempfile.TemporaryDirectory(prefix="tfssl-")  # of these tests alone, removed at their end
@@ -13,7 +15,8 @@ os.environ["TFSSL_CACHE_DIR"] = CACHE.name
 
 # Two replicas can be had in this process; everything else computes on the first.
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
 
 
 def pytest_configure(config):

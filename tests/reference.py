@@ -40,7 +40,7 @@ def lars_step_loop(w, g, v, learning_rate, momentum, weight_decay, eeta, form, n
     """One LARS step of one adapted variable in plain float64: new weights, new buffer."""
     w, g, v = (np.asarray(x, np.float64) for x in (w, g, v))
     g = g + weight_decay * w
-    u = g * eeta * np.sqrt((w ** 2).sum()) / np.sqrt((g ** 2).sum())
+    u = g * eeta * np.sqrt((w**2).sum()) / np.sqrt((g**2).sum())
     if form == "classic":
         v = momentum * v + learning_rate * u
         return w - (momentum * v + learning_rate * u if nesterov else v), v

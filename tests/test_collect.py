@@ -21,17 +21,40 @@ def script(monkeypatch):
 
 def leave_run(directory, top_1, done="pretrained", step=98, **settings):
     """A directory as run.py leaves it, without its networks."""
-    config = Config(**{**dict(
-        temperature=0.25, color_jitter_strength=0.25, train_batch_size=512, image_size="32",
-        eval_split="test", model_dir=str(directory)), **settings})
+    config = Config(
+        **{
+            **dict(
+                temperature=0.25,
+                color_jitter_strength=0.25,
+                train_batch_size=512,
+                image_size="32",
+                eval_split="test",
+                model_dir=str(directory),
+            ),
+            **settings,
+        }
+    )
     directory.mkdir(parents=True)
-    scores = {name: {"examples": 1000, "top_1": value, "top_5": 0.99}
-              for name, value in (("online", top_1), ("knn_20", top_1 + 0.01))}
+    scores = {
+        name: {"examples": 1000, "top_1": value, "top_5": 0.99}
+        for name, value in (("online", top_1), ("knn_20", top_1 + 0.01))
+    }
     (directory / "flags.json").write_text(json.dumps(config.to_dict()))
-    (directory / "result.json").write_text(json.dumps({
-        "global_step": step, "dataset": config.dataset, "eval_split": "test", done: scores,
-        "eval/regularization_loss": 0.0093, "untrained": None, "precision": "float32",
-        "train_seconds": 1.0, "device": "none"}))
+    (directory / "result.json").write_text(
+        json.dumps(
+            {
+                "global_step": step,
+                "dataset": config.dataset,
+                "eval_split": "test",
+                done: scores,
+                "eval/regularization_loss": 0.0093,
+                "untrained": None,
+                "precision": "float32",
+                "train_seconds": 1.0,
+                "device": "none",
+            }
+        )
+    )
 
 
 @pytest.fixture
@@ -53,9 +76,14 @@ def test_runs_on_two_folders_are_neither_twins_nor_seeds_of_one(tmp_path, script
     records = script("records")
     found = records.load([str(tmp_path)], curves=False)
     assert [(record.files, record.config.seed) for record in found] == [
-        ("1f", 0), ("2e", 0), ("1f", 1)]
+        ("1f", 0),
+        ("2e", 0),
+        ("1f", 1),
+    ]
     assert [[record.files for record in group] for group in records.by_setting(found)] == [
-        ["1f", "1f"], ["2e"]]
+        ["1f", "1f"],
+        ["2e"],
+    ]
 
 
 def test_settings_come_from_the_records_and_the_thesis_stands_beside(runs_dir, tmp_path, script):
@@ -66,11 +94,15 @@ def test_settings_come_from_the_records_and_the_thesis_stands_beside(runs_dir, t
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         "| 0.25 | 2 | 0.0093 ± 0.0000 | 0.810 ± 0.014 | 0.990 ± 0.000 | 98 | 0.820 ± 0.014 "
         "| 0.833 |",
-        "| 1 | 1 | 0.0093 | 0.700 | 0.990 | 98 | 0.710 | 0.798 |"]
+        "| 1 | 1 | 0.0093 | 0.700 | 0.990 | 98 | 0.710 | 0.798 |",
+    ]
     with open(tmp_path / "out" / "runs.csv") as file:
         rows = list(csv.DictReader(file))
     assert [(r["temperature"], r["seed"], r["thesis_table"]) for r in rows] == [
-        ("0.25", "0", "3"), ("0.25", "1", "3"), ("1.0", "0", "3")]
+        ("0.25", "0", "3"),
+        ("0.25", "1", "3"),
+        ("1.0", "0", "3"),
+    ]
 
 
 def test_a_column_of_zeros_is_not_shown(runs_dir, tmp_path, script):
@@ -95,7 +127,10 @@ def test_the_top_5_of_few_classes_is_no_number(runs_dir, tmp_path, script):
     text = collected("deep")
     assert [row.split(" | ")[4] for row in text.splitlines()[2:]] == ["0.990 ± 0.000", "-"]
     assert [row["top_5_accuracy"] for row in rows_of(tmp_path / "out", "runs")] == [
-        "0.99", "0.99", ""]
+        "0.99",
+        "0.99",
+        "",
+    ]
     assert "top_5" not in collected("") and "top_1_accuracy" in collected("")
 
 
@@ -129,11 +164,14 @@ def test_a_run_that_is_there_twice_counts_once(runs_dir, tmp_path, script, capsy
 def test_what_was_evaluated_otherwise_is_another_row(runs_dir, tmp_path, script):
     leave_run(runs_dir / "larger", 0.9, eval_image_size="64")
     script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
-    found = {(row["temperature"], row["eval_image_size"]): row["seeds"]
-             for row in rows_of(tmp_path / "out")}
+    found = {
+        (row["temperature"], row["eval_image_size"]): row["seeds"]
+        for row in rows_of(tmp_path / "out")
+    }
     assert found == {("0.25", ""): "2", ("1.0", ""): "1", ("0.25", "64"): "1"}
-    assert [row["thesis_table"] for row in rows_of(tmp_path / "out")
-            if row["eval_image_size"]] == [""]
+    assert [row["thesis_table"] for row in rows_of(tmp_path / "out") if row["eval_image_size"]] == [
+        ""
+    ]
 
 
 def test_a_run_that_was_evaluated_before_its_end_is_left_out(runs_dir, tmp_path, script, capsys):
@@ -146,25 +184,38 @@ def test_a_run_that_was_evaluated_before_its_end_is_left_out(runs_dir, tmp_path,
 def test_finetuned_runs_make_a_table_without_where_they_were(tmp_path, script):
     for seed in (0, 1):
         for name in ("one", "other"):
-            leave_run(tmp_path / "runs" / f"{name}{seed}", 0.5, done="finetuned", seed=seed,
-                      mode="finetune", checkpoint=f"/somewhere/far/runs/{name}",
-                      label_list=f"/somewhere/labels/cifar10_1pct_seed{seed}.txt")
+            leave_run(
+                tmp_path / "runs" / f"{name}{seed}",
+                0.5,
+                done="finetuned",
+                seed=seed,
+                mode="finetune",
+                checkpoint=f"/somewhere/far/runs/{name}",
+                label_list=f"/somewhere/labels/cifar10_1pct_seed{seed}.txt",
+            )
     script("collect").collect([str(tmp_path / "runs")], str(tmp_path / "out"))
     assert [(row["checkpoint"], row["seeds"]) for row in rows_of(tmp_path / "out")] == [
-        ("runs/one", "2"), ("runs/other", "2")]
+        ("runs/one", "2"),
+        ("runs/other", "2"),
+    ]
     assert "/somewhere" not in (tmp_path / "out" / "runs.json").read_text()
 
 
 def test_hparams_hold_what_varies_with_every_accuracy(runs_dir, tmp_path, script):
     from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
     from tensorboard.plugins.hparams import metadata
+
     script("collect").collect([str(runs_dir)], str(tmp_path / "out"))
     events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "out" / "hparams")).Reload()
     contents = events.PluginRunToTagToContent(metadata.PLUGIN_NAME)
-    sessions = [metadata.parse_session_start_info_plugin_data(
-        tags[metadata.SESSION_START_INFO_TAG]) for run, tags in contents.items() if run != "."]
-    told = sorted((s.hparams["temperature"].number_value, s.hparams["seed"].number_value)
-                  for s in sessions)
+    sessions = [
+        metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG])
+        for run, tags in contents.items()
+        if run != "."
+    ]
+    told = sorted(
+        (s.hparams["temperature"].number_value, s.hparams["seed"].number_value) for s in sessions
+    )
     assert told == [(0.25, 0), (0.25, 1), (1, 0)]
     tags = events.GetAccumulator("000").Tags()
     assert {"top_1/online", "top_1/knn_20"} <= {*tags["scalars"], *tags["tensors"]}
@@ -172,8 +223,9 @@ def test_hparams_hold_what_varies_with_every_accuracy(runs_dir, tmp_path, script
 
 def test_only_a_run_of_the_thesiss_settings_has_its_number(script):
     thesis = script("thesis")
-    same = Config(image_size="32", eval_split="test", train_batch_size=1024,
-                  color_jitter_strength=0.75)
+    same = Config(
+        image_size="32", eval_split="test", train_batch_size=1024, color_jitter_strength=0.75
+    )
     assert thesis.beside(same)[1]["top_1_accuracy"] == 0.841
     assert thesis.beside(same.replace(seed=5, precision="float32"))[0] == 3
     assert thesis.beside(same.replace(width_multiplier=0.25)) is None
@@ -181,33 +233,64 @@ def test_only_a_run_of_the_thesiss_settings_has_its_number(script):
     for other in (dict(eval_split="train[:10]"), dict(eval_image_size="64"), dict(eval_steps=1)):
         assert thesis.beside(same.replace(**other)) is None
     wide = same.replace(temperature=0.75)
-    assert {size: thesis.beside(wide.replace(train_batch_size=size))[1]["top_1_accuracy"]
-            for size in (16, 32, 1024)} == {16: 0.7181, 32: 0.7474, 1024: 0.813}
+    assert {
+        size: thesis.beside(wide.replace(train_batch_size=size))[1]["top_1_accuracy"]
+        for size in (16, 32, 1024)
+    } == {16: 0.7181, 32: 0.7474, 1024: 0.813}
     shallow = next(config for table, config, _ in thesis.printed() if table == 12)
     assert thesis.beside(shallow)[0] == 12 and thesis.protocol(12) == "one training batch"
     tables = [table for table, config, _ in thesis.printed() if config.method == "byol"]
     assert tables.index(16) < tables.index(14), "the validation split's number comes first"
 
 
-@pytest.mark.parametrize("settings,found", [
-    # Table 6, ResNet-50 without blur: what the settings of each row were.
-    *[((50, *row[:3], False), row[3]) for row in (
-        (64, 0.75, 0.25, 0.838), (64, 0.75, 0.65, 0.828), (64, 0.75, 0.75, 0.822),
-        (128, 0.5, 0.65, 0.844), (128, 0.5, 0.75, 0.842), (128, 0.75, 0.65, 0.831),
-        (128, 0.75, 0.75, 0.829), (256, 0.75, 0.65, 0.832), (256, 0.75, 0.75, 0.833))],
-    # Table 8, with blur.
-    *[((*row[:4], True), row[4]) for row in (
-        (18, 256, 0.5, 0.75, 0.82), (18, 512, 0.5, 0.75, 0.823), (18, 1024, 0.25, 0.65, 0.846),
-        (18, 1024, 0.25, 0.75, 0.841), (18, 1024, 0.5, 0.65, 0.83), (18, 1024, 0.5, 0.75, 0.833),
-        (50, 256, 0.5, 0.75, 0.851))],
-    # Settings that were not run.
-    ((50, 512, 0.25, 0.65, True), None), ((50, 32, 0.75, 0.65, False), None),
-    ((50, 16, 0.5, 0.65, False), None), ((50, 128, 0.75, 0.25, False), None)])
+@pytest.mark.parametrize(
+    "settings,found",
+    [
+        # Table 6, ResNet-50 without blur: what the settings of each row were.
+        *[
+            ((50, *row[:3], False), row[3])
+            for row in (
+                (64, 0.75, 0.25, 0.838),
+                (64, 0.75, 0.65, 0.828),
+                (64, 0.75, 0.75, 0.822),
+                (128, 0.5, 0.65, 0.844),
+                (128, 0.5, 0.75, 0.842),
+                (128, 0.75, 0.65, 0.831),
+                (128, 0.75, 0.75, 0.829),
+                (256, 0.75, 0.65, 0.832),
+                (256, 0.75, 0.75, 0.833),
+            )
+        ],
+        # Table 8, with blur.
+        *[
+            ((*row[:4], True), row[4])
+            for row in (
+                (18, 256, 0.5, 0.75, 0.82),
+                (18, 512, 0.5, 0.75, 0.823),
+                (18, 1024, 0.25, 0.65, 0.846),
+                (18, 1024, 0.25, 0.75, 0.841),
+                (18, 1024, 0.5, 0.65, 0.83),
+                (18, 1024, 0.5, 0.75, 0.833),
+                (50, 256, 0.5, 0.75, 0.851),
+            )
+        ],
+        # Settings that were not run.
+        ((50, 512, 0.25, 0.65, True), None),
+        ((50, 32, 0.75, 0.65, False), None),
+        ((50, 16, 0.5, 0.65, False), None),
+        ((50, 128, 0.75, 0.25, False), None),
+    ],
+)
 def test_every_row_of_tables_6_and_8_has_its_setting(settings, found, script):
     depth, batch, temperature, strength, blur = settings
-    config = Config(resnet_depth=depth, train_batch_size=batch, temperature=temperature,
-                    color_jitter_strength=strength, use_blur=blur,
-                    blur_padding="constant" if blur else "reflect")
+    config = Config(
+        resnet_depth=depth,
+        train_batch_size=batch,
+        temperature=temperature,
+        color_jitter_strength=strength,
+        use_blur=blur,
+        blur_padding="constant" if blur else "reflect",
+    )
     row = script("thesis").beside(config)
     assert (row and row[1]["top_1_accuracy"]) == found
 
@@ -221,9 +304,15 @@ def test_a_linear_evaluation_is_beside_the_thesiss_table_16(tmp_path, script):
     for step, name, top_1 in ((98, "long", 0.9), (98, "short", 0.7), (49, "early", 0.3)):
         directory = tmp_path / "runs" / "a" / "linear_eval" / name
         directory.mkdir(parents=True)
-        (directory / "result.json").write_text(json.dumps({
-            "global_step": step, "linear_epochs": 80.0 if name == "long" else 1.0,
-            "results": {"linear_sgd": {"examples": 10, "top_1": top_1, "top_5": 1.0}}}))
+        (directory / "result.json").write_text(
+            json.dumps(
+                {
+                    "global_step": step,
+                    "linear_epochs": 80.0 if name == "long" else 1.0,
+                    "results": {"linear_sgd": {"examples": 10, "top_1": top_1, "top_5": 1.0}},
+                }
+            )
+        )
     text = script("collect").collect([str(tmp_path / "runs")], str(tmp_path / "out"))
     head, _, row = text.splitlines()
     assert "linear_sgd, top-1" in head and head.endswith("thesis's top-1 |")
@@ -231,8 +320,9 @@ def test_a_linear_evaluation_is_beside_the_thesiss_table_16(tmp_path, script):
 
 
 def test_curves_are_thinned_to_the_means_of_their_neighbours(script):
-    thinned = script("records").thinned({
-        "train/contrast_loss": {step: float(step) for step in range(1, 301)}, "other": {1: 1.0}})
+    thinned = script("records").thinned(
+        {"train/contrast_loss": {step: float(step) for step in range(1, 301)}, "other": {1: 1.0}}
+    )
     assert list(thinned) == ["step", "train/contrast_loss"]
     assert thinned["step"][:2] == [3, 6] and len(thinned["step"]) == 100
     assert thinned["train/contrast_loss"][:2] == [2.0, 5.0]
@@ -247,7 +337,11 @@ def test_what_holds_no_runs_is_refused_in_one_sentence(paths, tmp_path, script, 
 
 
 def test_a_wrong_argument_leaves_no_traceback(tmp_path):
-    done = subprocess.run([sys.executable, "scripts/collect.py", "nowhere", tmp_path], cwd=ROOT,
-                          text=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "scripts/collect.py", "nowhere", tmp_path],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode and done.stderr.startswith("collect.py: ") and "nowhere" in done.stderr
     assert done.stderr.count("\n") == 1

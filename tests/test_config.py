@@ -21,26 +21,71 @@ from tfssl.config import (
 from tfssl.errors import UsageError
 
 REFUSED = [
-    ("temperature", 0.0), ("temperature", -1.0), ("temperature", float("nan")),
-    ("train_batch_size", 1), ("train_batch_size", 0), ("image_size", 0), ("image_size", -32),
-    ("learning_rate", -0.1), ("weight_decay", -1.0), ("train_epochs", 0.0), ("train_steps", -1),
-    ("flip_p", 1.5), ("color_jitter_p", -0.1), ("crop_area_min", 0.0), ("crop_area_max", 1.5),
-    ("width_multiplier", 0.0), ("proj_out_dim", 0), ("num_proj_layers", 0), ("seed", -1),
+    ("temperature", 0.0),
+    ("temperature", -1.0),
+    ("temperature", float("nan")),
+    ("train_batch_size", 1),
+    ("train_batch_size", 0),
+    ("image_size", 0),
+    ("image_size", -32),
+    ("learning_rate", -0.1),
+    ("weight_decay", -1.0),
+    ("train_epochs", 0.0),
+    ("train_steps", -1),
+    ("flip_p", 1.5),
+    ("color_jitter_p", -0.1),
+    ("crop_area_min", 0.0),
+    ("crop_area_max", 1.5),
+    ("width_multiplier", 0.0),
+    ("proj_out_dim", 0),
+    ("num_proj_layers", 0),
+    ("seed", -1),
     ("seed", 2**31),
-    ("momentum", 1.0), ("eval_batch_size", 0), ("knn_k", "20,x"), ("knn_k", "0"),
-    ("knn_temperature", 0.0), ("triplet_margin", -0.1), ("cpc_patch", 1), ("cpc_stride", 0),
-    ("memory_size", -1), ("memory_decay", 1.5), ("distill_temperature", 0.0),
-    ("distill_alpha", 1.5), ("label_list", " "),
-    ("resnet_depth", 20), ("stem", "vgg"), ("optimizer", "sgd"),
-    ("method", "moco"), ("mode", "dream"), ("precision", "float64"), ("dataset", " "),
-    ("train_split", ""), ("fine_tune_after_block", 5), ("use_blur", "yes"), ("seed", 1.5),
-    ("resnet_depth", True), ("train_steps", True), ("temperature", "0.5"),
-    ("resnet_depth", 18.0), ("knn_k", "1,1"), ("knn_k", "20, 020"), ("knn_k", "1" * 10),
-    ("image_size", "1" * 10), ("image_size", "\N{ARABIC-INDIC DIGIT EIGHT}"),
-    ("train_epochs", 1e308), ("temperature", 1e-320), ("learning_rate", -1e308),
-    ("train_steps", 2**31), ("memory_size", 10**12), ("proj_out_dim", 2**63),
-    ("num_proj_layers", 101), ("se_ratio", 17.0), ("sk_ratio", 1e9),
-    ("eval_name", "../../up"), ("eval_name", "a b"), ("eval_name", "/"),
+    ("momentum", 1.0),
+    ("eval_batch_size", 0),
+    ("knn_k", "20,x"),
+    ("knn_k", "0"),
+    ("knn_temperature", 0.0),
+    ("triplet_margin", -0.1),
+    ("cpc_patch", 1),
+    ("cpc_stride", 0),
+    ("memory_size", -1),
+    ("memory_decay", 1.5),
+    ("distill_temperature", 0.0),
+    ("distill_alpha", 1.5),
+    ("label_list", " "),
+    ("resnet_depth", 20),
+    ("stem", "vgg"),
+    ("optimizer", "sgd"),
+    ("method", "moco"),
+    ("mode", "dream"),
+    ("precision", "float64"),
+    ("dataset", " "),
+    ("train_split", ""),
+    ("fine_tune_after_block", 5),
+    ("use_blur", "yes"),
+    ("seed", 1.5),
+    ("resnet_depth", True),
+    ("train_steps", True),
+    ("temperature", "0.5"),
+    ("resnet_depth", 18.0),
+    ("knn_k", "1,1"),
+    ("knn_k", "20, 020"),
+    ("knn_k", "1" * 10),
+    ("image_size", "1" * 10),
+    ("image_size", "\N{ARABIC-INDIC DIGIT EIGHT}"),
+    ("train_epochs", 1e308),
+    ("temperature", 1e-320),
+    ("learning_rate", -1e308),
+    ("train_steps", 2**31),
+    ("memory_size", 10**12),
+    ("proj_out_dim", 2**63),
+    ("num_proj_layers", 101),
+    ("se_ratio", 17.0),
+    ("sk_ratio", 1e9),
+    ("eval_name", "../../up"),
+    ("eval_name", "a b"),
+    ("eval_name", "/"),
 ]
 
 
@@ -52,10 +97,24 @@ def test_bad_values_are_refused_with_the_flag_and_the_value(name, value):
     assert f"--{name}" in message and str(value) in message and "\n" not in message
 
 
-@pytest.mark.parametrize("name", ["train_steps", "temperature", "knn_k", "image_size", "use_blur",
-                                  "resnet_depth", "mode", "dataset"])
-@pytest.mark.parametrize("value", [10**5000, -10**400, (10**5000, 2), "1" * 5000 + "\0"],
-                         ids=["5001 digits", "401 digits", "a pair", "text"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train_steps",
+        "temperature",
+        "knn_k",
+        "image_size",
+        "use_blur",
+        "resnet_depth",
+        "mode",
+        "dataset",
+    ],
+)
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, -(10**400), (10**5000, 2), "1" * 5000 + "\0"],
+    ids=["5001 digits", "401 digits", "a pair", "text"],
+)
 def test_numbers_that_python_writes_no_more_are_refused_in_one_line(name, value):
     with pytest.raises(UsageError) as refusal:
         Config(**{name: value})
@@ -63,10 +122,20 @@ def test_numbers_that_python_writes_no_more_are_refused_in_one_line(name, value)
     assert f"--{name} must be" in message and message.isprintable() and len(message) <= 1000
 
 
-@pytest.mark.parametrize("name,value", [
-    ("train_steps", 2**31 - 1), ("temperature", 2.0**-126), ("temperature", 3.4e38),
-    ("weight_decay", -0.0), ("learning_rate", 10**22), ("num_proj_layers", 100),
-    ("knn_k", "1,11"), ("eval_name", "validation-2.b_c"), ("eval_name", "")])
+@pytest.mark.parametrize(
+    "name,value",
+    [
+        ("train_steps", 2**31 - 1),
+        ("temperature", 2.0**-126),
+        ("temperature", 3.4e38),
+        ("weight_decay", -0.0),
+        ("learning_rate", 10**22),
+        ("num_proj_layers", 100),
+        ("knn_k", "1,11"),
+        ("eval_name", "validation-2.b_c"),
+        ("eval_name", ""),
+    ],
+)
 def test_the_last_values_within_a_range_are_taken(name, value):
     assert getattr(Config(**{name: value}), name) == value
 
@@ -77,8 +146,9 @@ def test_what_was_received_is_shown_on_one_line():
     assert str(refusal.value).endswith(r"Received: a\nb\x1b[2J\ud800")
 
 
-@pytest.mark.parametrize("low,high", [("crop_area_min", "crop_area_max"),
-                                      ("blur_sigma_min", "blur_sigma_max")])
+@pytest.mark.parametrize(
+    "low,high", [("crop_area_min", "crop_area_max"), ("blur_sigma_min", "blur_sigma_max")]
+)
 def test_ranges_must_be_in_order(low, high):
     with pytest.raises(UsageError, match=f"--{low} must not exceed --{high}"):
         Config(**{low: 0.9, high: 0.5})
@@ -120,16 +190,30 @@ def test_byol_brings_its_own_defaults():
     assert (config.proj_hidden_dim, config.proj_out_dim, config.num_proj_layers) == (4096, 256, 2)
     assert config.input_normalization == "imagenet"
     assert (config.learning_rate, config.weight_decay, config.base_target_decay) == (
-        0.45, 1e-6, 0.99)
+        0.45,
+        1e-6,
+        0.99,
+    )
 
 
-@pytest.mark.parametrize("epochs,rate,decay,target_decay", [
-    (40, 0.45, 1e-6, 0.97), (100, 0.45, 1e-6, 0.99), (300, 0.3, 1e-6, 0.99),
-    (1000, 0.2, 1.5e-6, 0.996), (10, 0.45, 1e-6, 0.97), (5000, 0.2, 1.5e-6, 0.996)])
+@pytest.mark.parametrize(
+    "epochs,rate,decay,target_decay",
+    [
+        (40, 0.45, 1e-6, 0.97),
+        (100, 0.45, 1e-6, 0.99),
+        (300, 0.3, 1e-6, 0.99),
+        (1000, 0.2, 1.5e-6, 0.996),
+        (10, 0.45, 1e-6, 0.97),
+        (5000, 0.2, 1.5e-6, 0.996),
+    ],
+)
 def test_byols_presets_follow_the_epochs(epochs, rate, decay, target_decay):
     config = Config(method="byol", train_epochs=epochs)
     assert (config.learning_rate, config.weight_decay, config.base_target_decay) == (
-        rate, decay, target_decay)
+        rate,
+        decay,
+        target_decay,
+    )
 
 
 def test_presets_between_two_lengths_lie_between_and_flags_beat_them():
@@ -137,7 +221,8 @@ def test_presets_between_two_lengths_lie_between_and_flags_beat_them():
     assert config.base_target_decay == pytest.approx(1 - math.sqrt(0.03 * 0.01))
     assert config.weight_decay == 0.5
     assert Config(method="byol", train_epochs=math.sqrt(300 * 1000)).learning_rate == (
-        pytest.approx(0.25))
+        pytest.approx(0.25)
+    )
 
 
 def test_a_setting_of_both_views_holds_for_view_2_unless_it_has_its_own():
@@ -150,19 +235,22 @@ def test_an_integer_serves_as_a_float():
     assert isinstance(Config(train_epochs=5).train_epochs, float)
 
 
-@pytest.mark.parametrize("settings,task,trains,evaluates", [
-    (dict(mode="pretrain"), "pretrain", True, True),
-    (dict(mode="eval"), "pretrain", False, True),
-    (dict(mode="linear_eval"), "pretrain", False, True),
-    (dict(mode="train", train_mode="pretrain"), "pretrain", True, False),
-    (dict(mode="train_then_eval", train_mode="pretrain"), "pretrain", True, True),
-    (dict(mode="train", train_mode="finetune", checkpoint="run"), "finetune", True, False),
-    (dict(mode="finetune", checkpoint="run"), "finetune", True, True),
-    (dict(mode="knn", checkpoint="run"), "pretrain", False, True),
-    (dict(mode="predict", checkpoint="run"), "pretrain", False, True),
-    (dict(mode="distill", teacher="run"), "distill", True, True),
-    (dict(mode="train", train_mode="distill", teacher="run"), "distill", True, False),
-])
+@pytest.mark.parametrize(
+    "settings,task,trains,evaluates",
+    [
+        (dict(mode="pretrain"), "pretrain", True, True),
+        (dict(mode="eval"), "pretrain", False, True),
+        (dict(mode="linear_eval"), "pretrain", False, True),
+        (dict(mode="train", train_mode="pretrain"), "pretrain", True, False),
+        (dict(mode="train_then_eval", train_mode="pretrain"), "pretrain", True, True),
+        (dict(mode="train", train_mode="finetune", checkpoint="run"), "finetune", True, False),
+        (dict(mode="finetune", checkpoint="run"), "finetune", True, True),
+        (dict(mode="knn", checkpoint="run"), "pretrain", False, True),
+        (dict(mode="predict", checkpoint="run"), "pretrain", False, True),
+        (dict(mode="distill", teacher="run"), "distill", True, True),
+        (dict(mode="train", train_mode="distill", teacher="run"), "distill", True, False),
+    ],
+)
 def test_what_a_mode_does(settings, task, trains, evaluates):
     config = Config(**settings)
     assert (config.task, config.trains, config.evaluates) == (task, trains, evaluates)
@@ -183,26 +271,47 @@ def test_distillation_has_defaults_of_its_own():
     assert config.replace(mode="eval", train_mode="distill").train_batch_size == 256
 
 
-@pytest.mark.parametrize("changes,said", [
-    (dict(mode="distill"), "--mode=distill needs --teacher"),
-    (dict(teacher="run"), "--teacher concerns distillation; --mode=pretrain does not take it"),
-    (dict(mode="finetune", checkpoint="run", distill_alpha=0.5),
-     "--distill_alpha concerns distillation; --mode=finetune does not"),
-    (dict(mode="distill", teacher="run", label_fraction=0.1), "needs --distill_alpha below 1"),
-    (dict(mode="distill", teacher="run", label_list="list"), "needs --distill_alpha below 1"),
-    (dict(mode="distill", teacher="run", ft_proj_selector=1),
-     "--ft_proj_selector concerns finetuning; distillation does not"),
-    (dict(mode="finetune", checkpoint="run", label_fraction=0.1, label_list="list"),
-     "--label_fraction must not be given with it"),
-])
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(mode="distill"), "--mode=distill needs --teacher"),
+        (dict(teacher="run"), "--teacher concerns distillation; --mode=pretrain does not take it"),
+        (
+            dict(mode="finetune", checkpoint="run", distill_alpha=0.5),
+            "--distill_alpha concerns distillation; --mode=finetune does not",
+        ),
+        (dict(mode="distill", teacher="run", label_fraction=0.1), "needs --distill_alpha below 1"),
+        (dict(mode="distill", teacher="run", label_list="list"), "needs --distill_alpha below 1"),
+        (
+            dict(mode="distill", teacher="run", ft_proj_selector=1),
+            "--ft_proj_selector concerns finetuning; distillation does not",
+        ),
+        (
+            dict(mode="finetune", checkpoint="run", label_fraction=0.1, label_list="list"),
+            "--label_fraction must not be given with it",
+        ),
+    ],
+)
 def test_what_belongs_to_distillation(changes, said):
     with pytest.raises(UsageError, match=said):
         Config(**changes)
 
 
-@pytest.mark.parametrize("size,expected", [
-    (32, (32, 32)), ("32", (32, 32)), ("48x64", (48, 64)), ("0", None), ("4x0", None),
-    ("48x", None), ("x48", None), ("1x2x3", None), ("-3", None), ("3.5", None)])
+@pytest.mark.parametrize(
+    "size,expected",
+    [
+        (32, (32, 32)),
+        ("32", (32, 32)),
+        ("48x64", (48, 64)),
+        ("0", None),
+        ("4x0", None),
+        ("48x", None),
+        ("x48", None),
+        ("1x2x3", None),
+        ("-3", None),
+        ("3.5", None),
+    ],
+)
 def test_sizes_are_a_side_or_height_and_width(size, expected):
     assert sides(size) == expected
     if expected:
@@ -212,10 +321,25 @@ def test_sizes_are_a_side_or_height_and_width(size, expected):
             Config(eval_image_size=size)
 
 
-@pytest.mark.parametrize("text,expected", [
-    ("auto", "auto"), ("dtype", "dtype"), ("0,4095", (0, 4095)), ("-1, 0.5", (-1, 0.5)),
-    ("", None), ("12", None), ("0,1,2", None), ("a,b", None), ("1,1", None), ("2,1", None),
-    ("0,inf", None), ("nan,1", None), ("-1e308,1e308", None), ("AUTO", None)])
+@pytest.mark.parametrize(
+    "text,expected",
+    [
+        ("auto", "auto"),
+        ("dtype", "dtype"),
+        ("0,4095", (0, 4095)),
+        ("-1, 0.5", (-1, 0.5)),
+        ("", None),
+        ("12", None),
+        ("0,1,2", None),
+        ("a,b", None),
+        ("1,1", None),
+        ("2,1", None),
+        ("0,inf", None),
+        ("nan,1", None),
+        ("-1e308,1e308", None),
+        ("AUTO", None),
+    ],
+)
 def test_ranges_of_values_are_words_or_two_numbers(text, expected):
     assert value_range(text) == expected
     if expected:
@@ -225,14 +349,17 @@ def test_ranges_of_values_are_words_or_two_numbers(text, expected):
             Config(value_range=text)
 
 
-@pytest.mark.parametrize("changes,said", [
-    (dict(mode="finetune"), "--mode=finetune needs --checkpoint"),
-    (dict(fine_tune_after_block=4), "--fine_tune_after_block concerns finetuning"),
-    (dict(checkpoint="run"), "--checkpoint concerns finetuning"),
-    (dict(label_fraction=0.1), "--label_fraction concerns finetuning"),
-    (dict(label_list="list"), "--label_list concerns finetuning"),
-    (dict(stem="keep"), "--stem=keep needs a --checkpoint"),
-])
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(mode="finetune"), "--mode=finetune needs --checkpoint"),
+        (dict(fine_tune_after_block=4), "--fine_tune_after_block concerns finetuning"),
+        (dict(checkpoint="run"), "--checkpoint concerns finetuning"),
+        (dict(label_fraction=0.1), "--label_fraction concerns finetuning"),
+        (dict(label_list="list"), "--label_list concerns finetuning"),
+        (dict(stem="keep"), "--stem=keep needs a --checkpoint"),
+    ],
+)
 def test_what_belongs_to_finetuning_alone(changes, said):
     with pytest.raises(UsageError, match=said):
         Config(**changes)
@@ -249,10 +376,19 @@ def test_the_memory_is_simclrs(method):
         Config(method=method, memory_size=64)
 
 
-@pytest.mark.parametrize("changes,said", [
-    (dict(color_jitter_strength=3.0), "--color_jitter_strength times --jitter_hue must be at most"),
-    (dict(view2_jitter_hue=0.6, color_jitter_strength=1.0), "--view2_color_jitter_strength times"),
-])
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (
+            dict(color_jitter_strength=3.0),
+            "--color_jitter_strength times --jitter_hue must be at most",
+        ),
+        (
+            dict(view2_jitter_hue=0.6, color_jitter_strength=1.0),
+            "--view2_color_jitter_strength times",
+        ),
+    ],
+)
 def test_the_hue_turns_by_half_a_circle_at_most(changes, said):
     with pytest.raises(UsageError, match=said):
         Config(**changes)
@@ -263,11 +399,21 @@ def test_neighbours():
     assert Config(knn_k="").neighbours == ()
 
 
-@pytest.mark.parametrize("name,value,text", [
-    ("knn_k", 20, "20"), ("knn_k", (20, 200), "20,200"), ("knn_k", [5], "5"), ("knn_k", (), ""),
-    ("knn_k", np.int64(7), "7"),
-    ("image_size", 48, "48"), ("image_size", (48, 64), "48x64"), ("image_size", [48, 64], "48x64"),
-    ("eval_image_size", (48, 64), "48x64"), ("eval_image_size", np.int64(48), "48")])
+@pytest.mark.parametrize(
+    "name,value,text",
+    [
+        ("knn_k", 20, "20"),
+        ("knn_k", (20, 200), "20,200"),
+        ("knn_k", [5], "5"),
+        ("knn_k", (), ""),
+        ("knn_k", np.int64(7), "7"),
+        ("image_size", 48, "48"),
+        ("image_size", (48, 64), "48x64"),
+        ("image_size", [48, 64], "48x64"),
+        ("eval_image_size", (48, 64), "48x64"),
+        ("eval_image_size", np.int64(48), "48"),
+    ],
+)
 def test_integers_in_python_stand_for_their_text(name, value, text):
     """The record stays text, so that both spellings are one configuration."""
     config = Config(**{name: value})
@@ -275,14 +421,27 @@ def test_integers_in_python_stand_for_their_text(name, value, text):
     assert differences(config, Config(**{name: text})) == []
 
 
-@pytest.mark.parametrize("name,value", [
-    ("knn_k", (20, "x")), ("knn_k", -1), ("knn_k", (5, 0)), ("knn_k", True), ("knn_k", 2.5),
-    ("image_size", (48, 64, 3)), ("image_size", (0, 4)), ("image_size", True),
-    ("image_size", 32.0), ("eval_image_size", (48.0, 64)), ("train_split", (1, 2))])
+@pytest.mark.parametrize(
+    "name,value",
+    [
+        ("knn_k", (20, "x")),
+        ("knn_k", -1),
+        ("knn_k", (5, 0)),
+        ("knn_k", True),
+        ("knn_k", 2.5),
+        ("image_size", (48, 64, 3)),
+        ("image_size", (0, 4)),
+        ("image_size", True),
+        ("image_size", 32.0),
+        ("eval_image_size", (48.0, 64)),
+        ("train_split", (1, 2)),
+    ],
+)
 def test_other_things_in_python_are_refused_in_one_sentence(name, value):
-    expected = {"knn_k": "different positive integers separated by commas",
-                "train_split": "of type str",
-                }.get(name, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
+    expected = {
+        "knn_k": "different positive integers separated by commas",
+        "train_split": "of type str",
+    }.get(name, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
     with pytest.raises(UsageError) as refusal:
         Config(**{name: value})
     assert f"--{name} must be {expected}. Received: " in str(refusal.value)
@@ -299,15 +458,30 @@ def other_value(field):
     if of_type is str:
         number = field.name == "knn_k" or field.name.endswith("image_size")
         return "7" if number else {"value_range": "0,4095"}.get(field.name, "other")
-    return {"crop_area_max": 0.9, "crop_area_min": 0.5, "crop_aspect_min": 0.5,
-            "blur_sigma_min": 0.2, "solarize_threshold": 0.3, "blur_p": 0.1, "flip_p": 0.1,
-            "batch_norm_decay": 0.8, "color_jitter_p": 0.1, "grayscale_p": 0.1,
-            "solarize_p": 0.1, "momentum": 0.5, "eval_crop_proportion": 0.5,
-            "base_target_decay": 0.5, "label_fraction": 0.5, "max_bad_fraction": 0.5,
-            "max_shared_fraction": 0.5,
-            "embed_points": 11, "memory_decay": 0.5, "distill_alpha": 0.5, "jitter_hue": 0.3,
-            "color_jitter_strength": 1.5,
-            }.get(field.name.removeprefix("view2_"), of_type(4))
+    return {
+        "crop_area_max": 0.9,
+        "crop_area_min": 0.5,
+        "crop_aspect_min": 0.5,
+        "blur_sigma_min": 0.2,
+        "solarize_threshold": 0.3,
+        "blur_p": 0.1,
+        "flip_p": 0.1,
+        "batch_norm_decay": 0.8,
+        "color_jitter_p": 0.1,
+        "grayscale_p": 0.1,
+        "solarize_p": 0.1,
+        "momentum": 0.5,
+        "eval_crop_proportion": 0.5,
+        "base_target_decay": 0.5,
+        "label_fraction": 0.5,
+        "max_bad_fraction": 0.5,
+        "max_shared_fraction": 0.5,
+        "embed_points": 11,
+        "memory_decay": 0.5,
+        "distill_alpha": 0.5,
+        "jitter_hue": 0.3,
+        "color_jitter_strength": 1.5,
+    }.get(field.name.removeprefix("view2_"), of_type(4))
 
 
 def test_a_training_goes_on_in_the_order_of_its_images_alone():
@@ -322,8 +496,10 @@ def test_a_training_goes_on_in_the_order_of_its_images_alone():
 
 @pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda f: f.name)
 def test_free_knobs_alone_leave_the_run_the_same(field):
-    plain = {TRANSFER: dict(mode="finetune", checkpoint="run"),  # which pretraining refuses
-             DISTILL: dict(mode="distill", teacher="run")}.get(field.metadata["group"], {})
+    plain = {
+        TRANSFER: dict(mode="finetune", checkpoint="run"),  # which pretraining refuses
+        DISTILL: dict(mode="distill", teacher="run"),
+    }.get(field.metadata["group"], {})
     plain |= {"method": "npair"} if field.name == "positives" else {}  # the others refuse it
     base, changed = Config(**plain), Config(**{**plain, field.name: other_value(field)})
     same_run = field.name in FREE

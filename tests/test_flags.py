@@ -15,12 +15,14 @@ CIFAR_COMMAND = (
     "--train_mode=pretrain --train_batch_size=512 --train_epochs=1000 --learning_rate=1.0 "
     "--weight_decay=1e-4 --temperature=0.5 --dataset=cifar10 --image_size=32 --eval_split=test "
     "--resnet_depth=18 --use_blur=False --color_jitter_strength=0.5 "
-    "--model_dir=/tmp/simclr_test --use_tpu=False")
+    "--model_dir=/tmp/simclr_test --use_tpu=False"
+)
 IMAGENET_COMMAND = (
     "--train_mode=pretrain --train_batch_size=4096 --train_epochs=100 --temperature=0.1 "
     "--learning_rate=0.075 --learning_rate_scaling=sqrt --weight_decay=1e-4 "
     "--dataset=imagenet2012 --image_size=224 --eval_split=validation --data_dir=DATA "
-    "--model_dir=MODEL --use_tpu=True --tpu_name=TPU --train_summary_steps=0")
+    "--model_dir=MODEL --use_tpu=True --tpu_name=TPU --train_summary_steps=0"
+)
 
 
 def parse(line):
@@ -58,7 +60,8 @@ FINETUNE_COMMAND = (
     "--zero_init_logits_layer=True --global_bn=False --optimizer=momentum --learning_rate=0.1 "
     "--weight_decay=0.0 --train_epochs=100 --train_batch_size=512 --warmup_epochs=0 "
     "--dataset=cifar10 --image_size=32 --eval_split=test --resnet_depth=18 --checkpoint=CKPT "
-    "--model_dir=DIR --use_tpu=False")
+    "--model_dir=DIR --use_tpu=False"
+)
 
 
 def test_googles_finetuning_command_means_what_it_means_there():
@@ -78,18 +81,29 @@ def test_it_is_train_mode_that_speaks_google(mode):
     assert ours == Config(mode=mode)
 
 
-@pytest.mark.parametrize("line,task", [
-    ("--train_mode=distill --teacher=RUN", "distill"),
-    ("--method=byol --train_mode=finetune --checkpoint=RUN", "finetune"),
-    ("--method=byol --train_mode=pretrain", "pretrain")])
+@pytest.mark.parametrize(
+    "line,task",
+    [
+        ("--train_mode=distill --teacher=RUN", "distill"),
+        ("--method=byol --train_mode=finetune --checkpoint=RUN", "finetune"),
+        ("--method=byol --train_mode=pretrain", "pretrain"),
+    ],
+)
 def test_train_mode_alone_means_train(line, task):
     config, _ = parse(line)
     assert (config.mode, config.task) == ("train", task)
 
 
-@pytest.mark.parametrize("line", [
-    "", CIFAR_COMMAND, IMAGENET_COMMAND, "--knn_k= --nolinear_probe --cache_dataset=False",
-    "--train_split=train[:10%] --width_multiplier=0.25"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        CIFAR_COMMAND,
+        IMAGENET_COMMAND,
+        "--knn_k= --nolinear_probe --cache_dataset=False",
+        "--train_split=train[:10%] --width_multiplier=0.25",
+    ],
+)
 def test_a_dumped_flagfile_gives_the_same_config(line, tmp_path):
     config, _ = parse(line)
     file = tmp_path / "flags.flags"
@@ -116,27 +130,34 @@ def test_every_flagfile_parses_and_says_what_it_is(file):
         assert parse(f"--flagfile={file}")[1]
 
 
-@pytest.mark.parametrize("line,said", [
-    ("--temprature=1", "temprature"),
-    ("--mode=fly", "pretrain"),
-    ("--train_batch_size=many", "train_batch_size"),
-    ("--flagfile=nowhere.flags", "nowhere.flags"),
-    ("positional", "positional"),
-    ("--resnet_depth=19", "18, 34, 50"),
-])
+@pytest.mark.parametrize(
+    "line,said",
+    [
+        ("--temprature=1", "temprature"),
+        ("--mode=fly", "pretrain"),
+        ("--train_batch_size=many", "train_batch_size"),
+        ("--flagfile=nowhere.flags", "nowhere.flags"),
+        ("positional", "positional"),
+        ("--resnet_depth=19", "18, 34, 50"),
+    ],
+)
 def test_refusals_are_one_sentence(line, said):
     with pytest.raises(UsageError) as refusal:
         parse(line)
     assert said in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("line,said", [
-    ("--use_blur=maybe", "--use_blur must be true or false. Received: maybe"),
-    ("--seed=1.5", "--seed must be an integer. Received: 1.5"),
-    ("--temperature=warm", "--temperature must be a number. Received: warm"),
-    ("--mode=fly", "--mode must be one of pretrain, "),
-    (f"--seed={'9' * 5000}", "--seed must be an integer. Received: 999"),
-    ("--temperature=1e400", "--temperature must be a finite number. Received: inf")])
+@pytest.mark.parametrize(
+    "line,said",
+    [
+        ("--use_blur=maybe", "--use_blur must be true or false. Received: maybe"),
+        ("--seed=1.5", "--seed must be an integer. Received: 1.5"),
+        ("--temperature=warm", "--temperature must be a number. Received: warm"),
+        ("--mode=fly", "--mode must be one of pretrain, "),
+        (f"--seed={'9' * 5000}", "--seed must be an integer. Received: 999"),
+        ("--temperature=1e400", "--temperature must be a finite number. Received: inf"),
+    ],
+)
 def test_what_cannot_be_read_is_told_in_our_words(line, said):
     with pytest.raises(UsageError) as refusal:
         parse(line)
@@ -174,9 +195,14 @@ def test_help_has_the_defaults_of_both_methods_side_by_side(flag):
     assert "pretrain: simclr: 1.0; byol: see" in text
 
 
-@pytest.mark.parametrize("text,first", [
-    ("Layers of the ResNet.", "Layers of the ResNet"),
-    ("One, such as 2.5 by You et al. 2017. Two.", "One, such as 2.5 by You et al. 2017"),
-    ("cifar10, ...", "cifar10, ..."), ("What to do. pretrain: learn", "What to do")])
+@pytest.mark.parametrize(
+    "text,first",
+    [
+        ("Layers of the ResNet.", "Layers of the ResNet"),
+        ("One, such as 2.5 by You et al. 2017. Two.", "One, such as 2.5 by You et al. 2017"),
+        ("cifar10, ...", "cifar10, ..."),
+        ("What to do. pretrain: learn", "What to do"),
+    ],
+)
 def test_the_first_sentence_of_a_text(text, first):
     assert flags.first_sentence(text) == first

@@ -29,9 +29,19 @@ def fuzz(what, count, directory):
     """Runs the command; returns the rows of its journal."""
     journal = directory / "journal.jsonl"
     done = subprocess.run(
-        [sys.executable, "scripts/fuzz.py", what, str(journal), f"--draws={count}",
-         f"--root={directory / 'root'}", f"--report={directory / 'report.md'}"],
-        cwd=ROOT, text=True, capture_output=True)
+        [
+            sys.executable,
+            "scripts/fuzz.py",
+            what,
+            str(journal),
+            f"--draws={count}",
+            f"--root={directory / 'root'}",
+            f"--report={directory / 'report.md'}",
+        ],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert f"{count:,} draws" in (directory / "report.md").read_text()
     rows = [json.loads(line) for line in journal.read_text().splitlines()]
@@ -47,8 +57,9 @@ def test_odd_settings_end_in_finite_numbers_or_in_a_sentence(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what,count", [("settings", 2000), ("records", 200), ("checkpoints", 100),
-                                        ("names", 50)])
+@pytest.mark.parametrize(
+    "what,count", [("settings", 2000), ("records", 200), ("checkpoints", 100), ("names", 50)]
+)
 def test_many_draws_hold(what, count, tmp_path):
     fuzz(what, count, tmp_path)
 
@@ -76,8 +87,10 @@ def test_a_new_knob_is_drawn_by_itself(scripts):
     class Larger(Config):
         sharpness: Optional[float] = knob(0.7, "Run", "A new one.", config.within(0.6, 0.8))
 
-    assert any("sharpness" in draw.changes for draw in draws.drawn(
-        draws.settings(dataclasses.fields(Larger)), 300, seed=0))
+    assert any(
+        "sharpness" in draw.changes
+        for draw in draws.drawn(draws.settings(dataclasses.fields(Larger)), 300, seed=0)
+    )
     made = draws.drawn(draws.settings([Larger.__dataclass_fields__["sharpness"]]), 60, seed=0)
     values = [draw.changes["sharpness"] for draw in made]
     numbers = [value for value in values if isinstance(value, float) and math.isfinite(value)]
@@ -87,10 +100,20 @@ def test_a_new_knob_is_drawn_by_itself(scripts):
 
 
 def test_equal_numbers_are_equal_draws():
-    code = ("import runs, draws, hashlib; print(hashlib.sha256(''.join(map(ascii, map(str, "
-            "draws.drawn(draws.settings(), 50, 100)))).encode()).hexdigest())")
-    said = {subprocess.run([sys.executable, "-c", code], cwd=ROOT / "scripts", check=True,
-                           capture_output=True, text=True).stdout for _ in range(2)}
+    code = (
+        "import runs, draws, hashlib; print(hashlib.sha256(''.join(map(ascii, map(str, "
+        "draws.drawn(draws.settings(), 50, 100)))).encode()).hexdigest())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT / "scripts",
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for _ in range(2)
+    }
     assert len(said) == 1 and len(said.pop()) == 65
 
 
@@ -145,8 +168,10 @@ FAULTS = [
     (lambda: raise_raw(UsageError, "--a\nb"), "not one sentence"),
     (lambda: raise_raw(UsageError, "no."), "names no flag"),
     (lambda: raise_raw(TrainingError, "x" * 5000), "not one sentence"),
-    (lambda: [][0], "IndexError"), (lambda: sys.exit(3), "SystemExit"),
-    (lambda: time.sleep(60), "not at its end after 2 s")]
+    (lambda: [][0], "IndexError"),
+    (lambda: sys.exit(3), "SystemExit"),
+    (lambda: time.sleep(60), "not at its end after 2 s"),
+]
 
 
 @pytest.mark.parametrize("work,said", FAULTS, ids=[said for _, said in FAULTS])

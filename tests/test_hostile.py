@@ -48,8 +48,9 @@ def test_every_change_is_made_and_depends_on_the_seed_alone(tmp_path):
         for name in ("a", "b"):
             path = tmp_path / name
             done = hostile.write(str(path), "png", contents, hostile.random.Random(seed), "x")
-            made.append((done, path.is_file() and path.stat().st_size < 2**20
-                         and path.read_bytes()))
+            made.append(
+                (done, path.is_file() and path.stat().st_size < 2**20 and path.read_bytes())
+            )
             hostile.remove(str(path))
         assert made[0] == made[1]
         told.add(made[0][0])

@@ -16,31 +16,39 @@ def refusal(*words):
     return str(refused.value)
 
 
-@pytest.mark.parametrize("word,said", [
-    ("--use_blur=maybe", "--use_blur must be true or false. Received: maybe"),
-    ("--use_blur=", "--use_blur must be true or false. Received: nothing"),
-    ("--temperature=x", "--temperature must be a number. Received: x"),
-    ("--seed=1.5", "--seed must be an integer. Received: 1.5"),
-    ("--seed=a: b\n", "--seed must be an integer. Received: a: b\\n"),
-    ("--seed", "--seed must be an integer. Received: nothing"),
-    ("--method=x", "--method must be one of simclr, byol, npair, triplet, cpc. Received: x"),
-    ("--nouse_blur=true", "--nouse_blur takes no value. Received: true"),
-    ("--temprature=1", "--temprature is an unknown flag. Did you mean --temperature?"),
-    ("--\x1b[1m=1", "--\\x1b[1m is an unknown flag. --helpfull lists all."),
-    ("--flagfile", "--flagfile must be a file of flags. Received: nothing"),
-    ("--flagfile=/", "--flagfile must be a file of flags. Received: / (Is a directory)"),
-    ("--flagfile=/dev/zero", "Received: /dev/zero (no regular file)"),
-])
+@pytest.mark.parametrize(
+    "word,said",
+    [
+        ("--use_blur=maybe", "--use_blur must be true or false. Received: maybe"),
+        ("--use_blur=", "--use_blur must be true or false. Received: nothing"),
+        ("--temperature=x", "--temperature must be a number. Received: x"),
+        ("--seed=1.5", "--seed must be an integer. Received: 1.5"),
+        ("--seed=a: b\n", "--seed must be an integer. Received: a: b\\n"),
+        ("--seed", "--seed must be an integer. Received: nothing"),
+        ("--method=x", "--method must be one of simclr, byol, npair, triplet, cpc. Received: x"),
+        ("--nouse_blur=true", "--nouse_blur takes no value. Received: true"),
+        ("--temprature=1", "--temprature is an unknown flag. Did you mean --temperature?"),
+        ("--\x1b[1m=1", "--\\x1b[1m is an unknown flag. --helpfull lists all."),
+        ("--flagfile", "--flagfile must be a file of flags. Received: nothing"),
+        ("--flagfile=/", "--flagfile must be a file of flags. Received: / (Is a directory)"),
+        ("--flagfile=/dev/zero", "Received: /dev/zero (no regular file)"),
+    ],
+)
 def test_a_refusal_says_flag_expected_and_received(word, said):
     assert refusal(word).endswith(said)
 
 
-@pytest.mark.parametrize("content,said", [
-    (b"\xff\xfe--seed", "(not text in UTF-8)"), (b"--seed=1\0", "(not text in UTF-8)"),
-    (b"seed=1", "Received: seed=1"),
-    (b"--flagfile=again", "--flagfile=again includes itself."),
-    (b"  --flagfile=./other\n", "includes itself, by "),
-], ids=str)
+@pytest.mark.parametrize(
+    "content,said",
+    [
+        (b"\xff\xfe--seed", "(not text in UTF-8)"),
+        (b"--seed=1\0", "(not text in UTF-8)"),
+        (b"seed=1", "Received: seed=1"),
+        (b"--flagfile=again", "--flagfile=again includes itself."),
+        (b"  --flagfile=./other\n", "includes itself, by "),
+    ],
+    ids=str,
+)
 def test_a_flagfile_that_is_none(content, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "again").write_bytes(content)
@@ -69,12 +77,20 @@ def test_flagfiles_that_include_each_other_without_end(tmp_path):
     assert flags.parse(["run.py", *twice, "--flagfile=", "--seed=3"])[0].seed == 3
 
 
-@pytest.mark.parametrize("content,said", [
-    (5000 * b"9", "with the line 9999999999999999999999999999999999999999"),
-    (b"-1", "with the line -1"), (b"1\n1", "1 of 2 are there already"),
-    (b"1\0", "(not text in UTF-8)"), (b"\xff\xfe1", "(not text in UTF-8)"),
-    (b"\x1b[31m", "with the line \\x1b[31m"), (b"10", "with the line 10"), (b"#1", "no number")],
-    ids=lambda v: str(v)[:12])
+@pytest.mark.parametrize(
+    "content,said",
+    [
+        (5000 * b"9", "with the line 9999999999999999999999999999999999999999"),
+        (b"-1", "with the line -1"),
+        (b"1\n1", "1 of 2 are there already"),
+        (b"1\0", "(not text in UTF-8)"),
+        (b"\xff\xfe1", "(not text in UTF-8)"),
+        (b"\x1b[31m", "with the line \\x1b[31m"),
+        (b"10", "with the line 10"),
+        (b"#1", "no number"),
+    ],
+    ids=lambda v: str(v)[:12],
+)
 def test_a_label_list_that_is_none(content, said, tmp_path):
     (tmp_path / "list").write_bytes(content)
     with pytest.raises(UsageError) as refused:

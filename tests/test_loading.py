@@ -42,28 +42,46 @@ def stand_in(directory, *more):
     """A package `tensorflow` that says all of the above when it is imported, and does more."""
     package = directory / "tensorflow"
     package.mkdir()
-    (package / "__init__.py").write_text("\n".join([
-        "import os, sys", f"os.write(2, {(NOISE + REAL).encode()!r})",
-        "class config:", "    def list_physical_devices():",
-        f"        os.write(2, {OF_A_GPU.encode()!r})", *more, ""]))
+    (package / "__init__.py").write_text(
+        "\n".join(
+            [
+                "import os, sys",
+                f"os.write(2, {(NOISE + REAL).encode()!r})",
+                "class config:",
+                "    def list_physical_devices():",
+                f"        os.write(2, {OF_A_GPU.encode()!r})",
+                *more,
+                "",
+            ]
+        )
+    )
     return {"PYTHONPATH": os.pathsep.join([str(directory), str(ROOT)])}
 
 
 def python(code, env=None, check=True):
     """What a program did, in an environment without TensorFlow's variables."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-                          check=check, env={**plain, **(env or {})})
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=check,
+        env={**plain, **(env or {})},
+    )
 
 
-@pytest.mark.parametrize("environ,machine,expected", [
-    ({}, "x86_64", {loading.LEVEL: "2", loading.ONEDNN: "1"}),
-    ({}, "AMD64", {loading.LEVEL: "2", loading.ONEDNN: "1"}),
-    ({}, "aarch64", {loading.LEVEL: "2"}),
-    ({loading.LEVEL: "0"}, "x86_64", {loading.ONEDNN: "1"}),
-    ({loading.ONEDNN: "0"}, "x86_64", {loading.LEVEL: "2"}),
-    ({loading.ONEDNN: "", loading.LEVEL: ""}, "x86_64", {}),
-])
+@pytest.mark.parametrize(
+    "environ,machine,expected",
+    [
+        ({}, "x86_64", {loading.LEVEL: "2", loading.ONEDNN: "1"}),
+        ({}, "AMD64", {loading.LEVEL: "2", loading.ONEDNN: "1"}),
+        ({}, "aarch64", {loading.LEVEL: "2"}),
+        ({loading.LEVEL: "0"}, "x86_64", {loading.ONEDNN: "1"}),
+        ({loading.ONEDNN: "0"}, "x86_64", {loading.LEVEL: "2"}),
+        ({loading.ONEDNN: "", loading.LEVEL: ""}, "x86_64", {}),
+    ],
+)
 def test_what_the_user_has_set_wins(environ, machine, expected):
     assert loading.switches(environ, machine) == expected
 
@@ -77,7 +95,8 @@ def test_importing_tfssl_sets_nothing_until_tensorflow_is_loaded(given, tmp_path
         "import tensorflow\n"
         "print(json.dumps([first, {k: v for k, v in os.environ.items() if k.startswith('TF_')},\n"
         "                  tfssl.loading.switches({}, platform.machine())]))\n",
-        {**stand_in(tmp_path), **given})
+        {**stand_in(tmp_path), **given},
+    )
     first, then, default = json.loads(done.stdout)
     assert first == given and then == {**default, **given}
 
@@ -91,7 +110,9 @@ def test_known_lines_alone_are_held_back(gpu, tmp_path):
         "import tensorflow\n"
         "assert os.fstat(2) == before\n"
         "os.write(2, b'later\\n')\n"
-        "tensorflow.config.list_physical_devices()", stand_in(tmp_path))
+        "tensorflow.config.list_physical_devices()",
+        stand_in(tmp_path),
+    )
     assert done.stderr == REAL + "later\n" + OF_A_GPU
 
 
@@ -102,8 +123,10 @@ def test_lines_of_a_gpu_that_is_there_stay_while_it_is_loaded(tmp_path):
     assert python(code.format(False), env).stderr == REAL
 
 
-@pytest.mark.parametrize("end,code", [
-    ("os.abort()", -6), ("os.kill(os.getpid(), 9)", -9), ("raise ImportError('no AVX')", 1)])
+@pytest.mark.parametrize(
+    "end,code",
+    [("os.abort()", -6), ("os.kill(os.getpid(), 9)", -9), ("raise ImportError('no AVX')", 1)],
+)
 def test_a_crash_while_loading_keeps_its_message(end, code, tmp_path):
     env = stand_in(tmp_path, "os.write(2, b'the last words')", end)
     done = python("import tfssl, tensorflow", env, check=False)
@@ -125,8 +148,13 @@ def test_without_grep_it_loads_all_the_same(tmp_path):
 def test_without_standard_error_it_loads_all_the_same(tmp_path):
     (tmp_path / "tensorflow.py").write_text("print('loaded')\n")
     command = f"'{sys.executable}' -c 'import tfssl, tensorflow' 2>&-"
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, env={
-        **os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])})
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )
     assert (done.returncode, done.stdout) == (0, "loaded\n")
 
 
@@ -141,17 +169,30 @@ def test_tensorflow_imported_first_is_told_in_one_sentence(tmp_path):
     assert python("import tensorflow, tfssl", {**env, **quiet}).stderr == NOISE + REAL
 
 
-@pytest.mark.parametrize("where,shown", [
-    ("/usr/lib/python3.11/site-packages/tensorflow_datasets/core/reader.py:102", False),
-    ("/usr/lib/python3/dist-packages/keras/src/x.py:1", False),
-    ("/home/me/tensorflow_datasets/mine.py:3", True), ("mine.py:3", True)])
+@pytest.mark.parametrize(
+    "where,shown",
+    [
+        ("/usr/lib/python3.11/site-packages/tensorflow_datasets/core/reader.py:102", False),
+        ("/usr/lib/python3/dist-packages/keras/src/x.py:1", False),
+        ("/home/me/tensorflow_datasets/mine.py:3", True),
+        ("mine.py:3", True),
+    ],
+)
 def test_deprecations_within_libraries_are_not_the_users(where, shown):
     message = "From %s: %s (from %s) is deprecated and will be removed %s."
-    record = logging.LogRecord("tensorflow", logging.WARNING, "", 1, message,
-                               (where, "CounterV2", "module", "in a future version"), None)
+    record = logging.LogRecord(
+        "tensorflow",
+        logging.WARNING,
+        "",
+        1,
+        message,
+        (where, "CounterV2", "module", "in a future version"),
+        None,
+    )
     assert loading.is_ours(record) == shown
-    assert loading.is_ours(logging.LogRecord(
-        "tensorflow", logging.WARNING, "", 1, "From %s: trouble", (where,), None))
+    assert loading.is_ours(
+        logging.LogRecord("tensorflow", logging.WARNING, "", 1, "From %s: trouble", (where,), None)
+    )
 
 
 def test_what_tensorflow_datasets_says_of_itself_is_not_the_users():
@@ -164,8 +205,13 @@ def test_what_tensorflow_datasets_says_of_itself_is_not_the_users():
 def test_a_real_run_says_nothing_on_standard_error(tmp_path):
     """Training and every evaluation, and what was in force is recorded."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    done = subprocess.run([sys.executable, "run.py", *TINY, f"--model_dir={tmp_path}"], cwd=ROOT,
-                          capture_output=True, text=True, env=plain)
+    done = subprocess.run(
+        [sys.executable, "run.py", *TINY, f"--model_dir={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=plain,
+    )
     assert done.returncode == 0 and (not done.stderr or loading.accelerated())
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["onednn"] == (platform.machine() == "x86_64")
@@ -174,10 +220,12 @@ def test_a_real_run_says_nothing_on_standard_error(tmp_path):
 
 def test_a_real_error_of_tensorflow_itself_arrives():
     """oneDNN's complaint about transposed integers is written by the C++ in the middle of work."""
-    done = python("import tfssl, tensorflow as tf\n"
-                  "from tensorflow.python.platform import tf_logging\n"
-                  "tf_logging.error('of Python')\n"
-                  "print(tf.function(tf.transpose)(tf.constant([[1, 2], [3, 4]])).shape)\n")
+    done = python(
+        "import tfssl, tensorflow as tf\n"
+        "from tensorflow.python.platform import tf_logging\n"
+        "tf_logging.error('of Python')\n"
+        "print(tf.function(tf.transpose)(tf.constant([[1, 2], [3, 4]])).shape)\n"
+    )
     assert "of Python" in done.stderr and done.stdout == "(2, 2)\n"
     if platform.machine() == "x86_64":
         assert " util.cc:" in done.stderr and "DT_INT32" in done.stderr

@@ -16,8 +16,12 @@ from tests.data.test_folder import write
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = [line.split("#")[0].strip() for block in re.findall(r"```bash\n(.*?)```", README, re.S)
-            for line in block.splitlines() if line.startswith("python run.py")]
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.startswith("python run.py")
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -53,20 +57,36 @@ def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path):
         for label in range(3):
             for i in range(count):
                 height, width = rng.integers(30, 90), rng.integers(91, 140)
-                write(tmp_path / "photos" / split / f"class{label}" / f"{i}.png",
-                      seed=1000 * label + i, height=int(height), width=int(width))
-    pretrain, = (c for c in COMMANDS if "--model_dir=runs/first" in c and "shapes.flags" in c)
-    finetune, = (c for c in COMMANDS if "--mode=finetune --checkpoint=runs/first" in c)
+                write(
+                    tmp_path / "photos" / split / f"class{label}" / f"{i}.png",
+                    seed=1000 * label + i,
+                    height=int(height),
+                    width=int(width),
+                )
+    (pretrain,) = (c for c in COMMANDS if "--model_dir=runs/first" in c and "shapes.flags" in c)
+    (finetune,) = (c for c in COMMANDS if "--mode=finetune --checkpoint=runs/first" in c)
     assert "--image_size=48x64" in finetune
 
     def run(command, *more):
         words = shlex.split(command)[2:]
         words = [w.replace("--flagfile=", f"--flagfile={ROOT}/") for w in words]
-        return subprocess.run([sys.executable, ROOT / "run.py", *words, *more], cwd=tmp_path,
-                              check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            [sys.executable, ROOT / "run.py", *words, *more],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
 
-    run(pretrain, "--image_size=32", "--train_steps=10", "--train_split=train[:400]",
-        "--eval_split=test[:100]", "--knn_k=5", "--noeval_baseline")
+    run(
+        pretrain,
+        "--image_size=32",
+        "--train_steps=10",
+        "--train_split=train[:400]",
+        "--eval_split=test[:100]",
+        "--knn_k=5",
+        "--noeval_baseline",
+    )
     said = run(finetune, "--train_batch_size=20", "--train_steps=6", "--model_dir=tuned")
     assert "60 labels, crops of 48x64 px" in said and "the whole network" in said
     result = json.loads((tmp_path / "tuned" / "result.json").read_text())

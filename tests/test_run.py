@@ -8,23 +8,33 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-TINY = ("--dataset=shapes --train_split=train[:64] --eval_split=test[:40] --image_size=16 "
-        "--width_multiplier=0.0625 --train_batch_size=16 --train_steps=2 --knn_k=5 "
-        "--precision=float32 --nocompile_augmentation").split()
+TINY = (
+    "--dataset=shapes --train_split=train[:64] --eval_split=test[:40] --image_size=16 "
+    "--width_multiplier=0.0625 --train_batch_size=16 --train_steps=2 --knn_k=5 "
+    "--precision=float32 --nocompile_augmentation"
+).split()
 
 
 def run(*args, code=0, env=None):
-    done = subprocess.run([sys.executable, "run.py", *args], cwd=ROOT, text=True, timeout=300,
-                          capture_output=True, env={**os.environ, **(env or {})})
+    done = subprocess.run(
+        [sys.executable, "run.py", *args],
+        cwd=ROOT,
+        text=True,
+        timeout=300,
+        capture_output=True,
+        env={**os.environ, **(env or {})},
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
 def test_help_does_not_load_tensorflow():
-    code = ("import sys, run\n"
-            "assert run.main(['run.py', '--help']) == 0\n"
-            "assert run.main(['run.py', '--temperature=0']) == 2\n"
-            "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)")
+    code = (
+        "import sys, run\n"
+        "assert run.main(['run.py', '--help']) == 0\n"
+        "assert run.main(['run.py', '--temperature=0']) == 2\n"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--color_jitter_strength" in done.stdout
@@ -33,27 +43,34 @@ def test_help_does_not_load_tensorflow():
 def test_a_reader_who_has_seen_enough_gets_no_traceback():
     """`python run.py --help | head -1`: the pipe is closed before all is written."""
     command = f"'{sys.executable}' -c 'import run, sys; sys.exit(run.main([\"run.py\", \"-h\"]))'"
-    done = subprocess.run(["bash", "-c", f"{command} | head -1"], cwd=ROOT, capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -1"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.stdout.startswith("usage:") and not done.stderr
 
 
-@pytest.mark.parametrize("line,said", [
-    ("--no_such_flag=1", "no_such_flag"),
-    ("--mode=dream", "--mode"),
-    ("--temperature=0", "--temperature must be a number above 0. Received: 0.0"),
-    ("--train_batch_size=1", "--train_batch_size must be an integer of at least 2"),
-])
+@pytest.mark.parametrize(
+    "line,said",
+    [
+        ("--no_such_flag=1", "no_such_flag"),
+        ("--mode=dream", "--mode"),
+        ("--temperature=0", "--temperature must be a number above 0. Received: 0.0"),
+        ("--train_batch_size=1", "--train_batch_size must be an integer of at least 2"),
+    ],
+)
 def test_bad_flags_exit_with_2_and_one_line(line, said):
     done = run(*line.split(), code=2)
     assert said in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
 
 
-@pytest.mark.parametrize("args,said", [
-    (["--dataset=no_such_dataset"], "--dataset"),
-    (["--train_batch_size=100"], "--train_batch_size must be at most 64"),
-    (["--model_dir=run.py/x"], "--model_dir"),
-])
+@pytest.mark.parametrize(
+    "args,said",
+    [
+        (["--dataset=no_such_dataset"], "--dataset"),
+        (["--train_batch_size=100"], "--train_batch_size must be at most 64"),
+        (["--model_dir=run.py/x"], "--model_dir"),
+    ],
+)
 def test_refusals_that_need_the_data_have_no_traceback(args, said, tmp_path):
     done = run(*TINY, f"--model_dir={tmp_path / 'run'}", *args, code=2)
     last = done.stderr.strip().splitlines()[-1]
@@ -64,8 +81,13 @@ def test_refusals_that_need_the_data_have_no_traceback(args, said, tmp_path):
 def test_a_dataset_that_cannot_be_had_names_the_ways_out(tmp_path):
     """No network (every proxy points nowhere): --data_dir and --dataset=shapes are named."""
     nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
-    done = run("--dataset=mnist", f"--data_dir={tmp_path / 'data'}",
-               f"--model_dir={tmp_path / 'run'}", code=2, env=nowhere)
+    done = run(
+        "--dataset=mnist",
+        f"--data_dir={tmp_path / 'data'}",
+        f"--model_dir={tmp_path / 'run'}",
+        code=2,
+        env=nowhere,
+    )
     last = done.stderr.strip().splitlines()[-1]
     assert "no connection to" in last and "--data_dir" in last and "--dataset=shapes" in last
     assert not (tmp_path / "run").exists()
@@ -83,15 +105,36 @@ def test_the_whole_job_and_its_replay(tmp_path):
 
 
 def test_a_flag_that_cannot_be_honoured_says_so_in_one_line(tmp_path):
-    done = run(*TINY, f"--model_dir={tmp_path / 'run'}", "--noeval_baseline", "--nolinear_probe",
-               "--tpu_zone=there", "--keep_hub_module_max=3")
-    assert sum("--tpu_zone" in line and "--keep_hub_module_max" in line
-               for line in done.stdout.splitlines()) == 1
+    done = run(
+        *TINY,
+        f"--model_dir={tmp_path / 'run'}",
+        "--noeval_baseline",
+        "--nolinear_probe",
+        "--tpu_zone=there",
+        "--keep_hub_module_max=3",
+    )
+    assert (
+        sum(
+            "--tpu_zone" in line and "--keep_hub_module_max" in line
+            for line in done.stdout.splitlines()
+        )
+        == 1
+    )
 
 
 @pytest.mark.slow
 def test_real_cifar10_with_resnet_50_and_blur(real_data_dir, tmp_path):
-    done = run("--mode=pretrain", "--resnet_depth=50", "--use_blur", f"--data_dir={real_data_dir}",
-               "--train_steps=2", "--train_batch_size=16", "--noeval_baseline", "--nolinear_probe",
-               "--knn_k=", "--eval_steps=1", f"--model_dir={tmp_path}")
+    done = run(
+        "--mode=pretrain",
+        "--resnet_depth=50",
+        "--use_blur",
+        f"--data_dir={real_data_dir}",
+        "--train_steps=2",
+        "--train_batch_size=16",
+        "--noeval_baseline",
+        "--nolinear_probe",
+        "--knn_k=",
+        "--eval_steps=1",
+        f"--model_dir={tmp_path}",
+    )
     assert "online linear head" in done.stdout

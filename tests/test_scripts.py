@@ -31,8 +31,10 @@ def test_the_verdicts_of_a_benchmark_follow_from_its_table(path, monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
     table = importlib.import_module(f"tables.{path.stem}")
     with open(path) as file:
-        rows = {row["variant"]: {name: number(text) for name, text in row.items()}
-                for row in csv.DictReader(file)}
+        rows = {
+            row["variant"]: {name: number(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        }
     text = path.with_suffix(".md").read_text()
     targets = table.targets(rows)
     for what, met in targets:
@@ -53,8 +55,9 @@ def test_a_measured_table_follows_from_its_runs_and_is_in_the_lab_book(path, tmp
         tops = [float(row["linear_top_1"]) for row in csv.DictReader(file)]
     with open(path / "table.csv") as file:
         rows = list(csv.DictReader(file))
-    assert np.average([float(row["linear_top_1"]) for row in rows],
-                      weights=[int(row["seeds"]) for row in rows]) == pytest.approx(np.mean(tops))
+    assert np.average(
+        [float(row["linear_top_1"]) for row in rows], weights=[int(row["seeds"]) for row in rows]
+    ) == pytest.approx(np.mean(tops))
 
 
 def pairs(name, knob, better, worse, protocol):
@@ -66,23 +69,28 @@ def pairs(name, knob, better, worse, protocol):
     return [value - of[(worse, *rest)] for (first, *rest), value in of.items() if first == better]
 
 
-@pytest.mark.parametrize("name, knob, better, worse, protocol, least, most", (
-    ("table3", "temperature", "0.25", "1.0", "top_1_accuracy", 0.5, 6.5),
-    ("table3", "temperature", "0.25", "1.0", "knn_20_top_1", 1, 8.5),
-    ("table3", "temperature", "0.25", "1.0", "linear_top_1", 0, 5.5),
-    ("table3", "color_jitter_strength", "0.5", "1.0", "top_1_accuracy", 2, 7.5),
-    ("table3", "color_jitter_strength", "0.5", "1.0", "knn_20_top_1", 2, 7.5),
-    ("table3", "color_jitter_strength", "0.5", "1.0", "linear_top_1", 2, 7.5),
-    ("table6", "resnet_depth", "50", "18", "linear_top_1", 6, 6.5),
-    ("table6", "resnet_depth", "50", "18", "knn_20_top_1", 2.4, 2.9),
-    ("table8", "use_blur", "True", "False", "linear_top_1", -3, 1),
-    ("table8", "use_blur", "True", "False", "knn_20_top_1", -2.4, 1.1),
-    ("figure23", "batch_size", "64", "16", "linear_top_1", 1.6, 4.3),
-    ("figure23", "batch_size", "64", "256", "linear_top_1", 0.7, 2),
-    ("table12", "batch_size", "64", "256", "linear_top_1", 1.7, 6),
-    ("table12", "batch_size", "64", "16", "linear_top_1", -0.5, 1.5)))
-def test_what_the_lab_book_says_of_the_thesis_follows_from_the_runs(name, knob, better, worse,
-                                                                    protocol, least, most):
+@pytest.mark.parametrize(
+    "name, knob, better, worse, protocol, least, most",
+    (
+        ("table3", "temperature", "0.25", "1.0", "top_1_accuracy", 0.5, 6.5),
+        ("table3", "temperature", "0.25", "1.0", "knn_20_top_1", 1, 8.5),
+        ("table3", "temperature", "0.25", "1.0", "linear_top_1", 0, 5.5),
+        ("table3", "color_jitter_strength", "0.5", "1.0", "top_1_accuracy", 2, 7.5),
+        ("table3", "color_jitter_strength", "0.5", "1.0", "knn_20_top_1", 2, 7.5),
+        ("table3", "color_jitter_strength", "0.5", "1.0", "linear_top_1", 2, 7.5),
+        ("table6", "resnet_depth", "50", "18", "linear_top_1", 6, 6.5),
+        ("table6", "resnet_depth", "50", "18", "knn_20_top_1", 2.4, 2.9),
+        ("table8", "use_blur", "True", "False", "linear_top_1", -3, 1),
+        ("table8", "use_blur", "True", "False", "knn_20_top_1", -2.4, 1.1),
+        ("figure23", "batch_size", "64", "16", "linear_top_1", 1.6, 4.3),
+        ("figure23", "batch_size", "64", "256", "linear_top_1", 0.7, 2),
+        ("table12", "batch_size", "64", "256", "linear_top_1", 1.7, 6),
+        ("table12", "batch_size", "64", "16", "linear_top_1", -0.5, 1.5),
+    ),
+)
+def test_what_the_lab_book_says_of_the_thesis_follows_from_the_runs(
+    name, knob, better, worse, protocol, least, most
+):
     gains = pairs(name, knob, better, worse, protocol)
     assert len(gains) == {"color_jitter_strength": 6, "temperature": 4, "use_blur": 4}.get(knob, 2)
     assert least < min(gains) and max(gains) < most
@@ -90,8 +98,9 @@ def test_what_the_lab_book_says_of_the_thesis_follows_from_the_runs(name, knob, 
 
 def test_a_variant_of_the_benchmark_answers_in_turns():
     worker = [sys.executable, BENCH / "worker.py", "loss", "plain, 2,048 embeddings", "{}"]
-    with subprocess.Popen(worker, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        worker, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         out, _ = process.communicate("go\ngo\n", timeout=120)
     about, *turns = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert about["calls"] >= 1 and about["flops"] == 3 * 2 * 128 * 2048**2
@@ -106,16 +115,24 @@ def about_list(path):
     """What the first line of a list says: a Config, and the number of images in the split."""
     dataset, split, total, fraction, seed = re.fullmatch(
         r"# (\S+) (\S+): \d+ of (\S+) images, .* --label_fraction=(\S+) --seed=(\d+)",
-        path.read_text().splitlines()[0]).groups()
-    return Config(mode="finetune", checkpoint="none", dataset=dataset, train_split=split,
-                  label_fraction=float(fraction), seed=int(seed)), int(total.replace(",", ""))
+        path.read_text().splitlines()[0],
+    ).groups()
+    return Config(
+        mode="finetune",
+        checkpoint="none",
+        dataset=dataset,
+        train_split=split,
+        label_fraction=float(fraction),
+        seed=int(seed),
+    ), int(total.replace(",", ""))
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
 def test_a_list_of_labels_holds_what_its_name_says(path):
     config, total = about_list(path)
-    assert path.stem == (f"{config.dataset.split('/')[0]}_{100 * config.label_fraction:g}pct_"
-                         f"seed{config.seed}")
+    assert path.stem == (
+        f"{config.dataset.split('/')[0]}_{100 * config.label_fraction:g}pct_seed{config.seed}"
+    )
     places = data.read_list(path, total)
     assert len(places) == 10 * round(config.label_fraction * total / 10)
 
@@ -143,8 +160,11 @@ def test_the_table_of_simclrv2_follows_from_its_runs(monkeypatch):
     assert text == simclrv2.table(rows)
     for kind in ("teacher", "student", "alone"):
         for fraction in (0.01, 0.1):
-            values = [100 * row["top_1"] for row in rows
-                      if (row["kind"], row["label_fraction"]) == (kind, fraction)]
+            values = [
+                100 * row["top_1"]
+                for row in rows
+                if (row["kind"], row["label_fraction"]) == (kind, fraction)
+            ]
             assert f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" in text
     for kind in ("teacher", "student", "alone"):
         assert [len(simclrv2.by_kind(rows, fraction)[kind]) for fraction in (0.01, 0.1)] == [3, 3]

@@ -54,11 +54,14 @@ def test_what_else_is_dropped_is_told_as_ever(monkeypatch):
 
 
 def test_nothing_ends_a_process_whose_work_is_done():
-    code = ("import os, sys, signal, atexit, run; atexit.register(os.kill, os.getpid(), "
-            "signal.{}); run.leave(7)")
+    code = (
+        "import os, sys, signal, atexit, run; atexit.register(os.kill, os.getpid(), "
+        "signal.{}); run.leave(7)"
+    )
     for name in ("SIGINT", "SIGTERM"):
-        done = subprocess.run([sys.executable, "-c", code.format(name)], cwd=ROOT, text=True,
-                              capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(name)], cwd=ROOT, text=True, capture_output=True
+        )
         assert (done.returncode, done.stderr) == (7, "")
 
 
@@ -66,8 +69,13 @@ def test_help_that_cannot_be_written_is_told(capfd):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "run.py", "--help"], cwd=ROOT, stdout=full,
-                              stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "run.py", "--help"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert done.returncode == 1
     assert done.stderr == "run.py: standard output cannot be written (No space left on device)\n"
     assert run.show("text", "run.py") == 0 and capfd.readouterr().out == "text\n"

@@ -28,8 +28,9 @@ class Full(io.StringIO):
 
 
 def shell(line):
-    return subprocess.run(["bash", "-c", line], cwd=ROOT, text=True, capture_output=True,
-                          timeout=300)
+    return subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, text=True, capture_output=True, timeout=300
+    )
 
 
 def test_what_cannot_be_written_is_lost_and_told_once():
@@ -54,8 +55,9 @@ def test_the_stream_is_put_back(monkeypatch):
 
 def test_a_training_goes_on_after_its_reader_has_gone(tmp_path):
     """`| head -1` closes the pipe long before the end."""
-    done = shell(f"{RUN} {' '.join(TINY)} --model_dir={tmp_path}/run | head -1; "
-                 "echo ${PIPESTATUS[0]}")
+    done = shell(
+        f"{RUN} {' '.join(TINY)} --model_dir={tmp_path}/run | head -1; echo ${{PIPESTATUS[0]}}"
+    )
     first, code = done.stdout.strip().splitlines()
     assert first.startswith("simclr on shapes") and code == "0"
     assert (tmp_path / "run/result.json").exists()
@@ -63,13 +65,24 @@ def test_a_training_goes_on_after_its_reader_has_gone(tmp_path):
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
-@pytest.mark.parametrize("where,code", [
-    (">/dev/full", 0), ("2>&1 | true", 0), (">&- 2>&-", 0), (">/dev/full 2>/dev/full", 0),
-    ("--seed=x >/dev/full 2>/dev/full", 2), ("--help | true", 0), ("--seed=x 2>&1 | true", 2)])
+@pytest.mark.parametrize(
+    "where,code",
+    [
+        (">/dev/full", 0),
+        ("2>&1 | true", 0),
+        (">&- 2>&-", 0),
+        (">/dev/full 2>/dev/full", 0),
+        ("--seed=x >/dev/full 2>/dev/full", 2),
+        ("--help | true", 0),
+        ("--seed=x 2>&1 | true", 2),
+    ],
+)
 def test_the_exit_code_is_that_of_the_work(where, code, tmp_path):
-    done = shell(f"{RUN} {' '.join(TINY)} --model_dir={tmp_path}/run --train_steps=1 "
-                 f"--noeval_baseline --nolinear_probe {where}; "
-                 "exit ${PIPESTATUS[0]}")
+    done = shell(
+        f"{RUN} {' '.join(TINY)} --model_dir={tmp_path}/run --train_steps=1 "
+        f"--noeval_baseline --nolinear_probe {where}; "
+        "exit ${PIPESTATUS[0]}"
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     if "=x" not in where and "help" not in where:
@@ -78,11 +91,14 @@ def test_the_exit_code_is_that_of_the_work(where, code, tmp_path):
 
 def test_no_file_takes_the_place_of_a_closed_stream():
     """Else what libraries print would be written into a checkpoint."""
-    code = ("import sys; from tfssl.terminal import stand_in; stand_in(); "
-            "file = open(sys.argv[1], 'w'); file.write(str(file.fileno() > 2))")
+    code = (
+        "import sys; from tfssl.terminal import stand_in; stand_in(); "
+        "file = open(sys.argv[1], 'w'); file.write(str(file.fileno() > 2))"
+    )
     for closed in (">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
-        done = shell(f"cd {ROOT}; '{sys.executable}' -c \"{code}\" /tmp/$$ {closed}; cat /tmp/$$; "
-                     "rm /tmp/$$")
+        done = shell(
+            f"cd {ROOT}; '{sys.executable}' -c \"{code}\" /tmp/$$ {closed}; cat /tmp/$$; rm /tmp/$$"
+        )
         assert done.stdout == "True", closed
 
 

@@ -51,7 +51,7 @@ class Screen:
     def write(self, text):
         for character in re.findall(r"\x1b\[K|.", text, re.S):
             if character == terminal.ERASE and not self.dumb:
-                self.rows[-1] = self.rows[-1][:self.column]
+                self.rows[-1] = self.rows[-1][: self.column]
             elif character == "\n":
                 self.rows.append("")
             elif character == "\r":
@@ -66,7 +66,7 @@ class Screen:
             self.rows.append("")
             self.column = 0
         row = self.rows[-1].ljust(self.column)
-        self.rows[-1] = row[:self.column] + character + row[self.column + 1:]
+        self.rows[-1] = row[: self.column] + character + row[self.column + 1 :]
         self.column += 1
         self.widest = max(self.widest, self.column)
 
@@ -94,8 +94,14 @@ def on_terminal(code, widths, env=None):
     ours, theirs = pty.openpty()
     resize(theirs, widths[0])
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=theirs, text=True,
-        stderr=subprocess.PIPE, env={**os.environ, **env})
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=theirs,
+        text=True,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **env},
+    )
     os.close(theirs)
     screen = Screen(widths[0] or terminal.COLUMNS, dumb=env["TERM"] == "dumb")
     screens, updates = [], 0
@@ -140,9 +146,16 @@ def test_a_bar_follows_the_width_of_its_terminal():
     assert len(last[60]) < 60 < len(last[120]) < len(last[200]) + 5
 
 
-@pytest.mark.parametrize("env", [
-    {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252"},
-    {"COLUMNS": "500"}], ids=str)
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"TERM": "dumb"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "cp1252"},
+        {"COLUMNS": "500"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("title", ["pretrain", "untrained: représentations 表現 of train[:90%]"])
 def test_every_kind_of_terminal_and_encoding(env, title):
     _, screen = on_terminal(DRAWN.format(title=title), {0: 60}, env)
@@ -152,9 +165,15 @@ def test_every_kind_of_terminal_and_encoding(env, title):
 
 
 def test_a_file_gets_whole_lines_now_and_then(tmp_path):
-    done = subprocess.run([sys.executable, "-c", DRAWN.format(title="représentations")], cwd=ROOT,
-                          input="", capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    done = subprocess.run(
+        [sys.executable, "-c", DRAWN.format(title="représentations")],
+        cwd=ROOT,
+        input="",
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
     first, last, after = done.stdout.splitlines()
     assert first.startswith(r"repr\xe9sentations [>   ") and "1/40 steps  loss 4.213" in first
     assert f"[{'=' * progress.LONGEST_BAR}] 40/40 steps  loss 4.213" in last
@@ -162,17 +181,23 @@ def test_a_file_gets_whole_lines_now_and_then(tmp_path):
     assert "\r" not in done.stdout
 
 
-@pytest.mark.parametrize("room,line", [
-    (99, "train [=========>              ] 4/10 steps  loss 1  8 images/s  acc 2  ETA 0:09"),
-    (70, "train [=====>        ] 4/10 steps  loss 1  8 images/s  acc 2  ETA 0:09"),
-    (63, "train [=====>        ] 4/10 steps  loss 1  8 images/s  ETA 0:09"),
-    (50, "train [=====>       ] 4/10 steps  loss 1  ETA 0:09"),
-    (40, "train [====>      ] 4/10 steps  ETA 0:09"),
-    (30, "train 4/10 steps  ETA 0:09"),
-    (25, "t... 4/10 steps  ETA 0:09"),
-    (20, "4/10 steps  ETA 0:09"), (19, "train 4/10 ETA 0:09"), (16, "4/10 ETA 0:09"),
-    (6, "4/1..."), (1, "."),
-])
+@pytest.mark.parametrize(
+    "room,line",
+    [
+        (99, "train [=========>              ] 4/10 steps  loss 1  8 images/s  acc 2  ETA 0:09"),
+        (70, "train [=====>        ] 4/10 steps  loss 1  8 images/s  acc 2  ETA 0:09"),
+        (63, "train [=====>        ] 4/10 steps  loss 1  8 images/s  ETA 0:09"),
+        (50, "train [=====>       ] 4/10 steps  loss 1  ETA 0:09"),
+        (40, "train [====>      ] 4/10 steps  ETA 0:09"),
+        (30, "train 4/10 steps  ETA 0:09"),
+        (25, "t... 4/10 steps  ETA 0:09"),
+        (20, "4/10 steps  ETA 0:09"),
+        (19, "train 4/10 ETA 0:09"),
+        (16, "4/10 ETA 0:09"),
+        (6, "4/1..."),
+        (1, "."),
+    ],
+)
 def test_what_goes_first(room, line):
     parts = ("train", 0.4, "4/10 steps", ["loss 1", "8 images/s", "acc 2"], "ETA 0:09")
     assert progress.fit(*parts, room) == line

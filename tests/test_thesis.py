@@ -19,16 +19,22 @@ from tfssl.losses import nt_xent, triplet_loss, tuple_loss
 
 FOLDER = ROOT / "results" / "thesis"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.csv"))
-AUTHORS = {"table03": "results.csv", "table06": "results-simclr-resnet50.csv",
-           "table08": "results-simclr-BLUR.csv", "figure23": "results-batch-comparison.json"}
+AUTHORS = {
+    "table03": "results.csv",
+    "table06": "results-simclr-resnet50.csv",
+    "table08": "results-simclr-BLUR.csv",
+    "figure23": "results-batch-comparison.json",
+}
 CIFAR, IMAGENETTE, VALIDATION = 50_000, 9_469, 3_925  # images
 
 
 def table(name):
     """The rows of a table, numbers where they are some, without their source."""
     with open(FOLDER / f"{name}.csv") as file:
-        return [{column: number(text) for column, text in row.items() if column != "source"}
-                for row in csv.DictReader(file)]
+        return [
+            {column: number(text) for column, text in row.items() if column != "source"}
+            for row in csv.DictReader(file)
+        ]
 
 
 def number(text):
@@ -69,7 +75,8 @@ def test_the_tables_of_the_best_are_the_best():
     simclr, resnet50, blur = table("table03"), table("table06"), table("table08")
     assert table("table04") == best(simclr, "batch_size")
     assert table("table07") == deep(table("table04"), 18) + deep(
-        best([row for row in resnet50 if row["batch_size"] >= 128], "batch_size"), 50)
+        best([row for row in resnet50 if row["batch_size"] >= 128], "batch_size"), 50
+    )
     assert table("table09") == best(blur, "resnet_depth")
     bests = deep(best(simclr), 18) + deep(best(resnet50), 50) + table("table09")
     assert [without(row, "experiment") for row in table("table10")] == bests
@@ -88,7 +95,7 @@ def test_of_tables_13_and_15_the_first_row_is_not_among_the_best():
 
 
 def test_table_17_is_of_three_tables():
-    row, = table("table17")
+    (row,) = table("table17")
     trained = next(r for r in table("table13") if r["batch_size"] == 64)
     tested = next(r for r in table("table16") if r["batch_size"] == 64)
     assert row["loss"] == trained["total_loss"] and row["steps"] == trained["steps"]
@@ -104,8 +111,11 @@ def test_byols_training_accuracies_are_of_one_batch(name):
         size = int(row["batch_size"])
         for accuracy in (row["top_1_accuracy"], row["top_5_accuracy"]):
             unit = 10 ** len(f"{accuracy}".partition(".")[2])
-            possible = {kind(unit * k / size) / unit for k in range(size + 1)
-                        for kind in (round, math.floor)}
+            possible = {
+                kind(unit * k / size) / unit
+                for k in range(size + 1)
+                for kind in (round, math.floor)
+            }
             assert accuracy in possible
     assert table("table12")[0]["top_1_accuracy"] == 28 / 32
 
@@ -121,7 +131,8 @@ def test_table_16_is_of_the_whole_validation_split():
     """Cut, not rounded: 3,621 of 3,925 are 92.25 %."""
     hits = (3621, 3627, 3619, 3612)
     assert [math.floor(1000 * k / VALIDATION) / 1000 for k in hits] == [
-        row["top_1_accuracy"] for row in table("table16")]
+        row["top_1_accuracy"] for row in table("table16")
+    ]
 
 
 @pytest.mark.parametrize("name", ["table03", "table06", "table08", "figure23"])
@@ -137,10 +148,15 @@ def test_simclrs_steps_are_its_runners_for_100_epochs(name):
 def test_figure_23_ends_in_runs_of_table_3():
     plotted = {row["batch_size"]: row for row in table("figure23")}
     assert {(row["temperature"], row["color_jitter_strength"]) for row in plotted.values()} == {
-        (0.75, 0.75)}
+        (0.75, 0.75)
+    }
     for batch in (512, 1024):
-        row, = (row for row in table("table03") if row["batch_size"] == batch
-                and row["temperature"] == row["color_jitter_strength"] == 0.75)
+        (row,) = (
+            row
+            for row in table("table03")
+            if row["batch_size"] == batch
+            and row["temperature"] == row["color_jitter_strength"] == 0.75
+        )
         assert round(plotted[batch]["top_1_accuracy"], 3) == row["top_1_accuracy"]
         assert plotted[batch]["regularization_loss"] == row["regularization_loss"]
     gain = plotted[1024]["top_1_accuracy"] - plotted[16]["top_1_accuracy"]
@@ -171,11 +187,14 @@ SETTING = ("resnet_depth", "batch_size", "temperature", "color_jitter_strength")
 
 def gains(better, worse, by):
     """Points that one row is above the other where all settings but `by` are equal."""
+
     def key(row):
         return tuple(row[name] for name in SETTING if name != by)
+
     of = {key(row): row["top_1_accuracy"] for row in worse}
-    return sorted(round(100 * (row["top_1_accuracy"] - of[key(row)]), 1)
-                  for row in better if key(row) in of)
+    return sorted(
+        round(100 * (row["top_1_accuracy"] - of[key(row)]), 1) for row in better if key(row) in of
+    )
 
 
 def test_what_the_lab_book_says_that_the_thesis_found():
@@ -184,13 +203,19 @@ def test_what_the_lab_book_says_that_the_thesis_found():
     assert gains(blur, plain, None) == [0.0, 0.2, 0.3, 0.3, 0.6, 0.7]
     shallow, deeper = ([row for row in blur if row["resnet_depth"] == d] for d in (18, 50))
     assert gains(deeper, shallow, "resnet_depth") == [3.0, 3.1, 3.5, 3.6]
-    half, full = ([row for row in deep(table("table03"), 18)
-                   if row["color_jitter_strength"] == strength] for strength in (0.5, 1.0))
+    half, full = (
+        [row for row in deep(table("table03"), 18) if row["color_jitter_strength"] == strength]
+        for strength in (0.5, 1.0)
+    )
     found = gains(half, full, "color_jitter_strength")
     assert (found[0], found[-1]) == (0.2, 1.9)
     text = (ROOT / "results" / "README.md").read_text()
-    for said in ("0.0 to 0.7 points", "3.0 to 3.6 points", "0.2 to 1.9 points",
-                 "9.5 points from 16 to 1,024"):
+    for said in (
+        "0.0 to 0.7 points",
+        "3.0 to 3.6 points",
+        "0.2 to 1.9 points",
+        "9.5 points from 16 to 1,024",
+    ):
         assert said in text
 
 
@@ -207,7 +232,8 @@ def test_equation_24_adds_up_as_many_pairs_as_there_are_images():
 
     pairs = [loss(2 * k - 1, 2 * k) + loss(2 * k, 2 * k - 1) for k in range(1, n + 1)]
     assert float(nt_xent(projections[::2], projections[1::2], 0.5)) == pytest.approx(
-        sum(pairs) / (2 * n), rel=1e-5)
+        sum(pairs) / (2 * n), rel=1e-5
+    )
     with pytest.raises(IndexError):
         loss(2 * (n + 1) - 1, 2 * (n + 1))
 
@@ -248,6 +274,6 @@ def test_the_errata_point_to_tests_that_are_there():
 def test_every_certain_row_is_looked_up(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     thesis = importlib.import_module("thesis")
-    assert {name: sum(table == name for table, _, _ in thesis.printed())
-            for name in thesis.TABLES} == {
-        3: 32, 6: 15, 8: 16, "figure23": 7, 16: 4, 12: 6, 14: 4}
+    assert {
+        name: sum(table == name for table, _, _ in thesis.printed()) for name in thesis.TABLES
+    } == {3: 32, 6: 15, 8: 16, "figure23": 7, 16: 4, 12: 6, 14: 4}

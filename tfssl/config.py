@@ -72,8 +72,10 @@ def counts(text):
 
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
 RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
-SUFFIX = (lambda x: re.fullmatch(r"[\w.-]{0,100}", x) is not None,
-          "at most 100 letters, digits, dots, dashes and underscores")
+SUFFIX = (
+    lambda x: re.fullmatch(r"[\w.-]{0,100}", x) is not None,
+    "at most 100 letters, digits, dots, dashes and underscores",
+)
 COUNTS = (lambda x: counts(x) is not None, "different positive integers separated by commas")
 JOINED_BY = {SIZE: "x", COUNTS: ","}  # how several integers are written where these are checked
 
@@ -81,8 +83,10 @@ JOINED_BY = {SIZE: "x", COUNTS: ","}  # how several integers are written where t
 def written(value, check):
     """Integers, given in Python for a knob that is such text, as it; other values unchanged."""
     values = value if isinstance(value, (tuple, list)) else [value]
-    whole = all(isinstance(v, numbers.Integral) and not isinstance(v, bool)
-                and abs(v) <= MOST_INTEGER for v in values)
+    whole = all(
+        isinstance(v, numbers.Integral) and not isinstance(v, bool) and abs(v) <= MOST_INTEGER
+        for v in values
+    )
     return JOINED_BY[check].join(str(int(v)) for v in values) if whole else value
 
 
@@ -147,23 +151,36 @@ def knob(default, group, help, check=None, common=False):  # `help` is argparse'
     method and task. `common`: --help lists it too, with the first sentence of its help text.
     """
     plain = None if isinstance(default, (ByMethod, ByTask)) else default
-    return dataclasses.field(default=plain, metadata={
-        "group": group, "help": help, "check": check, "default": default, "common": common})
+    return dataclasses.field(
+        default=plain,
+        metadata={
+            "group": group,
+            "help": help,
+            "check": check,
+            "default": default,
+            "common": common,
+        },
+    )
 
 
 def second_view(field, byol=None):
     """The knob for view 2 alone beside one for both views."""
     default = None if byol is None else ByMethod(simclr=None, byol=byol)
-    return knob(default, VIEW2, "As the flag without view2_, for view 2 alone. Not given: the "
-                "same as there.", field.metadata["check"])
+    return knob(
+        default,
+        VIEW2,
+        "As the flag without view2_, for view 2 alone. Not given: the same as there.",
+        field.metadata["check"],
+    )
 
 
 RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
 VIEW2 = "Augmentation of view 2, where it differs"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 LINEAR = "Linear evaluation (--mode=linear_eval)"
-TRANSFER = ("Pretrained weights and labels (finetune, distill, linear_eval, knn, embed, export, "
-            "predict)")
+TRANSFER = (
+    "Pretrained weights and labels (finetune, distill, linear_eval, knn, embed, export, predict)"
+)
 DISTILL = "Distillation (--mode=distill)"
 EXPORT = "Export, embed and predict"
 DEVICES = "Devices"
@@ -193,9 +210,21 @@ class Config:
     """
 
     # ---------------------------------------------------------------- run
-    mode: Literal["pretrain", "finetune", "distill", "eval", "linear_eval", "knn", "embed",
-                  "export", "predict", "train", "train_then_eval"] = knob(
-        "pretrain", RUN,
+    mode: Literal[
+        "pretrain",
+        "finetune",
+        "distill",
+        "eval",
+        "linear_eval",
+        "knn",
+        "embed",
+        "export",
+        "predict",
+        "train",
+        "train_then_eval",
+    ] = knob(
+        "pretrain",
+        RUN,
         "What to do. pretrain: learn the encoder, then evaluate it. finetune: train the encoder in "
         "--checkpoint with labels, then evaluate it. distill: train a network to answer as that of "
         "--teacher does, then evaluate it. linear_eval: train a linear classifier on the "
@@ -205,106 +234,192 @@ class Config:
         "predict: write the likeliest classes of every image of --eval_split, by the finetuned or "
         "distilled network in --checkpoint. eval: evaluate what is in --model_dir. "
         "train and train_then_eval are google-research/simclr's words: train only, or train and "
-        "then evaluate, what --train_mode says.", common=True)
+        "then evaluate, what --train_mode says.",
+        common=True,
+    )
     train_mode: Optional[Literal["pretrain", "finetune", "distill"]] = knob(
-        None, RUN,
+        None,
+        RUN,
         "google-research/simclr's spelling of what to train. A command line that gives this flag "
         "is read as one of its runner: flags not given take the defaults they have there, which "
-        "the run prints. (Its runner does not distill: there the defaults are ours.)")
+        "the run prints. (Its runner does not distill: there the defaults are ours.)",
+    )
     model_dir: Optional[str] = knob(
-        None, RUN, "Directory of the run: checkpoints, TensorBoard files, results. Not given: a "
+        None,
+        RUN,
+        "Directory of the run: checkpoints, TensorBoard files, results. Not given: a "
         "name made from the settings, under runs/. The same command again continues the run.",
-        common=True)
-    seed: int = knob(0, RUN, "Seed of everything random: initial weights, order of the data, "
-                     "augmentation, the embedded dataset.",
-                     (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"), common=True)
+        common=True,
+    )
+    seed: int = knob(
+        0,
+        RUN,
+        "Seed of everything random: initial weights, order of the data, "
+        "augmentation, the embedded dataset.",
+        (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"),
+        common=True,
+    )
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = knob(
-        "auto", RUN, "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
+        "auto",
+        RUN,
+        "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
         "or GPU computes in it, float32 elsewhere, and on a processor for networks that begin "
-        "with fewer than 16 channels. Losses and statistics are float32 always.")
+        "with fewer than 16 channels. Losses and statistics are float32 always.",
+    )
     deterministic: bool = knob(
-        False, RUN, "TensorFlow's op determinism: on a GPU too, the same command then gives the "
-        "same bits, more slowly. On a processor it does so without. Recorded in result.json.")
+        False,
+        RUN,
+        "TensorFlow's op determinism: on a GPU too, the same command then gives the "
+        "same bits, more slowly. On a processor it does so without. Recorded in result.json.",
+    )
     # ---------------------------------------------------------------- data
     dataset: str = knob(
-        "cifar10", DATA, "shapes (embedded, no download), folder (your own images in --data_dir, "
+        "cifar10",
+        DATA,
+        "shapes (embedded, no download), folder (your own images in --data_dir, "
         "as DIR/<split>/<class>/*, DIR/<class>/*, or without classes), or the name of a "
         "tensorflow_datasets builder of images: cifar10, cifar100, "
         "imagenette/160px-v2, imagenet2012 and others. Not given with --mode=predict: folder "
-        "where there is a --data_dir, else what the network learned from.", NOT_EMPTY, common=True)
+        "where there is a --data_dir, else what the network learned from.",
+        NOT_EMPTY,
+        common=True,
+    )
     data_dir: Optional[str] = knob(
-        None, DATA, "Where tensorflow_datasets keeps prepared datasets (not given: its default), "
-        "or the folder of --dataset=folder.", common=True)
+        None,
+        DATA,
+        "Where tensorflow_datasets keeps prepared datasets (not given: its default), "
+        "or the folder of --dataset=folder.",
+        common=True,
+    )
     max_bad_fraction: float = knob(
-        0.1, DATA, "Share of the files of --dataset=folder that may be unreadable; they are named "
+        0.1,
+        DATA,
+        "Share of the files of --dataset=folder that may be unreadable; they are named "
         "and left out. With more, nothing starts. What is neither an image nor a text counts too.",
-        PROBABILITY)
+        PROBABILITY,
+    )
     max_image_megapixels: float = knob(
-        89.0, DATA, "Images of --dataset=folder with more pixels, in millions, are left out: one "
-        "that is decoded takes three bytes a pixel and more.", POSITIVE)
+        89.0,
+        DATA,
+        "Images of --dataset=folder with more pixels, in millions, are left out: one "
+        "that is decoded takes three bytes a pixel and more.",
+        POSITIVE,
+    )
     folder_layout: Literal["auto", "splits", "classes", "flat"] = knob(
-        "auto", DATA, "What the folders of --dataset=folder are. splits: DIR/<split>/<class>/*; "
+        "auto",
+        DATA,
+        "What the folders of --dataset=folder are. splits: DIR/<split>/<class>/*; "
         "classes: DIR/<class>/*; flat: nothing, all images are without labels. auto: what can be "
-        "meant; where that is not one thing, nothing starts.")
+        "meant; where that is not one thing, nothing starts.",
+    )
     reading_rules: Literal[2, 1] = knob(
-        2, DATA, "How files of --dataset=folder are read. 1: as tfssl 0.1 did, which a run that "
+        2,
+        DATA,
+        "How files of --dataset=folder are read. 1: as tfssl 0.1 did, which a run that "
         "was begun with it keeps: known extensions alone, cut to 8 bits, EXIF orientation "
-        "ignored.")
-    train_split: str = knob("train", DATA, "Split to learn from; a slice such as train[:90%] too.",
-                            NOT_EMPTY, common=True)
+        "ignored.",
+    )
+    train_split: str = knob(
+        "train",
+        DATA,
+        "Split to learn from; a slice such as train[:90%] too.",
+        NOT_EMPTY,
+        common=True,
+    )
     eval_split: Optional[str] = knob(
-        None, DATA, "Split to evaluate on. Not given: the dataset's test split, or validation; "
-        "with --mode=predict, all images of a folder that has no splits.", common=True)
+        None,
+        DATA,
+        "Split to evaluate on. Not given: the dataset's test split, or validation; "
+        "with --mode=predict, all images of a folder that has no splits.",
+        common=True,
+    )
     max_shared_fraction: float = knob(
-        0.01, DATA, "Share of the evaluation images that may be training images too, by their "
-        "files or pixels; how many are is said. With more, nothing starts.", PROBABILITY)
+        0.01,
+        DATA,
+        "Share of the evaluation images that may be training images too, by their "
+        "files or pixels; how many are is said. With more, nothing starts.",
+        PROBABILITY,
+    )
     image_size: Optional[str] = knob(
-        None, DATA, "Size of the views in pixels: a side, or HEIGHTxWIDTH. Not given: the "
+        None,
+        DATA,
+        "Size of the views in pixels: a side, or HEIGHTxWIDTH. Not given: the "
         "dataset's own size (32 for CIFAR), 32 for shapes, 128 for imagenette, 224 for images of "
-        "mixed sizes. Images of any size are brought to it.", SIZE, common=True)
+        "mixed sizes. Images of any size are brought to it.",
+        SIZE,
+        common=True,
+    )
     cache_dataset: Optional[bool] = knob(
-        None, DATA, "Hold the whole dataset in memory, decoded. Not given: when it takes less "
-        "than 2 GiB.")
+        None,
+        DATA,
+        "Hold the whole dataset in memory, decoded. Not given: when it takes less than 2 GiB.",
+    )
     value_range: str = knob(
-        "auto", DATA, "Values of the images that are taken as black and white, for images of more "
+        "auto",
+        DATA,
+        "Values of the images that are taken as black and white, for images of more "
         "than 8 bits. auto: those of the number of bits that hold the largest value found, or of "
         "fractions; 8 bits as they are. dtype: what the type can hold (fractions: 0 to 1). "
-        "LOW,HIGH: these, such as 0,4095; what lies beyond is clipped.", RANGE)
+        "LOW,HIGH: these, such as 0,4095; what lies beyond is clipped.",
+        RANGE,
+    )
     # ---------------------------------------------------------------- augmentation
-    crop_area_min: float = knob(0.08, VIEW, "Smallest random crop, as a fraction of the image's "
-                                "area.", FRACTION)
+    crop_area_min: float = knob(
+        0.08, VIEW, "Smallest random crop, as a fraction of the image's area.", FRACTION
+    )
     crop_area_max: float = knob(1.0, VIEW, "Largest random crop, likewise.", FRACTION)
     crop_aspect_min: float = knob(3 / 4, VIEW, "Smallest width/height of a crop.", POSITIVE)
     crop_aspect_max: float = knob(4 / 3, VIEW, "Largest width/height of a crop.", POSITIVE)
     flip_p: float = knob(0.5, VIEW, "Probability of a left-right flip.", PROBABILITY)
     color_jitter_p: float = knob(0.8, VIEW, "Probability of colour jitter.", PROBABILITY)
     color_jitter_strength: float = knob(
-        ByMethod(simclr=0.25, byol=1.0), VIEW,
-        "Multiplies the four ranges --jitter_* (Table 4: 0.25 is best at batch 512, 0.75 at "
-        "1024).", NON_NEGATIVE, common=True)
-    jitter_brightness: float = knob(ByMethod(simclr=0.8, byol=0.4), VIEW,
-                                    "Range of brightness at strength 1.", NON_NEGATIVE)
-    jitter_contrast: float = knob(ByMethod(simclr=0.8, byol=0.4), VIEW,
-                                  "Range of contrast at strength 1.", NON_NEGATIVE)
-    jitter_saturation: float = knob(ByMethod(simclr=0.8, byol=0.2), VIEW,
-                                    "Range of saturation at strength 1.", NON_NEGATIVE)
-    jitter_hue: float = knob(ByMethod(simclr=0.2, byol=0.1), VIEW,
-                             "Range of hue at strength 1, in turns of the colour wheel.",
-                             NON_NEGATIVE)
+        ByMethod(simclr=0.25, byol=1.0),
+        VIEW,
+        "Multiplies the four ranges --jitter_* (Table 4: 0.25 is best at batch 512, 0.75 at 1024).",
+        NON_NEGATIVE,
+        common=True,
+    )
+    jitter_brightness: float = knob(
+        ByMethod(simclr=0.8, byol=0.4), VIEW, "Range of brightness at strength 1.", NON_NEGATIVE
+    )
+    jitter_contrast: float = knob(
+        ByMethod(simclr=0.8, byol=0.4), VIEW, "Range of contrast at strength 1.", NON_NEGATIVE
+    )
+    jitter_saturation: float = knob(
+        ByMethod(simclr=0.8, byol=0.2), VIEW, "Range of saturation at strength 1.", NON_NEGATIVE
+    )
+    jitter_hue: float = knob(
+        ByMethod(simclr=0.2, byol=0.1),
+        VIEW,
+        "Range of hue at strength 1, in turns of the colour wheel.",
+        NON_NEGATIVE,
+    )
     brightness_mode: Literal["multiplicative", "additive"] = knob(
-        ByMethod(simclr="multiplicative", byol="additive"), VIEW,
-        "Brightness jitter: a factor (SimCLR) or a shift (BYOL).")
+        ByMethod(simclr="multiplicative", byol="additive"),
+        VIEW,
+        "Brightness jitter: a factor (SimCLR) or a shift (BYOL).",
+    )
     grayscale_p: float = knob(0.2, VIEW, "Probability of losing all colour.", PROBABILITY)
-    use_blur: bool = knob(ByMethod(simclr=False, byol=True), VIEW,
-                          "Gaussian blur, by --blur_p and --blur_sigma_* (Table 8: it helps).",
-                          common=True)
-    blur_p: float = knob(ByMethod(simclr=0.5, byol=1.0), VIEW,
-                         "Probability of blur, where --use_blur is on.", PROBABILITY)
+    use_blur: bool = knob(
+        ByMethod(simclr=False, byol=True),
+        VIEW,
+        "Gaussian blur, by --blur_p and --blur_sigma_* (Table 8: it helps).",
+        common=True,
+    )
+    blur_p: float = knob(
+        ByMethod(simclr=0.5, byol=1.0),
+        VIEW,
+        "Probability of blur, where --use_blur is on.",
+        PROBABILITY,
+    )
     blur_sigma_min: float = knob(0.1, VIEW, "Smallest sigma of the blur, in pixels.", POSITIVE)
     blur_sigma_max: float = knob(2.0, VIEW, "Largest sigma of the blur, in pixels.", POSITIVE)
     blur_padding: Literal["reflect", "constant"] = knob(
-        "reflect", VIEW, "What the blur sees beyond the border: the image mirrored, or black as in "
-        "google-research/simclr.")
+        "reflect",
+        VIEW,
+        "What the blur sees beyond the border: the image mirrored, or black as in "
+        "google-research/simclr.",
+    )
     solarize_p: float = knob(0.0, VIEW, "Probability of solarization.", PROBABILITY)
     solarize_threshold: float = knob(0.5, VIEW, "Values from here up are inverted.", PROBABILITY)
     # ---------------------------------------------------------------- augmentation of view 2
@@ -324,260 +439,471 @@ class Config:
     view2_solarize_p: Optional[float] = second_view(solarize_p, byol=0.2)
     view2_solarize_threshold: Optional[float] = second_view(solarize_threshold)
     # ---------------------------------------------------------------- network
-    resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(18, NET, "Layers of the ResNet.",
-                                                            common=True)
-    width_multiplier: float = knob(1.0, NET, "Multiplies every number of filters; fractions are "
-                                   "fine.", (lambda x: x >= 1 / 64, "1/64 or more: one filter"),
-                                   common=True)
+    resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(
+        18, NET, "Layers of the ResNet.", common=True
+    )
+    width_multiplier: float = knob(
+        1.0,
+        NET,
+        "Multiplies every number of filters; fractions are fine.",
+        (lambda x: x >= 1 / 64, "1/64 or more: one filter"),
+        common=True,
+    )
     stem: Literal["auto", "keep", "cifar", "imagenet"] = knob(
-        "auto", NET, "First layers. cifar: 3x3, no pooling. imagenet: 7x7 and max-pooling, both "
+        "auto",
+        NET,
+        "First layers. cifar: 3x3, no pooling. imagenet: 7x7 and max-pooling, both "
         "with stride 2. keep: that of --checkpoint; another one starts with new weights in these "
-        "layers alone. auto: keep where there is a checkpoint, else cifar up to 64 px.")
-    sk_ratio: float = knob(0.0, NET, "Selective kernels: 0.0625 as in SimCLRv2; 0: none.",
-                           within(0, 16))
-    se_ratio: float = knob(0.0, NET, "Squeeze-and-excitation: bottleneck ratio; 0: none.",
-                           within(0, 16))
-    batch_norm_decay: float = knob(0.9, NET, "Momentum of the moving averages of batch "
-                                   "normalization.", PROBABILITY)
+        "layers alone. auto: keep where there is a checkpoint, else cifar up to 64 px.",
+    )
+    sk_ratio: float = knob(
+        0.0, NET, "Selective kernels: 0.0625 as in SimCLRv2; 0: none.", within(0, 16)
+    )
+    se_ratio: float = knob(
+        0.0, NET, "Squeeze-and-excitation: bottleneck ratio; 0: none.", within(0, 16)
+    )
+    batch_norm_decay: float = knob(
+        0.9, NET, "Momentum of the moving averages of batch normalization.", PROBABILITY
+    )
     input_normalization: Literal["none", "imagenet"] = knob(
-        ByMethod(simclr="none", byol="imagenet"), NET,
+        ByMethod(simclr="none", byol="imagenet"),
+        NET,
         "What the encoder does to images in [0, 1] first: nothing, or subtract the mean of "
         "ImageNet's channels and divide by their standard deviation. It is part of the encoder, "
-        "saved with it.")
+        "saved with it.",
+    )
     # ---------------------------------------------------------------- method
     method: Literal["simclr", "byol", "npair", "triplet", "cpc"] = knob(
-        "simclr", METHOD, "Self-supervised method. It decides the defaults of other flags too; "
+        "simclr",
+        METHOD,
+        "Self-supervised method. It decides the defaults of other flags too; "
         "where they differ, both are listed. What is listed for simclr holds for npair, triplet "
-        "and cpc, where they have no value of their own.", common=True)
-    temperature: float = knob(0.25, METHOD, "Temperature of NT-Xent (Table 4) and of "
-                              "npair.", POSITIVE, common=True)
+        "and cpc, where they have no value of their own.",
+        common=True,
+    )
+    temperature: float = knob(
+        0.25, METHOD, "Temperature of NT-Xent (Table 4) and of npair.", POSITIVE, common=True
+    )
     hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
     proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
-        "nonlinear", METHOD, "Projector (and BYOL's predictor): nothing, one dense layer, or an "
-        "MLP.")
-    proj_out_dim: int = knob(ByMethod(simclr=128, byol=256), METHOD,
-                             "Dimension of the projection z.", at_least(1))
+        "nonlinear",
+        METHOD,
+        "Projector (and BYOL's predictor): nothing, one dense layer, or an MLP.",
+    )
+    proj_out_dim: int = knob(
+        ByMethod(simclr=128, byol=256), METHOD, "Dimension of the projection z.", at_least(1)
+    )
     proj_hidden_dim: Optional[int] = knob(
-        ByMethod(simclr=None, byol=4096), METHOD,
+        ByMethod(simclr=None, byol=4096),
+        METHOD,
         "Width of the hidden layers of the projector (and predictor). Not given: the width of h.",
-        at_least(1))
-    num_proj_layers: int = knob(ByMethod(simclr=3, byol=2), METHOD,
-                                "Layers of the nonlinear projector (and predictor).",
-                                within(1, 100))
+        at_least(1),
+    )
+    num_proj_layers: int = knob(
+        ByMethod(simclr=3, byol=2),
+        METHOD,
+        "Layers of the nonlinear projector (and predictor).",
+        within(1, 100),
+    )
     proj_batch_norm: bool = knob(
-        True, METHOD, "Batch normalization in the nonlinear and linear projector (and in BYOL's "
-        "predictor). Without it, --num_proj_layers=2 is the head of SimCLR's paper, W2 ReLU(W1 h).")
+        True,
+        METHOD,
+        "Batch normalization in the nonlinear and linear projector (and in BYOL's "
+        "predictor). Without it, --num_proj_layers=2 is the head of SimCLR's paper, W2 ReLU(W1 h).",
+    )
     positives: Literal["views", "classes"] = knob(
-        "views", METHOD, "npair and triplet: what an image is drawn to. views: its other view, and "
+        "views",
+        METHOD,
+        "npair and triplet: what an image is drawn to. views: its other view, and "
         "away from those of all other images. classes: by the labels, a view of another image of "
         "its class, and away from other classes; where there is none, and without a label, its "
-        "other view.")
+        "other view.",
+    )
     memory_size: int = knob(
-        0, METHOD, "simclr: projections of earlier batches that every image is contrasted with "
+        0,
+        METHOD,
+        "simclr: projections of earlier batches that every image is contrasted with "
         "beside those of its own, made by a following copy of the network (SimCLRv2's memory; "
-        "MoCo keeps 65536); 0: none.", NON_NEGATIVE)
+        "MoCo keeps 65536); 0: none.",
+        NON_NEGATIVE,
+    )
     memory_decay: float = knob(
-        0.999, METHOD, "Where there is a memory: decay of that copy's moving average.", PROBABILITY)
+        0.999, METHOD, "Where there is a memory: decay of that copy's moving average.", PROBABILITY
+    )
     triplet_margin: float = knob(
-        0.8, METHOD, "triplet: how much farther than the positive the negative must be, in squared "
-        "distance; with --hidden_norm that is from 0 to 4.", NON_NEGATIVE)
+        0.8,
+        METHOD,
+        "triplet: how much farther than the positive the negative must be, in squared "
+        "distance; with --hidden_norm that is from 0 to 4.",
+        NON_NEGATIVE,
+    )
     cpc_patch: Optional[int] = knob(
-        None, METHOD, "cpc: side of the patches in pixels. Not given: a quarter of the shorter "
-        "side of the views; where that is below 16, 16 or half of the side.", at_least(2))
+        None,
+        METHOD,
+        "cpc: side of the patches in pixels. Not given: a quarter of the shorter "
+        "side of the views; where that is below 16, 16 or half of the side.",
+        at_least(2),
+    )
     cpc_stride: Optional[int] = knob(
-        None, METHOD, "cpc: pixels from one patch to the next. Not given: half of a patch.",
-        at_least(1))
+        None,
+        METHOD,
+        "cpc: pixels from one patch to the next. Not given: half of a patch.",
+        at_least(1),
+    )
     base_target_decay: float = knob(
-        ByMethod(simclr=0.99, byol=lambda config: TARGET_DECAYS(config.train_epochs)), METHOD,
+        ByMethod(simclr=0.99, byol=lambda config: TARGET_DECAYS(config.train_epochs)),
+        METHOD,
         f"BYOL: decay of the target network at the start; it rises to 1 along a cosine. With byol "
-        f"{TARGET_DECAYS}.", PROBABILITY)
+        f"{TARGET_DECAYS}.",
+        PROBABILITY,
+    )
     lineareval_while_pretraining: bool = knob(
-        True, METHOD, "Train a linear classifier beside the encoder, on its representation with "
-        "the gradient stopped (most of the thesis's accuracies are this head's).")
+        True,
+        METHOD,
+        "Train a linear classifier beside the encoder, on its representation with "
+        "the gradient stopped (most of the thesis's accuracies are this head's).",
+    )
     # ---------------------------------------------------------------- optimizer
     optimizer: Literal["lars", "momentum", "adam"] = knob(
-        ByTask(pretrain="lars", finetune="momentum", distill="momentum"), OPTIM,
-        "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.", common=True)
+        ByTask(pretrain="lars", finetune="momentum", distill="momentum"),
+        OPTIM,
+        "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.",
+        common=True,
+    )
     lars_form: Literal["classic", "popular"] = knob(
-        ByMethod(simclr="classic", byol="popular"), OPTIM,
+        ByMethod(simclr="classic", byol="popular"),
+        OPTIM,
         "Where LARS multiplies by the learning rate: before the momentum (classic, "
         "google-research/simclr) or after it (popular, DeepMind's BYOL). The classic form leaves "
-        "the online head out of its layer adaptation, the popular one does not, as they do there.")
+        "the online head out of its layer adaptation, the popular one does not, as they do there.",
+    )
     learning_rate: float = knob(
-        ByTask(ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)),
-               finetune=0.05, distill=0.1), OPTIM,
+        ByTask(
+            ByMethod(simclr=1.0, byol=lambda config: LEARNING_RATES(config.train_epochs)),
+            finetune=0.05,
+            distill=0.1,
+        ),
+        OPTIM,
         f"Base learning rate; see --learning_rate_scaling. With byol {LEARNING_RATES}.",
-        NON_NEGATIVE, common=True)
+        NON_NEGATIVE,
+        common=True,
+    )
     learning_rate_scaling: Literal["linear", "sqrt"] = knob(
-        "linear", OPTIM, "Learning rate = base x batch/256 (linear) or base x sqrt(batch).")
-    warmup_epochs: float = knob(ByTask(pretrain=10.0, finetune=0.0, distill=5.0), OPTIM,
-                                "Epochs over which the learning rate rises from 0, before its "
-                                "cosine decay to 0.", NON_NEGATIVE)
+        "linear", OPTIM, "Learning rate = base x batch/256 (linear) or base x sqrt(batch)."
+    )
+    warmup_epochs: float = knob(
+        ByTask(pretrain=10.0, finetune=0.0, distill=5.0),
+        OPTIM,
+        "Epochs over which the learning rate rises from 0, before its cosine decay to 0.",
+        NON_NEGATIVE,
+    )
     weight_decay: float = knob(
-        ByTask(ByMethod(simclr=1e-4, byol=lambda config: WEIGHT_DECAYS(config.train_epochs)),
-               finetune=0.0, distill=1e-4), OPTIM,
+        ByTask(
+            ByMethod(simclr=1e-4, byol=lambda config: WEIGHT_DECAYS(config.train_epochs)),
+            finetune=0.0,
+            distill=1e-4,
+        ),
+        OPTIM,
         f"L2 penalty on the kernels of convolutions and dense layers. With byol {WEIGHT_DECAYS}.",
-        NON_NEGATIVE, common=True)
-    momentum: float = knob(0.9, OPTIM, "Momentum of lars and momentum.",
-                           (lambda x: 0 <= x < 1, "a number in [0, 1)"))
-    train_batch_size: int = knob(ByTask(pretrain=512, finetune=256, distill=256), OPTIM,
-                                 "Images in a training batch, over all devices. In pretraining "
-                                 "each gives two views.", at_least(2), common=True)
+        NON_NEGATIVE,
+        common=True,
+    )
+    momentum: float = knob(
+        0.9, OPTIM, "Momentum of lars and momentum.", (lambda x: 0 <= x < 1, "a number in [0, 1)")
+    )
+    train_batch_size: int = knob(
+        ByTask(pretrain=512, finetune=256, distill=256),
+        OPTIM,
+        "Images in a training batch, over all devices. In pretraining each gives two views.",
+        at_least(2),
+        common=True,
+    )
     accumulate_steps: int = knob(
-        1, OPTIM, "Parts that a batch is computed in, one after the other, for one step: the "
+        1,
+        OPTIM,
+        "Parts that a batch is computed in, one after the other, for one step: the "
         "memory of a part, the learning of the batch. SimCLR contrasts every image with the whole "
         "batch all the same, at one more forward pass. Batch normalization sees a part at a time.",
-        at_least(1))
-    train_epochs: float = knob(ByTask(pretrain=100.0, finetune=60.0, distill=100.0), OPTIM,
-                               "Length of the training in epochs.", POSITIVE, common=True)
-    train_steps: int = knob(0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE,
-                            common=True)
+        at_least(1),
+    )
+    train_epochs: float = knob(
+        ByTask(pretrain=100.0, finetune=60.0, distill=100.0),
+        OPTIM,
+        "Length of the training in epochs.",
+        POSITIVE,
+        common=True,
+    )
+    train_steps: int = knob(
+        0, OPTIM, "Length in steps; 0: from --train_epochs.", NON_NEGATIVE, common=True
+    )
     # ---------------------------------------------------------------- evaluation
     eval_batch_size: int = knob(256, EVAL, "Images in an evaluation batch.", at_least(1))
     eval_steps: int = knob(0, EVAL, "Batches to evaluate; 0: the whole split.", NON_NEGATIVE)
     eval_image_size: Optional[str] = knob(
-        None, EVAL, "Size of the evaluation crops, likewise. Not given: --image_size. Random "
+        None,
+        EVAL,
+        "Size of the evaluation crops, likewise. Not given: --image_size. Random "
         "crops magnify what they show, so views of 24 px suit whole images of 32 px, at half the "
-        "cost.", SIZE)
+        "cost.",
+        SIZE,
+    )
     eval_crop_proportion: Optional[float] = knob(
-        None, EVAL, "Side of the central crop, as a fraction of the image's shorter side. Not "
-        "given: 0.875, and 1 up to 32 px, where the reference does not crop.", FRACTION)
-    knn_k: str = knob("20,200", EVAL, "Neighbours of the kNN evaluation, comma-separated; empty: "
-                      "no kNN evaluation.", COUNTS, common=True)
-    knn_temperature: float = knob(0.07, EVAL, "Votes are weighted by exp(cosine / this).",
-                                  POSITIVE)
-    linear_probe: bool = knob(True, EVAL, "After training, fit a logistic regression to the frozen "
-                              "representations of the whole training split, without augmentation.",
-                              common=True)
+        None,
+        EVAL,
+        "Side of the central crop, as a fraction of the image's shorter side. Not "
+        "given: 0.875, and 1 up to 32 px, where the reference does not crop.",
+        FRACTION,
+    )
+    knn_k: str = knob(
+        "20,200",
+        EVAL,
+        "Neighbours of the kNN evaluation, comma-separated; empty: no kNN evaluation.",
+        COUNTS,
+        common=True,
+    )
+    knn_temperature: float = knob(0.07, EVAL, "Votes are weighted by exp(cosine / this).", POSITIVE)
+    linear_probe: bool = knob(
+        True,
+        EVAL,
+        "After training, fit a logistic regression to the frozen "
+        "representations of the whole training split, without augmentation.",
+        common=True,
+    )
     probe_dataset: Optional[str] = knob(
-        None, EVAL, "Dataset to evaluate on by linear classifier and kNN, where it is not that of "
-        "the pretraining, which may have no labels then. --eval_split is its.", NOT_EMPTY)
-    probe_data_dir: Optional[str] = knob(
-        None, EVAL, "Its --data_dir. Not given: the same.")
-    probe_train_split: str = knob("train", EVAL, "Split of --probe_dataset that the classifiers "
-                                  "learn from.", NOT_EMPTY)
+        None,
+        EVAL,
+        "Dataset to evaluate on by linear classifier and kNN, where it is not that of "
+        "the pretraining, which may have no labels then. --eval_split is its.",
+        NOT_EMPTY,
+    )
+    probe_data_dir: Optional[str] = knob(None, EVAL, "Its --data_dir. Not given: the same.")
+    probe_train_split: str = knob(
+        "train", EVAL, "Split of --probe_dataset that the classifiers learn from.", NOT_EMPTY
+    )
     eval_baseline: Optional[bool] = knob(
-        None, EVAL, "Evaluate the untrained encoder too, by the same protocols. Not given: as far "
-        "as that takes no longer than the training did, or under a minute.")
+        None,
+        EVAL,
+        "Evaluate the untrained encoder too, by the same protocols. Not given: as far "
+        "as that takes no longer than the training did, or under a minute.",
+    )
     # ---------------------------------------------------------------- pretrained weights
     checkpoint: Optional[str] = knob(
-        ByTask(pretrain=None, finetune=None, distill="none"), TRANSFER,
+        ByTask(pretrain=None, finetune=None, distill="none"),
+        TRANSFER,
         "Pretrained weights: the directory of a run, a checkpoint in it, an "
         "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. They say what the "
         "network is; images may have any size. finetune and distill (there the student's) also "
         "take none: the network of the flags, from scratch. predict takes the directory of a "
-        "finetuned or distilled run, or its classifier.keras.", NOT_EMPTY, common=True)
+        "finetuned or distilled run, or its classifier.keras.",
+        NOT_EMPTY,
+        common=True,
+    )
     label_fraction: float = knob(
-        1.0, TRANSFER, "Share of --train_split to learn from: a subset with equal numbers of "
+        1.0,
+        TRANSFER,
+        "Share of --train_split to learn from: a subset with equal numbers of "
         "every class, drawn by --seed. distill learns from all images, and from the labels of "
-        "these.", FRACTION, common=True)
+        "these.",
+        FRACTION,
+        common=True,
+    )
     label_list: Optional[str] = knob(
-        None, TRANSFER, "In place of --label_fraction: a file with the places of these images in "
-        "--train_split, one number a line, from 0 (results/labels/ has lists).", NOT_EMPTY)
+        None,
+        TRANSFER,
+        "In place of --label_fraction: a file with the places of these images in "
+        "--train_split, one number a line, from 0 (results/labels/ has lists).",
+        NOT_EMPTY,
+    )
     fine_tune_after_block: int = knob(
-        -1, TRANSFER, "What finetuning trains. -1: everything; 0: all after the stem; 1, 2, 3: all "
+        -1,
+        TRANSFER,
+        "What finetuning trains. -1: everything; 0: all after the stem; 1, 2, 3: all "
         "after that group of blocks; 4: the head alone. What is not trained keeps its batch "
-        "statistics too.", (lambda x: -1 <= x <= 4, "an integer from -1 to 4"))
+        "statistics too.",
+        (lambda x: -1 <= x <= 4, "an integer from -1 to 4"),
+    )
     ft_proj_selector: int = knob(
-        0, TRANSFER, "Layer of the projector that the finetuned head reads, trained with it: 0: "
-        "none, the representation; 1: the first (SimCLRv2); -1: the last.", at_least(-1))
+        0,
+        TRANSFER,
+        "Layer of the projector that the finetuned head reads, trained with it: 0: "
+        "none, the representation; 1: the first (SimCLRv2); -1: the last.",
+        at_least(-1),
+    )
     zero_init_logits_layer: bool = knob(
-        False, TRANSFER, "Start the finetuned head at 0 instead of at random.")
+        False, TRANSFER, "Start the finetuned head at 0 instead of at random."
+    )
     # ---------------------------------------------------------------- distillation
     teacher: Optional[str] = knob(
-        None, DISTILL, "Directory of a finetuned or distilled run, or its classifier.keras. It "
+        None,
+        DISTILL,
+        "Directory of a finetuned or distilled run, or its classifier.keras. It "
         "answers once for every image of --train_split, labelled or not, as it was evaluated.",
-        NOT_EMPTY, common=True)
+        NOT_EMPTY,
+        common=True,
+    )
     distill_temperature: float = knob(
-        1.0, DISTILL, "Temperature of both softmaxes: 1 for a smaller student, 0.1 for one of the "
-        "teacher's form (SimCLRv2).", POSITIVE)
+        1.0,
+        DISTILL,
+        "Temperature of both softmaxes: 1 for a smaller student, 0.1 for one of the "
+        "teacher's form (SimCLRv2).",
+        POSITIVE,
+    )
     distill_alpha: float = knob(
-        1.0, DISTILL, "Weight of the teacher's answers in the loss; 1 minus it is that of the "
-        "labels, of which 1 needs none.", PROBABILITY)
+        1.0,
+        DISTILL,
+        "Weight of the teacher's answers in the loss; 1 minus it is that of the "
+        "labels, of which 1 needs none.",
+        PROBABILITY,
+    )
     # ---------------------------------------------------------------- linear evaluation
-    linear_epochs: float = knob(80, LINEAR, "Passes over the training split, as random crops and "
-                                "flips (Grill et al. 2020, Appendix C.1).", POSITIVE)
+    linear_epochs: float = knob(
+        80,
+        LINEAR,
+        "Passes over the training split, as random crops and "
+        "flips (Grill et al. 2020, Appendix C.1).",
+        POSITIVE,
+    )
     linear_learning_rate: float = knob(
-        0.2, LINEAR, "Base learning rate of SGD with Nesterov momentum 0.9: times batch/256, and "
-        "to 0 along a cosine.", POSITIVE)
+        0.2,
+        LINEAR,
+        "Base learning rate of SGD with Nesterov momentum 0.9: times batch/256, and "
+        "to 0 along a cosine.",
+        POSITIVE,
+    )
     linear_batch_size: int = knob(256, LINEAR, "Images in a batch.", at_least(1))
     # ---------------------------------------------------------------- export and embed
     format: Literal["keras", "saved_model", "onnx", "npz"] = knob(
-        "keras", EXPORT, "What --mode=export writes: a .keras file of Keras's own layers, a "
+        "keras",
+        EXPORT,
+        "What --mode=export writes: a .keras file of Keras's own layers, a "
         "TensorFlow SavedModel, ONNX (needs the onnx extra), or the bare weights for NumPy. Each "
-        "takes images of any size.")
+        "takes images of any size.",
+    )
     output: Optional[str] = knob(
-        None, EXPORT, "File or directory that --mode=export writes, or file that --mode=predict "
+        None,
+        EXPORT,
+        "File or directory that --mode=export writes, or file that --mode=predict "
         "does; it must not exist. Not given: a name beside the weights; or predictions.csv in "
-        "--model_dir or, without one, where the command is run.", NOT_EMPTY)
+        "--model_dir or, without one, where the command is run.",
+        NOT_EMPTY,
+    )
     embed_points: int = knob(
-        2000, EXPORT, "Images in the picture (t-SNE) and in TensorBoard's projector, drawn by "
-        "--seed; the representations of all are written.", at_least(10))
+        2000,
+        EXPORT,
+        "Images in the picture (t-SNE) and in TensorBoard's projector, drawn by "
+        "--seed; the representations of all are written.",
+        at_least(10),
+    )
     # ---------------------------------------------------------------- checkpoints and logs
     checkpoint_epochs: float = knob(1.0, LOG, "Epochs between checkpoints.", POSITIVE)
-    checkpoint_steps: int = knob(0, LOG, "Steps between checkpoints; 0: see --checkpoint_epochs.",
-                                 NON_NEGATIVE)
+    checkpoint_steps: int = knob(
+        0, LOG, "Steps between checkpoints; 0: see --checkpoint_epochs.", NON_NEGATIVE
+    )
     keep_checkpoint_max: int = knob(5, LOG, "Newest checkpoints to keep; 0: all.", NON_NEGATIVE)
-    train_summary_steps: int = knob(10, LOG, "Steps between TensorBoard points; 0: none while "
-                                    "training.", NON_NEGATIVE)
+    train_summary_steps: int = knob(
+        10, LOG, "Steps between TensorBoard points; 0: none while training.", NON_NEGATIVE
+    )
     information_scalars: bool = knob(
-        True, LOG, "Pretraining: say how much information the views are certified to share, how "
+        True,
+        LOG,
+        "Pretraining: say how much information the views are certified to share, how "
         "representations are spread, and at the end what they tell of the label: the scalars "
-        "under information/ at every TensorBoard point, and information_bound in result.json.")
+        "under information/ at every TensorBoard point, and information_bound in result.json.",
+    )
     # ---------------------------------------------------------------- speed
     fused_batch_norm: bool = knob(
-        True, SPEED, "Train with TensorFlow's fused batch-normalization kernel. Exported encoders "
-        "carry Keras's own layer either way.")
+        True,
+        SPEED,
+        "Train with TensorFlow's fused batch-normalization kernel. Exported encoders "
+        "carry Keras's own layer either way.",
+    )
     product_gradients: bool = knob(
-        True, SPEED, "On a processor, compute the weight gradients of convolutions with small "
-        "outputs as matrix products. Exported encoders carry Keras's own layer either way.")
+        True,
+        SPEED,
+        "On a processor, compute the weight gradients of convolutions with small "
+        "outputs as matrix products. Exported encoders carry Keras's own layer either way.",
+    )
     remat: bool = knob(
-        False, SPEED, "Train with less memory: of the encoder keep only what its residual blocks "
-        "begin with, and compute the inside of each again for the gradient, a third more work.")
+        False,
+        SPEED,
+        "Train with less memory: of the encoder keep only what its residual blocks "
+        "begin with, and compute the inside of each again for the gradient, a third more work.",
+    )
     compile_augmentation: bool = knob(
-        True, SPEED, "Have XLA compile the augmentation; it then works through a batch in blocks "
-        "that fit the processor's cache.")
+        True,
+        SPEED,
+        "Have XLA compile the augmentation; it then works through a batch in blocks "
+        "that fit the processor's cache.",
+    )
     augment_on: Literal["host", "device"] = knob(
-        "host", SPEED, "Where what augmentation does to whole batches runs: beside the training, "
-        "on the processor, or within the training step, on the GPU.")
+        "host",
+        SPEED,
+        "Where what augmentation does to whole batches runs: beside the training, "
+        "on the processor, or within the training step, on the GPU.",
+    )
     steps_per_execution: int = knob(
-        1, SPEED, "Training steps between two looks of Python, which shows progress, saves and "
-        "stops: more of them for networks so small that the looks cost.", at_least(1))
+        1,
+        SPEED,
+        "Training steps between two looks of Python, which shows progress, saves and "
+        "stops: more of them for networks so small that the looks cost.",
+        at_least(1),
+    )
     blockwise_loss_from: int = knob(
-        1024, SPEED, "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
+        1024,
+        SPEED,
+        "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
         "the similarity matrix, whose memory does not grow with its square; 0: never.",
-        NON_NEGATIVE)
+        NON_NEGATIVE,
+    )
     # ---------------------------------------------------------------- devices
     distribute: Literal["auto", "none", "mirrored", "multi_worker", "tpu"] = knob(
-        "auto", DEVICES, "Who computes a training. mirrored: all GPUs of this machine, each its "
+        "auto",
+        DEVICES,
+        "Who computes a training. mirrored: all GPUs of this machine, each its "
         "part of the batch, together what one would compute. multi_worker: the processes that "
         "TF_CONFIG names, likewise, with a --model_dir that all of them share. auto: multi_worker "
         "where TF_CONFIG names several, mirrored where there are several GPUs, tpu with --use_tpu, "
-        "else one device.")
+        "else one device.",
+    )
     replicas: int = knob(
-        0, DEVICES, "GPUs that --distribute=mirrored uses; 0: all. Without a GPU, the processor "
-        "acts as so many devices, to try it.", NON_NEGATIVE)
+        0,
+        DEVICES,
+        "GPUs that --distribute=mirrored uses; 0: all. Without a GPU, the processor "
+        "acts as so many devices, to try it.",
+        NON_NEGATIVE,
+    )
     global_bn: bool = knob(
-        True, DEVICES, "Batch normalization by the statistics of all replicas; otherwise each "
-        "takes its own, and the first one's moving averages are kept.")
+        True,
+        DEVICES,
+        "Batch normalization by the statistics of all replicas; otherwise each "
+        "takes its own, and the first one's moving averages are kept.",
+    )
     use_tpu: bool = knob(False, DEVICES, "google-research/simclr's spelling of --distribute=tpu.")
-    tpu_name: Optional[str] = knob(None, DEVICES, "Name or address of the TPU; not given: the one "
-                                   "of this machine.")
+    tpu_name: Optional[str] = knob(
+        None, DEVICES, "Name or address of the TPU; not given: the one of this machine."
+    )
     # ---------------------------------------------------------------- compatibility
     tpu_zone: Optional[str] = knob(None, COMPAT, "Zone of the Cloud TPU; without one, ignored.")
-    gcp_project: Optional[str] = knob(None, COMPAT, "Project of the Cloud TPU; without one, "
-                                      "ignored.")
-    master: Optional[str] = knob(None, COMPAT, "Address of the TPU, where --tpu_name is not given; "
-                                 "without one, ignored.")
-    keep_hub_module_max: int = knob(1, COMPAT, "Ignored: it concerns Hub exports only.",
-                                    NON_NEGATIVE)
-    eval_name: Optional[str] = knob(None, COMPAT, "Suffix of the TensorBoard folder of the "
-                                    "evaluation.", SUFFIX)
+    gcp_project: Optional[str] = knob(
+        None, COMPAT, "Project of the Cloud TPU; without one, ignored."
+    )
+    master: Optional[str] = knob(
+        None, COMPAT, "Address of the TPU, where --tpu_name is not given; without one, ignored."
+    )
+    keep_hub_module_max: int = knob(
+        1, COMPAT, "Ignored: it concerns Hub exports only.", NON_NEGATIVE
+    )
+    eval_name: Optional[str] = knob(
+        None, COMPAT, "Suffix of the TensorBoard folder of the evaluation.", SUFFIX
+    )
     variable_schema: Optional[str] = knob(
-        None, COMPAT, "Regular expression for the variables of --checkpoint that are loaded, by "
+        None,
+        COMPAT,
+        "Regular expression for the variables of --checkpoint that are loaded, by "
         "their names in google-research/simclr's tf1 code. What is loaded here is settled: the "
         "encoder, and the projector where --ft_proj_selector reads it; an expression that means "
-        "this is accepted, another one refused.")
+        "this is accepted, another one refused.",
+    )
 
     def __post_init__(self):
         fields = {field.name: field for field in dataclasses.fields(self)}
@@ -614,51 +940,79 @@ class Config:
             for low, high in ORDERED:
                 least, most = self.of_view(low, view), self.of_view(high, view)
                 if least > most:
-                    raise UsageError(f"--{prefix}{low} must not exceed --{prefix}{high}. "
-                                     f"Received: {least} and {most}")
+                    raise UsageError(
+                        f"--{prefix}{low} must not exceed --{prefix}{high}. "
+                        f"Received: {least} and {most}"
+                    )
             hue = self.of_view("color_jitter_strength", view) * self.of_view("jitter_hue", view)
             if hue > 0.5:
-                raise UsageError(f"--{prefix}color_jitter_strength times --{prefix}jitter_hue must "
-                                 "be at most 0.5, half of the colour circle. "
-                                 f"Received: {hue:.4g}")
+                raise UsageError(
+                    f"--{prefix}color_jitter_strength times --{prefix}jitter_hue must "
+                    "be at most 0.5, half of the colour circle. "
+                    f"Received: {hue:.4g}"
+                )
         if self.train_batch_size % self.accumulate_steps:
-            raise UsageError("--accumulate_steps must divide --train_batch_size. Received: "
-                             f"{self.accumulate_steps} and {self.train_batch_size}")
+            raise UsageError(
+                "--accumulate_steps must divide --train_batch_size. Received: "
+                f"{self.accumulate_steps} and {self.train_batch_size}"
+            )
         if self.memory_size and self.method != "simclr":
-            raise UsageError("--memory_size concerns --method=simclr. Received: "
-                             f"{self.memory_size} with --method={self.method}")
+            raise UsageError(
+                "--memory_size concerns --method=simclr. Received: "
+                f"{self.memory_size} with --method={self.method}"
+            )
         if self.positives == "classes" and self.method not in ("npair", "triplet"):
-            raise UsageError("--positives=classes concerns --method=npair and --method=triplet. "
-                             f"Received: --method={self.method}")
+            raise UsageError(
+                "--positives=classes concerns --method=npair and --method=triplet. "
+                f"Received: --method={self.method}"
+            )
         if self.mode in TASKS and self.train_mode not in (None, self.mode):
-            raise UsageError(f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
-                             "give one of them, or --mode=train_then_eval.")
+            raise UsageError(
+                f"--mode={self.mode} contradicts --train_mode={self.train_mode}; "
+                "give one of them, or --mode=train_then_eval."
+            )
         if self.probe_dataset and self.trains and self.task == "finetune":
             raise UsageError(NO_PROBE.format("finetuning", self.probe_dataset))
         if self.task == "finetune" and self.trains and self.checkpoint is None:
-            raise UsageError("--mode=finetune needs --checkpoint: the directory of a run, a "
-                             "checkpoint in it, an encoder.keras, or none to start from scratch.")
+            raise UsageError(
+                "--mode=finetune needs --checkpoint: the directory of a run, a "
+                "checkpoint in it, an encoder.keras, or none to start from scratch."
+            )
         if self.label_list and self.label_fraction < 1:
-            raise UsageError("--label_list says which labels there are; --label_fraction must not "
-                             f"be given with it. Received: {self.label_list} and "
-                             f"{self.label_fraction}")
+            raise UsageError(
+                "--label_list says which labels there are; --label_fraction must not "
+                f"be given with it. Received: {self.label_list} and "
+                f"{self.label_fraction}"
+            )
         if self.task == "distill" and self.trains:
             if self.teacher is None:
-                raise UsageError("--mode=distill needs --teacher: the directory of a finetuned "
-                                 "run, or its classifier.keras.")
+                raise UsageError(
+                    "--mode=distill needs --teacher: the directory of a finetuned "
+                    "run, or its classifier.keras."
+                )
             if self.distill_alpha == 1 and (self.label_list or self.label_fraction < 1):
-                raise UsageError("--label_fraction and --label_list say which labels are learned "
-                                 "from beside the teacher, which needs --distill_alpha below 1. "
-                                 "Received: 1.0")
+                raise UsageError(
+                    "--label_fraction and --label_list say which labels are learned "
+                    "from beside the teacher, which needs --distill_alpha below 1. "
+                    "Received: 1.0"
+                )
             self._refuse("distillation", "ft_proj_selector")
         elif self.trains:
             self._refuse(f"--mode={self.task}", "teacher", "distill_temperature", "distill_alpha")
         if self.trains and self.task == "pretrain":
-            self._refuse("--mode=pretrain", "checkpoint", "label_fraction", "label_list",
-                         "fine_tune_after_block", "ft_proj_selector", "zero_init_logits_layer")
+            self._refuse(
+                "--mode=pretrain",
+                "checkpoint",
+                "label_fraction",
+                "label_list",
+                "fine_tune_after_block",
+                "ft_proj_selector",
+                "zero_init_logits_layer",
+            )
             if self.stem == "keep":
-                raise UsageError("--stem=keep needs a --checkpoint; --mode=pretrain starts from "
-                                 "scratch.")
+                raise UsageError(
+                    "--stem=keep needs a --checkpoint; --mode=pretrain starts from scratch."
+                )
         if self.variable_schema is not None and self.loads:
             check_schema(self.variable_schema, self.ft_proj_selector)
 
@@ -670,19 +1024,23 @@ class Config:
         for name in names:
             value = getattr(self, name) or ""
             if re.match(r"[a-z][a-z0-9]*://", value, re.IGNORECASE):
-                raise UsageError(f"--{name} must be a path on this machine: copy what is at such "
-                                 "an address here (gcloud storage cp -r), or mount its bucket "
-                                 f"(gcsfuse). Received: {value}")
+                raise UsageError(
+                    f"--{name} must be a path on this machine: copy what is at such "
+                    "an address here (gcloud storage cp -r), or mount its bucket "
+                    f"(gcsfuse). Received: {value}"
+                )
 
     def _refuse(self, by, *names):
         """Raises UsageError where one of these knobs is not at its default."""
         for name in names:
             value = getattr(self, name)
             if value != type(self).__dataclass_fields__[name].default:
-                concerns = ("distillation" if name.startswith(("teacher", "distill"))
-                            else "finetuning")
-                raise UsageError(f"--{name} concerns {concerns}; {by} does not take it. "
-                                 f"Received: {value}")
+                concerns = (
+                    "distillation" if name.startswith(("teacher", "distill")) else "finetuning"
+                )
+                raise UsageError(
+                    f"--{name} concerns {concerns}; {by} does not take it. Received: {value}"
+                )
 
     @property
     def task(self):
@@ -720,22 +1078,35 @@ class Config:
         return dataclasses.asdict(self)
 
 
-NO_PROBE = ("--probe_dataset concerns pretraining, distillation and their evaluation; {} evaluates "
-            "on --dataset. Received: {}")
+NO_PROBE = (
+    "--probe_dataset concerns pretraining, distillation and their evaluation; {} evaluates "
+    "on --dataset. Received: {}"
+)
 TASKS = ("pretrain", "finetune", "distill")
-ORDERED = (("crop_area_min", "crop_area_max"), ("crop_aspect_min", "crop_aspect_max"),
-           ("blur_sigma_min", "blur_sigma_max"))
+ORDERED = (
+    ("crop_area_min", "crop_area_max"),
+    ("crop_aspect_min", "crop_aspect_max"),
+    ("blur_sigma_min", "blur_sigma_max"),
+)
 
 # The defaults of google-research/simclr tf2 (383d414) that differ from ours. They are taken for
 # every flag that is not given on a command line that gives --train_mode, as only its users do.
 GOOGLE_DEFAULTS = dict(
-    mode="train", train_mode="pretrain", dataset="imagenet2012", resnet_depth=50,
-    learning_rate=0.3, weight_decay=1e-6, temperature=0.1, color_jitter_strength=1.0,
-    use_blur=True)
+    mode="train",
+    train_mode="pretrain",
+    dataset="imagenet2012",
+    resnet_depth=50,
+    learning_rate=0.3,
+    weight_decay=1e-6,
+    temperature=0.1,
+    color_jitter_strength=1.0,
+    use_blur=True,
+)
 
 # Further ones, that differ from those of our finetuning.
 GOOGLE_FINETUNE_DEFAULTS = dict(
-    optimizer="lars", warmup_epochs=10.0, train_epochs=100.0, train_batch_size=512)
+    optimizer="lars", warmup_epochs=10.0, train_epochs=100.0, train_batch_size=512
+)
 
 
 # Those that are not taken, as our own defaults follow the dataset and the devices. For ImageNet
@@ -744,17 +1115,33 @@ GOOGLE_DEFAULTS_LEFT = dict(image_size=224, eval_split="validation", use_tpu=Tru
 
 # What its tf1 code calls variables, of each kind that is loaded or left together.
 GOOGLE_VARIABLES = {
-    "the encoder": [f"base_model/{name}:0" for name in (
-        "conv2d/kernel", "conv2d_52/kernel", "batch_normalization/gamma",
-        "batch_normalization_52/beta", "batch_normalization_9/moving_mean",
-        "batch_normalization_9/moving_variance")],
-    "the projector": [f"head_contrastive/nl_{layer}/{name}:0" for layer in range(3) for name in (
-        "dense/kernel", "batch_normalization/gamma", "batch_normalization/moving_mean")],
-    "the classifier": [f"head_supervised/linear_layer/dense/{name}:0" for name in (
-        "kernel", "bias")],
-    "the optimizer's momentum": [f"{name}/Momentum:0" for name in (
-        "base_model/conv2d/kernel", "base_model/batch_normalization_9/gamma",
-        "head_supervised/linear_layer/dense/kernel")],
+    "the encoder": [
+        f"base_model/{name}:0"
+        for name in (
+            "conv2d/kernel",
+            "conv2d_52/kernel",
+            "batch_normalization/gamma",
+            "batch_normalization_52/beta",
+            "batch_normalization_9/moving_mean",
+            "batch_normalization_9/moving_variance",
+        )
+    ],
+    "the projector": [
+        f"head_contrastive/nl_{layer}/{name}:0"
+        for layer in range(3)
+        for name in ("dense/kernel", "batch_normalization/gamma", "batch_normalization/moving_mean")
+    ],
+    "the classifier": [
+        f"head_supervised/linear_layer/dense/{name}:0" for name in ("kernel", "bias")
+    ],
+    "the optimizer's momentum": [
+        f"{name}/Momentum:0"
+        for name in (
+            "base_model/conv2d/kernel",
+            "base_model/batch_normalization_9/gamma",
+            "head_supervised/linear_layer/dense/kernel",
+        )
+    ],
     "the step": ["global_step:0"],
 }
 
@@ -764,8 +1151,9 @@ def check_schema(schema, ft_proj_selector):
     try:
         matches = re.compile(schema).match  # from the start of the name, as tf.compat.v1 does
     except re.error as error:
-        raise UsageError(f"--variable_schema must be a regular expression ({error}). "
-                         f"Received: {schema}") from None
+        raise UsageError(
+            f"--variable_schema must be a regular expression ({error}). Received: {schema}"
+        ) from None
     for part, names in GOOGLE_VARIABLES.items():
         wanted = part == "the encoder" or (part == "the projector" and ft_proj_selector != 0)
         if part == "the projector" and not wanted:
@@ -776,7 +1164,8 @@ def check_schema(schema, ft_proj_selector):
                 f"--variable_schema must {'load' if wanted else 'leave out'} {part} "
                 f"({wrong[0]}), which a training from --checkpoint "
                 f"{'starts from' if wanted else 'makes anew'} here. Without this flag it does. "
-                f"Received: {schema}")
+                f"Received: {schema}"
+            )
 
 
 def google_defaults(train_mode):
@@ -788,21 +1177,43 @@ def google_defaults(train_mode):
 
 # Knobs that say what a network is: a checkpoint brings its own. Of its stem, see the knob.
 ARCHITECTURE = (
-    "method", "resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "input_normalization",
-    "proj_head_mode", "proj_out_dim", "proj_hidden_dim", "num_proj_layers", "proj_batch_norm")
+    "method",
+    "resnet_depth",
+    "width_multiplier",
+    "sk_ratio",
+    "se_ratio",
+    "input_normalization",
+    "proj_head_mode",
+    "proj_out_dim",
+    "proj_hidden_dim",
+    "num_proj_layers",
+    "proj_batch_norm",
+)
 
 # Knobs that do not change what is learned: a finished or interrupted run may be continued or
 # evaluated with other values of these. model_dir is where the run is, not what it is.
 FREE = frozenset(
-    f.name for f in dataclasses.fields(Config)
+    f.name
+    for f in dataclasses.fields(Config)
     if f.metadata["group"] in (EVAL, LINEAR, EXPORT, LOG, DEVICES, COMPAT)
 ) - {"probe_dataset", "global_bn"} | {
-    "mode", "train_mode", "model_dir", "data_dir", "eval_split", "cache_dataset",
-    "max_shared_fraction"}
+    "mode",
+    "train_mode",
+    "model_dir",
+    "data_dir",
+    "eval_split",
+    "cache_dataset",
+    "max_shared_fraction",
+}
 
 # What a record that lacks one of these knobs means: it was written before there was one.
-ABSENT = {"reading_rules": 1, "max_image_megapixels": 89.0, "folder_layout": "auto",
-          "max_shared_fraction": 1.0, "value_range": "auto"}
+ABSENT = {
+    "reading_rules": 1,
+    "max_image_megapixels": 89.0,
+    "folder_layout": "auto",
+    "max_shared_fraction": 1.0,
+    "value_range": "auto",
+}
 
 # The same of knobs that came later still, and what their defaults do: nothing new.
 LATER = {"proj_batch_norm": True, "positives": "views"}
@@ -833,8 +1244,10 @@ def check_type(field, value):
         value = written(value, check)
     if choices is not None:
         if not isinstance(value, of_type) or value not in choices or isinstance(value, bool):
-            raise UsageError(f"--{field.name} must be one of {', '.join(map(str, choices))}. "
-                             f"Received: {told(value)}")
+            raise UsageError(
+                f"--{field.name} must be one of {', '.join(map(str, choices))}. "
+                f"Received: {told(value)}"
+            )
         return value
     if of_type is float and isinstance(value, int) and not isinstance(value, bool):
         beyond = math.inf if value > 0 else -math.inf
@@ -859,12 +1272,19 @@ def check_range(field, value):
 # What no knob of a type takes, whatever its check: (is it so?, what was expected).
 LIMITS = {
     int: [(lambda x: x > MOST_INTEGER, f"at most {MOST_INTEGER}")],
-    float: [(lambda x: 0 < abs(x) < LEAST_FLOAT, f"0, or {LEAST_FLOAT:.3g} and more: "
-             "what 32 bits hold"),
-            (lambda x: math.isfinite(x) and abs(x) > MOST_FLOAT, f"at most {MOST_FLOAT:.3g}: what "
-             "32 bits hold"),
-            (lambda x: not math.isfinite(x), "a finite number")],
-    str: [(lambda x: bool(set(x) & set("\0\n\r")), "text of one line, without a NUL character")]}
+    float: [
+        (
+            lambda x: 0 < abs(x) < LEAST_FLOAT,
+            f"0, or {LEAST_FLOAT:.3g} and more: what 32 bits hold",
+        ),
+        (
+            lambda x: math.isfinite(x) and abs(x) > MOST_FLOAT,
+            f"at most {MOST_FLOAT:.3g}: what 32 bits hold",
+        ),
+        (lambda x: not math.isfinite(x), "a finite number"),
+    ],
+    str: [(lambda x: bool(set(x) & set("\0\n\r")), "text of one line, without a NUL character")],
+}
 
 
 def differences(config, other, goes_on=False):
@@ -878,14 +1298,18 @@ def differences(config, other, goes_on=False):
         free -= {"cache_dataset"}  # images in memory are shuffled whole
         if config.dataset == "shapes":
             free -= {"eval_image_size"}  # which are drawn for the larger of both sizes
-    return [f.name for f in dataclasses.fields(Config)
-            if f.name not in free and getattr(config, f.name) != getattr(other, f.name)]
+    return [
+        f.name
+        for f in dataclasses.fields(Config)
+        if f.name not in free and getattr(config, f.name) != getattr(other, f.name)
+    ]
 
 
 def without_later(settings):
     """Settings but for knobs that came LATER and do what was done before: for names of old."""
-    return {name: value for name, value in settings.items()
-            if name not in LATER or value != LATER[name]}
+    return {
+        name: value for name, value in settings.items() if name not in LATER or value != LATER[name]
+    }
 
 
 def default_model_dir(config, data):
@@ -895,8 +1319,9 @@ def default_model_dir(config, data):
         data: what the training images are, as JSON can hold it; None: as tfssl 0.1 named runs, by
             the settings that there were.
     """
-    learned = without_later({f.name: getattr(config, f.name) for f in dataclasses.fields(Config)
-                             if f.name not in FREE})
+    learned = without_later(
+        {f.name: getattr(config, f.name) for f in dataclasses.fields(Config) if f.name not in FREE}
+    )
     if data is None:
         learned = {name: value for name, value in learned.items() if name not in ABSENT}
     else:
@@ -906,5 +1331,6 @@ def default_model_dir(config, data):
     if not config.trains:
         return os.path.join("runs", f"{config.mode}-{dataset}-{digest}")
     task = config.method if config.task == "pretrain" else config.task
-    return os.path.join("runs", f"{task}-{dataset}-r{config.resnet_depth}"
-                                f"-b{config.train_batch_size}-{digest}")
+    return os.path.join(
+        "runs", f"{task}-{dataset}-r{config.resnet_depth}-b{config.train_batch_size}-{digest}"
+    )

@@ -2,7 +2,6 @@
 
 import sys
 
-
 LONGEST = 1000  # characters of a message
 
 
@@ -42,8 +41,9 @@ class TrainingError(RuntimeError):
 
 def one_line(message):
     """A text as one line: escapes for what is not visible, the middle left out where it is long."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode()
-                   for c in str(message))
+    text = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message)
+    )
     if len(text) <= LONGEST:
         return text
     half = (LONGEST - len(" ... ")) // 2

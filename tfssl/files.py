@@ -1,6 +1,7 @@
 """Files that a user names or has in a folder: opened so that none of them can hang the program."""
 
 import errno
+import hashlib
 import os
 import stat
 
@@ -19,8 +20,9 @@ def opened(path):
     """
     try:
         require_regular(path, os.stat(path))  # before the opening, which devices may act on
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-                             | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
     except ValueError as error:  # NUL, or a character that the file system's encoding lacks
         raise OSError(errno.EINVAL, str(error), path) from None
     try:
@@ -80,3 +82,9 @@ def absence(path):
     except ValueError as error:
         return str(error)
     return ""
+
+
+def sha256(path):
+    """The SHA-256 of a file, hexadecimal."""
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

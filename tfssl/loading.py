@@ -28,16 +28,23 @@ ALWAYS = (
     r"^WARNING: All log messages before absl::InitializeLog\(\) is called",
     r"[ /]port\.cc:[0-9]+\] oneDNN custom operations are on\.",
     r"[ /]cuda_(dnn|fft|blas)\.cc:[0-9]+\] Unable to register cu(DNN|FFT|BLAS) factory: .* already",
-    r"[ /]computation_placer\.cc:[0-9]+\] computation placer already registered\.")
+    r"[ /]computation_placer\.cc:[0-9]+\] computation placer already registered\.",
+)
 # And what it says of a GPU where there is none:
 WITHOUT_GPU = (
     r"[ /]cudart_stub\.cc:[0-9]+\] Could not find cuda drivers on your machine",
     r"[ /]cuda_(platform|driver)\.cc:[0-9]+\] failed call to cuInit: ",
     r"[ /]cuda_diagnostics\.cc:[0-9]+\] ",
-    r"[ /]gpu_device\.cc:[0-9]+\] Cannot dlopen some GPU libraries\.")
+    r"[ /]gpu_device\.cc:[0-9]+\] Cannot dlopen some GPU libraries\.",
+)
 # Where a GPU (under Windows' Linux the third) or a TPU (the last two) shows itself.
-ACCELERATORS = ("/dev/nvidia*", "/proc/driver/nvidia", "/dev/dxg", "/dev/accel[0-9]*",
-                "/dev/vfio/[0-9]*")
+ACCELERATORS = (
+    "/dev/nvidia*",
+    "/proc/driver/nvidia",
+    "/dev/dxg",
+    "/dev/accel[0-9]*",
+    "/dev/vfio/[0-9]*",
+)
 # Libraries whose use of what TensorFlow calls deprecated is their makers' business.
 LIBRARIES = ("keras", "keras_cv", "tensorflow", "tensorflow_datasets", "tf2onnx")
 
@@ -66,8 +73,12 @@ def watch():
     missing = switches(os.environ, platform.machine())
     if missing:
         told = " and ".join(f"{name}={value}" for name, value in missing.items())
-        warnings.warn(f"TensorFlow was imported before tfssl, which could not set {told} for it: "
-                      "import tfssl first, or set them yourself.", RuntimeWarning, stacklevel=3)
+        warnings.warn(
+            f"TensorFlow was imported before tfssl, which could not set {told} for it: "
+            "import tfssl first, or set them yourself.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 class Finder:
@@ -131,9 +142,14 @@ def redirected(patterns):
     before = os.dup(2)
     try:
         # A session of its own, so that Ctrl-C does not reach it before what is said about it.
-        sieve = subprocess.Popen(["grep", "-avE", "--line-buffered", *words], stdin=subprocess.PIPE,
-                                 stdout=before, stderr=subprocess.DEVNULL, start_new_session=True,
-                                 env={**os.environ, "LC_ALL": "C"})
+        sieve = subprocess.Popen(
+            ["grep", "-avE", "--line-buffered", *words],
+            stdin=subprocess.PIPE,
+            stdout=before,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
         flush()
         os.dup2(sieve.stdin.fileno(), 2)
         try:

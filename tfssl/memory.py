@@ -16,6 +16,7 @@ def available():
             found.append(int(file.read()))
     with contextlib.suppress(ImportError):  # not on Windows
         import resource
+
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         found += [limit] if limit != resource.RLIM_INFINITY else []
     return min(found)
@@ -35,8 +36,10 @@ def require(parts, limit=None):
     if sum(size for _, _, size in parts) <= limit:
         return
     flags, what, size = max(parts, key=lambda part: part[-1])
-    raise UsageError(f"{flags} must leave what is computed within {gib(limit)} of memory. "
-                     f"Received: {what}, which takes at least {gib(size)}")
+    raise UsageError(
+        f"{flags} must leave what is computed within {gib(limit)} of memory. "
+        f"Received: {what}, which takes at least {gib(size)}"
+    )
 
 
 def gib(size):

@@ -14,8 +14,9 @@ def handled(handler):
     """SIGTERM and SIGINT are handled so, where Python allows it, in the main thread."""
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, handler)
-                  for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {
+            number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)
+        }
     try:
         yield
     finally:
@@ -31,6 +32,7 @@ def stoppable(then, while_=""):
         then: how what was interrupted can be had.
         while_: what was being done, to follow the name of the signal.
     """
+
     def stop(number, frame):
         raise Interrupted(f"stopped by {signal.Signals(number).name}{while_}; {then}", number)
 

@@ -15,8 +15,9 @@ def printable(name):
         name: text or bytes, as the file system gives it.
     """
     text = plain(name)
-    return encodable("".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+    return encodable(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    )
 
 
 def plain(name):

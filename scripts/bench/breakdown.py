@@ -22,11 +22,12 @@ STEPS = 3
 def steps(arguments, trace_dir):
     """Trains some steps, traced into a directory where one is given; prints their mean time."""
     import tensorflow as tf
+    from tables import network
 
     import flags
-    from tables import network
     from tfssl.runner.job import plan
     from tfssl.runner.pretrain import build_model
+
     config, _ = flags.parse(["breakdown.py", "--dataset=shapes", *arguments])
     job = plan(config)
     step = network.step_of(build_model(job), config.train_batch_size, job.size[0])
@@ -45,7 +46,8 @@ def steps(arguments, trace_dir):
 def traced(directory):
     """{operation: milliseconds of thread time per step} from the trace."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
-    path, = glob.glob(os.path.join(directory, "**", "*.xplane.pb"), recursive=True)
+
+    (path,) = glob.glob(os.path.join(directory, "**", "*.xplane.pb"), recursive=True)
     space = xplane_pb2.XSpace()
     with open(path, "rb") as file:
         space.ParseFromString(file.read())
@@ -61,8 +63,13 @@ def traced(directory):
 
 def onednn(arguments):
     """{primitive, direction, types: milliseconds per step}, and the milliseconds of a step."""
-    done = subprocess.run([sys.executable, __file__, "--log", *arguments], text=True, check=True,
-                          stdout=subprocess.PIPE, env={**os.environ, "ONEDNN_VERBOSE": "1"})
+    done = subprocess.run(
+        [sys.executable, __file__, "--log", *arguments],
+        text=True,
+        check=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "ONEDNN_VERBOSE": "1"},
+    )
     sums, counting, whole = collections.Counter(), False, 0.0
     for line in done.stdout.splitlines():
         if line.startswith("BEGIN"):
@@ -70,9 +77,12 @@ def onednn(arguments):
         elif line.startswith("END"):
             counting, whole = False, 1e3 * float(line.split()[1])
         elif counting and line.startswith("onednn_verbose") and ",exec," in line:
-            fields = line[line.index(",exec,"):].split(",")[2:]
-            types = "/".join(dict.fromkeys(
-                part.split(":")[1] for part in fields[4].split() if part.count(":") > 1))
+            fields = line[line.index(",exec,") :].split(",")[2:]
+            types = "/".join(
+                dict.fromkeys(
+                    part.split(":")[1] for part in fields[4].split() if part.count(":") > 1
+                )
+            )
             sums[f"{fields[1]} {fields[3]} {types}"] += float(fields[-1]) / STEPS
     return sums, whole
 

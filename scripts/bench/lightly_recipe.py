@@ -26,6 +26,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # lightly's, for
 def arrays(data_dir, split):
     """(images uint8 [N, 32, 32, 3], labels); TensorFlow stays out of what forks the workers."""
     import tensorflow_datasets as tfds
+
     data = tfds.as_numpy(tfds.load("cifar10", split=split, data_dir=data_dir, batch_size=-1))
     return data["image"], data["label"]
 
@@ -36,6 +37,7 @@ class Views:
     def __init__(self, images):
         from lightly.transforms import SimCLRTransform
         from PIL import Image
+
         self.images = [Image.fromarray(image) for image in images]
         self.make = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0)
 
@@ -52,6 +54,7 @@ def train(images, seconds):
     from lightly.loss import NTXentLoss
     from lightly.models import ResNetGenerator
     from lightly.models.modules import SimCLRProjectionHead
+
     layers = list(ResNetGenerator("resnet-18").children())[:-1]
     backbone = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     net = torch.nn.Sequential(backbone, SimCLRProjectionHead(512, 512, 128))
@@ -59,8 +62,14 @@ def train(images, seconds):
     criterion = NTXentLoss(temperature=0.5)
     optimizer = torch.optim.SGD(net.parameters(), lr=PEAK, momentum=0.9, weight_decay=5e-4)
     loader = torch.utils.data.DataLoader(
-        Views(images), batch_size=BATCH, shuffle=True, drop_last=True, num_workers=WORKERS,
-        persistent_workers=True, multiprocessing_context="fork")
+        Views(images),
+        batch_size=BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=WORKERS,
+        persistent_workers=True,
+        multiprocessing_context="fork",
+    )
     start, steps = time.monotonic(), 0
     while True:
         for views in loader:
@@ -79,18 +88,22 @@ def train(images, seconds):
             steps += 1
             if steps % 20 == 1:
                 rate = steps * BATCH / (time.monotonic() - start)
-                print(f"{steps} steps  loss {loss.item():.3f}  {rate:.0f} images/s  "
-                      f"{seconds - spent:.0f} s left", flush=True)
+                print(
+                    f"{steps} steps  loss {loss.item():.3f}  {rate:.0f} images/s  "
+                    f"{seconds - spent:.0f} s left",
+                    flush=True,
+                )
 
 
 def represent(backbone, images):
     import numpy as np
     import torch
+
     backbone.eval()
     found = []
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for start in range(0, len(images), 500):
-            batch = torch.from_numpy(images[start:start + 500]).float() / 255
+            batch = torch.from_numpy(images[start : start + 500]).float() / 255
             batch = (batch - torch.tensor(MEAN)) / torch.tensor(DEVIATION)
             batch = batch.permute(0, 3, 1, 2)  # of channels-last memory, as it lies
             found.append(backbone(batch).float().numpy())
@@ -100,8 +113,10 @@ def represent(backbone, images):
 def scores(backbone, splits):
     from tfssl import evaluation
     from tfssl.runner.evaluate import score
+
     (train_h, train_labels), (test_h, test_labels) = [
-        (represent(backbone, images), labels) for images, labels in splits]
+        (represent(backbone, images), labels) for images, labels in splits
+    ]
     found = {"linear": evaluation.linear_probe(train_h, train_labels, test_h, num_classes=CLASSES)}
     votes = evaluation.knn_scores(train_h, train_labels, test_h, k=(20, 200), num_classes=CLASSES)
     found |= {f"knn_{k}": votes[k] for k in votes}
@@ -112,20 +127,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output")
     parser.add_argument("--data_dir", required=True, help="where TFDS has cifar10")
-    parser.add_argument("--seconds", type=float, default=1800,
-                        help="for the training; the evaluation comes on top")
+    parser.add_argument(
+        "--seconds", type=float, default=1800, help="for the training; the evaluation comes on top"
+    )
     arguments = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         splits = [pool.apply(arrays, (arguments.data_dir, split)) for split in ("train", "test")]
     import lightly
     import torch
+
     torch.manual_seed(0)
     begun = time.monotonic()
     backbone, steps, seconds = train(splits[0][0], arguments.seconds)
-    result = {"steps": steps, "epochs": steps * BATCH / len(splits[0][0]),
-              "train_seconds": seconds, "images_per_second": steps * BATCH / seconds,
-              "pretrained": scores(backbone, splits), "seconds": time.monotonic() - begun,
-              "lightly": lightly.__version__, "torch": torch.__version__}
+    result = {
+        "steps": steps,
+        "epochs": steps * BATCH / len(splits[0][0]),
+        "train_seconds": seconds,
+        "images_per_second": steps * BATCH / seconds,
+        "pretrained": scores(backbone, splits),
+        "seconds": time.monotonic() - begun,
+        "lightly": lightly.__version__,
+        "torch": torch.__version__,
+    }
     with open(arguments.output, "w") as file:
         file.write(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

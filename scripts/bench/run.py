@@ -27,8 +27,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from runs import write_table  # noqa: E402  (scripts/runs.py)
 
-TABLES = ("step", "input", "loss", "ema", "accumulate", "remat", "information", "width", "run",
-          "startup")
+TABLES = (
+    "step",
+    "input",
+    "loss",
+    "ema",
+    "accumulate",
+    "remat",
+    "information",
+    "width",
+    "run",
+    "startup",
+)
 PEERS = ("keras_cv", "keras", "torchvision", "lightly")
 
 
@@ -40,8 +50,12 @@ class Variant:
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, os.path.join(HERE, "worker.py"), table, name, json.dumps(settings)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
         self.about = self.answer()
 
     def answer(self):
@@ -109,8 +123,12 @@ def measure(table, module, arguments):
     for variant in variants:
         variant.close()
         if len(variant.runs) < arguments.rounds:
-            absent.append({"variant": variant.name, "note": f"ended after {len(variant.runs)} "
-                           f"rounds: {variant.why()}"})
+            absent.append(
+                {
+                    "variant": variant.name,
+                    "note": f"ended after {len(variant.runs)} rounds: {variant.why()}",
+                }
+            )
     if not rows:
         raise SystemExit(f"{table}: no variant could be measured: {markdown([], absent)}")
     return (module.finish(rows) if hasattr(module, "finish") else rows), absent
@@ -119,8 +137,11 @@ def measure(table, module, arguments):
 def row(variant, unit):
     about = variant.about
     median = statistics.median(variant.runs)
-    made = {"variant": variant.name, "ms": 1e3 * median / about["calls"],
-            "spread": (max(variant.runs) - min(variant.runs)) / median}
+    made = {
+        "variant": variant.name,
+        "ms": 1e3 * median / about["calls"],
+        "spread": (max(variant.runs) - min(variant.runs)) / median,
+    }
     if unit and about["items"]:
         made[f"{unit}/s"] = about["items"] * about["calls"] / median
     if about["flops"]:
@@ -142,8 +163,7 @@ def ratios(rows, unit):
 
 def markdown(rows, absent):
     names = list(dict.fromkeys(name for one in rows for name in one))
-    lines = ["| " + " | ".join(names) + " |",
-             "| --- |" + " ---: |" * (len(names) - 1)]
+    lines = ["| " + " | ".join(names) + " |", "| --- |" + " ---: |" * (len(names) - 1)]
     for one in rows:
         lines.append("| " + " | ".join(shown(one.get(name, "")) for name in names) + " |")
     lines += [f"\nAbsent: {one['variant']} ({one['note']})." for one in absent]
@@ -158,6 +178,7 @@ def shown(value):
 
 def machine():
     from tfssl.runner import device
+
     found = device.describe()
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     for name in ("torch", "torchvision", "lightly", "keras_cv"):
@@ -189,10 +210,15 @@ def main():
             targets = module.targets({one["variant"]: one for one in rows})
         except KeyError as missing:
             targets = [(f"nothing can be said without {missing}", False)]
-        text = "\n\n".join([
-            f"# {module.__doc__.strip()}", f"`python scripts/bench/run.py {table}` on {machine()}; "
-            f"medians of {arguments.rounds} rounds.", markdown(rows, absent),
-            "\n".join(f"- **{'met' if met else 'missed'}**: {what}" for what, met in targets)])
+        text = "\n\n".join(
+            [
+                f"# {module.__doc__.strip()}",
+                f"`python scripts/bench/run.py {table}` on {machine()}; "
+                f"medians of {arguments.rounds} rounds.",
+                markdown(rows, absent),
+                "\n".join(f"- **{'met' if met else 'missed'}**: {what}" for what, met in targets),
+            ]
+        )
         print(f"\n{text}\n", flush=True)
         with open(os.path.join(arguments.output, f"{table}.md"), "w") as file:
             file.write(text + "\n")

@@ -49,9 +49,18 @@ class Protocol:
         self.began, self.peak = time.perf_counter(), Peak()
 
     def ready(self, items, flops, calls):
-        print(json.dumps({"items": items, "flops": flops, "calls": calls,
-                          "first_seconds": time.perf_counter() - self.began,
-                          "peak_mb": self.peak.megabytes}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "items": items,
+                    "flops": flops,
+                    "calls": calls,
+                    "first_seconds": time.perf_counter() - self.began,
+                    "peak_mb": self.peak.megabytes,
+                }
+            ),
+            flush=True,
+        )
 
     def wait(self):
         if not sys.stdin.readline():

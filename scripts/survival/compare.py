@@ -22,8 +22,11 @@ def differences(one, other, wall=None):
     left = {match[0] for match in map(LEFTOVER.match, files(other)) if match}
     found = [f"left behind: {path}" for path in sorted(left)]
     there, here = contents(one), contents(other)
-    found += [f"{name}: in one alone" for name in sorted(there.keys() ^ here.keys())
-              if not LEFTOVER.match(name)]
+    found += [
+        f"{name}: in one alone"
+        for name in sorted(there.keys() ^ here.keys())
+        if not LEFTOVER.match(name)
+    ]
     for name in sorted(there.keys() & here.keys()):
         found += differing(name, there[name], here[name], wall)
     return found
@@ -32,13 +35,20 @@ def differences(one, other, wall=None):
 def differing(name, there, here, wall=None):
     """What differs between two contents of one name, in a list of at most two."""
     import numpy as np
+
     found = []
     if there.keys() != here.keys():
         found.append(f"{name}: {sorted(map(str, there.keys() ^ here.keys()))[:3]} in one alone")
     both = there.keys() & here.keys()
-    wrong = [key for key in both if not (
-        plausible(key, here[key], wall) if is_volatile(key)
-        else np.array_equal(there[key], here[key]))]
+    wrong = [
+        key
+        for key in both
+        if not (
+            plausible(key, here[key], wall)
+            if is_volatile(key)
+            else np.array_equal(there[key], here[key])
+        )
+    ]
     if wrong:
         found.append(f"{name}: {len(wrong)} of {len(both)}, such as {min(wrong, key=str)}")
     return found
@@ -66,15 +76,19 @@ def torn(directory, straight, before):
     for path in sorted(files(directory) & files(straight)):
         if is_state(path) or is_events(path):
             continue
-        wanted = [content(root, path) for root in (straight, before)
-                  if root and os.path.exists(os.path.join(root, path))]
+        wanted = [
+            content(root, path)
+            for root in (straight, before)
+            if root and os.path.exists(os.path.join(root, path))
+        ]
         try:
             here = content(directory, path)
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             found.append(f"torn: {path} ({str(error).splitlines()[0]})")
             continue
-        if os.path.basename(path) not in CHANGING and all(differing(path, there, here)
-                                                          for there in wanted):
+        if os.path.basename(path) not in CHANGING and all(
+            differing(path, there, here) for there in wanted
+        ):
             found.append(f"torn: {path} is neither as before nor as at the end")
     return found
 
@@ -96,15 +110,21 @@ def contents(root):
     for name, value in found.items():
         if value is None:
             path = os.path.join(root, name)
-            found[name] = (points(os.path.dirname(path), root)
-                           if os.path.basename(name) == EVENTS else variables(path))
+            found[name] = (
+                points(os.path.dirname(path), root)
+                if os.path.basename(name) == EVENTS
+                else variables(path)
+            )
     return found
 
 
 def files(root):
     """Relative paths of all files below a directory."""
-    return {os.path.relpath(os.path.join(folder, name), root)
-            for folder, _, names in os.walk(root) for name in names}
+    return {
+        os.path.relpath(os.path.join(folder, name), root)
+        for folder, _, names in os.walk(root)
+        for name in names
+    }
 
 
 def is_events(path):
@@ -122,6 +142,7 @@ def content(root, path):
         ValueError, OSError, EOFError, zipfile.BadZipFile: it is not whole.
     """
     import numpy as np
+
     kind = os.path.splitext(path)[1]
     file = os.path.join(root, path)
     if "variables" in path.split(os.sep)[:-1] or kind == ".pb":
@@ -144,19 +165,26 @@ def saved_model(path, kind):
     Graphs, and the list of all variables, are written in an order that is each process's own.
     """
     import tensorflow as tf
+
     if kind != ".index":
         return {"there": os.path.getsize(path) > 0}
     reader = tf.train.load_checkpoint(path.removesuffix(kind))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if not name.startswith(("_CHECKPOINTABLE", "_all_variables/"))}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith(("_CHECKPOINTABLE", "_all_variables/"))
+    }
 
 
 def flat(value, name=""):
     """{key.key: value} of what JSON holds."""
     if not isinstance(value, dict) or not value:
         return {name: json.dumps(value) if not is_volatile(name) else value}
-    return {key: leaf for inner, part in value.items()
-            for key, leaf in flat(part, f"{name}.{inner}" if name else inner).items()}
+    return {
+        key: leaf
+        for inner, part in value.items()
+        for key, leaf in flat(part, f"{name}.{inner}" if name else inner).items()
+    }
 
 
 def archive(path):
@@ -171,12 +199,19 @@ def archive(path):
 def variables(path):
     """{name: value} of a checkpoint's variables, and its manifest without the digests of files."""
     import tensorflow as tf
+
     reader = tf.train.load_checkpoint(os.path.join(path, "state"))
-    found = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-             if not name.startswith("_CHECKPOINTABLE")}
+    found = {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith("_CHECKPOINTABLE")
+    }
     manifest = content(path, "manifest.json")
-    return found | {f"manifest {name}": value for name, value in manifest.items()
-                    if not name.startswith("files.")}
+    return found | {
+        f"manifest {name}": value
+        for name, value in manifest.items()
+        if not name.startswith("files.")
+    }
 
 
 def points(directory, root):
@@ -189,15 +224,18 @@ def points(directory, root):
     import numpy as np
     import tensorflow as tf
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    events = EventAccumulator(directory, size_guidance={"tensors": 0},
-                              purge_orphaned_data=False).Reload()
+
+    events = EventAccumulator(
+        directory, size_guidance={"tensors": 0}, purge_orphaned_data=False
+    ).Reload()
     found = {}
     for tag in events.Tags()["tensors"]:
         for event in events.Tensors(tag) if tag != SPEED else ():
             value, key = tf.make_ndarray(event.tensor_proto), (tag, event.step)
             if value.dtype == object:
-                value = np.array([text.replace(os.fsencode(root), b"DIRECTORY")
-                                  for text in value.ravel()])
+                value = np.array(
+                    [text.replace(os.fsencode(root), b"DIRECTORY") for text in value.ravel()]
+                )
             if not np.array_equal(found.setdefault(key, value), value):
                 found[*key, "contradicted"] = found.get((*key, "contradicted"), 0) + 1
     return found

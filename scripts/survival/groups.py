@@ -8,6 +8,7 @@ import shutil
 import signal
 
 import launch_local_workers
+
 from survival import compare, processes, trials
 from survival.processes import Start, apart
 from survival.rounds import Outcome, again_and_again
@@ -32,8 +33,9 @@ class Group:
 
     def __init__(self, directory, seed=0, tell=print):
         self.chance, self.tell = random.Random(f"{seed} {self.NAME}"), tell
-        self.straight, self.killed = (os.path.join(directory, name)
-                                      for name in ("straight", "killed"))
+        self.straight, self.killed = (
+            os.path.join(directory, name) for name in ("straight", "killed")
+        )
         self.outcome, self.wall = Outcome(), 0.0
         os.makedirs(directory, exist_ok=True)
 
@@ -46,9 +48,16 @@ class Group:
         """
         if places is None:
             places, self.env = range(self.COUNT), self.joined()
-        return {place: Start(self.work(directory), directory, f"{directory}.{place}.log",
-                             die_at=die[1] if die and die[0] == place else None,
-                             env=self.env[place]) for place in places}
+        return {
+            place: Start(
+                self.work(directory),
+                directory,
+                f"{directory}.{place}.log",
+                die_at=die[1] if die and die[0] == place else None,
+                env=self.env[place],
+            )
+            for place in places
+        }
 
     def finish(self, started):
         for one in started.values():
@@ -68,8 +77,9 @@ class Group:
         started = self.begin(self.straight)
         self.finish(started)
         self.seconds = max(one.worked for one in started.values())
-        self.operations = {place: [what for _, what in one.operations()]
-                           for place, one in started.items()}
+        self.operations = {
+            place: [what for _, what in one.operations()] for place, one in started.items()
+        }
         return again_and_again(self.round, self.outcome, kills, self.NAME)
 
     def round(self, kills):
@@ -82,8 +92,10 @@ class Group:
             if moment is None:
                 break
             met.append(moment)
-            self.tell(f"{self.NAME}: kill {self.outcome.count} {moment}, "
-                      f"step {trials.newest(self.killed)}")
+            self.tell(
+                f"{self.NAME}: kill {self.outcome.count} {moment}, "
+                f"step {trials.newest(self.killed)}"
+            )
             started = self.settle(started)
         self.finish(started)
         self.outcome.rounds += 1
@@ -117,16 +129,21 @@ class Workers(Group):
 
     def joined(self):
         addresses = [f"127.0.0.1:{port}" for port in launch_local_workers.free_ports(self.COUNT)]
-        return {place: {"TF_CONFIG": json.dumps({
-            "cluster": {"worker": addresses}, "task": {"type": "worker", "index": place}})}
-            for place in range(self.COUNT)}
+        return {
+            place: {
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": place}}
+                )
+            }
+            for place in range(self.COUNT)
+        }
 
     def work(self, directory):
         return processes.run_py([*trials.TINY, *trials.SHORT.split(), f"--model_dir={directory}"])
 
     def settle(self, started):
         """The other notices, or waits and is stopped; then both begin again."""
-        survivor, = (one for one in started.values() if not one.killed)
+        (survivor,) = (one for one in started.values() if not one.killed)
         before = survivor.seconds
         try:
             survivor.wait(seconds=NOTICE)
@@ -135,10 +152,13 @@ class Workers(Group):
         said, told = survivor.said(), "run.py: Another worker is gone"
         self.noticed.append(survivor.seconds - before)
         if survivor.code and not survivor.killed and told not in said or "Traceback" in said:
-            self.outcome.found.append(f"the other worker's end (code {survivor.code}) is no "
-                                      f"sentence: {said.strip().splitlines()[-1:]}")
-        self.tell(f"{self.NAME}: the other one ended after {self.noticed[-1]:.1f} s, "
-                  f"code {survivor.code}")
+            self.outcome.found.append(
+                f"the other worker's end (code {survivor.code}) is no "
+                f"sentence: {said.strip().splitlines()[-1:]}"
+            )
+        self.tell(
+            f"{self.NAME}: the other one ended after {self.noticed[-1]:.1f} s, code {survivor.code}"
+        )
         self.wall += sum(one.seconds for one in started.values())
         return self.begin(self.killed)
 
@@ -171,8 +191,10 @@ class Sweep(Group):
 
     def work(self, directory):
         import sweep
-        return lambda: sweep.main([*trials.TINY, *trials.SHORT.split(), *self.GRID,
-                                   f"--sweep_dir={directory}"])
+
+        return lambda: sweep.main(
+            [*trials.TINY, *trials.SHORT.split(), *self.GRID, f"--sweep_dir={directory}"]
+        )
 
     def kill(self, started):
         """Half of the kills are at file operations of the worker."""
@@ -190,7 +212,7 @@ class Sweep(Group):
 
     def settle(self, started):
         """Another one comes in the place of the one that is gone."""
-        place, = (place for place, one in started.items() if one.killed)
+        (place,) = (place for place, one in started.items() if one.killed)
         if self.chance.random() < 0.5:  # not the other's: two such kills make a trial a failed one
             for training in orphans(self.killed, {one.pid for one in started.values()}):
                 os.kill(training, signal.SIGKILL)
@@ -204,8 +226,10 @@ class Sweep(Group):
         for name in os.listdir(self.straight):
             run = os.path.join(self.straight, name)
             if os.path.exists(os.path.join(run, "flags.json")):
-                found += [f"{name}: {text}" for text in apart(
-                    compare.differences, run, os.path.join(self.killed, name))]
+                found += [
+                    f"{name}: {text}"
+                    for text in apart(compare.differences, run, os.path.join(self.killed, name))
+                ]
         return found
 
 
@@ -220,8 +244,9 @@ def orphans(directory, workers):
                 parent = int(file.read().rpartition(")")[2].split()[1])
         except OSError:  # it has ended
             continue
-        of_sweep = any(word.startswith(b"--model_dir=" + os.fsencode(directory) + b"/")
-                       for word in words)
+        of_sweep = any(
+            word.startswith(b"--model_dir=" + os.fsencode(directory) + b"/") for word in words
+        )
         if of_sweep and parent not in workers:
             found.append(int(number))
     return found
@@ -230,15 +255,21 @@ def orphans(directory, workers):
 def ended(directory):
     """{number: (state, value, settings, how often it was completed)} of the trials of a sweep."""
     import optuna
+
     path = os.path.join(directory, "journal.log")
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
-    study, = optuna.get_all_study_names(storage)
+    (study,) = optuna.get_all_study_names(storage)
     with open(path) as file:
         records = [json.loads(line) for line in file]
-    ends = collections.Counter(record["trial_id"] for record in records
-                               if record.get("state") == optuna.trial.TrialState.COMPLETE.value)
-    return {trial.number: (trial.state.name, trial.value, trial.params, ends[trial._trial_id])
-            for trial in optuna.load_study(study_name=study, storage=storage).trials}
+    ends = collections.Counter(
+        record["trial_id"]
+        for record in records
+        if record.get("state") == optuna.trial.TrialState.COMPLETE.value
+    )
+    return {
+        trial.number: (trial.state.name, trial.value, trial.params, ends[trial._trial_id])
+        for trial in optuna.load_study(study_name=study, storage=storage).trials
+    }
 
 
 GROUPS = {group.NAME: group for group in (Workers, Sweep)}

@@ -20,20 +20,28 @@ LOOK = 0.01  # seconds between two looks at a process
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Audit events that change files: which arguments are paths, and where the descriptor is of the
 # directory that the first is relative to.
-CHANGES = {"os.rename": ((0, 1), 2), "os.link": ((0, 1), 2), "os.remove": ((0,), 1),
-           "os.rmdir": ((0,), 1), "os.mkdir": ((0,), 2), "os.truncate": ((0,), None)}
+CHANGES = {
+    "os.rename": ((0, 1), 2),
+    "os.link": ((0, 1), 2),
+    "os.remove": ((0,), 1),
+    "os.rmdir": ((0,), 1),
+    "os.mkdir": ((0,), 2),
+    "os.truncate": ((0,), None),
+}
 
 
 def load():
     """Loads what a run needs, before the first fork; nothing is computed."""
+    from tensorboard.backend.event_processing import event_accumulator  # noqa: F401
+
     import run  # noqa: F401
     from tfssl.runner import program  # noqa: F401
-    from tensorboard.backend.event_processing import event_accumulator  # noqa: F401
 
 
 def run_py(words):
     """A command line of run.py, as a function for `Start`."""
     import run
+
     return lambda: run.main(["run.py", *words])
 
 
@@ -63,8 +71,10 @@ class Start:
         code = 70
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.default_int_handler if number == signal.SIGINT
-                              else signal.SIG_DFL)
+                signal.signal(
+                    number,
+                    signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL,
+                )
             log = os.open(self.log, os.O_WRONLY | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
@@ -171,8 +181,11 @@ def changed(event, arguments):
         return []
     paths, base = CHANGES[event]
     descriptor = arguments[base] if base is not None else -1
-    return [absolute(arguments[place], descriptor) for place in paths
-            if not isinstance(arguments[place], int)]
+    return [
+        absolute(arguments[place], descriptor)
+        for place in paths
+        if not isinstance(arguments[place], int)
+    ]
 
 
 def absolute(path, descriptor=-1):

@@ -39,10 +39,12 @@ class Outcome:
 
     def __str__(self):
         where = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
-        return (f"{self.count} kills ({where or 'none'}; {self.saving} of them while a checkpoint "
-                f"was being written, {self.after} after the last one), {len(self.steps)} different "
-                f"checkpoints gone on from, {self.rounds} runs: "
-                + ("; ".join(self.found) if self.found else "every bit is the same"))
+        return (
+            f"{self.count} kills ({where or 'none'}; {self.saving} of them while a checkpoint "
+            f"was being written, {self.after} after the last one), {len(self.steps)} different "
+            f"checkpoints gone on from, {self.rounds} runs: "
+            + ("; ".join(self.found) if self.found else "every bit is the same")
+        )
 
 
 def again_and_again(round_of, outcome, kills, name):
@@ -100,7 +102,8 @@ class Killed:
         self.trial, self.bases, self.tell = trial, bases, tell
         self.chance = random.Random(f"{seed} {trial.name}")
         self.straight, self.killed, self.before = (
-            os.path.join(directory, name) for name in ("straight", "killed", "before"))
+            os.path.join(directory, name) for name in ("straight", "killed", "before")
+        )
         os.makedirs(directory, exist_ok=True)
         self.outcome, self.deck = Outcome(), []
 
@@ -168,8 +171,11 @@ class Killed:
         """
         started = self.start(self.killed, die_at=moment.operation or None)
         if not moment.operation:
-            delay = moment.seconds if moment.seconds < self.again else (
-                self.again + moment.seconds - max(done, self.again))
+            delay = (
+                moment.seconds
+                if moment.seconds < self.again
+                else (self.again + moment.seconds - max(done, self.again))
+            )
             if started.wait(until=lambda: started.worked >= delay):
                 started.kill()
         started.wait()
@@ -222,12 +228,14 @@ class InARow(Killed):
             moment = Moment(self.chance.uniform(0, self.within))
             started = self.start(self.killed)
             if started.wait(until=lambda: FIRST_STEP in started.said()):
-                started.wait(until=lambda after=started.seconds: (
-                    started.seconds >= after + moment.seconds))
+                started.wait(
+                    until=lambda after=started.seconds: started.seconds >= after + moment.seconds
+                )
             if not started.alive():
                 raise RuntimeError(
                     f"the run ended after {self.outcome.count} kills: give it more steps, or less "
-                    f"time --within. It last said: {started.said().strip().splitlines()[-1]}")
+                    f"time --within. It last said: {started.said().strip().splitlines()[-1]}"
+                )
             started.kill()
             wall += started.seconds
             self.note(moment)

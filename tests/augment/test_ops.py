@@ -60,8 +60,12 @@ def jitter_with(images, order, **drawn):
 @pytest.mark.parametrize("jitter", [(0.8, 0.8, 0.8, 0.2), (0.5, 0.0, 0.5, 0.0, "additive")])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_blocks_change_nothing_even_of_one_image(compiled, jitter):
-    op = ops.compose(ops.random_resized_crop((12, 10)), ops.maybe(ops.color_jitter(*jitter), 0.8),
-                     ops.maybe(ops.grayscale(), 0.5), ops.flip_left_right())
+    op = ops.compose(
+        ops.random_resized_crop((12, 10)),
+        ops.maybe(ops.color_jitter(*jitter), 0.8),
+        ops.maybe(ops.grayscale(), 0.5),
+        ops.flip_left_right(),
+    )
     images = random_images(7, 16, 16)
     expected = op(images, SEED)
     for pixels in (1, 3 * 256, 4 * 256, 7 * 256):  # 1, 3 with a block to fill up, 4, all at once
@@ -71,9 +75,12 @@ def test_blocks_change_nothing_even_of_one_image(compiled, jitter):
 
 @pytest.mark.parametrize("side", [8, 64])  # as a batch; each by itself
 def test_one_by_one_changes_nothing(side):
-    op = ops.compose(ops.maybe(ops.color_jitter(0.4, 0.4, 0.2, 0.1), 0.8),
-                     ops.maybe(ops.grayscale(), 0.3), ops.maybe(ops.blur(), 0.5),
-                     ops.maybe(ops.solarize(), 0.3))
+    op = ops.compose(
+        ops.maybe(ops.color_jitter(0.4, 0.4, 0.2, 0.1), 0.8),
+        ops.maybe(ops.grayscale(), 0.3),
+        ops.maybe(ops.blur(), 0.5),
+        ops.maybe(ops.solarize(), 0.3),
+    )
     images = random_images(5, side, side)
     each = tf.function(ops.one_by_one(op), jit_compile=True)(images, SEED)
     np.testing.assert_allclose(each, op(images, SEED), atol=1e-5)
@@ -106,7 +113,8 @@ def test_range_is_kept(op):
 
 
 @pytest.mark.parametrize(
-    "op", [op for op in EVERY_OP if op.draw(SEED, np.zeros([1, 8, 8, 3]))], ids=lambda op: op.name)
+    "op", [op for op in EVERY_OP if op.draw(SEED, np.zeros([1, 8, 8, 3]))], ids=lambda op: op.name
+)
 def test_images_draw_independently_and_repeatably(op):
     images = np.repeat(random_images(1, 32, 32), 16, axis=0)
     result = op(images, SEED).numpy()
@@ -184,15 +192,17 @@ def test_a_small_turn_lifts_what_is_on_the_right():
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (17, 30), (30, 17)])
-@pytest.mark.parametrize("fill, theirs", [
-    ("reflect", "reflect"), ("nearest", "nearest"), ("constant", "grid-constant")])
+@pytest.mark.parametrize(
+    "fill, theirs", [("reflect", "reflect"), ("nearest", "nearest"), ("constant", "grid-constant")]
+)
 def test_rotation_equals_scipys(fill, theirs, shape):
     images = random_images(5, *shape)
     angles = np.array([-3.0, -0.7, 0.1, 1.2, 2.5], np.float32)
     ours = turned(images, *angles, fill=fill, value=0.25)
     for image, angle, result in zip(images, np.degrees(angles.astype(float)), ours):
-        expected = scipy.ndimage.rotate(image, angle, reshape=False, order=1, mode=theirs,
-                                        cval=0.25)
+        expected = scipy.ndimage.rotate(
+            image, angle, reshape=False, order=1, mode=theirs, cval=0.25
+        )
         np.testing.assert_allclose(result, expected, atol=2e-5)
 
 
@@ -239,15 +249,21 @@ def test_angles_are_uniform_and_quarters_equally_likely():
 
 
 @pytest.mark.parametrize(
-    "source, size, area", [((32, 32), (32, 32), (0.08, 1.0)), ((48, 64), (24, 48), (0.3, 0.9))])
+    "source, size, area", [((32, 32), (32, 32), (0.08, 1.0)), ((48, 64), (24, 48), (0.3, 0.9))]
+)
 def test_crop_is_distributed_as_tensorflows(source, size, area):
     count, target = 3000, size[1] / size[0]
 
     @tf.function
     def sample(seed):
         begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
-            [*source, 3], [[[0.0, 0.0, 1.0, 1.0]]], seed, min_object_covered=0.1,
-            aspect_ratio_range=(target * 3 / 4, target * 4 / 3), area_range=area)
+            [*source, 3],
+            [[[0.0, 0.0, 1.0, 1.0]]],
+            seed,
+            min_object_covered=0.1,
+            aspect_ratio_range=(target * 3 / 4, target * 4 / 3),
+            area_range=area,
+        )
         return tf.concat([begin[:2], extent[:2]], axis=0)
 
     seeds = tf.stack([tf.range(count), tf.fill([count], 5)], axis=1)
@@ -273,8 +289,7 @@ def test_crop_is_distributed_as_tensorflows(source, size, area):
 def test_crop_takes_the_whole_image_when_nothing_fits():
     crop = ops.random_resized_crop((8, 8), area=(0.9, 1.0), aspect=(1.0, 1.0))
     drawn = crop.draw(SEED, tf.zeros([5, 10, 40, 3]))
-    assert [set(drawn[key].numpy()) for key in WINDOW] == [
-        {0}, {0}, {10}, {40}]
+    assert [set(drawn[key].numpy()) for key in WINDOW] == [{0}, {0}, {10}, {40}]
 
 
 @pytest.mark.parametrize("window", [(0, 0, 32, 40), (3, 5, 20, 11), (31, 0, 1, 40), (7, 8, 24, 20)])
@@ -284,7 +299,8 @@ def test_crop_resizes_as_tensorflow_does(window):
     drawn = windows(window, (0, 0, 32, 40))
     ours = ops.random_resized_crop((24, 20)).apply(images, drawn)
     theirs = tf.image.resize(
-        images[:1, top:top + height, left:left + width], (24, 20), method="bicubic")
+        images[:1, top : top + height, left : left + width], (24, 20), method="bicubic"
+    )
     np.testing.assert_allclose(ours[:1], theirs, atol=5e-3)
     whole = tf.image.resize(images[1:], (24, 20), method="bicubic")
     np.testing.assert_allclose(ours[1:], whole, atol=5e-3)
@@ -326,8 +342,11 @@ def test_jitter_follows_the_order_of_each_image():
     images = random_images(24, 8, 8)
     drawn = {"brightness": 1.6, "contrast": 1.7, "saturation": 0.4, "hue": 0.15}
     adjust = [
-        lambda x: x * 1.6, lambda x: tf.image.adjust_contrast(x, 1.7),
-        lambda x: tf.image.adjust_saturation(x, 0.4), lambda x: tf.image.adjust_hue(x, 0.15)]
+        lambda x: x * 1.6,
+        lambda x: tf.image.adjust_contrast(x, 1.7),
+        lambda x: tf.image.adjust_saturation(x, 0.4),
+        lambda x: tf.image.adjust_hue(x, 0.15),
+    ]
     orders = list(itertools.permutations(range(4)))
     known = {name: tf.fill([24], value) for name, value in drawn.items()}
     known["order"] = tf.constant(orders)
@@ -343,8 +362,11 @@ def test_jitter_orders_are_uniform_and_strengths_are_ranges():
     _, counts = np.unique(drawn["order"].numpy() @ [1, 10, 100, 1000], return_counts=True)
     assert len(counts) == 24 and scipy.stats.chisquare(counts).pvalue > 1e-3
     ranges = {
-        "brightness": (0.2, 1.8), "contrast": (0.6, 1.4), "saturation": (0.0, 2.2),
-        "hue": (-0.2, 0.2)}
+        "brightness": (0.2, 1.8),
+        "contrast": (0.6, 1.4),
+        "saturation": (0.0, 2.2),
+        "hue": (-0.2, 0.2),
+    }
     for name, (low, high) in ranges.items():
         uniform = scipy.stats.uniform(low, high - low)
         assert scipy.stats.kstest(drawn[name], uniform.cdf).pvalue > 1e-3
@@ -392,7 +414,7 @@ def test_blur_mirrors_the_border_and_has_a_sigma_per_image():
     sigma = tf.constant([0.6, 1.9])
     result = ops.blur(taps=7).apply(images, {"sigma": sigma}).numpy()
     for image, width, ours in zip(images, sigma.numpy(), result):
-        kernel = np.exp(-np.arange(-3, 4) ** 2 / (2 * width ** 2))
+        kernel = np.exp(-(np.arange(-3, 4) ** 2) / (2 * width**2))
         kernel = np.outer(kernel, kernel) / kernel.sum() ** 2
         padded = np.pad(image, [(3, 3), (3, 3), (0, 0)], mode="reflect")
         patches = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), axis=(0, 1))
@@ -422,26 +444,33 @@ def test_center_crop_resizes_at_32_pixels_and_keeps_the_targets_aspect():
     assert ops.center_crop(random_images(160, 189), (32, 32), 0.875).shape == (32, 32, 3)
     image = random_images(40, 92)  # a 1:2 window spans the height: half of 40 x 80
     np.testing.assert_allclose(
-        ops.center_crop(image, (20, 40), 0.5), image[10:30, 26:66], atol=1e-6)
+        ops.center_crop(image, (20, 40), 0.5), image[10:30, 26:66], atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("build, message", [
-    (lambda: ops.maybe(ops.clip(), 1.5), "`p` must be a probability in [0, 1]. Received: p=1.5"),
-    (lambda: ops.random_resized_crop((0, 8)), "`size`"),
-    (lambda: ops.random_resized_crop((8, 8), area=(0.5, 0.1)), "`area`"),
-    (lambda: ops.random_resized_crop((8, 8), aspect=(0, 1)), "`aspect`"),
-    (lambda: ops.color_jitter(-0.1, 0, 0, 0), "`brightness`"),
-    (lambda: ops.color_jitter(0, 0, 0, 0.6), "`hue`"),
-    (lambda: ops.color_jitter(0, 0, 0, 0, "added"), "'multiplicative', 'additive'"),
-    (lambda: ops.blur(sigma=(0.0, 1.0)), "`sigma`"),
-    (lambda: ops.blur(taps=4), "`taps`"),
-    (lambda: ops.blur(padding="same"), "'reflect', 'constant'"),
-    (lambda: ops.rotate((1.0, 0.5)), "`angle`"),
-    (lambda: ops.rotate((0.0, math.nan)), "`angle`"),
-    (lambda: ops.rotate(fill="mirror"), "'reflect', 'nearest', 'constant'"),
-    (lambda: ops.rotate(fill="constant", value=2.0), "`value`"),
-    (lambda: ops.center_crop(None, (8, 8), 0), "`proportion`"),
-])
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (
+            lambda: ops.maybe(ops.clip(), 1.5),
+            "`p` must be a probability in [0, 1]. Received: p=1.5",
+        ),
+        (lambda: ops.random_resized_crop((0, 8)), "`size`"),
+        (lambda: ops.random_resized_crop((8, 8), area=(0.5, 0.1)), "`area`"),
+        (lambda: ops.random_resized_crop((8, 8), aspect=(0, 1)), "`aspect`"),
+        (lambda: ops.color_jitter(-0.1, 0, 0, 0), "`brightness`"),
+        (lambda: ops.color_jitter(0, 0, 0, 0.6), "`hue`"),
+        (lambda: ops.color_jitter(0, 0, 0, 0, "added"), "'multiplicative', 'additive'"),
+        (lambda: ops.blur(sigma=(0.0, 1.0)), "`sigma`"),
+        (lambda: ops.blur(taps=4), "`taps`"),
+        (lambda: ops.blur(padding="same"), "'reflect', 'constant'"),
+        (lambda: ops.rotate((1.0, 0.5)), "`angle`"),
+        (lambda: ops.rotate((0.0, math.nan)), "`angle`"),
+        (lambda: ops.rotate(fill="mirror"), "'reflect', 'nearest', 'constant'"),
+        (lambda: ops.rotate(fill="constant", value=2.0), "`value`"),
+        (lambda: ops.center_crop(None, (8, 8), 0), "`proportion`"),
+    ],
+)
 def test_errors_name_the_argument(build, message):
     with pytest.raises(ValueError) as error:
         build()
@@ -452,5 +481,6 @@ def test_errors_name_the_argument(build, message):
 def test_a_central_crop_has_a_pixel_at_the_least(proportion):
     images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
     cropped = ops.center_crop(images, (4, 4), proportion).numpy()
-    np.testing.assert_allclose(cropped, np.broadcast_to(images[:, 4:5, 4:5], (2, 4, 4, 3)),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        cropped, np.broadcast_to(images[:, 4:5, 4:5], (2, 4, 4, 3)), atol=1e-6
+    )

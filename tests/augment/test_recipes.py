@@ -18,8 +18,14 @@ def random_images(*shape):
 VIEWS = {
     "simclr": recipes.simclr_view((24, 20), **FULL),
     "byol": recipes.simclr_view(
-        (24, 20), brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, brightness_mode="additive",
-        **FULL),
+        (24, 20),
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.2,
+        hue=0.1,
+        brightness_mode="additive",
+        **FULL,
+    ),
     "supervised": recipes.supervised_view((24, 20)),
 }
 
@@ -55,12 +61,12 @@ def test_images_of_different_sizes_crop_alone_then_batch():
     view = recipes.simclr_view((16, 16))
     images = [random_images(1, 20 + i, 30 - i) for i in range(4)]
     dataset = tf.data.Dataset.from_generator(
-        lambda: images, output_signature=tf.TensorSpec([1, None, None, 3]))
+        lambda: images, output_signature=tf.TensorSpec([1, None, None, 3])
+    )
     crops = dataset.map(lambda image: view.crop(image, SEED)[0]).batch(4)
     batch = next(iter(crops.map(lambda batch: view.pixels(batch, SEED))))
     assert batch.shape == (4, 16, 16, 3)
-    np.testing.assert_allclose(
-        view.crop(images[2], SEED)[0], next(iter(crops))[2], atol=1e-5)
+    np.testing.assert_allclose(view.crop(images[2], SEED)[0], next(iter(crops))[2], atol=1e-5)
 
 
 def test_views_differ_by_seed_and_by_image():
@@ -73,8 +79,16 @@ def test_views_differ_by_seed_and_by_image():
     assert len(np.unique(views.round(4), axis=0)) == 16
 
 
-@pytest.mark.parametrize("name, p", [
-    ("jitter_p", 0.8), ("grayscale_p", 0.2), ("blur_p", 0.1), ("solarize_p", 0.3), ("flip_p", 0.5)])
+@pytest.mark.parametrize(
+    "name, p",
+    [
+        ("jitter_p", 0.8),
+        ("grayscale_p", 0.2),
+        ("blur_p", 0.1),
+        ("solarize_p", 0.3),
+        ("flip_p", 0.5),
+    ],
+)
 def test_each_probability_is_its_own(name, p):
     off = dict.fromkeys(["jitter_p", "grayscale_p", "blur_p", "solarize_p", "flip_p"], 0.0)
     pixels = recipes.simclr_view((8, 8), **off | {name: p}).pixels
@@ -88,7 +102,10 @@ def test_strength_scales_all_four_changes():
     pixels = recipes.simclr_view((8, 8), jitter_p=1.0, jitter_strength=0.5).pixels
     draws = pixels.draw(SEED, tf.zeros([2000, 1, 1, 3]))["1_color_jitter"]
     for name, centre, reach in [
-        ("brightness", 1, 0.4), ("contrast", 1, 0.4), ("saturation", 1, 0.4), ("hue", 0, 0.1),
+        ("brightness", 1, 0.4),
+        ("contrast", 1, 0.4),
+        ("saturation", 1, 0.4),
+        ("hue", 0, 0.1),
     ]:
         uniform = scipy.stats.uniform(centre - reach, 2 * reach)
         assert scipy.stats.kstest(draws[name], uniform.cdf).pvalue > 1e-3

@@ -31,10 +31,15 @@ def images_of(dtype, channels, sizes, low, high):
 def stored(directory, dtype, images, sizes="one"):
     """A dataset of these images, the label of each its number."""
     side = (12, 10) if sizes == "one" else (None, None)
-    features = {"image": F.Image(shape=(*side, images[0].shape[-1]), dtype=dtype),
-                "label": F.ClassLabel(num_classes=len(images))}
-    return store(directory, features, [
-        {"image": image, "label": number} for number, image in enumerate(images)])
+    features = {
+        "image": F.Image(shape=(*side, images[0].shape[-1]), dtype=dtype),
+        "label": F.ClassLabel(num_classes=len(images)),
+    }
+    return store(
+        directory,
+        features,
+        [{"image": image, "label": number} for number, image in enumerate(images)],
+    )
 
 
 def truth(image, low, high):
@@ -51,26 +56,31 @@ def agree(made, expected):
 
 @pytest.mark.parametrize("cache_dataset", [True, False])
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("dtype,channels,low,high,asked,scale", [
-    (np.uint16, 3, 12, 4011, "auto", (0, 4095)),
-    (np.uint16, 3, 0, 60_000, "auto", (0, 65535)),
-    (np.uint16, 3, 12, 4011, "dtype", (0, 65535)),
-    (np.uint16, 3, 12, 4011, "500,3000", (500, 3000)),
-    (np.uint16, 1, 100, 900, "auto", (0, 1023)),
-    (np.uint16, 2, 100, 900, "auto", (0, 1023)),
-    (np.uint16, 4, 100, 16_000, "auto", (0, 16383)),
-    (np.uint8, 3, 20, 220, "20,220", (20, 220)),
-    (np.uint8, 1, 20, 220, "0,100", (0, 100)),
-    (np.float32, 1, 0.0, 0.9, "auto", (0, 1)),
-    (np.float32, 1, -0.9, 1.0, "auto", (-1, 1)),
-    (np.float32, 1, -1000.0, 2000.0, "auto", (-1000, 2000)),
-    (np.float32, 1, -0.5, 1.5, "dtype", (0, 1)),
-])
+@pytest.mark.parametrize(
+    "dtype,channels,low,high,asked,scale",
+    [
+        (np.uint16, 3, 12, 4011, "auto", (0, 4095)),
+        (np.uint16, 3, 0, 60_000, "auto", (0, 65535)),
+        (np.uint16, 3, 12, 4011, "dtype", (0, 65535)),
+        (np.uint16, 3, 12, 4011, "500,3000", (500, 3000)),
+        (np.uint16, 1, 100, 900, "auto", (0, 1023)),
+        (np.uint16, 2, 100, 900, "auto", (0, 1023)),
+        (np.uint16, 4, 100, 16_000, "auto", (0, 16383)),
+        (np.uint8, 3, 20, 220, "20,220", (20, 220)),
+        (np.uint8, 1, 20, 220, "0,100", (0, 100)),
+        (np.float32, 1, 0.0, 0.9, "auto", (0, 1)),
+        (np.float32, 1, -0.9, 1.0, "auto", (-1, 1)),
+        (np.float32, 1, -1000.0, 2000.0, "auto", (-1000, 2000)),
+        (np.float32, 1, -0.5, 1.5, "dtype", (0, 1)),
+    ],
+)
 def test_every_value_comes_through_the_pipeline(
-        dtype, channels, low, high, asked, scale, sizes, cache_dataset, tmp_path, capsys):
+    dtype, channels, low, high, asked, scale, sizes, cache_dataset, tmp_path, capsys
+):
     images = images_of(dtype, channels, sizes, low, high)
     config = stored(tmp_path, dtype, images, sizes).replace(
-        value_range=asked, cache_dataset=cache_dataset)
+        value_range=asked, cache_dataset=cache_dataset
+    )
     source = data.load(config, "train")
     (low_high,) = source.value_ranges.values()
     assert low_high == pytest.approx(scale, rel=1e-6) and source.dtype == np.float32
@@ -89,7 +99,7 @@ def test_every_value_comes_through_the_pipeline(
         for image, label in zip(batch["image"], batch["label"]):
             agree(image, central(tf.constant(expected[int(label)], tf.float32)))
     if sizes == "one":  # whose whole is the view; of other shapes a window of it is
-        batch, = data.views(source, [WHOLE], batch_size=6, seed=0, stop_step=1)
+        (batch,) = data.views(source, [WHOLE], batch_size=6, seed=0, stop_step=1)
         for image, label in zip(batch["view1"], batch["label"]):
             agree(image, expected[int(label)])
 
@@ -103,11 +113,18 @@ def test_views_of_windows_are_those_of_the_scaled_images(cache_dataset, tmp_path
     def exact(label):
         return truth(images[label], 0, 4095).astype(np.float32)
 
-    scaled = dataclasses.replace(source, decode=lambda example: (
-        tf.numpy_function(exact, [example["label"]], tf.float32), example["label"]))
+    scaled = dataclasses.replace(
+        source,
+        decode=lambda example: (
+            tf.numpy_function(exact, [example["label"]], tf.float32),
+            example["label"],
+        ),
+    )
     view = augment.simclr_view((8, 8))
-    made, expected = (list(data.views(s, [view, view], batch_size=6, seed=1, stop_step=2))
-                      for s in (source, scaled))
+    made, expected = (
+        list(data.views(s, [view, view], batch_size=6, seed=1, stop_step=2))
+        for s in (source, scaled)
+    )
     for one, other in zip(made, expected, strict=True):
         for name in ("view1", "view2"):
             np.testing.assert_allclose(one[name], other[name], atol=1e-3)
@@ -116,8 +133,16 @@ def test_views_of_windows_are_those_of_the_scaled_images(cache_dataset, tmp_path
 def test_bytes_stay_bytes(tmp_path, capsys):
     config = stored(tmp_path, np.uint8, images_of(np.uint8, 3, "one", 0, 100))
     for asked in ("auto", "dtype", (0, 255)):
-        source = data.held(load("stored", "train", data_dir=config.data_dir, value_range=asked,
-                                ranges={"uint8": [0, 255], "uint16": [0, 1023]}), 1e9)
+        source = data.held(
+            load(
+                "stored",
+                "train",
+                data_dir=config.data_dir,
+                value_range=asked,
+                ranges={"uint8": [0, 255], "uint16": [0, 1023]},
+            ),
+            1e9,
+        )
         assert (source.value_ranges, source.arrays[0].dtype) == ({"uint8": (0, 255)}, np.uint8)
         assert source.content is not None
     assert capsys.readouterr().out.count("taken as") == 1  # the numbers that were asked for
@@ -131,15 +156,22 @@ def test_the_range_is_that_of_the_split_or_one_that_is_given(tmp_path, capsys):
     dim = data.labels_of(data.load(config, "test")).tolist().index(0)
     split = f"test[{dim}:{dim + 1}]"
     assert data.load(config, split).value_ranges == {"uint16": (0, 1023)}
-    assert (f"stored {split}: values of uint16 found from 12 to 700: taken as 0 to 1023"
-            in capsys.readouterr().out)
+    assert (
+        f"stored {split}: values of uint16 found from 12 to 700: taken as 0 to 1023"
+        in capsys.readouterr().out
+    )
     source = load("stored", split, data_dir=config.data_dir, ranges={"uint16": [0, 4095]})
     assert source.value_ranges == {"uint16": (0, 4095)}
     assert "taken as" not in capsys.readouterr().out
     image, _ = source.decode(next(iter(source.records())))
     np.testing.assert_allclose(image, truth(images[0], 0, 4095), atol=1e-6)
-    source = load("stored", split, data_dir=config.data_dir, ranges={"uint16": (0, 4095)},
-                  value_range=(0, 9000))
+    source = load(
+        "stored",
+        split,
+        data_dir=config.data_dir,
+        ranges={"uint16": (0, 4095)},
+        value_range=(0, 9000),
+    )
     assert source.value_ranges == {"uint16": (0, 9000)}
 
 

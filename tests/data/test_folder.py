@@ -61,7 +61,9 @@ FORMATS = {  # name -> (bytes, what they show, largest difference)
     "plain.gif": lambda p: (encoded(p.quantize(16), "GIF"), p.quantize(16).convert("RGB"), 0),
     "moving.gif": lambda p: (
         encoded(p.quantize(16), "GIF", save_all=True, append_images=[picture(9).quantize(16)]),
-        p.quantize(16).convert("RGB"), 0),
+        p.quantize(16).convert("RGB"),
+        0,
+    ),
     "plain.webp": lambda p: (encoded(p, "WEBP", lossless=True), p, 0),
     "UPPER.JPG": lambda p: (encoded(p, "PNG"), p, 0),  # which it is not
 }
@@ -72,7 +74,7 @@ def test_every_format_becomes_rgb(name, tmp_path):
     content, expected, most = FORMATS[name](picture())
     write(tmp_path / name, content)
     source, said = load(tmp_path, "train")
-    (image, label), = contents(source)
+    ((image, label),) = contents(source)
     assert image.dtype == np.uint8 and label == -1 and not said
     assert np.abs(image.astype(int) - np.asarray(expected)).max() <= most
 
@@ -89,9 +91,11 @@ def test_splits_and_classes_are_the_folders(tmp_path):
     source, said = load(tmp_path, "train")
     assert (source.num_examples, source.num_classes) == (13, 3)
     assert source.image_shape == (20, 30)
-    assert said == ["left out: 1 texts",
-                    f"unreadable, left out: {tmp_path}/train/cat/model.bin (not an image)",
-                    f"{tmp_path} train: 13 of 14 images can be read, 1 are left out"]
+    assert said == [
+        "left out: 1 texts",
+        f"unreadable, left out: {tmp_path}/train/cat/model.bin (not an image)",
+        f"{tmp_path} train: 13 of 14 images can be read, 1 are left out",
+    ]
     assert np.bincount([label for _, label in contents(source)]).tolist() == [4, 5, 4]
     assert load(tmp_path, None)[0].split == "validation"
     for image, label in contents(load(tmp_path, "validation")[0]):
@@ -133,14 +137,21 @@ def test_equal_sizes_are_held_in_memory(tmp_path):
     assert data.load(config.replace(cache_dataset=False), "train").arrays is None
 
 
-@pytest.mark.parametrize("make,said", [
-    (lambda d: None, "holds no images"),
-    (lambda d: write(d / "text.txt", b""), "holds no images"),
-    (lambda d: (write(d / "a.png"), write(d / "cat" / "a.png")),
-     "images beside the folder cat. --folder_layout=flat"),
-    (lambda d: (write(d / "cat" / "a.png"), write(d / "train" / "dog" / "a.png")),
-     "train is a usual name of a split and cat is not. --folder_layout=classes"),
-])
+@pytest.mark.parametrize(
+    "make,said",
+    [
+        (lambda d: None, "holds no images"),
+        (lambda d: write(d / "text.txt", b""), "holds no images"),
+        (
+            lambda d: (write(d / "a.png"), write(d / "cat" / "a.png")),
+            "images beside the folder cat. --folder_layout=flat",
+        ),
+        (
+            lambda d: (write(d / "cat" / "a.png"), write(d / "train" / "dog" / "a.png")),
+            "train is a usual name of a split and cat is not. --folder_layout=classes",
+        ),
+    ],
+)
 def test_folders_that_are_no_datasets(make, said, tmp_path):
     make(tmp_path)
     with pytest.raises(UsageError, match=said):
@@ -195,7 +206,7 @@ def test_more_than_pillow_reads_of_itself(tmp_path):
     image = Image.new("L", (20_000, 10_000), 7)
     image.putpixel((19_999, 9_999), 200)
     write(tmp_path / "large.png", encoded(image, "PNG"))
-    (shown, _), = contents(load(tmp_path, "train", max_pixels=250_000_000)[0])
+    ((shown, _),) = contents(load(tmp_path, "train", max_pixels=250_000_000)[0])
     assert shown.shape == (10_000, 20_000, 3) and shown[-1, -1].tolist() == [200] * 3
 
 
@@ -204,12 +215,12 @@ def damage(content, rng):
     content = bytearray(content)
     kind = rng.randrange(7)
     if kind == 0:
-        return bytes(content[:rng.randrange(len(content))])
+        return bytes(content[: rng.randrange(len(content))])
     if kind == 1:
         return b""
     if kind == 2:
         at = rng.randrange(len(content))
-        content[at:at + 50] = bytes(len(content[at:at + 50]))
+        content[at : at + 50] = bytes(len(content[at : at + 50]))
     if kind == 3:
         for _ in range(rng.randrange(1, 20)):
             content[rng.randrange(len(content))] = rng.randrange(256)
@@ -219,7 +230,7 @@ def damage(content, rng):
         return bytes(rng.randrange(256) for _ in range(300))
     if kind == 6:  # the fields that hold dimensions
         at = rng.randrange(min(40, len(content) - 4))
-        content[at:at + 4] = bytes(rng.randrange(256) for _ in range(4))
+        content[at : at + 4] = bytes(rng.randrange(256) for _ in range(4))
     return bytes(content)
 
 
@@ -252,7 +263,7 @@ def test_the_pipeline_takes_folders_of_mixed_sizes(tmp_path):
         write(tmp_path / f"c{i % 3}" / f"{i}.png", seed=i, height=15 + i, width=40 - i)
     source, _ = load(tmp_path, "train")
     view = augment.supervised_view((12, 16))
-    batch, = data.views(source, [view, view], batch_size=6, seed=0, stop_step=1)
+    (batch,) = data.views(source, [view, view], batch_size=6, seed=0, stop_step=1)
     assert batch["view1"].shape == (6, 12, 16, 3) and set(batch["label"].numpy()) <= {0, 1, 2}
     config = Config(mode="finetune", checkpoint="run", label_fraction=0.5)
     subset = data.subset(source, data.chosen_places(config, source))

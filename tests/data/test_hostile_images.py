@@ -120,8 +120,11 @@ def test_links_that_cross_endlessly_are_followed_once(tmp_path):
         for other in names:
             os.symlink(f"../{other}", tmp_path / "all" / name / other)
     found = tree.read(str(tmp_path), layout="flat").splits["train"]
-    assert sorted({os.path.basename(file.name) for file in found}) == sorted(
-        f"{name}.png" for name in names) and len(found) == 12
+    assert (
+        sorted({os.path.basename(file.name) for file in found})
+        == sorted(f"{name}.png" for name in names)
+        and len(found) == 12
+    )
 
 
 def test_a_class_that_is_a_link_to_another_is_refused(tmp_path):
@@ -131,16 +134,19 @@ def test_a_class_that_is_a_link_to_another_is_refused(tmp_path):
     assert "are one file in two classes" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("open_it", [files.opened, files.text, images.kind_of,
-                                     lambda path: images.examine(path, MOST).problem])
+@pytest.mark.parametrize(
+    "open_it",
+    [files.opened, files.text, images.kind_of, lambda path: images.examine(path, MOST).problem],
+)
 def test_a_pipe_that_came_in_place_of_a_file_hangs_nothing(open_it, tmp_path, monkeypatch):
     """The first look still finds a file; nobody ever writes to the pipe."""
     path, regular = tmp_path / "a", tmp_path / "regular"
     regular.write_bytes(b"x")
     os.mkfifo(path)
     stat = os.stat
-    monkeypatch.setattr(os, "stat", lambda name, **options: stat(
-        regular if name == path else name, **options))
+    monkeypatch.setattr(
+        os, "stat", lambda name, **options: stat(regular if name == path else name, **options)
+    )
     said = []
     thread = threading.Thread(target=lambda: said.append(outcome(open_it, path)), daemon=True)
     thread.start()
@@ -157,9 +163,13 @@ def outcome(function, *args):
 
 def test_what_is_no_regular_file_says_so(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path / "pipe", "no regular file"), ("/dev/zero", "no regular file"),
-                       (tmp_path, "Is a directory"), ("a\0b", "embedded null byte"),
-                       (tmp_path / "none", "No such file or directory")):
+    for path, said in (
+        (tmp_path / "pipe", "no regular file"),
+        ("/dev/zero", "no regular file"),
+        (tmp_path, "Is a directory"),
+        ("a\0b", "embedded null byte"),
+        (tmp_path / "none", "No such file or directory"),
+    ):
         assert outcome(files.opened, path) == said
     (tmp_path / "large").write_bytes(b"x" * 11)
     with pytest.raises(OSError) as refused:
@@ -175,13 +185,18 @@ def test_what_is_no_regular_file_says_so(tmp_path):
 
 def png(width, height, data=b""):
     """A PNG that says that it has such a size."""
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(
-            ">I", zlib.crc32(kind + body))
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(
-        b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(
-        b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
 
 
 def gif(width, height, frames=1):
@@ -201,8 +216,9 @@ def bmp(width, height):
 def tiff(width, height):
     content = encoded(picture(), "TIFF")
     for tag, old, new in ((256, 30, width), (257, 20, height)):
-        content = content.replace(struct.pack("<HHII", tag, 4, 1, old),
-                                  struct.pack("<HHII", tag, 4, 1, new))
+        content = content.replace(
+            struct.pack("<HHII", tag, 4, 1, old), struct.pack("<HHII", tag, 4, 1, new)
+        )
     return content
 
 
@@ -210,14 +226,17 @@ def webp(width, height):
     several = io.BytesIO()
     picture().save(several, "WEBP", save_all=True, append_images=[picture(1)])
     content, place = several.getvalue(), several.getvalue().index(b"VP8X") + 12
-    return content[:place] + b"".join(
-        (side - 1).to_bytes(3, "little") for side in (width, height)) + content[place + 6:]
+    return (
+        content[:place]
+        + b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
+        + content[place + 6 :]
+    )
 
 
 def jpeg(width, height):
     content = encoded(picture(), "JPEG")
     place = content.index(b"\xff\xc0") + 5
-    return content[:place] + struct.pack(">HH", height, width) + content[place + 4:]
+    return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]
 
 
 def scans(count):
@@ -227,10 +246,16 @@ def scans(count):
 
 
 BOMBS = {
-    "png": png(100_000, 100_000), "webp": webp(16_000, 16_000), "gif": gif(60_000, 60_000),
-    "frames": gif(999, 999, frames=1000), "bmp": bmp(100_000, 100_000),
-    "upside down": bmp(100_000, -100_000), "smallest height": bmp(30, -2**31),
-    "tiff": tiff(100_000, 100_000), "jpeg": jpeg(60_000, 60_000), "scans": scans(2000),
+    "png": png(100_000, 100_000),
+    "webp": webp(16_000, 16_000),
+    "gif": gif(60_000, 60_000),
+    "frames": gif(999, 999, frames=1000),
+    "bmp": bmp(100_000, 100_000),
+    "upside down": bmp(100_000, -100_000),
+    "smallest height": bmp(30, -(2**31)),
+    "tiff": tiff(100_000, 100_000),
+    "jpeg": jpeg(60_000, 60_000),
+    "scans": scans(2000),
 }
 
 
@@ -245,8 +270,9 @@ def test_what_says_that_it_is_huge_is_not_decoded(name, tmp_path):
 
 def test_frames_and_scans_of_usual_images_are_no_bombs(tmp_path):
     several = io.BytesIO()
-    picture().save(several, "GIF", save_all=True,
-                   append_images=[picture(seed) for seed in range(1, 6)])
+    picture().save(
+        several, "GIF", save_all=True, append_images=[picture(seed) for seed in range(1, 6)]
+    )
     for content in (several.getvalue(), encoded(picture(), "JPEG", progressive=True)):
         (tmp_path / "a").write_bytes(content)
         assert images.examine(tmp_path / "a", 20 * 30) == images.examine(tmp_path / "a", MOST)
@@ -275,9 +301,14 @@ def test_cut_anywhere_it_is_left_out_or_whole(kind, tmp_path):
 
 def test_the_pictures_above_are_what_they_claim():
     """Else the bombs would be refused for another reason than theirs."""
-    for content, kind in ((png(30, 20, 20 * (b"\0" + 90 * b"x")), "PNG"), (gif(30, 20), "GIF"),
-                          (bmp(30, 20), "BMP"), (tiff(30, 20), "TIFF"), (jpeg(30, 20), "JPEG"),
-                          (webp(30, 20), "WEBP")):
+    for content, kind in (
+        (png(30, 20, 20 * (b"\0" + 90 * b"x")), "PNG"),
+        (gif(30, 20), "GIF"),
+        (bmp(30, 20), "BMP"),
+        (tiff(30, 20), "TIFF"),
+        (jpeg(30, 20), "JPEG"),
+        (webp(30, 20), "WEBP"),
+    ):
         with Image.open(io.BytesIO(content)) as image:
             assert (image.format, image.size) == (kind, (30, 20))
             image.load()

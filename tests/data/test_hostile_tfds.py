@@ -12,8 +12,12 @@ from tfssl import data
 from tfssl.data import tfds as ours
 from tfssl.errors import UsageError
 
-FEATURES = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(8, 8, 3)),
-                                       "label": tfds.features.ClassLabel(num_classes=2)})
+FEATURES = tfds.features.FeaturesDict(
+    {
+        "image": tfds.features.Image(shape=(8, 8, 3)),
+        "label": tfds.features.ClassLabel(num_classes=2),
+    }
+)
 INFO, RECORDS = "dataset_info.json", "small-train.tfrecord-00000-of-00001"
 
 
@@ -24,8 +28,9 @@ class Small(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
-        return tfds.core.DatasetInfo(builder=self, features=FEATURES,
-                                     supervised_keys=("image", "label"))
+        return tfds.core.DatasetInfo(
+            builder=self, features=FEATURES, supervised_keys=("image", "label")
+        )
 
     def _split_generators(self, manager):
         return {"train": self._generate_examples(20)}
@@ -53,10 +58,16 @@ def refusal(directory, function=ours.load, name="small"):
 
 def with_shards(*lengths):
     """The description with other numbers of examples."""
+
     def changed(text):
         info = json.loads(text)
-        return json.dumps({**info, "splits": [{**split, "shardLengths": list(lengths)}
-                                              for split in info["splits"]]})
+        return json.dumps(
+            {
+                **info,
+                "splits": [{**split, "shardLengths": list(lengths)} for split in info["splits"]],
+            }
+        )
+
     return changed
 
 
@@ -66,23 +77,39 @@ def test_it_is_read_where_nothing_is_wrong(prepared):
     assert np.bincount(source.arrays[1]).tolist() == [10, 10]
 
 
-@pytest.mark.parametrize("file,change,said", [
-    (INFO, lambda text: "", "is damaged in"), (INFO, lambda text: "{", "is damaged in"),
-    (INFO, lambda text: "[]", "is damaged in"), (INFO, lambda text: "null", "is damaged in"),
-    (INFO, lambda text: "\xff\0", "is damaged in"), (INFO, None, "is damaged in"),
-    (INFO, with_shards("x"), "is damaged in"), (INFO, with_shards("-5"), "at least one example"),
-    (INFO, with_shards("99999999999"), "its files are shorter"),
-    (INFO, lambda text: json.dumps({**json.loads(text), "splits": []}), "there are no splits"),
-    (INFO, lambda text: json.dumps({**json.loads(text), "fileFormat": "x"}), "is damaged in"),
-    ("features.json", lambda text: "{", "is damaged in"),
-    ("features.json", lambda text: text.replace(
-        "tensorflow_datasets.core.features.image_feature.Image", "os.system"), "is damaged in"),
-    (RECORDS, None, "1 of 1 files are missing"),
-    (RECORDS, lambda text: "", "its files are shorter"),
-    (RECORDS, lambda text: text[:len(text) // 2], "its files are shorter"),
-    (RECORDS, lambda text: text[:300] + chr(ord(text[300]) ^ 1) + text[301:], "corrupted record"),
-    (RECORDS, lambda text: 8 * "\xff" + text[8:], "corrupted record"),
-])
+@pytest.mark.parametrize(
+    "file,change,said",
+    [
+        (INFO, lambda text: "", "is damaged in"),
+        (INFO, lambda text: "{", "is damaged in"),
+        (INFO, lambda text: "[]", "is damaged in"),
+        (INFO, lambda text: "null", "is damaged in"),
+        (INFO, lambda text: "\xff\0", "is damaged in"),
+        (INFO, None, "is damaged in"),
+        (INFO, with_shards("x"), "is damaged in"),
+        (INFO, with_shards("-5"), "at least one example"),
+        (INFO, with_shards("99999999999"), "its files are shorter"),
+        (INFO, lambda text: json.dumps({**json.loads(text), "splits": []}), "there are no splits"),
+        (INFO, lambda text: json.dumps({**json.loads(text), "fileFormat": "x"}), "is damaged in"),
+        ("features.json", lambda text: "{", "is damaged in"),
+        (
+            "features.json",
+            lambda text: text.replace(
+                "tensorflow_datasets.core.features.image_feature.Image", "os.system"
+            ),
+            "is damaged in",
+        ),
+        (RECORDS, None, "1 of 1 files are missing"),
+        (RECORDS, lambda text: "", "its files are shorter"),
+        (RECORDS, lambda text: text[: len(text) // 2], "its files are shorter"),
+        (
+            RECORDS,
+            lambda text: text[:300] + chr(ord(text[300]) ^ 1) + text[301:],
+            "corrupted record",
+        ),
+        (RECORDS, lambda text: 8 * "\xff" + text[8:], "corrupted record"),
+    ],
+)
 def test_a_damaged_dataset_is_said_to_be_damaged(file, change, said, prepared, tmp_path):
     directory = shutil.copytree(prepared, tmp_path / "data")
     path = directory / "small" / "1.0.0" / file
@@ -108,8 +135,10 @@ def test_array_record_says_how_it_is_converted(tmp_path):
     assert "ArrayRecord files, which are not read: prepare it as TFRecord" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("place,said", [
-    ("s3://bucket/x", "not implemented"), (__file__, "Not a directory"), ("a\0b", "null byte")])
+@pytest.mark.parametrize(
+    "place,said",
+    [("s3://bucket/x", "not implemented"), (__file__, "Not a directory"), ("a\0b", "null byte")],
+)
 def test_a_place_that_cannot_be_looked_at_is_the_fault_of_data_dir(place, said):
     told = refusal(place, name="mnist")
     assert told.startswith("--data_dir must be a directory") and said in told

@@ -21,15 +21,22 @@ def exif(orientation):
     return tags
 
 
-@pytest.mark.parametrize("kind,options", [
-    ("JPEG", dict(quality=100, subsampling=0)), ("PNG", {}), ("WEBP", dict(lossless=True)),
-    ("TIFF", {})], ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    "kind,options",
+    [
+        ("JPEG", dict(quality=100, subsampling=0)),
+        ("PNG", {}),
+        ("WEBP", dict(lossless=True)),
+        ("TIFF", {}),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_stand_upright(kind, options, orientation, tmp_path):
     content = encoded(picture(), kind, exif=exif(orientation), **options)
     write(tmp_path / "a", content)
     source, _ = load(tmp_path, "train")
-    (image, _), = contents(source)
+    ((image, _),) = contents(source)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
     assert image.shape == expected.shape and source.image_shape == image.shape[:2]
     difference = np.abs(image.astype(int) - expected)  # decoders of JPEG round in their own ways
@@ -39,7 +46,7 @@ def test_images_stand_upright(kind, options, orientation, tmp_path):
 @pytest.mark.parametrize("value", [0, 9, 65535])
 def test_an_orientation_that_means_nothing_is_none(value, tmp_path):
     write(tmp_path / "a.png", encoded(picture(), "PNG", exif=exif(value)))
-    (image, _), = contents(load(tmp_path, "train")[0])
+    ((image, _),) = contents(load(tmp_path, "train")[0])
     np.testing.assert_array_equal(image, picture())
 
 
@@ -82,11 +89,15 @@ DEEP = {  # name -> (bytes of these uint16 values, number of channels that they 
     "grey.png": (lambda v: encoded(Image.fromarray(v[..., 0]), "PNG"), 1),
     "rgba.png": (lambda v: tf.io.encode_png(np.dstack([v, v[..., :1]])).numpy(), 3),
     "grey.tif": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF"), 1),
-    "packed.tif": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF",
-                                     compression="tiff_lzw"), 1),
+    "packed.tif": (
+        lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF", compression="tiff_lzw"),
+        1,
+    ),
     "rgb.tiff": (lambda v: tiff(v, photometric="rgb"), 3),
-    "planes.tiff": (lambda v: tiff(v.transpose(2, 0, 1), photometric="rgb",
-                                   planarconfig="separate"), 3),
+    "planes.tiff": (
+        lambda v: tiff(v.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
+        3,
+    ),
     "inverted.tif": (lambda v: tiff(65535 - v[..., 0], photometric="miniswhite"), 1),
     "tiff-by-another-name.jpg": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF"), 1),
 }
@@ -108,7 +119,7 @@ def test_all_16_bits_are_kept(name, held, tmp_path):
     shown = next(iter(crops))["image"]
     np.testing.assert_allclose(shown, np.broadcast_to(expected, (2, 20, 30, 3)), atol=1e-6)
     whole = augment.View(augment.identity(), augment.identity())
-    batch, = data.views(source, [whole], batch_size=2, seed=0, stop_step=1)
+    (batch,) = data.views(source, [whole], batch_size=2, seed=0, stop_step=1)
     np.testing.assert_allclose(batch["view1"], shown, atol=1e-6)
 
 
@@ -131,9 +142,15 @@ def test_what_training_images_were_taken_as_holds_for_others(tmp_path):
     assert contents(test)[0][0].max() == pytest.approx(900 / 4095)
 
 
-@pytest.mark.parametrize("low,high,expected", [
-    (0.0, 1.0, (0, 1)), (-1.0, 1.0, (-1, 1)), (0.0, 200.0, (0, 255)), (-1000.0, 3000.0,
-                                                                       (-1000, 3000))])
+@pytest.mark.parametrize(
+    "low,high,expected",
+    [
+        (0.0, 1.0, (0, 1)),
+        (-1.0, 1.0, (-1, 1)),
+        (0.0, 200.0, (0, 255)),
+        (-1000.0, 3000.0, (-1000, 3000)),
+    ],
+)
 def test_floats_are_scaled_by_what_they_span(low, high, expected, tmp_path):
     values = np.linspace(low, high, 600, dtype=np.float32).reshape(20, 30)
     write(tmp_path / "a.tif", encoded(Image.fromarray(values), "TIFF"))
@@ -147,13 +164,19 @@ def test_signed_and_wide_integers_keep_their_values(tmp_path):
     values = np.arange(600, dtype=np.int32).reshape(20, 30) * 100_000 - 2**24
     write(tmp_path / "a.tif", encoded(Image.fromarray(values), "TIFF"))
     scaled = (values - values.min()) / (values.max() - values.min())
-    np.testing.assert_allclose(contents(load(tmp_path, "train")[0])[0][0][..., 0], scaled,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        contents(load(tmp_path, "train")[0])[0][0][..., 0], scaled, atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("dtype,lowest,highest,expected", [
-    (np.uint32, 0, 4_000_000_000, (0, 4_000_000_000)), (np.int8, -128, 127, (-128, 127)),
-    (np.int32, -1000, 3000, (-1000, 3000))])
+@pytest.mark.parametrize(
+    "dtype,lowest,highest,expected",
+    [
+        (np.uint32, 0, 4_000_000_000, (0, 4_000_000_000)),
+        (np.int8, -128, 127, (-128, 127)),
+        (np.int32, -1000, 3000, (-1000, 3000)),
+    ],
+)
 def test_integers_of_tiff_keep_their_sign(dtype, lowest, highest, expected, tmp_path):
     values = np.linspace(lowest, highest, 600).astype(dtype).reshape(20, 30)
     write(tmp_path / "a.tif", tiff(values, photometric="minisblack"))
@@ -178,28 +201,59 @@ def test_8_and_16_bits_in_one_folder_are_each_scaled_by_their_own(tmp_path):
 def test_a_range_can_be_given_for_8_bits_too(tmp_path):
     write(tmp_path / "a.png", encoded(picture(), "PNG"))
     source, _ = load(tmp_path, "train", value_range=(50.0, 100.0))
-    np.testing.assert_allclose(contents(source)[0][0],
-                               np.clip((np.asarray(picture(), float) - 50) / 50, 0, 1), atol=1e-6)
+    np.testing.assert_allclose(
+        contents(source)[0][0], np.clip((np.asarray(picture(), float) - 50) / 50, 0, 1), atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("name,content,said", [
-    ("pages.tif", lambda: encoded(picture(), "TIFF", save_all=True,
-                                  append_images=[picture(1), picture(2)]), "a TIFF of 3 pages"),
-    ("bands.tif", lambda: tiff(deep_image(channels=4), photometric="minisblack",
-                               planarconfig="contig", extrasamples=["unspecified"] * 3),
-     "a TIFF of 4 channels"),
-    ("bands13.tif", lambda: tiff(deep_image(channels=13), photometric="minisblack",
-                                 planarconfig="contig"), "a TIFF of 13 channels"),
-    ("bands.xyz", lambda: tiff(deep_image(channels=13)[..., :13].astype(np.uint8),
-                               photometric="minisblack", planarconfig="contig"),
-     "a TIFF of 13 channels"),
-    ("nan.tif", lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
-     "not finite"),
-    ("text.png", lambda: b"<html>not found</html>", "not an image of a kind that can be read"),
-    ("empty.jpg", lambda: b"", "(empty)"),
-    ("half.tif", lambda: tiff(np.zeros((9, 9), np.float16)),
-     "a TIFF of values or channels that cannot be read"),
-])
+@pytest.mark.parametrize(
+    "name,content,said",
+    [
+        (
+            "pages.tif",
+            lambda: encoded(
+                picture(), "TIFF", save_all=True, append_images=[picture(1), picture(2)]
+            ),
+            "a TIFF of 3 pages",
+        ),
+        (
+            "bands.tif",
+            lambda: tiff(
+                deep_image(channels=4),
+                photometric="minisblack",
+                planarconfig="contig",
+                extrasamples=["unspecified"] * 3,
+            ),
+            "a TIFF of 4 channels",
+        ),
+        (
+            "bands13.tif",
+            lambda: tiff(deep_image(channels=13), photometric="minisblack", planarconfig="contig"),
+            "a TIFF of 13 channels",
+        ),
+        (
+            "bands.xyz",
+            lambda: tiff(
+                deep_image(channels=13)[..., :13].astype(np.uint8),
+                photometric="minisblack",
+                planarconfig="contig",
+            ),
+            "a TIFF of 13 channels",
+        ),
+        (
+            "nan.tif",
+            lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
+            "not finite",
+        ),
+        ("text.png", lambda: b"<html>not found</html>", "not an image of a kind that can be read"),
+        ("empty.jpg", lambda: b"", "(empty)"),
+        (
+            "half.tif",
+            lambda: tiff(np.zeros((9, 9), np.float16)),
+            "a TIFF of values or channels that cannot be read",
+        ),
+    ],
+)
 def test_what_cannot_be_used_says_why(name, content, said, tmp_path):
     write(tmp_path / name, content())
     with pytest.raises(UsageError, match=re.escape(said)) as refusal:
@@ -214,7 +268,7 @@ def test_a_tiff_may_hold_itself_at_a_lower_resolution(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(values, photometric="rgb")
         file.write(values[::2, ::2], photometric="rgb", subfiletype=1)
-    (image, _), = contents(load(tmp_path, "train")[0])
+    ((image, _),) = contents(load(tmp_path, "train")[0])
     np.testing.assert_array_equal(image, values)
 
 
@@ -222,7 +276,7 @@ def test_eight_bit_tiff_is_a_format_like_any_other(tmp_path):
     for number, mode in enumerate(("RGB", "L", "RGBA", "P", "CMYK", "1")):
         shown = picture().convert(mode)
         write(tmp_path / mode / "a.tif", encoded(shown, "TIFF"))
-        (image, _), = contents(load(tmp_path / mode, "train")[0])
+        ((image, _),) = contents(load(tmp_path / mode, "train")[0])
         np.testing.assert_array_equal(image, shown.convert("RGB"))
 
 

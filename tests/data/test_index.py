@@ -90,9 +90,14 @@ def test_an_index_that_is_damaged_or_wrong_is_not_believed(photos, examined):
     load(photos, "train")
     path = Index(str(photos), 2).path
     with sqlite3.connect(path) as connection:
-        name, = connection.execute("SELECT name FROM files").fetchone()
-        for text in ("nonsense", "[]", json.dumps([[-1, 5], *images.Found()[1:]]),
-                     json.dumps([["a", "b"], *images.Found()[1:]]), json.dumps({"a": 1})):
+        (name,) = connection.execute("SELECT name FROM files").fetchone()
+        for text in (
+            "nonsense",
+            "[]",
+            json.dumps([[-1, 5], *images.Found()[1:]]),
+            json.dumps([["a", "b"], *images.Found()[1:]]),
+            json.dumps({"a": 1}),
+        ):
             connection.execute("UPDATE files SET found = ? WHERE name = ?", (text, name))
             connection.commit()
             examined.clear()
@@ -130,8 +135,10 @@ def test_two_readings_do_not_mix(photos, examined):
     tags[images.ORIENTATION] = 6
     (photos / "turned.jpg").write_bytes(encoded(picture(), "JPEG", exif=tags))
     old(photos / "turned.jpg")
-    shapes = [dict(zip(source.ids(), (i.shape for i, _ in contents(source))))["turned.jpg"]
-              for source in (load(photos, "train", rules=rules)[0] for rules in (2, 1, 2))]
+    shapes = [
+        dict(zip(source.ids(), (i.shape for i, _ in contents(source))))["turned.jpg"]
+        for source in (load(photos, "train", rules=rules)[0] for rules in (2, 1, 2))
+    ]
     assert shapes == [(30, 20, 3), (20, 30, 3), (30, 20, 3)]
 
 

@@ -24,13 +24,19 @@ def source(request, held):
     if request.param == "held":
         return dataclasses.replace(held, arrays=(images, numbers))
     return dataclasses.replace(
-        held, arrays=None, decode=lambda e: (e["image"], e["label"]),
-        records=lambda: tf.data.Dataset.from_tensor_slices({"image": images, "label": numbers}))
+        held,
+        arrays=None,
+        decode=lambda e: (e["image"], e["label"]),
+        records=lambda: tf.data.Dataset.from_tensor_slices({"image": images, "label": numbers}),
+    )
 
 
 def views(source, start=0, stop=6, seed=0, recipe=augment.simclr_view((8, 8))):
-    return list(data.views(source, (recipe, recipe), batch_size=7, seed=seed,
-                           start_step=start, stop_step=stop))
+    return list(
+        data.views(
+            source, (recipe, recipe), batch_size=7, seed=seed, start_step=start, stop_step=stop
+        )
+    )
 
 
 def labels(batches):
@@ -45,18 +51,29 @@ def test_a_run_that_starts_at_step_k_sees_what_it_would_have_seen(source):
                 np.testing.assert_array_equal(one[key], other[key])
 
 
-@pytest.mark.parametrize("shares,compiled", [
-    ([(0, 3)], False), ([(0, 1), (1, 2)], False), ([(0, 1), (1, 2)], True),
-], ids=["one process", "two", "two, compiled"])
+@pytest.mark.parametrize(
+    "shares,compiled",
+    [
+        ([(0, 3)], False),
+        ([(0, 1), (1, 2)], False),
+        ([(0, 1), (1, 2)], True),
+    ],
+    ids=["one process", "two", "two, compiled"],
+)
 def test_a_batch_made_in_parts_is_the_batch(source, shares, compiled):
     recipe = augment.simclr_view((8, 8), blur_p=0.5)
     options = dict(batch_size=9, seed=0, start_step=2, stop_step=5, compiled=compiled)
     whole = list(data.views(source, (recipe, recipe), **options))
-    made = [list(data.views(source, (recipe, recipe), **options,
-                            share=pipeline.Share(first, count, 3))) for first, count in shares]
+    made = [
+        list(data.views(source, (recipe, recipe), **options, share=pipeline.Share(first, count, 3)))
+        for first, count in shares
+    ]
     for step, batch in enumerate(whole):
-        parts = [part for (_, count), own in zip(shares, made)
-                 for part in own[step * count:(step + 1) * count]]
+        parts = [
+            part
+            for (_, count), own in zip(shares, made)
+            for part in own[step * count : (step + 1) * count]
+        ]
         assert all(len(part["label"]) == 3 for part in parts)
         for key in batch:
             joined = np.concatenate([part[key] for part in parts])
@@ -90,8 +107,9 @@ def test_views_differ_from_each_other_and_from_step_to_step(source):
 
 
 def test_batches_are_what_the_methods_expect(source):
-    batches = data.views(source, [augment.simclr_view((8, 8))] * 2, batch_size=7, seed=0,
-                         stop_step=3)
+    batches = data.views(
+        source, [augment.simclr_view((8, 8))] * 2, batch_size=7, seed=0, stop_step=3
+    )
     assert int(batches.cardinality()) == 3
     batch = next(iter(batches))
     for view in ("view1", "view2"):
@@ -104,8 +122,9 @@ def test_compiled_views_are_the_same_up_to_rounding(source):
     recipe = augment.simclr_view((9, 8), blur_p=0.5, solarize_p=0.5)
     recipes = (recipe, augment.simclr_view((8, 9)))
     common = dict(batch_size=7, seed=0, stop_step=3)
-    plain, compiled = (list(data.views(source, recipes, compiled=compiled, **common))
-                       for compiled in (False, True))
+    plain, compiled = (
+        list(data.views(source, recipes, compiled=compiled, **common)) for compiled in (False, True)
+    )
     for one, other in zip(plain, compiled):
         np.testing.assert_array_equal(one["label"], other["label"])
         for view in ("view1", "view2"):
@@ -128,21 +147,31 @@ def test_batches_can_be_finished_elsewhere(source):
 def test_identical_recipes_without_randomness_return_the_image(source):
     still = augment.View(augment.ops.identity(), augment.ops.identity())
     batch = views(source, stop=1, recipe=still)[0]
-    images = source.arrays[0] if source.arrays else np.stack(
-        [e["image"] for e in source.records()])
+    images = source.arrays[0] if source.arrays else np.stack([e["image"] for e in source.records()])
     expected = images[batch["label"].numpy()] / np.float32(255)
     np.testing.assert_allclose(batch["view1"], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("encode", [
-    tf.io.encode_png, lambda image: tf.io.encode_jpeg(image, quality=95)], ids=["png", "jpeg"])
+@pytest.mark.parametrize(
+    "encode",
+    [tf.io.encode_png, lambda image: tf.io.encode_jpeg(image, quality=95)],
+    ids=["png", "jpeg"],
+)
 def test_what_is_decoded_of_a_file_is_what_the_whole_image_shows(encode):
     random = np.random.default_rng(0)
-    files = [encode(random.integers(0, 256, (h, w, 3), np.uint8)).numpy()
-             for h, w in ((40, 31), (17, 64), (33, 33))]
+    files = [
+        encode(random.integers(0, 256, (h, w, 3), np.uint8)).numpy()
+        for h, w in ((40, 31), (17, 64), (33, 33))
+    ]
     source = data.Source(
-        "files", "train", ("train", 0, 3), 3, (None, None), records=None,
-        decode=lambda e: (tf.io.decode_image(e["image"], expand_animations=False), e["label"]))
+        "files",
+        "train",
+        ("train", 0, 3),
+        3,
+        (None, None),
+        records=None,
+        decode=lambda e: (tf.io.decode_image(e["image"], expand_animations=False), e["label"]),
+    )
     with_content = dataclasses.replace(source, content=lambda e: e["image"])
     views = [augment.simclr_view((12, 10)).crop, augment.simclr_view((10, 12)).crop]
     for place in range(12):
@@ -155,7 +184,8 @@ def test_what_is_decoded_of_a_file_is_what_the_whole_image_shows(encode):
             for crop, view, seed in zip(crops, views, seeds):
                 np.testing.assert_allclose(crop, view(image, seed)[0], atol=2e-3)
     pixels = tf.data.Dataset.from_tensors(example).map(
-        lambda e: pipeline.crops(with_content, e, views, seeds)[0])
+        lambda e: pipeline.crops(with_content, e, views, seeds)[0]
+    )
     tf.nest.map_structure(np.testing.assert_array_equal, next(iter(pixels)), crops)
 
 
@@ -167,20 +197,28 @@ def test_evaluation_takes_the_whole_split_once_in_its_order(source):
 
 def test_a_batch_of_more_images_than_there_are_is_one_of_all():
     source = data.load(Config(dataset="shapes", image_size="8"), "train[:5]")
-    batch, = data.labelled(source, lambda image: image, batch_size=2**31 - 1)
+    (batch,) = data.labelled(source, lambda image: image, batch_size=2**31 - 1)
     assert batch["image"].shape == (5, 8, 8, 3)
 
 
 def test_images_of_mixed_sizes_become_one_batch():
     shapes = [(9, 30), (40, 11), (16, 16), (25, 8)]
-    files = [tf.io.encode_png(np.full((h, w, 3), 50 * i, np.uint8)).numpy()
-             for i, (h, w) in enumerate(shapes)]
+    files = [
+        tf.io.encode_png(np.full((h, w, 3), 50 * i, np.uint8)).numpy()
+        for i, (h, w) in enumerate(shapes)
+    ]
     source = data.Source(
-        "mixed", "train", ("train", 0, 4), 4, (None, None),
+        "mixed",
+        "train",
+        ("train", 0, 4),
+        4,
+        (None, None),
         lambda: tf.data.Dataset.from_tensor_slices({"image": files, "label": np.arange(4)}),
-        lambda e: (tf.io.decode_png(e["image"], channels=3), e["label"]))
-    batch, = data.views(source, (augment.supervised_view((12, 10)),), batch_size=4, seed=0,
-                        stop_step=1)
+        lambda e: (tf.io.decode_png(e["image"], channels=3), e["label"]),
+    )
+    (batch,) = data.views(
+        source, (augment.supervised_view((12, 10)),), batch_size=4, seed=0, stop_step=1
+    )
     assert batch["view1"].shape == (4, 12, 10, 3)
     for view, label in zip(batch["view1"], batch["label"]):
         np.testing.assert_allclose(view, 50 * int(label) / 255, atol=1e-4)
@@ -193,20 +231,37 @@ def test_fractions_make_the_views_of_the_same_bytes(limit):
     pixels = np.random.default_rng(0).integers(0, 256, (10, 12, 9, 3), np.uint8)
 
     def batches(images):
-        source = data.held(data.Source(
-            "values", "train", ("train", 0, 10), 10, (12, 9),
-            lambda: tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(10)}),
-            lambda e: (e["image"], e["label"]), dtype=images.dtype.type), limit)
+        source = data.held(
+            data.Source(
+                "values",
+                "train",
+                ("train", 0, 10),
+                10,
+                (12, 9),
+                lambda: tf.data.Dataset.from_tensor_slices(
+                    {"image": images, "label": np.arange(10)}
+                ),
+                lambda e: (e["image"], e["label"]),
+                dtype=images.dtype.type,
+            ),
+            limit,
+        )
         assert source.decoded_bytes == images.nbytes
         assert not limit or source.arrays[0].dtype == images.dtype
-        return [*views(source, stop=3), *data.labelled(
-            source, lambda image: augment.center_crop(image, (8, 8), 0.9), batch_size=4)]
+        return [
+            *views(source, stop=3),
+            *data.labelled(
+                source, lambda image: augment.center_crop(image, (8, 8), 0.9), batch_size=4
+            ),
+        ]
 
     for one, other in zip(batches(pixels), batches(pixels / np.float32(255)), strict=True):
         tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one, other)
 
 
 def test_folding_depends_on_every_number():
-    seeds = {tuple(pipeline.fold(*n).numpy()) for n in
-             [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2**40)]}
+    seeds = {
+        tuple(pipeline.fold(*n).numpy())
+        for n in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2**40)]
+    }
     assert len(seeds) == 5

@@ -31,13 +31,15 @@ def distances(labels, height, width):
     x = ((np.arange(width) + 0.5 - width / 2) * 2 / short).astype(np.float32)
     y = ((np.arange(height) + 0.5 - height / 2) * 2 / short).astype(np.float32)
     return shapes.figure_distance(
-        labels, scene, (x[None, None, :], y[None, :, None]), (width / short, height / short))
+        labels, scene, (x[None, None, :], y[None, :, None]), (width / short, height / short)
+    )
 
 
 def pixel_accuracy(train, test, classifier):
     """Accuracy on test of a classifier of pixels."""
     (pixels, labels), (test_pixels, test_labels) = (
-        (images.reshape(len(images), -1).astype(np.float32), own) for images, own in (train, test))
+        (images.reshape(len(images), -1).astype(np.float32), own) for images, own in (train, test)
+    )
     return classifier.fit(pixels, labels).score(test_pixels, test_labels)
 
 
@@ -69,16 +71,25 @@ def test_another_process_draws_the_same():
     def digest(pair):
         return hashlib.sha256(pair[0].tobytes() + pair[1].tobytes()).hexdigest()
 
-    code = ("import hashlib; from tfssl.data import shapes;"
-            "a, b = shapes.generate('test', 120, 16, 3);"
-            "print(hashlib.sha256(a.tobytes() + b.tobytes()).hexdigest())")
+    code = (
+        "import hashlib; from tfssl.data import shapes;"
+        "a, b = shapes.generate('test', 120, 16, 3);"
+        "print(hashlib.sha256(a.tobytes() + b.tobytes()).hexdigest())"
+    )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == digest(shapes.generate("test", 120, 16, 3))
 
 
 def test_splits_seeds_and_places_hold_different_images():
-    sets = [shapes.generate(*key)[0] for key in (
-        ("train", 300, 8, 0), ("test", 300, 8, 0), ("train", 300, 8, 1), ("test", 300, 8, 1))]
+    sets = [
+        shapes.generate(*key)[0]
+        for key in (
+            ("train", 300, 8, 0),
+            ("test", 300, 8, 0),
+            ("train", 300, 8, 1),
+            ("test", 300, 8, 1),
+        )
+    ]
     rows = np.concatenate(sets).reshape(1200, -1)
     assert len(np.unique(rows, axis=0)) == 1200
 
@@ -93,7 +104,8 @@ def test_more_examples_extend_fewer():
 
 def test_labels_do_not_depend_on_the_size():
     np.testing.assert_array_equal(
-        shapes.generate("train", 130, 4, 0)[1], shapes.generate("train", 130, (6, 9), 0)[1])
+        shapes.generate("train", 130, 4, 0)[1], shapes.generate("train", 130, (6, 9), 0)[1]
+    )
 
 
 def test_draw_takes_a_seed_or_a_generator_and_advances_it():
@@ -160,8 +172,10 @@ def test_hollow_figures_are_rarer_and_show_the_ground():
 
 def test_mean_colour_says_next_to_nothing(splits):
     (images, labels), (test_images, test_labels) = splits
-    colour = [np.concatenate([each.mean((1, 2)), each.std((1, 2))], 1) / 64
-              for each in (images, test_images)]
+    colour = [
+        np.concatenate([each.mean((1, 2)), each.std((1, 2))], 1) / 64
+        for each in (images, test_images)
+    ]
     accuracy = LogisticRegression(max_iter=200).fit(colour[0], labels).score(colour[1], test_labels)
     assert accuracy < 0.2
 
@@ -194,8 +208,9 @@ def test_a_small_supervised_network_learns_it():
 
     keras.utils.set_random_seed(0)
     epochs, batch = 5, 64
-    train, test = (shapes.generate(split, number, 32, 0)
-                   for split, number in shapes.NUM_EXAMPLES.items())
+    train, test = (
+        shapes.generate(split, number, 32, 0) for split, number in shapes.NUM_EXAMPLES.items()
+    )
     network = keras.Sequential([keras.layers.Rescaling(1 / 127.5, -1.0)])
     for filters in (24, 48, 96, 128):
         network.add(keras.layers.Conv2D(filters, 3, padding="same", use_bias=False))
@@ -205,20 +220,28 @@ def test_a_small_supervised_network_learns_it():
     network.add(keras.layers.Flatten())
     network.add(keras.layers.Dense(COUNT))
     rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(train[1]) // batch)
-    network.compile(keras.optimizers.Adam(rate),
-                    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                    metrics=["accuracy"])
+    network.compile(
+        keras.optimizers.Adam(rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
     network.fit(*train, batch_size=batch, epochs=epochs, verbose=0)
     accuracy = network.evaluate(*test, verbose=0)[1]
     assert accuracy > 0.9
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (("validation", 1, 32, 0), "`split` must be one of train, test. Received: split=validation"),
-    (("train", 0, 32, 0), "`num_examples` must be at least 1. Received: num_examples=0"),
-    (("train", 1, 32, -1), "`seed` must be at least 0. Received: seed=-1"),
-    (("train", 1, (0, 32), 0), "`image_size` must be a positive integer"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ("validation", 1, 32, 0),
+            "`split` must be one of train, test. Received: split=validation",
+        ),
+        (("train", 0, 32, 0), "`num_examples` must be at least 1. Received: num_examples=0"),
+        (("train", 1, 32, -1), "`seed` must be at least 0. Received: seed=-1"),
+        (("train", 1, (0, 32), 0), "`image_size` must be a positive integer"),
+    ],
+)
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError) as error:
         shapes.generate(*arguments)

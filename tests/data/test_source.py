@@ -16,16 +16,33 @@ from tfssl.errors import UsageError
 SIZES = {"train": 1000, "test": 200}
 
 
-@pytest.mark.parametrize("spec,expected", [
-    ("train", ("train", 0, 1000)), ("train[:10%]", ("train", 0, 100)),
-    ("train[90%:]", ("train", 900, 1000)), ("test[50:70]", ("test", 50, 70)),
-    ("test[-20:]", ("test", 180, 200)), ("train[:5000]", ("train", 0, 1000))])
+@pytest.mark.parametrize(
+    "spec,expected",
+    [
+        ("train", ("train", 0, 1000)),
+        ("train[:10%]", ("train", 0, 100)),
+        ("train[90%:]", ("train", 900, 1000)),
+        ("test[50:70]", ("test", 50, 70)),
+        ("test[-20:]", ("test", 180, 200)),
+        ("train[:5000]", ("train", 0, 1000)),
+    ],
+)
 def test_slices(spec, expected):
     assert sources.parse_slice(spec, SIZES, "train_split", "d") == expected
 
 
-@pytest.mark.parametrize("spec", ["valid", "train[", "train[5:5]", "train[a:b]", "train[90:10]",
-                                  f"train[:{'9' * 5000}]", "train[\N{ARABIC-INDIC DIGIT TWO}:]"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "valid",
+        "train[",
+        "train[5:5]",
+        "train[a:b]",
+        "train[90:10]",
+        f"train[:{'9' * 5000}]",
+        "train[\N{ARABIC-INDIC DIGIT TWO}:]",
+    ],
+)
 def test_bad_slices_name_the_flag(spec):
     with pytest.raises(UsageError, match="--eval_split"):
         sources.parse_slice(spec, SIZES, "eval_split", "d")
@@ -69,10 +86,17 @@ def test_fewer_records_than_promised_are_reported():
         sources.held(short, limit_bytes=1e9)
 
 
-@pytest.mark.parametrize("one,other,overlap", [
-    ("train[:20]", "train[10:30]", True), ("train[:20]", "train[20:30]", False),
-    ("train[:20]", "test[:20]", False), ("train", "train[9999:]", True),
-    ("train[5:8]", "train[:20]", True), ("test[:50%]", "test[50%:]", False)])
+@pytest.mark.parametrize(
+    "one,other,overlap",
+    [
+        ("train[:20]", "train[10:30]", True),
+        ("train[:20]", "train[20:30]", False),
+        ("train[:20]", "test[:20]", False),
+        ("train", "train[9999:]", True),
+        ("train[5:8]", "train[:20]", True),
+        ("test[:50%]", "test[50%:]", False),
+    ],
+)
 def test_slices_know_whether_they_overlap(one, other, overlap):
     one, other = (data.load(Config(dataset="shapes", image_size=8), s) for s in (one, other))
     assert one.shares_examples_with(other) == other.shares_examples_with(one) == overlap
@@ -92,10 +116,15 @@ def prepare(directory, shape, labelled=True, scored=True, label=lambda split, nu
     if labelled:
         features["label"] = tfds.features.ClassLabel(num_classes=3)
     tfds.dataset_builders.store_as_tfds_dataset(
-        name="mixed", version="1.0.0", data_dir=directory,
+        name="mixed",
+        version="1.0.0",
+        data_dir=directory,
         features=tfds.features.FeaturesDict(features),
-        split_datasets={split: [(i, example(i, split)) for i in range(count)]
-                        for split, count in (("train", 30), ("validation", 12))})
+        split_datasets={
+            split: [(i, example(i, split)) for i in range(count)]
+            for split, count in (("train", 30), ("validation", 12))
+        },
+    )
     return str(directory)
 
 
@@ -147,8 +176,12 @@ def test_a_split_has_labels_where_any_of_its_examples_has_one(known, limit, tmp_
     told = "mixed train: 29 of 30 images have no label"
     assert (told in capsys.readouterr().out) == limit
     place = int(np.argmax(labels))
-    for split, classes in ((f"train[{place}:]", 3), (f"train[:{place + 1}]", 3),
-                           (f"train[{place + 1}:]", 0), (f"train[:{place}]", 0)):
+    for split, classes in (
+        (f"train[{place}:]", 3),
+        (f"train[:{place + 1}]", 3),
+        (f"train[{place + 1}:]", 0),
+        (f"train[:{place}]", 0),
+    ):
         if split not in ("train[:0]", "train[30:]"):
             part = data.load(Config(dataset="mixed", data_dir=directory), split)
             assert (part.num_classes, part.num_labelled) == (classes, classes // 3), split
@@ -199,7 +232,8 @@ def test_a_directory_without_its_description_is_half_written(tmp_path):
 
 
 def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
-        tmp_path, monkeypatch, capsys):
+    tmp_path, monkeypatch, capsys
+):
     def no_network(builder):
         raise ConnectionError("no connection")
 
@@ -208,8 +242,10 @@ def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
         description = tmp_path / "imagenette" / there / "dataset_info.json"
         description.parent.mkdir(parents=True)
         description.touch()
-    for name, said in [("imagenette", "--dataset=imagenette/160px-v2 or shapes"),
-                       ("mnist", "--dataset=shapes")]:
+    for name, said in [
+        ("imagenette", "--dataset=imagenette/160px-v2 or shapes"),
+        ("mnist", "--dataset=shapes"),
+    ]:
         with pytest.raises(UsageError, match=rf"could not be downloaded \(.*or use {said}, which"):
             data.load(Config(dataset=name, data_dir=str(tmp_path)), "train")
     printed = capsys.readouterr().out
@@ -243,10 +279,15 @@ def test_a_prepared_dataset_is_what_it_says_of_itself_wherever_it_lies(tmp_path)
     prepare(tmp_path / "one", (12, 14, 3))
     shutil.copytree(tmp_path / "one", tmp_path / "copy")
     prepare(tmp_path / "other", (13, 14, 3))
-    one, copy, other = (data.load(Config(dataset="mixed", data_dir=str(tmp_path / name)), "train")
-                        for name in ("one", "copy", "other"))
-    assert one.identity == copy.identity == data.identify(
-        Config(dataset="mixed", data_dir=f"{tmp_path}/one/"), "train[:50%]")
+    one, copy, other = (
+        data.load(Config(dataset="mixed", data_dir=str(tmp_path / name)), "train")
+        for name in ("one", "copy", "other")
+    )
+    assert (
+        one.identity
+        == copy.identity
+        == data.identify(Config(dataset="mixed", data_dir=f"{tmp_path}/one/"), "train[:50%]")
+    )
     assert one.identity["images"] == 30 and one.identity["version"] == "1.0.0"
     assert other.identity["info"] != one.identity["info"]
     again = data.load(Config(dataset="mixed", data_dir=f"{tmp_path}/copy/../one"), "train[:5]")

@@ -26,8 +26,9 @@ def images_of(source):
 @pytest.mark.parametrize("fraction,each", [(0.1, 5), (0.5, 25), (0.001, 1), (1.0, 50)])
 def test_every_class_has_as_many(fraction, each):
     source = source_of("train[:500]")
-    places = data.chosen_places(Config(label_fraction=fraction, seed=3, mode="finetune",
-                                       checkpoint="run"), source)
+    places = data.chosen_places(
+        Config(label_fraction=fraction, seed=3, mode="finetune", checkpoint="run"), source
+    )
     assert (places is None) == (fraction == 1)
     subset = source if places is None else data.subset(source, places)
     assert subset.num_examples == 10 * each == len(subset.arrays[0])
@@ -54,16 +55,26 @@ def test_a_list_names_the_images(tmp_path):
     np.testing.assert_array_equal(images_of(streamed), listed.arrays[0])
 
 
-@pytest.mark.parametrize("text,said", [
-    ("", "with no number"), ("3\nx\n", "with the line x"), ("-1\n", "with the line -1"),
-    ("50\n", "with the line 50"), ("3\n4\n3\n", "1 of 3 are there already"),
-    (None, "No such file")])
+@pytest.mark.parametrize(
+    "text,said",
+    [
+        ("", "with no number"),
+        ("3\nx\n", "with the line x"),
+        ("-1\n", "with the line -1"),
+        ("50\n", "with the line 50"),
+        ("3\n4\n3\n", "1 of 3 are there already"),
+        (None, "No such file"),
+    ],
+)
 def test_other_lists_are_refused(text, said, tmp_path):
     path = tmp_path / "list.txt"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(UsageError, match=f"--label_list must be a file of different numbers from "
-                                         f"0 to 49, one a line. Received: .*{said}"):
+    with pytest.raises(
+        UsageError,
+        match=f"--label_list must be a file of different numbers from "
+        f"0 to 49, one a line. Received: .*{said}",
+    ):
         few(source_of("train[:50]"), label_list=str(path))
 
 

@@ -23,53 +23,115 @@ def read(directory, *names, **options):
     """{split: {(name, class)}} of what is read of these files."""
     files(directory, *names)
     found = tree.read(str(directory), **options)
-    return {split: {(file.name, found.classes[file.label] if file.label >= 0 else None)
-                    for file in there} for split, there in found.splits.items()}
+    return {
+        split: {
+            (file.name, found.classes[file.label] if file.label >= 0 else None) for file in there
+        }
+        for split, there in found.splits.items()
+    }
 
 
-@pytest.mark.parametrize("names,options,expected", [
-    (["a.png", "b.jpg"], {}, {"train": {("a.png", None), ("b.jpg", None)}}),
-    (["cat/a.png", "dog/b.png", "dog/old/c.png"], {}, {"train": {
-        ("cat/a.png", "cat"), ("dog/b.png", "dog"), ("dog/old/c.png", "dog")}}),
-    (["Train/cat/a.png", "TEST/cat/b.png"], {}, {"train": {("Train/cat/a.png", "cat")},
-                                                 "test": {("TEST/cat/b.png", "cat")}}),
-    (["training/cat/a.png", "testing/cat/b.png"], {},
-     {"train": {("training/cat/a.png", "cat")}, "test": {("testing/cat/b.png", "cat")}}),
-    (["train/cat/a.png", "fold1/cat/b.png"], {}, {"train": {("train/cat/a.png", "cat")},
-                                                  "fold1": {("fold1/cat/b.png", "cat")}}),
-    (["one/cat/a.png", "two/cat/b.png"], {"wanted": "two"},
-     {"one": {("one/cat/a.png", "cat")}, "two": {("two/cat/b.png", "cat")}}),
-    (["one/cat/a.png", "two/cat/b.png"], {"layout": "classes"},
-     {"train": {("one/cat/a.png", "one"), ("two/cat/b.png", "two")}}),
-    (["valid/a.png", "invalid/b.png"], {"layout": "classes"},
-     {"train": {("valid/a.png", "valid"), ("invalid/b.png", "invalid")}}),
-    (["valid/a.png", "invalid/b.png"], {"layout": "flat"},
-     {"train": {("valid/a.png", None), ("invalid/b.png", None)}}),
-    (["train/a.png", "bus/b.png"], {"layout": "splits"},
-     {"train": {("train/a.png", None)}, "bus": {("bus/b.png", None)}}),
-    (["cat/a.png", "dog/b.png", "@eaDir/cat/a.png", "__MACOSX/x.png", ".git/y.png",
-      "cat/.z.png"], {}, {"train": {("cat/a.png", "cat"), ("dog/b.png", "dog")}}),
-], ids=lambda v: "+".join(v) if isinstance(v, list) else "")
+@pytest.mark.parametrize(
+    "names,options,expected",
+    [
+        (["a.png", "b.jpg"], {}, {"train": {("a.png", None), ("b.jpg", None)}}),
+        (
+            ["cat/a.png", "dog/b.png", "dog/old/c.png"],
+            {},
+            {"train": {("cat/a.png", "cat"), ("dog/b.png", "dog"), ("dog/old/c.png", "dog")}},
+        ),
+        (
+            ["Train/cat/a.png", "TEST/cat/b.png"],
+            {},
+            {"train": {("Train/cat/a.png", "cat")}, "test": {("TEST/cat/b.png", "cat")}},
+        ),
+        (
+            ["training/cat/a.png", "testing/cat/b.png"],
+            {},
+            {"train": {("training/cat/a.png", "cat")}, "test": {("testing/cat/b.png", "cat")}},
+        ),
+        (
+            ["train/cat/a.png", "fold1/cat/b.png"],
+            {},
+            {"train": {("train/cat/a.png", "cat")}, "fold1": {("fold1/cat/b.png", "cat")}},
+        ),
+        (
+            ["one/cat/a.png", "two/cat/b.png"],
+            {"wanted": "two"},
+            {"one": {("one/cat/a.png", "cat")}, "two": {("two/cat/b.png", "cat")}},
+        ),
+        (
+            ["one/cat/a.png", "two/cat/b.png"],
+            {"layout": "classes"},
+            {"train": {("one/cat/a.png", "one"), ("two/cat/b.png", "two")}},
+        ),
+        (
+            ["valid/a.png", "invalid/b.png"],
+            {"layout": "classes"},
+            {"train": {("valid/a.png", "valid"), ("invalid/b.png", "invalid")}},
+        ),
+        (
+            ["valid/a.png", "invalid/b.png"],
+            {"layout": "flat"},
+            {"train": {("valid/a.png", None), ("invalid/b.png", None)}},
+        ),
+        (
+            ["train/a.png", "bus/b.png"],
+            {"layout": "splits"},
+            {"train": {("train/a.png", None)}, "bus": {("bus/b.png", None)}},
+        ),
+        (
+            [
+                "cat/a.png",
+                "dog/b.png",
+                "@eaDir/cat/a.png",
+                "__MACOSX/x.png",
+                ".git/y.png",
+                "cat/.z.png",
+            ],
+            {},
+            {"train": {("cat/a.png", "cat"), ("dog/b.png", "dog")}},
+        ),
+    ],
+    ids=lambda v: "+".join(v) if isinstance(v, list) else "",
+)
 def test_trees_that_mean_one_thing(names, options, expected, tmp_path):
     assert read(tmp_path, *names, **options) == expected
 
 
-@pytest.mark.parametrize("names,said", [
-    (["cat/home/a.png", "dog/home/b.png"],
-     "cat/home/* could be the class home of a split cat, or a part of the class cat. "
-     "--folder_layout=splits or --folder_layout=classes says which"),
-    (["valid/a.png", "invalid/b.png"],
-     "valid is a usual name of a split and invalid is not. --folder_layout=classes takes each"),
-    (["train/a.png", "bus/b.png", "car/c.png"], "train is a usual name of a split and bus is not"),
-    (["a.png", "cat/b.png"], "there are images beside the folder cat. --folder_layout=flat"),
-    (["train/a.png", "train/cat/b.png"], "train has images beside folders of images"),
-    (["train/cat/a.png", "Train/cat/b.png"], "has the split train twice: Train and train"),
-    (["train/cat/a.png", "test/Cat/b.png"], "the classes Cat and cat, which differ by case"),
-    (["caf\u00e9/a.png", "cafe\u0301/b.png"], "which differ by case or coding of letters alone"),
-    (["notes.txt"], "holds no images"),
-    (["photos/train/cat/a.png", "photos/test/cat/b.png"],
-     "has its splits one folder further down: --data_dir="),
-], ids=lambda v: "+".join(v) if isinstance(v, list) else "")
+@pytest.mark.parametrize(
+    "names,said",
+    [
+        (
+            ["cat/home/a.png", "dog/home/b.png"],
+            "cat/home/* could be the class home of a split cat, or a part of the class cat. "
+            "--folder_layout=splits or --folder_layout=classes says which",
+        ),
+        (
+            ["valid/a.png", "invalid/b.png"],
+            "valid is a usual name of a split and invalid is not. --folder_layout=classes "
+            "takes each",
+        ),
+        (
+            ["train/a.png", "bus/b.png", "car/c.png"],
+            "train is a usual name of a split and bus is not",
+        ),
+        (["a.png", "cat/b.png"], "there are images beside the folder cat. --folder_layout=flat"),
+        (["train/a.png", "train/cat/b.png"], "train has images beside folders of images"),
+        (["train/cat/a.png", "Train/cat/b.png"], "has the split train twice: Train and train"),
+        (["train/cat/a.png", "test/Cat/b.png"], "the classes Cat and cat, which differ by case"),
+        (
+            ["caf\u00e9/a.png", "cafe\u0301/b.png"],
+            "which differ by case or coding of letters alone",
+        ),
+        (["notes.txt"], "holds no images"),
+        (
+            ["photos/train/cat/a.png", "photos/test/cat/b.png"],
+            "has its splits one folder further down: --data_dir=",
+        ),
+    ],
+    ids=lambda v: "+".join(v) if isinstance(v, list) else "",
+)
 def test_trees_that_mean_two_things_are_refused_with_the_way_out(names, said, tmp_path):
     with pytest.raises(UsageError) as refusal:
         read(tmp_path, *names)
@@ -184,16 +246,23 @@ def test_names_that_are_not_utf_8_are_files_like_any_other(tmp_path):
                 file.write(encoded(picture(i + 5 * len(label)), "PNG"))
     source, _ = load(tmp_path, "train")
     assert source.classes == ("caf\\xe9", "cat")
-    assert sorted(source.ids()) == [f"{c}/caf\\xe9{i}.png" for c in ("caf\\xe9", "cat")
-                                    for i in range(2)]
+    assert sorted(source.ids()) == [
+        f"{c}/caf\\xe9{i}.png" for c in ("caf\\xe9", "cat") for i in range(2)
+    ]
     assert sorted(label for _, label in contents(source)) == [0, 0, 1, 1]
     assert source.identity["classes"] == {"caf\\xe9": 2, "cat": 2}
 
 
-@pytest.mark.parametrize("name,shown", [
-    ("plain.png", "plain.png"), ("two\nlines\r.png", "two\\nlines\\r.png"),
-    ("\x1b[31mred.png", "\\x1b[31mred.png"), (b"caf\xe9.png", "caf\\xe9.png"),
-    ("\u202etxt.png", "\\u202etxt.png")])
+@pytest.mark.parametrize(
+    "name,shown",
+    [
+        ("plain.png", "plain.png"),
+        ("two\nlines\r.png", "two\\nlines\\r.png"),
+        ("\x1b[31mred.png", "\\x1b[31mred.png"),
+        (b"caf\xe9.png", "caf\\xe9.png"),
+        ("\u202etxt.png", "\\u202etxt.png"),
+    ],
+)
 def test_names_are_shown_on_one_line_without_effects(name, shown):
     assert printable(name) == shown
 
@@ -221,18 +290,27 @@ def test_identity_is_of_names_sizes_and_classes(tmp_path):
         files(directory, *names)
     (other / "train/cat/a.png").write_bytes(b"longer")
     same = folder.identify(str(one), "train")
-    assert same == folder.identify(f"{copy}/.", "train[:50%]") != folder.identify(
-        str(other), "train")
+    assert (
+        same == folder.identify(f"{copy}/.", "train[:50%]") != folder.identify(str(other), "train")
+    )
     assert (same["images"], same["classes"]) == (2, {"cat": 1, "dog": 1})
     os.rename(copy / "train/cat", copy / "train/fox")
     assert folder.identify(str(copy), "train")["classes"] == {"dog": 1, "fox": 1}
 
 
 def test_a_class_that_a_split_lacks_is_named(tmp_path):
-    files(tmp_path, "train/cat/a.png", "train/dog/b.png", "test/cat/c.png", "test/fox/d.png",
-          "unlabelled/e.png")
+    files(
+        tmp_path,
+        "train/cat/a.png",
+        "train/dog/b.png",
+        "test/cat/c.png",
+        "test/fox/d.png",
+        "unlabelled/e.png",
+    )
     assert sorted(tree.read(str(tmp_path)).remarks) == [
-        "test has no image of dog", "train has no image of fox"]
+        "test has no image of dog",
+        "train has no image of fox",
+    ]
 
 
 def test_images_of_two_classes_at_once_are_counted(tmp_path):

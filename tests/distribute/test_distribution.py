@@ -13,30 +13,47 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.test_run import ROOT
 from tests.runner.test_pretrain import run_until_killed, scalars, tiny
 from tests.runner.test_pretrain_byol import BYOL
+from tests.test_run import ROOT
 from tfssl import UsageError
-from tfssl.errors import TrainingError
 from tfssl.distribute import strategy
+from tfssl.errors import TrainingError
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of
 
 # Gentle, so that the rounding by which the sums of replicas differ does not grow: at the rates of
 # the other tests it does, and as fast from one batch-normalization kernel to another on one device.
-GENTLE = dict(train_batch_size=32, train_steps=10, learning_rate=0.005, checkpoint_steps=5,
-              width_multiplier=1 / 8, eval_baseline=False, linear_probe=False,
-              train_split="train[:128]")
+GENTLE = dict(
+    train_batch_size=32,
+    train_steps=10,
+    learning_rate=0.005,
+    checkpoint_steps=5,
+    width_multiplier=1 / 8,
+    eval_baseline=False,
+    linear_probe=False,
+    train_split="train[:128]",
+)
 METHODS = {"simclr": {}, "byol": BYOL}
 CHOICES = [*METHODS, "simclr-momentum", "streamed"]
 
 
 def options(choice):
-    return {**GENTLE, **METHODS.get(choice, {}),
-            **({"optimizer": "momentum", "learning_rate": 5e-4, "blockwise_loss_from": 16,
-                "memory_size": 100}
-               if choice == "simclr-momentum" else {}),
-            **({"cache_dataset": False, "augment_on": "device"} if choice == "streamed" else {})}
+    return {
+        **GENTLE,
+        **METHODS.get(choice, {}),
+        **(
+            {
+                "optimizer": "momentum",
+                "learning_rate": 5e-4,
+                "blockwise_loss_from": 16,
+                "memory_size": 100,
+            }
+            if choice == "simclr-momentum"
+            else {}
+        ),
+        **({"cache_dataset": False, "augment_on": "device"} if choice == "streamed" else {}),
+    }
 
 
 def assert_same_training(one, other):
@@ -45,14 +62,24 @@ def assert_same_training(one, other):
     Not the momentum: where a ReLU is at its kink, rounding decides what flows back through it, and
     the momentum shows that at once (so it does from one batch-normalization kernel to another).
     """
-    losses = [{name: dict(points) for name, points in scalars(directory).items()
-               if name.startswith("train/") and "images_per_second" not in name}
-              for directory in (one, other)]
+    losses = [
+        {
+            name: dict(points)
+            for name, points in scalars(directory).items()
+            if name.startswith("train/") and "images_per_second" not in name
+        }
+        for directory in (one, other)
+    ]
     assert losses[0].keys() == losses[1].keys()
     for name, points in losses[0].items():
         assert list(points) == list(range(1, 11))
-        np.testing.assert_allclose([losses[1][name][step] for step in points],
-                                   list(points.values()), rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            [losses[1][name][step] for step in points],
+            list(points.values()),
+            rtol=1e-5,
+            atol=1e-6,
+            err_msg=name,
+        )
     a, b = (weights(directory) for directory in (one, other))
     assert a.keys() == b.keys()
     assert float(np.linalg.norm(joined(a) - joined(b))) < 1e-5 * float(np.linalg.norm(joined(a)))
@@ -61,13 +88,21 @@ def assert_same_training(one, other):
 def weights(directory):
     path = directory / "checkpoints" / "step_00000010" / "state"
     reader = tf.train.load_checkpoint(str(path))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if not name.startswith("_CHECKPOINTABLE")}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith("_CHECKPOINTABLE")
+    }
 
 
 def joined(values):
-    return np.concatenate([np.ravel(values[name]).astype(np.float64) for name in sorted(values)
-                           if not name.startswith(("metrics", "optimizer/_variables"))])
+    return np.concatenate(
+        [
+            np.ravel(values[name]).astype(np.float64)
+            for name in sorted(values)
+            if not name.startswith(("metrics", "optimizer/_variables"))
+        ]
+    )
 
 
 @pytest.fixture(scope="module", params=CHOICES)
@@ -95,23 +130,28 @@ def test_a_run_goes_on_with_other_devices(tmp_path):
 
 
 def test_without_global_bn_every_replica_has_its_own_statistics(tmp_path):
-    runs = {name: tfssl.run(tiny(tmp_path / name, replicas=2, **GENTLE, global_bn=name == "global"))
-            for name in ("global", "own")}
+    runs = {
+        name: tfssl.run(tiny(tmp_path / name, replicas=2, **GENTLE, global_bn=name == "global"))
+        for name in ("global", "own")
+    }
     assert all(run["global_step"] == 10 for run in runs.values())
     first = [dict(scalars(tmp_path / name)["train/total_loss"])[1] for name in runs]
     assert abs(first[0] - first[1]) > 1e-3
 
 
-@pytest.mark.parametrize("flags,sentence", [
-    (dict(distribute="mirrored"), "--distribute=mirrored needs a GPU, or --replicas"),
-    (dict(distribute="multi_worker"), "--distribute=multi_worker needs TF_CONFIG"),
-    (dict(distribute="none", replicas=2), "--replicas concerns --distribute=mirrored"),
-    (dict(replicas=2, train_batch_size=15), "--train_batch_size must be a multiple of .* 2"),
-    (dict(replicas=2, accumulate_steps=2), "--accumulate_steps must be 1 on several replicas"),
-    (dict(replicas=3), "--replicas on a processor must be set up before"),
-    (dict(mode="eval", distribute="mirrored"), "--distribute=mirrored concerns training"),
-    (dict(use_tpu=True), "--distribute=tpu needs a TPU"),
-])
+@pytest.mark.parametrize(
+    "flags,sentence",
+    [
+        (dict(distribute="mirrored"), "--distribute=mirrored needs a GPU, or --replicas"),
+        (dict(distribute="multi_worker"), "--distribute=multi_worker needs TF_CONFIG"),
+        (dict(distribute="none", replicas=2), "--replicas concerns --distribute=mirrored"),
+        (dict(replicas=2, train_batch_size=15), "--train_batch_size must be a multiple of .* 2"),
+        (dict(replicas=2, accumulate_steps=2), "--accumulate_steps must be 1 on several replicas"),
+        (dict(replicas=3), "--replicas on a processor must be set up before"),
+        (dict(mode="eval", distribute="mirrored"), "--distribute=mirrored concerns training"),
+        (dict(use_tpu=True), "--distribute=tpu needs a TPU"),
+    ],
+)
 def test_what_cannot_be_had_is_refused(flags, sentence, tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if tf.config.list_physical_devices("GPU"):
@@ -121,15 +161,22 @@ def test_what_cannot_be_had_is_refused(flags, sentence, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("text", [
-    "{", "[]", '{"cluster": {"worker": ["a:1", "b:2"]}}',
-    '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
-    '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": -1}}',
-    '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
-    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 5}}',
-    '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
-    '{"cluster": {"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "task": {"type": "ps", "index": 0}}',
-    '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "ps", "index": 0}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1", "b:2"]}}',
+        '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": -1}}',
+        '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 5}}',
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:2"], "ps": ["c:3"]}, '
+        '"task": {"type": "ps", "index": 0}}',
+        '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
 def test_a_tf_config_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="TF_CONFIG must be JSON like"):
         strategy.workers_of(text)
@@ -146,8 +193,10 @@ def test_a_worker_that_is_gone_is_told_in_a_sentence(error):
 
 
 def test_the_chief_is_the_first_address():
-    cluster = {"cluster": {"worker": ["b:2", "c:3"], "chief": ["a:1"]},
-               "task": {"type": "worker", "index": 1}}
+    cluster = {
+        "cluster": {"worker": ["b:2", "c:3"], "chief": ["a:1"]},
+        "task": {"type": "worker", "index": 1},
+    }
     assert strategy.workers_of(json.dumps(cluster)) == (["a:1", "b:2", "c:3"], "c:3")
     assert strategy.workers_of(None) == ([], None)
     assert strategy.workers_of('{"cluster": {"worker": ["a:1"]}}') == (["a:1"], "a:1")
@@ -167,8 +216,12 @@ class Workers:
         config = tiny(directory, **settings).to_dict()
         flags = [f"--{name}={value}" for name, value in config.items() if value is not None]
         self.process = subprocess.Popen(
-            [sys.executable, "scripts/launch_local_workers.py", "--workers=2", *flags], cwd=ROOT,
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            [sys.executable, "scripts/launch_local_workers.py", "--workers=2", *flags],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def until(self, words):
         """Reads on to a line with these words."""
@@ -179,8 +232,9 @@ class Workers:
 
     def children(self):
         """Process numbers of the workers, the chief's first."""
-        told = subprocess.run(["pgrep", "-P", str(self.process.pid)], text=True,
-                              capture_output=True, check=True)
+        told = subprocess.run(
+            ["pgrep", "-P", str(self.process.pid)], text=True, capture_output=True, check=True
+        )
         return [int(number) for number in told.stdout.split()]
 
     def end(self, timeout=240):
@@ -195,8 +249,12 @@ def test_two_workers_compute_what_one_device_does(choice, tmp_path):
     """SimCLR with its memory; BYOL under LARS, its blocks computed again; a teacher's answers."""
     settings = options(choice)
     if choice == "distill":
-        tfssl.run(tiny(tmp_path / "teacher", **{
-            **GENTLE, "mode": "finetune", "checkpoint": "none", "train_steps": 2}))
+        tfssl.run(
+            tiny(
+                tmp_path / "teacher",
+                **{**GENTLE, "mode": "finetune", "checkpoint": "none", "train_steps": 2},
+            )
+        )
         settings |= {"mode": "distill", "teacher": str(tmp_path / "teacher")}
     tfssl.run(tiny(tmp_path / "alone", **settings))
     out, code = Workers(tmp_path / "two", {**settings, "remat": choice == "byol"}).end()
@@ -207,11 +265,16 @@ def test_two_workers_compute_what_one_device_does(choice, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim,number", [(0, signal.SIGKILL), (1, signal.SIGKILL),
-                                           (1, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    "victim,number", [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGTERM)]
+)
 def test_when_a_worker_dies_the_other_stops_and_both_go_on(victim, number, tmp_path):
-    settings = {**options("simclr"), "train_steps": 400, "checkpoint_steps": 5,
-                "train_summary_steps": 0}
+    settings = {
+        **options("simclr"),
+        "train_steps": 400,
+        "checkpoint_steps": 5,
+        "train_summary_steps": 0,
+    }
     workers = Workers(tmp_path / "run", settings)
     workers.until(" 1/400 steps")
     time.sleep(3)
@@ -226,8 +289,9 @@ def test_when_a_worker_dies_the_other_stops_and_both_go_on(victim, number, tmp_p
         assert code == 143 and "another worker's signal" in told[0]
     else:
         assert code and "Another worker is gone" in told[0]
-    steps = checkpoints_of(*(lambda job: (job, build_model(job)))(
-        plan(tiny(tmp_path / "run", **settings)))).steps()
+    steps = checkpoints_of(
+        *(lambda job: (job, build_model(job)))(plan(tiny(tmp_path / "run", **settings)))
+    ).steps()
     assert steps and steps[-1] < 400
     out, code = Workers(tmp_path / "run", settings).end()
     assert code == 0, out

@@ -14,9 +14,9 @@ import pytest
 from tests.test_run import ROOT, TINY
 from tfssl import UsageError
 from tfssl.config import Config
-from tfssl.errors import TrainingError
 from tfssl.distribute import meeting, strategy
 from tfssl.distribute.meeting import Meeting
+from tfssl.errors import TrainingError
 
 
 @pytest.fixture
@@ -62,8 +62,10 @@ def spread(met):
 
 
 def test_all_have_the_chiefs_number(met):
-    works = [lambda one=one, place=place: one.agree(7 * (place == 0))
-             for place, one in enumerate(spread(met))]
+    works = [
+        lambda one=one, place=place: one.agree(7 * (place == 0))
+        for place, one in enumerate(spread(met))
+    ]
     assert together(*works) == together(*works) == [7, 7, 7]
 
 
@@ -79,7 +81,8 @@ def test_a_record_that_differs_is_refused_by_all_with_what_differs(met):
     chief, other = met[0].addresses[0], met[0].addresses[2]
     assert str(found[0]) == (
         f"All workers must be started alike. Received on the chief at {chief}, and on worker 2 at "
-        f"{other}: --temperature 0.25 and 0.5")
+        f"{other}: --temperature 0.25 and 0.5"
+    )
 
 
 def test_a_long_record_arrives_whole(met):
@@ -98,8 +101,9 @@ def test_other_addresses_and_a_place_taken_twice_are_refused(addresses):
     works = [Meeting(addresses, 0).join, Meeting([*addresses[:2], "elsewhere:1"], 1).join]
     for found in together(*works):
         assert isinstance(found, UsageError) and "elsewhere:1" in str(found)
-    found = together(Meeting(addresses, 0).join, Meeting(addresses, 1).join,
-                     Meeting(addresses, 1).join)
+    found = together(
+        Meeting(addresses, 0).join, Meeting(addresses, 1).join, Meeting(addresses, 1).join
+    )
     assert all("two processes that are worker 1" in str(error) for error in found)
 
 
@@ -108,8 +112,14 @@ def test_strangers_and_who_left_again_do_not_count(addresses, monkeypatch, capsy
     host, port = meeting.endpoint(addresses[0])
 
     def disturb():
-        for content in (b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"worker": 1}\n', b"",
-                        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\xff\n"):
+        for content in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"[]\n",
+            b'{"worker": 1}\n',
+            b"",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"\xff\n",
+        ):
             while True:
                 try:
                     with socket.create_connection((host, port)) as stranger:
@@ -130,8 +140,19 @@ def test_strangers_and_who_left_again_do_not_count(addresses, monkeypatch, capsy
     assert f"waiting for worker 1 at {addresses[1]}\n" in said  # while the one that left was there
 
 
-@pytest.mark.parametrize("address", ["host", "host:", ":1", "host:0", "host:65536", "host:x",
-                                     "host:" + "9" * 5000, "host:\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "host",
+        "host:",
+        ":1",
+        "host:0",
+        "host:65536",
+        "host:x",
+        "host:" + "9" * 5000,
+        "host:\N{SUPERSCRIPT TWO}",
+    ],
+)
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(UsageError, match="HOST:PORT"):
         meeting.endpoint(address)
@@ -151,17 +172,27 @@ def test_every_setting_counts_but_where_things_are():
     one = strategy.settings(Config())
     other = strategy.settings(Config(model_dir="a", data_dir="b"))
     assert one == other and len(one["the code of tfssl"]) == 12
-    for changes in (dict(temperature=0.5), dict(train_steps=3), dict(checkpoint_steps=2),
-                    dict(train_summary_steps=3), dict(steps_per_execution=2), dict(mode="train")):
+    for changes in (
+        dict(temperature=0.5),
+        dict(train_steps=3),
+        dict(checkpoint_steps=2),
+        dict(train_summary_steps=3),
+        dict(steps_per_execution=2),
+        dict(mode="train"),
+    ):
         assert strategy.settings(Config(**changes)) != one, changes
 
 
 def start(addresses, place, *flags):
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": place}}
     return subprocess.Popen(
-        [sys.executable, "run.py", *TINY, *flags], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env={**os.environ, "TF_CONFIG": json.dumps(config),
-                                       "CUDA_VISIBLE_DEVICES": "-1"})
+        [sys.executable, "run.py", *TINY, *flags],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": "-1"},
+    )
 
 
 @pytest.mark.parametrize("place,number", [(0, signal.SIGTERM), (1, signal.SIGINT)])
@@ -180,8 +211,10 @@ def test_a_worker_that_waits_can_be_stopped(place, number, addresses, tmp_path):
 
 def test_workers_of_other_settings_are_refused_before_anything_is_written(addresses, tmp_path):
     directory = tmp_path / "run"
-    both = [start(addresses[:2], place, f"--model_dir={directory}", f"--temperature={value}")
-            for place, value in enumerate((0.25, 0.5))]
+    both = [
+        start(addresses[:2], place, f"--model_dir={directory}", f"--temperature={value}")
+        for place, value in enumerate((0.25, 0.5))
+    ]
     for process in both:
         out, _ = process.communicate(timeout=120)
         assert process.returncode == 2 and "Traceback" not in out
@@ -192,16 +225,30 @@ def test_workers_of_other_settings_are_refused_before_anything_is_written(addres
 @pytest.mark.slow
 def test_workers_of_other_images_are_refused_before_anything_is_written(addresses, tmp_path):
     from tests.data.test_folder import write
+
     for name in ("a", "b"):
         for label in range(2):
             for i in range(16):
-                write(tmp_path / name / "train" / f"c{label}" / f"{i}.png", height=16, width=16,
-                      seed=100 * label + i + (name == "b" and i == 0))
+                write(
+                    tmp_path / name / "train" / f"c{label}" / f"{i}.png",
+                    height=16,
+                    width=16,
+                    seed=100 * label + i + (name == "b" and i == 0),
+                )
     directory = tmp_path / "run"
-    both = [start(addresses[:2], place, f"--model_dir={directory}", "--dataset=folder",
-                  f"--data_dir={tmp_path / name}", "--train_split=train[:20]",
-                  "--eval_split=train[20:]", "--max_shared_fraction=1")
-            for place, name in enumerate("ab")]
+    both = [
+        start(
+            addresses[:2],
+            place,
+            f"--model_dir={directory}",
+            "--dataset=folder",
+            f"--data_dir={tmp_path / name}",
+            "--train_split=train[:20]",
+            "--eval_split=train[20:]",
+            "--max_shared_fraction=1",
+        )
+        for place, name in enumerate("ab")
+    ]
     for process in both:
         out, _ = process.communicate(timeout=120)
         assert process.returncode == 2 and "Traceback" not in out
@@ -220,5 +267,5 @@ def test_who_waits_to_be_let_go_is_told_that_the_chief_is_gone(met):
     chief, waiting, _ = met
     for peer in chief.peers.values():
         peer.close()
-    told, = together(waiting.dismiss)
+    (told,) = together(waiting.dismiss)
     assert isinstance(told, TrainingError) and "Another worker is gone: the chief at" in str(told)

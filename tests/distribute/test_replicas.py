@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from tests.layers.test_norm import SHAPES, pair
 from tfssl.distribute import replicas
+from tfssl.distribute.strategy import strategy_on
+from tfssl.layers import FusedBatchNormalization
 from tfssl.losses import n_pair_loss, nt_xent
 from tfssl.methods.base import classification_loss
 from tfssl.methods.npair import partners
-from tfssl.layers import FusedBatchNormalization
-from tfssl.distribute.strategy import strategy_on
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,14 @@ def strategy():
 
 def on_two(strategy, function, *arrays):
     """Runs a function on two replicas, each with its half of the arrays: pairs of results."""
+
     def half(array, context):
         return tf.split(tf.constant(array), 2)[context.replica_id_in_sync_group]
 
-    halves = [strategy.experimental_distribute_values_from_function(functools.partial(half, a))
-              for a in arrays]
+    halves = [
+        strategy.experimental_distribute_values_from_function(functools.partial(half, a))
+        for a in arrays
+    ]
     made = tf.function(lambda *parts: strategy.run(function, args=parts))(*halves)
     return tf.nest.map_structure(strategy.experimental_local_results, made)
 
@@ -44,9 +47,15 @@ def test_one_device_is_one_replica():
 
 def test_gather_and_mean(strategy):
     x = rows(6)
-    gathered, mean, count = on_two(strategy, lambda part: (
-        replicas.gather(part), replicas.mean({"m": tf.reduce_mean(part)})["m"],
-        tf.constant(replicas.count())), x)
+    gathered, mean, count = on_two(
+        strategy,
+        lambda part: (
+            replicas.gather(part),
+            replicas.mean({"m": tf.reduce_mean(part)})["m"],
+            tf.constant(replicas.count()),
+        ),
+        x,
+    )
     for replica in range(2):
         np.testing.assert_array_equal(gathered[replica], x)
         np.testing.assert_allclose(mean[replica], x.mean(), rtol=1e-6)
@@ -62,8 +71,12 @@ def test_the_gradient_of_a_loss_over_all_rows(strategy):
             loss = nt_xent(*tf.split(replicas.gather(z), 2), 0.5) / replicas.count()
         return tape.gradient(loss, z)
 
-    np.testing.assert_allclose(np.concatenate(on_two(strategy, gradient, z)),
-                               gradient(tf.constant(z)), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(
+        np.concatenate(on_two(strategy, gradient, z)),
+        gradient(tf.constant(z)),
+        rtol=1e-5,
+        atol=1e-8,
+    )
 
 
 def test_classes_are_those_of_all_rows(strategy):
@@ -80,8 +93,9 @@ def test_classes_are_those_of_all_rows(strategy):
     assert abs(here - n_pair_loss(z, z[::-1])) > 0.1
 
 
-@pytest.mark.parametrize("labels", [
-    [0, -1, -1, -1, 1, 2, 3, 4], [-1, -1, -1, -1, 0, -1, 2, 2], [-1] * 8])
+@pytest.mark.parametrize(
+    "labels", [[0, -1, -1, -1, 1, 2, 3, 4], [-1, -1, -1, -1, 0, -1, 2, 2], [-1] * 8]
+)
 def test_a_mean_over_the_labels_of_all(strategy, labels):
     def learned(logits, labels):
         with tf.GradientTape() as tape:
@@ -101,8 +115,9 @@ def test_a_mean_over_the_labels_of_all(strategy, labels):
 @pytest.mark.parametrize("shape", SHAPES[:1] + [(8, 3)])
 @pytest.mark.parametrize("options", [{}, {"center": False}])
 def test_batch_normalization_by_the_statistics_of_all(strategy, shape, options, cls):
-    x, target = (np.random.default_rng(seed).normal(3, 2, shape).astype(np.float32)
-                 for seed in (1, 2))
+    x, target = (
+        np.random.default_rng(seed).normal(3, 2, shape).astype(np.float32) for seed in (1, 2)
+    )
 
     def step(layer, x, target):
         with tf.GradientTape() as tape:
@@ -132,7 +147,8 @@ def test_batch_normalization_in_bfloat16(strategy):
     x = np.random.default_rng(0).normal(5, 0.1, (64, 4, 4, 3)).astype(np.float32)
     with strategy.scope():
         layer = FusedBatchNormalization(
-            momentum=0.9, epsilon=1e-5, synchronized=True, dtype="mixed_bfloat16")
+            momentum=0.9, epsilon=1e-5, synchronized=True, dtype="mixed_bfloat16"
+        )
         layer.build(x.shape)
 
     def step(x):

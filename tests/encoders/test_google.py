@@ -13,8 +13,8 @@ import tensorflow as tf
 
 import tfssl
 from tfssl import Config, UsageError
-from tfssl.methods import PROJECTORS
 from tfssl.encoders import google
+from tfssl.methods import PROJECTORS
 from tfssl.storage import pretrained
 from tfssl.storage.export import build_encoder
 
@@ -51,9 +51,12 @@ class Weights:
     def write(self, path):
         names = [f"model/{name}/.ATTRIBUTES/VARIABLE_VALUE" for name in self.values]
         extra = {"global_step/.ATTRIBUTES/VARIABLE_VALUE": np.int64(1234)}
-        tf.raw_ops.SaveV2(prefix=str(path), tensor_names=[*names, *extra],
-                          shape_and_slices=[""] * (len(names) + 1),
-                          tensors=[*self.values.values(), *extra.values()])
+        tf.raw_ops.SaveV2(
+            prefix=str(path),
+            tensor_names=[*names, *extra],
+            shape_and_slices=[""] * (len(names) + 1),
+            tensors=[*self.values.values(), *extra.values()],
+        )
 
 
 def reference(w, x, depth, width, stem, sk, se):
@@ -118,8 +121,9 @@ def residual(w, x, block, filters, stride, bottleneck, project, sk, se):
     if se:
         mean = tf.reduce_mean(x, [1, 2], keepdims=True)
         units = max(1, int(filters * 0.25))
-        inner = tf.nn.relu(w.conv(mean, gate + "se_reduce", units, 1)
-                           + w(gate + "se_reduce/bias", [units]))
+        inner = tf.nn.relu(
+            w.conv(mean, gate + "se_reduce", units, 1) + w(gate + "se_reduce/bias", [units])
+        )
         inner = w.conv(inner, gate + "se_expand", out, 1) + w(gate + "se_expand/bias", [out])
         x = tf.sigmoid(inner) * x
     return tf.nn.relu(x + shortcut)
@@ -136,9 +140,16 @@ def project(w, h, layers, out=16):
     return h
 
 
-VARIANTS = [(18, 0.25, "cifar", 0, 0), (34, 0.25, "imagenet", 0, 0), (50, 0.25, "cifar", 0, 0),
-            (50, 0.25, "imagenet", 0, 0), (50, 0.5, "imagenet", 1, 0), (50, 0.25, "cifar", 1, 1),
-            (18, 0.25, "imagenet", 1, 1), (18, 0.25, "cifar", 0, 1)]
+VARIANTS = [
+    (18, 0.25, "cifar", 0, 0),
+    (34, 0.25, "imagenet", 0, 0),
+    (50, 0.25, "cifar", 0, 0),
+    (50, 0.25, "imagenet", 0, 0),
+    (50, 0.5, "imagenet", 1, 0),
+    (50, 0.25, "cifar", 1, 1),
+    (18, 0.25, "imagenet", 1, 1),
+    (18, 0.25, "cifar", 0, 1),
+]
 
 
 @pytest.mark.parametrize("depth,width,stem,sk,se", VARIANTS)
@@ -155,14 +166,16 @@ def test_equal_features_from_equal_weights(depth, width, stem, sk, se, tmp_path)
     assert (about["num_proj_layers"], about["proj_out_dim"], about["step"]) == (3, 16, 1234)
     config = pretrained.adopt(Config(), set(), about, "x")
     encoder = build_encoder(config, stem, keras.layers.BatchNormalization)
-    projector = PROJECTORS["simclr"](config, keras.layers.BatchNormalization,
-                                     encoder.output_shape[-1])
+    projector = PROJECTORS["simclr"](
+        config, keras.layers.BatchNormalization, encoder.output_shape[-1]
+    )
     found.restore(encoder, projector)
     scale = np.abs(h).max()
     np.testing.assert_allclose(encoder(images) / scale, h / scale, atol=1e-4)
     ours, theirs = np.asarray(projector(encoder(images))), np.asarray(z)
-    np.testing.assert_allclose(ours / np.abs(theirs).max(), theirs / np.abs(theirs).max(),
-                               atol=1e-4)
+    np.testing.assert_allclose(
+        ours / np.abs(theirs).max(), theirs / np.abs(theirs).max(), atol=1e-4
+    )
 
 
 @pytest.fixture(scope="module")
@@ -179,17 +192,27 @@ def checkpoint(tmp_path_factory):
 
 
 def test_a_directory_of_theirs_is_a_checkpoint_for_every_mode(checkpoint, tmp_path):
-    common = dict(checkpoint=str(checkpoint), dataset="shapes", train_split="train[:40]",
-                  eval_split="test[:20]", image_size="24x32", precision="float32")
+    common = dict(
+        checkpoint=str(checkpoint),
+        dataset="shapes",
+        train_split="train[:40]",
+        eval_split="test[:20]",
+        image_size="24x32",
+        precision="float32",
+    )
     for mode, more in (
-            ("knn", dict(knn_k="3")),
-            ("linear_eval", dict(linear_epochs=1.0, linear_batch_size=20)),
-            ("finetune", dict(train_batch_size=20, train_steps=2, ft_proj_selector=1))):
+        ("knn", dict(knn_k="3")),
+        ("linear_eval", dict(linear_epochs=1.0, linear_batch_size=20)),
+        ("finetune", dict(train_batch_size=20, train_steps=2, ft_proj_selector=1)),
+    ):
         settings = dict(mode=mode, model_dir=str(tmp_path / mode), **common, **more)
         result = tfssl.run(Config(**settings), given=set(settings))
         assert (result.get("encoder") or result["pretrained_weights"])["dataset"] == "cifar10"
-    settings = dict(mode="export", checkpoint=str(checkpoint / "ckpt-1234.index"),
-                    output=str(tmp_path / "encoder.keras"))
+    settings = dict(
+        mode="export",
+        checkpoint=str(checkpoint / "ckpt-1234.index"),
+        output=str(tmp_path / "encoder.keras"),
+    )
     encoder = tfssl.load_encoder(tfssl.run(Config(**settings), given=set(settings)))
     assert encoder(np.zeros((1, 48, 48, 3))).shape == (1, 128)
 
@@ -218,8 +241,9 @@ def test_what_their_tf1_code_wrote_is_refused_with_what_to_take_instead(named, t
     values = [np.zeros((3, 3, 3, 8)), np.zeros((8, 10)), np.int64(3)]
     (tmp_path / "hub" / "variables").mkdir(parents=True)
     for path in (tmp_path / "model.ckpt-10", tmp_path / "hub" / "variables" / "variables"):
-        tf.raw_ops.SaveV2(prefix=str(path), tensor_names=names, shape_and_slices=[""] * 3,
-                          tensors=values)
+        tf.raw_ops.SaveV2(
+            prefix=str(path), tensor_names=names, shape_and_slices=[""] * 3, tensors=values
+        )
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-10"\n')
     with pytest.raises(UsageError, match="tf1 code.*gs://simclr-checkpoints-tf2") as refusal:
         pretrained.find(str(tmp_path / named))

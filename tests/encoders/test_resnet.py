@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfssl import encoders, layers
-from tfssl.encoders.resnet import BLOCKS, STEMS, Parts
+from tfssl.encoders.resnets import BLOCKS, STEMS, Parts
 
 # Obtained by building google-research/simclr tf2 at 383d414: encoder alone, without heads.
 # depth, width, sk_ratio, se_ratio, stem: features, trainable, non-trainable, trainable tensors
@@ -54,11 +54,16 @@ def test_table_5_has_no_pooling_and_no_112_pixels():
     """Printed are the sizes of 224 px and a max-pool; an image of 32 px stays so up to conv2."""
     encoder = tiny(depth=50)
     assert not any(isinstance(layer, keras.layers.MaxPooling2D) for layer in encoder.layers)
-    maps = keras.Model(encoder.input, [
-        layer.output for layer in encoder.layers if isinstance(layer, keras.layers.ReLU)])
+    maps = keras.Model(
+        encoder.input,
+        [layer.output for layer in encoder.layers if isinstance(layer, keras.layers.ReLU)],
+    )
     sides = [made.shape[1] for made in maps(np.zeros((1, 32, 32, 3), np.float32))]
     assert list(dict.fromkeys(sides)) == [32, 16, 8, 4]
-    assert encoders.output_stride("cifar") == 32 // 4 and encoders.output_stride("imagenet") == 224 // 7
+    assert (
+        encoders.output_stride("cifar") == 32 // 4
+        and encoders.output_stride("imagenet") == 224 // 7
+    )
 
 
 def test_table_1_is_a_resnet_18_of_11_7_million_parameters():
@@ -66,17 +71,26 @@ def test_table_1_is_a_resnet_18_of_11_7_million_parameters():
     encoder, head = encoders.resnet(18, stem="imagenet"), layers.classifier(512, 1000)
     projection = 64 * 64 + 2 * 64
     assert count(encoder.trainable_variables) + count(head.trainable_variables) == (
-        11_689_512 + projection)
+        11_689_512 + projection
+    )
 
 
 def tiny(**options):
     return encoders.resnet(**{"depth": 18, "stem": "cifar", "width_multiplier": 1 / 16, **options})
 
 
-@pytest.mark.parametrize("depth,options", [
-    (18, {}), (50, {}), (50, {"sk_ratio": 0.0625}), (18, {"sk_ratio": 0.0625}),
-    (50, {"se_ratio": 0.25}), (18, {"stem": "imagenet"}),
-    (50, {"stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25})])
+@pytest.mark.parametrize(
+    "depth,options",
+    [
+        (18, {}),
+        (50, {}),
+        (50, {"sk_ratio": 0.0625}),
+        (18, {"sk_ratio": 0.0625}),
+        (50, {"se_ratio": 0.25}),
+        (18, {"stem": "imagenet"}),
+        (50, {"stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25}),
+    ],
+)
 def test_one_set_of_weights_takes_any_image_size(depth, options):
     encoder = tiny(depth=depth, **options)
     for size in ((32, 32), (48, 64), (33, 97)):
@@ -90,15 +104,17 @@ def test_equal_seeds_give_equal_weights_and_no_two_kernels_are_alike():
     for a, b in zip(first.get_weights(), again.get_weights()):
         np.testing.assert_array_equal(a, b)
     kernels = [w for w in first.get_weights() if w.ndim == 4]
-    assert all(not np.array_equal(a, b) for a, b in zip(
-        kernels, [w for w in other.get_weights() if w.ndim == 4]))
+    assert all(
+        not np.array_equal(a, b)
+        for a, b in zip(kernels, [w for w in other.get_weights() if w.ndim == 4])
+    )
     starts = [tuple(w.ravel()[:2]) for w in kernels]
     assert len(set(starts)) == len(starts)
 
 
 def test_kernels_start_with_the_variance_of_their_fan_in():
     shape = (3, 3, 256, 512)
-    kernel, = [w for w in encoders.resnet(18, stem="cifar").get_weights() if w.shape == shape]
+    (kernel,) = [w for w in encoders.resnet(18, stem="cifar").get_weights() if w.shape == shape]
     assert kernel.std() == pytest.approx((1 / (9 * 256)) ** 0.5, rel=0.01)
 
 
@@ -127,8 +143,9 @@ def test_selective_kernel_weights_sum_to_one():
     parts = Parts(keras.layers.BatchNormalization, 0.9, 0.0625, 0, seed=0)
     mixed = parts.selective_kernel(inputs, 8, 1)
     model = keras.Model(inputs, mixed)
-    streams = keras.Model(inputs, next(
-        layer.output for layer in model.layers if isinstance(layer, keras.layers.ReLU)))
+    streams = keras.Model(
+        inputs, next(layer.output for layer in model.layers if isinstance(layer, keras.layers.ReLU))
+    )
     weights = model.get_weights()
     weights[0][..., 8:] = weights[0][..., :8]
     model.set_weights(weights)
@@ -146,16 +163,23 @@ def test_input_normalization_is_part_of_the_encoder_and_saved_with_it(tmp_path):
     np.testing.assert_array_equal(loaded(images), own(images))
 
 
-@pytest.mark.parametrize("options,name", [
-    ({"depth": 19}, "depth"), ({"stem": "vgg"}, "stem"), ({"width_multiplier": 0.001}, "width"),
-    ({"input_normalization": "cifar"}, "input_normalization")])
+@pytest.mark.parametrize(
+    "options,name",
+    [
+        ({"depth": 19}, "depth"),
+        ({"stem": "vgg"}, "stem"),
+        ({"width_multiplier": 0.001}, "width"),
+        ({"input_normalization": "cifar"}, "input_normalization"),
+    ],
+)
 def test_bad_arguments(options, name):
     with pytest.raises(ValueError, match=name):
         tiny(**options)
 
 
 def test_the_narrowest_network_has_a_filter_everywhere():
-    encoder = encoders.resnet(50, stem="imagenet", width_multiplier=1 / 64, sk_ratio=0.0625,
-                          se_ratio=0.1)
+    encoder = encoders.resnet(
+        50, stem="imagenet", width_multiplier=1 / 64, sk_ratio=0.0625, se_ratio=0.1
+    )
     assert encoder(np.zeros((1, 32, 32, 3), np.float32)).shape == (1, 32)
     assert min(np.prod(v.shape) for v in encoder.variables) >= 1

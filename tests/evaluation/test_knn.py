@@ -51,7 +51,9 @@ def test_cosine_ignores_length():
     lengths = np.random.default_rng(1).uniform(0.1, 10, size=(len(train), 1))
     np.testing.assert_allclose(
         knn_scores(lengths * train, labels, 7 * test, k=9, num_classes=4),
-        knn_scores(train, labels, test, k=9, num_classes=4), rtol=1e-3, atol=1e-6,
+        knn_scores(train, labels, test, k=9, num_classes=4),
+        rtol=1e-3,
+        atol=1e-6,
     )
 
 
@@ -67,17 +69,20 @@ def test_low_temperature_does_not_overflow():
     assert np.all(np.isfinite(scores))
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"k": 0}, r"`k` must be in \[1, 60\].* Received: k=0"),
-    ({"k": 61}, r"`k` must be in \[1, 60\].* Received: k=61"),
-    ({"k": (1, 61)}, r"`k` must be in \[1, 60\]"),
-    ({"k": ()}, r"`k` must be in \[1, 60\]"),
-    ({"temperature": 0.0}, "`temperature` must be positive. Received: temperature=0.0"),
-    ({"num_classes": 3}, r"`train_labels` must be in \[0, 3\)"),
-    ({"train_labels": [0]}, r"Received: train_h.shape=\(60, 5\), train_labels.shape=\(1,\)"),
-    ({"test_h": np.ones([3, 4])}, r"test_h.shape=\(3, 4\)"),
-    ({"test_h": np.full([3, 5], np.nan)}, "`test_h` must be finite. Received: 15 values"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"k": 0}, r"`k` must be in \[1, 60\].* Received: k=0"),
+        ({"k": 61}, r"`k` must be in \[1, 60\].* Received: k=61"),
+        ({"k": (1, 61)}, r"`k` must be in \[1, 60\]"),
+        ({"k": ()}, r"`k` must be in \[1, 60\]"),
+        ({"temperature": 0.0}, "`temperature` must be positive. Received: temperature=0.0"),
+        ({"num_classes": 3}, r"`train_labels` must be in \[0, 3\)"),
+        ({"train_labels": [0]}, r"Received: train_h.shape=\(60, 5\), train_labels.shape=\(1,\)"),
+        ({"test_h": np.ones([3, 4])}, r"test_h.shape=\(3, 4\)"),
+        ({"test_h": np.full([3, 5], np.nan)}, "`test_h` must be finite. Received: 15 values"),
+    ],
+)
 def test_bad_arguments(change, message):
     train, labels, test = random_split()
     arguments = {"train_h": train, "train_labels": labels, "test_h": test, "k": 3, "num_classes": 4}
@@ -97,7 +102,7 @@ def test_topk_adds_up_over_unequal_batches():
     order = np.argsort(-scores, axis=1)
     for k in (1, 5):
         expected = sum(label in row[:k] for label, row in zip(labels, order))
-        parts = [topk_correct(scores[i:i + 16], labels[i:i + 16], k) for i in range(0, 103, 16)]
+        parts = [topk_correct(scores[i : i + 16], labels[i : i + 16], k) for i in range(0, 103, 16)]
         assert topk_correct(scores, labels, k) == sum(parts) == expected
 
 
@@ -115,13 +120,16 @@ def test_topk_nan_is_wrong():
         assert [topk_correct(scores, labels, k) for k in (1, 2)] == [1, 1]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (([[1.0, 2.0]], [0], 0), "`k` must be at least 1. Received: k=0"),
-    (([[1.0, 2.0]], [-1], 1), r"`labels` must be in \[0, 2\). Received: labels in \[-1, -1\]"),
-    (([[1.0, 2.0]], [2], 1), r"`labels` must be in \[0, 2\)"),
-    (([1.0, 2.0], [0, 1], 1), r"`scores` must be \[N, C\]"),
-    (([[1.0, 2.0]], [0, 1], 1), r"labels.shape=\(2,\)"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (([[1.0, 2.0]], [0], 0), "`k` must be at least 1. Received: k=0"),
+        (([[1.0, 2.0]], [-1], 1), r"`labels` must be in \[0, 2\). Received: labels in \[-1, -1\]"),
+        (([[1.0, 2.0]], [2], 1), r"`labels` must be in \[0, 2\)"),
+        (([1.0, 2.0], [0, 1], 1), r"`scores` must be \[N, C\]"),
+        (([[1.0, 2.0]], [0, 1], 1), r"labels.shape=\(2,\)"),
+    ],
+)
 def test_topk_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         topk_correct(*arguments)

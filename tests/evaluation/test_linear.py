@@ -33,8 +33,9 @@ def test_is_the_minimum_of_its_objective():
     l2 = 0.05
     logits = linear_probe(train, labels, train, num_classes=5, l2=l2)
     x = (train - train.mean(0)) / train.std(0)
-    weights, bias = np.split(np.linalg.lstsq(
-        np.hstack([x, np.ones([300, 1])]), logits, rcond=None)[0], [8])
+    weights, bias = np.split(
+        np.linalg.lstsq(np.hstack([x, np.ones([300, 1])]), logits, rcond=None)[0], [8]
+    )
     np.testing.assert_allclose(x @ weights + bias, logits, atol=1e-4)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     error = (p - np.eye(5)[labels]) / 300
@@ -64,11 +65,13 @@ def test_statistics_come_from_the_training_split_alone():
 def test_dead_features_have_no_say():
     train, labels = blobs(200, spread=2.0)
     test, _ = blobs(50, spread=2.0, seed=1)
-    padded = [np.hstack([h, np.full([len(h), 1], value)])
-              for h, value in ((train, 0.1), (test, 9.0))]
+    padded = [
+        np.hstack([h, np.full([len(h), 1], value)]) for h, value in ((train, 0.1), (test, 9.0))
+    ]
     np.testing.assert_allclose(
         linear_probe(padded[0], labels, padded[1], num_classes=5),
-        linear_probe(train, labels, test, num_classes=5), atol=0.02,
+        linear_probe(train, labels, test, num_classes=5),
+        atol=0.02,
     )
 
 
@@ -98,12 +101,15 @@ def test_more_features_than_examples():
     assert topk_correct(linear_probe(train, labels, train, num_classes=5), labels, 1) == 20
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"l2": 0.0}, "`l2` must be positive. Received: l2=0.0"),
-    ({"train_labels": np.arange(19) % 5}, r"train_labels.shape=\(19,\)"),
-    ({"num_classes": 4}, r"`train_labels` must be in \[0, 4\)"),
-    ({"train_h": np.full([20, 8], np.inf)}, "`train_h` must be finite. Received: 160 values"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"l2": 0.0}, "`l2` must be positive. Received: l2=0.0"),
+        ({"train_labels": np.arange(19) % 5}, r"train_labels.shape=\(19,\)"),
+        ({"num_classes": 4}, r"`train_labels` must be in \[0, 4\)"),
+        ({"train_h": np.full([20, 8], np.inf)}, "`train_h` must be finite. Received: 160 values"),
+    ],
+)
 def test_bad_arguments(change, message):
     train, labels = blobs(20, spread=0.2)
     arguments = {"train_h": train, "train_labels": labels, "test_h": train, "num_classes": 5}

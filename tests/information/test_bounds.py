@@ -28,17 +28,21 @@ def test_infonce_never_exceeds_log_n_and_eq_22_holds():
         assert float(bounds.infonce_bound(1e4 * np.eye(n))) == pytest.approx(math.log(n), abs=1e-5)
         a, b = RNG.normal(size=(2, n, 7)).astype(np.float32)
         assert float(bounds.infonce_bound(a @ b.T)) == pytest.approx(
-            math.log(n) - float(losses.n_pair_loss(a, b)), abs=1e-4)
+            math.log(n) - float(losses.n_pair_loss(a, b)), abs=1e-4
+        )
 
 
 def test_by_hand():
     scores = RNG.normal(size=(6, 6)).astype(np.float32)
     diagonal, others = np.diag(scores), scores[~np.eye(6, dtype=bool)]
     for bound, expected in (
-            (bounds.dv_bound, diagonal.mean() - np.log(np.exp(others).mean())),
-            (bounds.nwj_bound, diagonal.mean() - np.exp(others - 1).mean()),
-            (bounds.infonce_bound, np.log(6) + np.mean(
-                [scores[i, i] - np.log(np.exp(scores[i]).sum()) for i in range(6)]))):
+        (bounds.dv_bound, diagonal.mean() - np.log(np.exp(others).mean())),
+        (bounds.nwj_bound, diagonal.mean() - np.exp(others - 1).mean()),
+        (
+            bounds.infonce_bound,
+            np.log(6) + np.mean([scores[i, i] - np.log(np.exp(scores[i]).sum()) for i in range(6)]),
+        ),
+    ):
         assert float(bound(scores)) == pytest.approx(float(expected), abs=1e-5)
 
 
@@ -52,8 +56,11 @@ def test_nwj_is_never_above_dv():
 def test_with_the_best_critic_all_reach_the_truth_from_below(rho, dimension):
     drawn = [optimal_scores(512, rho, dimension) for _ in range(20)]
     truth = drawn[0][1]
-    for bound, shift, slack in ((bounds.infonce_bound, 0, 0.05), (bounds.dv_bound, 0, 0.1),
-                                (bounds.nwj_bound, 1, 0.1)):
+    for bound, shift, slack in (
+        (bounds.infonce_bound, 0, 0.05),
+        (bounds.dv_bound, 0, 0.1),
+        (bounds.nwj_bound, 1, 0.1),
+    ):
         values = [float(bound(scores + shift)) for scores, _ in drawn]
         error = 3 * np.std(values) / math.sqrt(len(values))
         assert np.mean(values) <= truth + error + 0.01

@@ -24,7 +24,7 @@ def test_row_i_column_j_is_the_score_of_x_i_and_z_j(name):
     assert scores.shape == (6, 5) and np.std(scores) > 0
     for i in range(6):
         for j in range(5):
-            alone = critic((x[i:i + 1], z[j:j + 1])).numpy()
+            alone = critic((x[i : i + 1], z[j : j + 1])).numpy()
             np.testing.assert_allclose(alone, [[scores[i, j]]], rtol=1e-4, atol=1e-5)
 
 
@@ -58,20 +58,23 @@ def test_gaussian_pairs_have_the_information_they_are_made_for():
     moments = np.cov(x.T, z.T)
     expected = np.block([[np.eye(4), rho * np.eye(4)], [rho * np.eye(4), np.eye(4)]])
     np.testing.assert_allclose(moments, expected, atol=0.03)
-    np.testing.assert_array_equal(gaussians.pairs(8, 4, rho, [0, 1])[1],
-                                  gaussians.pairs(8, 4, rho, [0, 1])[1])
+    np.testing.assert_array_equal(
+        gaussians.pairs(8, 4, rho, [0, 1])[1], gaussians.pairs(8, 4, rho, [0, 1])[1]
+    )
     with pytest.raises(ValueError, match="`information` must not be negative"):
         gaussians.correlation(-1.0, 4)
 
 
 def test_the_log_density_ratio_is_that_of_the_densities():
     from scipy.stats import multivariate_normal
+
     rho = 0.6
     x, z = (values.numpy() for values in gaussians.pairs(5, 2, rho, [0, 2]))
     covariance = np.block([[np.eye(2), rho * np.eye(2)], [rho * np.eye(2), np.eye(2)]])
     joint, single = multivariate_normal(np.zeros(4), covariance), multivariate_normal(np.zeros(2))
-    expected = [[joint.logpdf(np.append(a, b)) - single.logpdf(a) - single.logpdf(b) for b in z]
-                for a in x]
+    expected = [
+        [joint.logpdf(np.append(a, b)) - single.logpdf(a) - single.logpdf(b) for b in z] for a in x
+    ]
     np.testing.assert_allclose(gaussians.log_density_ratio(x, z, rho), expected, atol=1e-4)
 
 
@@ -84,7 +87,9 @@ def test_nce_of_the_density_ratio_is_infonces_optimum():
         return np.mean([float(bounds.infonce_bound(critic(x, z))) for x, z in batches])
 
     best = mean(lambda x, z: gaussians.log_density_ratio(x, z, rho))
-    for worse in (lambda x, z: 1.5 * gaussians.log_density_ratio(x, z, rho),
-                  lambda x, z: gaussians.log_density_ratio(x, z, 0.5 * rho),
-                  lambda x, z: tf.matmul(x, z, transpose_b=True)):
+    for worse in (
+        lambda x, z: 1.5 * gaussians.log_density_ratio(x, z, rho),
+        lambda x, z: gaussians.log_density_ratio(x, z, 0.5 * rho),
+        lambda x, z: tf.matmul(x, z, transpose_b=True),
+    ):
         assert mean(worse) < best

@@ -20,9 +20,16 @@ def tables(count=40):
         yield p / p.sum()
 
 
-@pytest.mark.parametrize("p,bits", [
-    ([0.5, 0.5], 1.0), ([1.0, 0.0], 0.0), ([0.25] * 4, 2.0), ([0.5, 0.25, 0.125, 0.125], 1.75),
-    ([[0.25, 0.25], [0.25, 0.25]], 2.0)])
+@pytest.mark.parametrize(
+    "p,bits",
+    [
+        ([0.5, 0.5], 1.0),
+        ([1.0, 0.0], 0.0),
+        ([0.25] * 4, 2.0),
+        ([0.5, 0.25, 0.125, 0.125], 1.75),
+        ([[0.25, 0.25], [0.25, 0.25]], 2.0),
+    ],
+)
 def test_entropy_of_known_tables(p, bits):
     assert info.entropy(p, "bits") == pytest.approx(bits, abs=1e-12)
     assert info.entropy(p) == pytest.approx(bits * math.log(2), abs=1e-12)
@@ -105,10 +112,12 @@ def test_mutual_information_by_all_its_definitions():  # Definition 3.1, Corolla
     for p in tables():
         i, px, pz = info.mutual_information(p), marginal(p, 0), marginal(p, 1)
         assert i >= 0
-        for other in (info.entropy(px) - info.conditional_entropy(p, 1),
-                      info.entropy(pz) - info.conditional_entropy(p, 0),
-                      info.entropy(px) + info.entropy(pz) - info.entropy(p),
-                      info.mutual_information(p.T)):
+        for other in (
+            info.entropy(px) - info.conditional_entropy(p, 1),
+            info.entropy(pz) - info.conditional_entropy(p, 0),
+            info.entropy(px) + info.entropy(pz) - info.entropy(p),
+            info.mutual_information(p.T),
+        ):
             assert i == pytest.approx(other, abs=1e-10)
         assert i <= min(info.entropy(px), info.entropy(pz)) + 1e-10
         assert info.mutual_information(np.outer(px, pz)) == pytest.approx(0, abs=1e-12)
@@ -137,18 +146,22 @@ def test_tables_of_samples():
     noisy = np.where(RNG.random(200_000) < 0.5, big, RNG.integers(0, 4, 200_000))
     p = np.full((4, 4), 0.5 / 16) + np.diag([0.5 / 4] * 4)
     assert info.mutual_information(info.joint_table(big, noisy)) == pytest.approx(
-        info.mutual_information(p), abs=3e-3)
+        info.mutual_information(p), abs=3e-3
+    )
 
 
-@pytest.mark.parametrize("call,said", [
-    (lambda: info.entropy([0.5, 0.6]), "`p` must hold probabilities"),
-    (lambda: info.entropy([1.5, -0.5]), "smallest -0.5"),
-    (lambda: info.entropy([]), "`p` must hold probabilities"),
-    (lambda: info.entropy([1.0], "bans"), "`unit` must be one of nats, bits"),
-    (lambda: info.kl_divergence([1.0], [0.5, 0.5]), "`p` and `q` must be of one shape"),
-    (lambda: info.mutual_information([1.0]), "`joint` must have two axes"),
-    (lambda: info.joint_table([1, 2], [1]), "`samples` must be arrays of one length"),
-])
+@pytest.mark.parametrize(
+    "call,said",
+    [
+        (lambda: info.entropy([0.5, 0.6]), "`p` must hold probabilities"),
+        (lambda: info.entropy([1.5, -0.5]), "smallest -0.5"),
+        (lambda: info.entropy([]), "`p` must hold probabilities"),
+        (lambda: info.entropy([1.0], "bans"), "`unit` must be one of nats, bits"),
+        (lambda: info.kl_divergence([1.0], [0.5, 0.5]), "`p` and `q` must be of one shape"),
+        (lambda: info.mutual_information([1.0]), "`joint` must have two axes"),
+        (lambda: info.joint_table([1, 2], [1]), "`samples` must be arrays of one length"),
+    ],
+)
 def test_refusals(call, said):
     with pytest.raises(ValueError, match=said):
         call()

@@ -45,6 +45,7 @@ def test_proposition_3_has_its_equality_cases_swapped():
 def test_proposition_5_takes_the_inner_expectation_over_z_given_x():
     """Printed: E over P(x) of E over P(x|z) of log Q(z|x). Whether z is then summed over or fixed,
     it is no lower bound: of independent variables it is above 0."""
+
     def parts(p_z):
         """The joint table of z with four x, P(z|x) itself as Q, the best there is, and P(x|z)."""
         joint = np.outer(np.full(4, 0.25), p_z)
@@ -82,7 +83,8 @@ def test_remark_3_is_the_divergence_of_the_truth_from_the_model():
 
     joint, coin = p_x[:, None] * model(truth), model([0.0, 0.0])
     assert exact.expected_log_likelihood(joint, model(truth)) > (
-        exact.expected_log_likelihood(joint, coin) + 0.1)
+        exact.expected_log_likelihood(joint, coin) + 0.1
+    )
     from_coin = info.kl_divergence(p_x[:, None] * model(truth), p_x[:, None] * coin)
     assert from_coin > 0.1 and info.kl_divergence(joint, p_x[:, None] * model(truth)) == 0
 
@@ -114,8 +116,13 @@ def test_proposition_7_holds_in_expectation_and_not_of_a_sample():
     lucky = float(bounds.infonce_bound(scores[np.ix_([0, 1], [0, 1])]))
     assert lucky == pytest.approx(math.log(2), abs=0.01)
     pairs = [(x, z) for x in (0, 1) for z in (0, 1)]
-    mean = np.mean([float(bounds.infonce_bound(scores[np.ix_([a, c], [b, d])]))
-                    for a, b in pairs for c, d in pairs])
+    mean = np.mean(
+        [
+            float(bounds.infonce_bound(scores[np.ix_([a, c], [b, d])]))
+            for a, b in pairs
+            for c, d in pairs
+        ]
+    )
     assert mean < 0
     independent = np.full((2, 2), 0.25)
     assert info.mutual_information(independent) == 0
@@ -130,7 +137,7 @@ def test_proposition_7_is_not_proved_by_replacing_the_negatives_by_their_mean(n)
     for joint in (table(), table(), table()):
         ratio = np.exp(log_ratio(joint))
         np.testing.assert_allclose(marginal(joint, 0) @ ratio, 1)  # the mean, for every z
-        assert np.ptp(ratio) > 0.1                                 # and no more than the mean
+        assert np.ptp(ratio) > 0.1  # and no more than the mean
         replaced = np.sum(joint * -np.log1p((n - 1) / ratio))
         exactly = -exact.infonce_loss(joint, log_ratio(joint), n)
         assert replaced < exactly < info.mutual_information(joint) - math.log(n)
@@ -154,8 +161,9 @@ def test_definition_5_2_1_means_the_other_view():
     itself = np.diag(marginal(views, 0))
     joined = [0, 0, 1]
     assert info.keeps_information(views, joined)
-    assert [labels.tolist() for labels in partitions(3)
-            if info.keeps_information(itself, labels)] == [[0, 1, 2]]
+    assert [
+        labels.tolist() for labels in partitions(3) if info.keeps_information(itself, labels)
+    ] == [[0, 1, 2]]
 
 
 def test_definition_5_2_2_compares_information_that_all_sufficient_encoders_share():
@@ -182,9 +190,11 @@ def test_proposition_8_fails_with_minimal_as_it_is_printed():
     joint = RNG.dirichlet(np.ones(4))[:, None] * given[[0, 0, 1, 1]]
     views = view_table(marginal(joint, 0), [0, 1, 2, 3], [0, 0, 1, 1])
     assert info.mutual_information(views) == pytest.approx(
-        info.entropy(info.push_forward(marginal(joint, 0), [0, 0, 1, 1])))  # the least possible
+        info.entropy(info.push_forward(marginal(joint, 0), [0, 0, 1, 1]))
+    )  # the least possible
     as_it_is, minimal = [0, 1, 2, 3], info.minimal_sufficient(views)
     for f in (as_it_is, minimal):
         assert info.mutual_information(info.push_forward(views, f)) == pytest.approx(
-            info.mutual_information(views))
+            info.mutual_information(views)
+        )
     assert is_minimal(joint, minimal) and not is_minimal(joint, as_it_is)

@@ -17,8 +17,9 @@ BATCH = 64
 
 def make(kind, learning_rate=2e-3, dimension=DIMENSION):
     if kind == "barber_agakov":
-        model = VariationalEstimator(dimension, dimension, gaussians.entropy(dimension),
-                                     hidden=(64,))
+        model = VariationalEstimator(
+            dimension, dimension, gaussians.entropy(dimension), hidden=(64,)
+        )
     else:
         critic = Separable(dimension, dimension, hidden=(64, 64))
         model = CriticEstimator(critic, kind, rate=0.1)  # so few steps want a short memory
@@ -36,15 +37,19 @@ def train(model, information, steps, seed=0, dimension=DIMENSION, batch=BATCH):
     def learn():
         return tf.map_fn(
             lambda step: model.learn(*gaussians.pairs(batch, dimension, rho, [seed, step])),
-            tf.range(steps), fn_output_signature=tf.float32, parallel_iterations=1)
+            tf.range(steps),
+            fn_output_signature=tf.float32,
+            parallel_iterations=1,
+        )
 
     return learn().numpy()
 
 
 def on_new_pairs(model, information, count, times, dimension=DIMENSION):
     rho = gaussians.correlation(information, dimension)
-    return [float(model.bound(*gaussians.pairs(count, dimension, rho, [99, i])))
-            for i in range(times)]
+    return [
+        float(model.bound(*gaussians.pairs(count, dimension, rho, [99, i]))) for i in range(times)
+    ]
 
 
 @pytest.mark.parametrize("kind", [*BOUNDS, "barber_agakov"])
@@ -62,8 +67,10 @@ def test_a_trained_bound_comes_near_the_truth_from_below(kind):
 def test_infonce_saturates_at_log_n_and_the_others_vary():
     """Of 6 nats, InfoNCE sees log 16 = 2.8 at most; DV and NWJ vary more than at 1 nat."""
     kinds = ("infonce", "dv", "nwj")
-    low, high = ({kind: train(make(kind), nats, 1000, batch=16)[-300:] for kind in kinds}
-                 for nats in (1.0, 6.0))
+    low, high = (
+        {kind: train(make(kind), nats, 1000, batch=16)[-300:] for kind in kinds}
+        for nats in (1.0, 6.0)
+    )
     assert np.all(high["infonce"] <= math.log(16) + 1e-5)
     assert np.mean(high["infonce"]) > math.log(16) - 0.4
     assert np.std(high["infonce"]) < 2 * np.std(low["infonce"])
@@ -111,10 +118,13 @@ def test_mines_average_starts_as_the_first_batchs_own():
     assert float(model.log_average) == pytest.approx(math.log(partition), abs=1e-4)
 
 
-@pytest.mark.parametrize("call,said", [
-    (lambda: CriticEstimator(None, "jsd"), "`bound` must be one of infonce, nwj, dv, mine"),
-    (lambda: CriticEstimator(None, "mine", rate=0.0), "`rate` must be in"),
-])
+@pytest.mark.parametrize(
+    "call,said",
+    [
+        (lambda: CriticEstimator(None, "jsd"), "`bound` must be one of infonce, nwj, dv, mine"),
+        (lambda: CriticEstimator(None, "mine", rate=0.0), "`rate` must be in"),
+    ],
+)
 def test_refusals(call, said):
     with pytest.raises(ValueError, match=said):
         call()

@@ -48,7 +48,8 @@ def test_donsker_varadhan_of_a_joint_table_is_its_information():  # Corollary 2
     for joint in tables():
         product = np.outer(marginal(joint, 0), marginal(joint, 1))
         assert exact.donsker_varadhan(joint, product, ratio(joint) + 5) == pytest.approx(
-            info.mutual_information(joint))
+            info.mutual_information(joint)
+        )
 
 
 def by_hand(joint, scores, n):
@@ -104,15 +105,18 @@ def test_the_bound_of_a_batch_has_this_expectation(n):
     assert total == pytest.approx(math.log(n) - exact.infonce_loss(joint.T, scores.T, n), abs=1e-5)
 
 
-@pytest.mark.parametrize("call,said", [
-    (lambda: exact.variational_bound(np.eye(2) / 2, np.ones((2, 2))), "Each row of `model`"),
-    (lambda: exact.donsker_varadhan([0.5, 0.6], [0.5, 0.5], [0, 0]), "`p` must hold"),
-    (lambda: exact.donsker_varadhan([0.5, 0.5], [0.5, 0.5], [0]), "must be of one shape"),
-    (lambda: exact.gibbs([0.5, 0.6], [0, 0]), "`q` must hold"),
-    (lambda: exact.infonce_loss(np.eye(2) / 2, np.zeros((2, 3)), 2), "must be of one shape"),
-    (lambda: exact.infonce_loss(np.eye(2) / 2, np.zeros((2, 2)), 0), "`n` must be at least 1"),
-    (lambda: exact.infonce_loss([1.0], [0.0], 2), "`joint` must have two axes"),
-])
+@pytest.mark.parametrize(
+    "call,said",
+    [
+        (lambda: exact.variational_bound(np.eye(2) / 2, np.ones((2, 2))), "Each row of `model`"),
+        (lambda: exact.donsker_varadhan([0.5, 0.6], [0.5, 0.5], [0, 0]), "`p` must hold"),
+        (lambda: exact.donsker_varadhan([0.5, 0.5], [0.5, 0.5], [0]), "must be of one shape"),
+        (lambda: exact.gibbs([0.5, 0.6], [0, 0]), "`q` must hold"),
+        (lambda: exact.infonce_loss(np.eye(2) / 2, np.zeros((2, 3)), 2), "must be of one shape"),
+        (lambda: exact.infonce_loss(np.eye(2) / 2, np.zeros((2, 2)), 0), "`n` must be at least 1"),
+        (lambda: exact.infonce_loss([1.0], [0.0], 2), "`joint` must have two axes"),
+    ],
+)
 def test_refusals(call, said):
     with pytest.raises(ValueError, match=said):
         call()

@@ -28,7 +28,7 @@ def straight(w):
 
 def density(x, z, rho):
     """Of standard normal x and z with this correlation, [len(x), len(z)]."""
-    far = (x[:, None]**2 - 2 * rho * x[:, None] * z + z**2) / (1 - rho**2)
+    far = (x[:, None] ** 2 - 2 * rho * x[:, None] * z + z**2) / (1 - rho**2)
     return np.exp(-0.5 * far) / (2 * math.pi * math.sqrt(1 - rho**2))
 
 
@@ -114,17 +114,23 @@ def estimate(kind, change, dimension, steps=900, batch=64):
     return np.mean(values), 3 * np.std(values, ddof=1) / math.sqrt(len(values))
 
 
-@pytest.mark.parametrize("kind,change", [
-    ("infonce", sinh_and_bent), ("nwj", sinh_and_bent), ("infonce", cube_and_exp)])
+@pytest.mark.parametrize(
+    "kind,change", [("infonce", sinh_and_bent), ("nwj", sinh_and_bent), ("infonce", cube_and_exp)]
+)
 def test_a_trained_bound_finds_as_much_after_a_homeomorphism(kind, change):
     """As much as the Gaussians shared, within 0.12 nats below and the sampling error above."""
     found, error = estimate(kind, change, 1)
     assert TRUTH - 0.12 < found <= TRUTH + error
 
 
-@pytest.mark.parametrize("kind,change,dimension,left", [
-    ("infonce", absolute, 1, of_absolute(gaussians.correlation(TRUTH, 1))),
-    ("nwj", first_coordinate, 2, TRUTH / 2)], ids=["absolute", "first_coordinate"])
+@pytest.mark.parametrize(
+    "kind,change,dimension,left",
+    [
+        ("infonce", absolute, 1, of_absolute(gaussians.correlation(TRUTH, 1))),
+        ("nwj", first_coordinate, 2, TRUTH / 2),
+    ],
+    ids=["absolute", "first_coordinate"],
+)
 def test_a_map_that_cannot_be_undone_loses_information(kind, change, dimension, left):
     """|x| forgets the sign; one of two coordinates keeps half. What is left is known, and found."""
     assert left < TRUTH - 0.3

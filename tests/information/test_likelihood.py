@@ -14,11 +14,11 @@ RNG = np.random.default_rng(0)
 
 def gaussian(p, x):
     """Of mean p[0] and standard deviation exp(p[1])."""
-    return -p[1] - 0.5 * (x[:, 0] - p[0])**2 * np.exp(-2 * p[1]) - 0.5 * math.log(2 * math.pi)
+    return -p[1] - 0.5 * (x[:, 0] - p[0]) ** 2 * np.exp(-2 * p[1]) - 0.5 * math.log(2 * math.pi)
 
 
 def gaussian_gradient(p, x):
-    scaled = (x[:, 0] - p[0])**2 * np.exp(-2 * p[1])
+    scaled = (x[:, 0] - p[0]) ** 2 * np.exp(-2 * p[1])
     return np.stack([(x[:, 0] - p[0]) * np.exp(-2 * p[1]), scaled - 1], axis=1)
 
 
@@ -38,8 +38,9 @@ def test_the_log_likelihood_is_the_logarithm_of_the_product():  # Definitions 2.
 
 def test_a_gaussians_estimates_are_its_samples_moments():  # Definition 2.2.3
     x = RNG.normal(3.0, 0.4, size=(50, 1))
-    mean, log_deviation = likelihood.maximum_likelihood(gaussian, gaussian_gradient, [0.0, 0.0], x,
-                                                        tolerance=1e-14)
+    mean, log_deviation = likelihood.maximum_likelihood(
+        gaussian, gaussian_gradient, [0.0, 0.0], x, tolerance=1e-14
+    )
     assert mean == pytest.approx(x.mean(), abs=1e-6)
     assert math.exp(2 * log_deviation) == pytest.approx(x.var(), rel=1e-5)  # by N, not by N - 1
 
@@ -62,16 +63,27 @@ def test_the_estimate_is_the_model_of_least_divergence_from_the_data():  # secti
         return (s - np.log(np.exp(s).sum()))[x[:, 0]]
 
     found = likelihood.maximum_likelihood(
-        categorical, lambda s, x: np.eye(4)[x[:, 0]] - np.exp(s) / np.exp(s).sum(),
-        np.zeros(4), x, tolerance=1e-14)
+        categorical,
+        lambda s, x: np.eye(4)[x[:, 0]] - np.exp(s) / np.exp(s).sum(),
+        np.zeros(4),
+        x,
+        tolerance=1e-14,
+    )
     np.testing.assert_allclose(np.exp(found) / np.exp(found).sum(), seen, atol=1e-6)
 
 
-@pytest.mark.parametrize("log_density,gradient,data", [
-    (lambda p, x: p[0] - 0.5 * x[:, 0]**2 * np.exp(p[1]),  # its constant is a parameter
-     lambda p, x: np.stack([np.ones(len(x)), -0.5 * x[:, 0]**2 * np.exp(p[1])], axis=1), [0., 1.]),
-    (gaussian, gaussian_gradient, [2.0]),  # one point: no deviation is too small
-], ids=["unnormalised", "degenerate"])
+@pytest.mark.parametrize(
+    "log_density,gradient,data",
+    [
+        (
+            lambda p, x: p[0] - 0.5 * x[:, 0] ** 2 * np.exp(p[1]),  # its constant is a parameter
+            lambda p, x: np.stack([np.ones(len(x)), -0.5 * x[:, 0] ** 2 * np.exp(p[1])], axis=1),
+            [0.0, 1.0],
+        ),
+        (gaussian, gaussian_gradient, [2.0]),  # one point: no deviation is too small
+    ],
+    ids=["unnormalised", "degenerate"],
+)
 def test_without_a_maximum_there_is_no_estimate(log_density, gradient, data):
     with pytest.raises(RuntimeError, match="The search did not converge"):
         likelihood.maximum_likelihood(log_density, gradient, [0.0, 0.0], np.array(data)[:, None])
@@ -83,8 +95,9 @@ def test_a_start_under_which_the_data_are_impossible_finds_nothing():
         return np.where(x[:, 0] <= np.exp(p[0]), -p[0], -np.inf)
 
     with pytest.raises(RuntimeError, match="The search did not converge"):
-        likelihood.maximum_likelihood(uniform, lambda p, x: np.zeros((len(x), 1)), [0.0],
-                                      np.array([[2.0], [3.0]]))
+        likelihood.maximum_likelihood(
+            uniform, lambda p, x: np.zeros((len(x), 1)), [0.0], np.array([[2.0], [3.0]])
+        )
 
 
 def test_the_posterior_of_a_bernoulli_under_a_beta_prior_is_a_beta():  # Definition 2.2.4
@@ -110,13 +123,18 @@ def test_the_posterior_of_many_data_does_not_underflow():
     np.testing.assert_allclose(found, [1 / (1 + math.exp(-1)), 1 / (1 + math.e), 0])
 
 
-@pytest.mark.parametrize("call,said", [
-    (lambda: likelihood.maximum_likelihood(None, None, [0.0], np.zeros((0, 1))),
-     "`data` must not be empty"),
-    (lambda: likelihood.posterior([0.0, 0.0], [0.5, 0.6]), "`prior` must hold probabilities"),
-    (lambda: likelihood.posterior([0.0], [0.5, 0.5]), "must be of one shape"),
-    (lambda: likelihood.posterior([0.0, -np.inf], [0.0, 1.0]), "positive probability"),
-])
+@pytest.mark.parametrize(
+    "call,said",
+    [
+        (
+            lambda: likelihood.maximum_likelihood(None, None, [0.0], np.zeros((0, 1))),
+            "`data` must not be empty",
+        ),
+        (lambda: likelihood.posterior([0.0, 0.0], [0.5, 0.6]), "`prior` must hold probabilities"),
+        (lambda: likelihood.posterior([0.0], [0.5, 0.5]), "must be of one shape"),
+        (lambda: likelihood.posterior([0.0, -np.inf], [0.0, 1.0]), "positive probability"),
+    ],
+)
 def test_refusals(call, said):
     with pytest.raises(ValueError, match=said):
         call()

@@ -42,7 +42,7 @@ def test_the_log_odds_are_linear():
 def test_the_log_likelihood_is_equation_7s():
     x, y = examples(12, [0.3, 1.0, -2.0])
     p = logistic.probability([0.1, 0.2, 0.3], x)
-    product = np.prod(p**y * (1 - p)**(1 - y))
+    product = np.prod(p**y * (1 - p) ** (1 - y))
     assert logistic.log_likelihood([0.1, 0.2, 0.3], x, y) == pytest.approx(math.log(product) / 12)
 
 
@@ -53,7 +53,9 @@ def test_the_gradient_is_that_of_the_log_likelihood(weighted):
     at = np.array([0.1, -0.7, 0.4])
     np.testing.assert_allclose(
         logistic.gradient(at, x, y, weights),
-        approx_fprime(at, logistic.log_likelihood, 1e-7, x, y, weights), atol=1e-6)
+        approx_fprime(at, logistic.log_likelihood, 1e-7, x, y, weights),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("offset,scale", [(0, 1), (1000, 100), (1e5, 1), (0, 1e-4)])
@@ -84,7 +86,7 @@ SEPARABLE = {
     "apart far from 0": ([[1e6], [1e6 + 1], [1e6 + 2]], [1, 0, 0]),
     "touching": ([[-1.0], [0.0], [0.0], [1.0]], [0, 0, 1, 1]),
     "one label": ([[-1.0], [1.0]], [1, 1]),
-    "in the plane alone": ([[0., 1.], [1., 0.], [1., 1.], [2., 1.]], [0, 0, 1, 1]),
+    "in the plane alone": ([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]], [0, 0, 1, 1]),
     "by a feature of one example": (np.eye(1, 40).T, [1] * 20 + [0] * 20),
 }
 
@@ -106,16 +108,24 @@ def test_examples_of_weight_0_do_not_count():
     with pytest.raises(ValueError, match="A plane separates the labels"):
         logistic.fit(x, y, weights=[1, 1, 1, 0])
     overlapping = np.vstack([x, [[9.0]]]), np.append(y, 1)
-    np.testing.assert_allclose(logistic.fit(*overlapping, weights=[1, 1, 1, 1, 0]),
-                               logistic.fit(x, y), atol=1e-4)
-    np.testing.assert_allclose(logistic.fit(x, y, weights=[1, 2, 1, 1]),
-                               logistic.fit(x[[0, 1, 1, 2, 3]], y[[0, 1, 1, 2, 3]]), atol=1e-4)
+    np.testing.assert_allclose(
+        logistic.fit(*overlapping, weights=[1, 1, 1, 1, 0]), logistic.fit(x, y), atol=1e-4
+    )
+    np.testing.assert_allclose(
+        logistic.fit(x, y, weights=[1, 2, 1, 1]),
+        logistic.fit(x[[0, 1, 1, 2, 3]], y[[0, 1, 1, 2, 3]]),
+        atol=1e-4,
+    )
 
 
-@pytest.mark.parametrize("x,y", [
-    ([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]),
-    ([[1.0], [1.0]], [0, 1]),
-    ([[0., 0.], [1., 1.], [0., 1.], [1., 0.]], [0, 0, 1, 1])])  # exclusive or
+@pytest.mark.parametrize(
+    "x,y",
+    [
+        ([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]),
+        ([[1.0], [1.0]], [0, 1]),
+        ([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]], [0, 0, 1, 1]),
+    ],
+)  # exclusive or
 def test_overlapping_labels_have_a_maximum(x, y):
     assert not logistic.is_separable(x, y)
     theta = logistic.fit(x, y, tolerance=1e-14)
@@ -135,7 +145,8 @@ def test_the_limit_is_minus_the_divergence_minus_the_entropy():  # Remark 3
         modelled = joint.sum(axis=1, keepdims=True) * model(theta, values)
         limit = expected_log_likelihood(joint, model(theta, values))
         assert limit == pytest.approx(
-            -info.kl_divergence(joint, modelled) - info.conditional_entropy(joint, 0))
+            -info.kl_divergence(joint, modelled) - info.conditional_entropy(joint, 0)
+        )
         assert limit == pytest.approx(logistic.log_likelihood(theta, *rows_of(joint, values)))
 
 
@@ -146,8 +157,14 @@ def test_the_likelihood_of_a_sample_tends_to_the_limit():  # Remark 3
     gaps = []
     for count in (100, 10_000, 1_000_000):
         drawn = RNG.choice(6, size=(5 if count > 10_000 else 50, count), p=joint.ravel())
-        gaps.append(np.mean([abs(logistic.log_likelihood(
-            theta, values[d // 2][:, None], d % 2) - limit) for d in drawn]))
+        gaps.append(
+            np.mean(
+                [
+                    abs(logistic.log_likelihood(theta, values[d // 2][:, None], d % 2) - limit)
+                    for d in drawn
+                ]
+            )
+        )
     assert gaps[1] < gaps[0] / 5 and gaps[2] < gaps[1] / 5, gaps  # 10, give or take
     assert gaps[2] < 1e-3
 
@@ -160,8 +177,9 @@ def test_the_limit_is_largest_at_the_true_conditional():  # Remark 3
     for theta in truth + RNG.normal(scale=0.5, size=(50, 2)):
         assert expected_log_likelihood(joint, model(theta, values)) < best
     x, y, weights = rows_of(joint, values)
-    np.testing.assert_allclose(logistic.fit(x, y, weights=weights, tolerance=1e-15), truth,
-                               atol=1e-5)
+    np.testing.assert_allclose(
+        logistic.fit(x, y, weights=weights, tolerance=1e-15), truth, atol=1e-5
+    )
 
 
 def test_a_model_that_cannot_be_the_conditional_stays_below():
@@ -184,12 +202,14 @@ def test_the_posterior_of_noise_contrast_is_the_logistic_of_the_log_ratio():  # 
     """Its offset is -log nu; and equation 11 is the logistic likelihood of the labels."""
     log_ratio, nu = RNG.normal(scale=3, size=30), 2.0
     theta = [-math.log(nu), 1.0]
-    np.testing.assert_allclose(nce.posterior(log_ratio, nu),
-                               logistic.probability(theta, log_ratio[:, None]))
+    np.testing.assert_allclose(
+        nce.posterior(log_ratio, nu), logistic.probability(theta, log_ratio[:, None])
+    )
     of_data, of_noise = log_ratio[:10], log_ratio[10:]
     labels = np.repeat([1, 0], [10, 20])
     assert nce.objective(of_data, of_noise) == pytest.approx(
-        3 * logistic.log_likelihood(theta, log_ratio[:, None], labels))  # 30 examples, 10 of data
+        3 * logistic.log_likelihood(theta, log_ratio[:, None], labels)
+    )  # 30 examples, 10 of data
 
 
 def test_a_classifier_of_data_and_noise_learns_the_log_ratio():  # section 4.2, Proposition 6
@@ -201,24 +221,28 @@ def test_a_classifier_of_data_and_noise_learns_the_log_ratio():  # section 4.2, 
 
 def test_the_fit_is_the_search_of_the_likelihood_itself():
     x, y = examples(300, [0.5, 1.0])
-    plain = maximise(lambda p: (logistic.log_likelihood(p, x, y), logistic.gradient(p, x, y)),
-                     np.zeros(2), 1e-14)
+    plain = maximise(
+        lambda p: (logistic.log_likelihood(p, x, y), logistic.gradient(p, x, y)), np.zeros(2), 1e-14
+    )
     np.testing.assert_allclose(logistic.fit(x, y, tolerance=1e-14), plain, atol=1e-6)
 
 
-@pytest.mark.parametrize("call,said", [
-    (lambda: logistic.fit([0.0, 1.0], [0, 1]), r"`x` must be \[N, D\]"),
-    (lambda: logistic.fit(np.zeros((0, 1)), []), "N at least 1"),
-    (lambda: logistic.fit([[0.0], [1.0]], [0]), r"`y` \[N\]"),
-    (lambda: logistic.fit([[0.0], [1.0]], [-1, 1]), "`y` must hold labels 0 and 1"),
-    (lambda: logistic.fit([[0.0], [np.nan]], [0, 1]), "`x` must be finite"),
-    (lambda: logistic.fit([[0.0], [1.0]], [0, 1], l2=-1.0), "`l2` must be at least 0"),
-    (lambda: logistic.fit([[0.0], [1.0]], [0, 1], weights=[1.0, -1.0]), "`weights` must be"),
-    (lambda: logistic.fit([[0.0], [1.0]], [0, 1], weights=[0.0, 0.0]), "`weights` must be"),
-    (lambda: expected_log_likelihood(np.eye(2) / 2, np.ones((2, 2))), "Each row of `model`"),
-    (lambda: expected_log_likelihood(np.eye(2) / 2, np.eye(3)), "`model` must be of shape"),
-    (lambda: expected_log_likelihood([1.0], [1.0]), "`joint` must have two axes"),
-])
+@pytest.mark.parametrize(
+    "call,said",
+    [
+        (lambda: logistic.fit([0.0, 1.0], [0, 1]), r"`x` must be \[N, D\]"),
+        (lambda: logistic.fit(np.zeros((0, 1)), []), "N at least 1"),
+        (lambda: logistic.fit([[0.0], [1.0]], [0]), r"`y` \[N\]"),
+        (lambda: logistic.fit([[0.0], [1.0]], [-1, 1]), "`y` must hold labels 0 and 1"),
+        (lambda: logistic.fit([[0.0], [np.nan]], [0, 1]), "`x` must be finite"),
+        (lambda: logistic.fit([[0.0], [1.0]], [0, 1], l2=-1.0), "`l2` must be at least 0"),
+        (lambda: logistic.fit([[0.0], [1.0]], [0, 1], weights=[1.0, -1.0]), "`weights` must be"),
+        (lambda: logistic.fit([[0.0], [1.0]], [0, 1], weights=[0.0, 0.0]), "`weights` must be"),
+        (lambda: expected_log_likelihood(np.eye(2) / 2, np.ones((2, 2))), "Each row of `model`"),
+        (lambda: expected_log_likelihood(np.eye(2) / 2, np.eye(3)), "`model` must be of shape"),
+        (lambda: expected_log_likelihood([1.0], [1.0]), "`joint` must have two axes"),
+    ],
+)
 def test_refusals(call, said):
     with pytest.raises(ValueError, match=said):
         call()

@@ -12,6 +12,7 @@ RNG = np.random.default_rng(0)
 
 def noise_model(scale):
     """Isotropic noise: (draw, log density)."""
+
     def draw(rng, count, dimension):
         return scale * rng.standard_normal((count, dimension))
 
@@ -56,8 +57,9 @@ def fit_gaussian(count, nu=5, seed=0, dimension=3):
         return np.hstack([-0.5 * u[:, rows] * u[:, columns] * twice, np.ones((len(u), 1))])
 
     start = np.append(np.eye(dimension)[rows, columns], 0.0)
-    found = nce.estimate(log_model, gradient, start, data, draw(rng, nu * count, dimension),
-                         log_density)
+    found = nce.estimate(
+        log_model, gradient, start, data, draw(rng, nu * count, dimension), log_density
+    )
     precision = np.linalg.inv(covariance)
     true_c = 0.5 * np.linalg.slogdet(precision)[1] - dimension / 2 * np.log(2 * np.pi)
     return np.abs(found[:-1] - precision[rows, columns]).max(), abs(found[-1] - true_c)
@@ -69,15 +71,19 @@ def test_a_gaussians_precision_and_normaliser_are_found():
 
 
 def test_the_error_falls_with_the_root_of_the_sample():
-    few, many = ([np.mean([fit_gaussian(count, seed=s)[k] for s in range(6)]) for k in (0, 1)]
-                 for count in (500, 8_000))
+    few, many = (
+        [np.mean([fit_gaussian(count, seed=s)[k] for s in range(6)]) for k in (0, 1)]
+        for count in (500, 8_000)
+    )
     for a, b in zip(few, many):  # 16 times the sample: a quarter of the error, give or take
         assert b < 0.5 * a, (few, many)
 
 
 def test_more_noise_is_better():
-    little, much = ([np.mean([fit_gaussian(1_000, nu, seed=s)[k] for s in range(6)])
-                     for k in (0, 1)] for nu in (1, 20))
+    little, much = (
+        [np.mean([fit_gaussian(1_000, nu, seed=s)[k] for s in range(6)]) for k in (0, 1)]
+        for nu in (1, 20)
+    )
     assert much[0] < little[0] and much[1] < little[1]
 
 
@@ -90,7 +96,7 @@ def test_independent_components_and_their_normaliser():
     draw, log_density = noise_model(1.0)
 
     def log_model(p, u):  # -sqrt(2) |b_i u|, smoothed near 0 for the search
-        return p[-1] - np.sqrt(2) * np.sqrt((u @ p[:4].reshape(2, 2).T)**2 + 1e-4).sum(1)
+        return p[-1] - np.sqrt(2) * np.sqrt((u @ p[:4].reshape(2, 2).T) ** 2 + 1e-4).sum(1)
 
     def gradient(p, u):
         s = u @ p[:4].reshape(2, 2).T
@@ -98,13 +104,15 @@ def test_independent_components_and_their_normaliser():
         return np.hstack([slope[:, :1] * u, slope[:, 1:] * u, np.ones((len(u), 1))])
 
     start = np.append(np.eye(2).ravel(), 0.0)
-    found = nce.estimate(log_model, gradient, start, data, draw(rng, 10 * count, dimension),
-                         log_density)
+    found = nce.estimate(
+        log_model, gradient, start, data, draw(rng, 10 * count, dimension), log_density
+    )
     product = np.abs(found[:4].reshape(2, 2) @ mixing)  # a permutation, where sources are found
     order = np.argmax(product, axis=1)
     assert sorted(order) == [0, 1]
-    np.testing.assert_allclose(product[:, order], np.eye(2)[:, np.argsort(order)][:, order],
-                               atol=0.05)
+    np.testing.assert_allclose(
+        product[:, order], np.eye(2)[:, np.argsort(order)][:, order], atol=0.05
+    )
     true_c = np.log(np.abs(np.linalg.det(np.linalg.inv(mixing)))) - 2 * np.log(np.sqrt(2))
     assert found[-1] == pytest.approx(true_c, abs=0.05)
 
@@ -120,18 +128,22 @@ def test_the_functional_is_the_limit_of_the_objective():  # section 4.2
     ratio = f - np.log(p_noise)
     drawn = RNG.choice(6, 200_000, p=p_data), RNG.choice(6, 400_000, p=p_noise)
     assert nce.functional(f, p_data, p_noise, nu) == pytest.approx(
-        nce.objective(*(ratio[d] for d in drawn)), abs=0.01)
+        nce.objective(*(ratio[d] for d in drawn)), abs=0.01
+    )
     h = nce.posterior(ratio, nu)
     assert nce.functional(f, p_data, p_noise, nu) == pytest.approx(
-        p_data @ np.log(h) + nu * p_noise @ np.log(1 - h))
+        p_data @ np.log(h) + nu * p_noise @ np.log(1 - h)
+    )
 
 
 def test_the_functionals_gradient_is_its_derivative():
     p_data, p_noise, nu = discrete()
     f = RNG.normal(size=6)
-    np.testing.assert_allclose(nce.functional_gradient(f, p_data, p_noise, nu),
-                               approx_fprime(f, nce.functional, 1e-7, p_data, p_noise, nu),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        nce.functional_gradient(f, p_data, p_noise, nu),
+        approx_fprime(f, nce.functional, 1e-7, p_data, p_noise, nu),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("nu", [0.2, 1.0, 10.0])
@@ -139,13 +151,20 @@ def test_the_functional_is_largest_at_the_log_density_alone(nu):  # Theorem 4.1
     """From wherever f starts, unnormalised; the normalisation comes out by itself."""
     p_data, p_noise, _ = discrete()
     best = nce.functional(np.log(p_data), p_data, p_noise, nu)
-    np.testing.assert_allclose(nce.functional_gradient(np.log(p_data), p_data, p_noise, nu), 0,
-                               atol=1e-12)
+    np.testing.assert_allclose(
+        nce.functional_gradient(np.log(p_data), p_data, p_noise, nu), 0, atol=1e-12
+    )
     for start in RNG.normal(scale=3, size=(10, 6)):
         assert nce.functional(start, p_data, p_noise, nu) < best
         assert np.abs(nce.functional_gradient(start, p_data, p_noise, nu)).max() > 1e-3
-        found = maximise(lambda f: (nce.functional(f, p_data, p_noise, nu),
-                                    nce.functional_gradient(f, p_data, p_noise, nu)), start, 1e-15)
+        found = maximise(
+            lambda f: (
+                nce.functional(f, p_data, p_noise, nu),
+                nce.functional_gradient(f, p_data, p_noise, nu),
+            ),
+            start,
+            1e-15,
+        )
         np.testing.assert_allclose(np.exp(found), p_data, atol=1e-5)
         assert np.exp(found).sum() == pytest.approx(1, abs=1e-5)
 
@@ -172,8 +191,9 @@ def test_where_there_is_no_noise_the_log_density_is_not_determined():  # Theorem
     curvatures = []
     for little in (1e-2, 1e-4):
         noise = np.array([0.6 - little, 0.4, little])
-        curvatures.append(-approx_fprime(np.log(p_data), nce.functional_gradient, 1e-6, p_data,
-                                         noise, nu)[2, 2])
+        curvatures.append(
+            -approx_fprime(np.log(p_data), nce.functional_gradient, 1e-6, p_data, noise, nu)[2, 2]
+        )
     assert curvatures[0] == pytest.approx(0.5 * nu * 1e-2 / (0.5 + nu * 1e-2), rel=1e-3)
     assert curvatures[1] == pytest.approx(curvatures[0] / 100, rel=0.05)
 

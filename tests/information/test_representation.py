@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.test_methods import batch, build
+from tfssl.callbacks.training import Information
 from tfssl.information import representation
 from tfssl.methods import METHODS
-from tfssl.callbacks.training import Information
 
 RNG = np.random.default_rng(0)
 
@@ -36,14 +36,17 @@ def test_uniformity_by_pairs_and_at_its_ends():
 def test_singular_values_are_numpys():
     for shape in ((6, 9), (9, 6)):
         h = RNG.normal(size=shape)
-        np.testing.assert_allclose(representation.singular_values(h),
-                                   np.linalg.svd(h, compute_uv=False), rtol=1e-6)
+        np.testing.assert_allclose(
+            representation.singular_values(h), np.linalg.svd(h, compute_uv=False), rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize("rank", [1, 3, 7])
 def test_effective_rank_of_equal_singular_values_is_their_number(rank):
-    basis = np.linalg.qr(RNG.normal(size=(20, rank)))[0] @ np.linalg.qr(
-        RNG.normal(size=(12, rank)))[0].T
+    basis = (
+        np.linalg.qr(RNG.normal(size=(20, rank)))[0]
+        @ np.linalg.qr(RNG.normal(size=(12, rank)))[0].T
+    )
     values = representation.singular_values(5 * basis)
     assert representation.effective_rank(values) == pytest.approx(rank, rel=1e-3)
     assert representation.effective_rank(3 * values) == pytest.approx(rank, rel=1e-3)
@@ -53,6 +56,7 @@ def test_label_information_of_a_known_channel():
     """The label goes through a channel that keeps it with 0.8: with its own law as classifier the
     bound is the information of its table; with any other, less; it is never above H(Y)."""
     from tfssl.information import mutual_information
+
     classes, n, rng = 4, 100_000, np.random.default_rng(1)
     labels = rng.integers(0, classes, n)
     seen = np.where(rng.random(n) < 0.8, labels, rng.integers(0, classes, n))
@@ -64,7 +68,8 @@ def test_label_information_of_a_known_channel():
     wrong = representation.label_information(3 * np.log(law)[seen], labels)
     assert wrong["information_bound"] < truth - error
     assert wrong["information_bound"] == pytest.approx(
-        wrong["label_entropy"] - wrong["cross_entropy"])
+        wrong["label_entropy"] - wrong["cross_entropy"]
+    )
     sure = representation.label_information(100.0 * np.eye(classes)[labels], labels)
     assert sure["information_bound"] == pytest.approx(math.log(classes), abs=1e-3)
     nothing = representation.label_information(np.zeros((n, classes)), labels)
@@ -75,15 +80,17 @@ def test_a_label_without_probability_leaves_no_bound():
     logits = np.array([[0.0, -np.inf], [0.0, -np.inf]])
     found = representation.label_information(logits, np.array([0, 1]))
     assert found["information_bound"] is None and found["label_entropy"] == pytest.approx(
-        math.log(2))
+        math.log(2)
+    )
 
 
 def measured(method, collapsed):
     model = build(method)
     if collapsed:  # every image has the representation of a black one
         for variable in model.encoder.trainable_variables:
-            variable.assign(tf.zeros_like(variable) if variable.name == "kernel"
-                            else tf.ones_like(variable))
+            variable.assign(
+                tf.zeros_like(variable) if variable.name == "kernel" else tf.ones_like(variable)
+            )
     model.watch(8, model.projector.output_shape[-1])
     logs = {name: float(value) for name, value in model.train_step(batch()).items()}
     callback = Information(0, 9, None, 1, batch_size=8, temperature=0.25)

@@ -34,8 +34,15 @@ def table_with(statistic, columns=3, never=()):
     return p[:, None] / p.sum() * given[list(statistic)]
 
 
-CASES = [((0, 0, 0, 0, 0), ()), ((0, 1, 2, 3, 4), ()), ((0, 0, 1, 1, 2), ()), ((0, 1, 0, 1, 0), ()),
-         ((0, 1, 1, 1, 2, 0), ()), ((0, 1, 0, 1, 2), (4,)), ((0, 1, 1, 0, 2, 2), (1, 5))]
+CASES = [
+    ((0, 0, 0, 0, 0), ()),
+    ((0, 1, 2, 3, 4), ()),
+    ((0, 0, 1, 1, 2), ()),
+    ((0, 1, 0, 1, 0), ()),
+    ((0, 1, 1, 1, 2, 0), ()),
+    ((0, 1, 0, 1, 2), (4,)),
+    ((0, 1, 1, 0, 2, 2), (1, 5)),
+]
 EACH = pytest.mark.parametrize("statistic,never", CASES)
 
 
@@ -44,7 +51,7 @@ def sums(throws=4):
     sequences = np.array(list(itertools.product((0, 1), repeat=throws)))
     heads = sequences.sum(axis=1)
     bias = np.array([0.2, 0.5, 0.7])
-    return sequences, heads, bias**heads[:, None] * (1 - bias)**(throws - heads[:, None]) / 3
+    return sequences, heads, bias ** heads[:, None] * (1 - bias) ** (throws - heads[:, None]) / 3
 
 
 @pytest.mark.parametrize("count,number", [(1, 1), (2, 2), (3, 5), (4, 15), (5, 52), (6, 203)])
@@ -61,8 +68,10 @@ def test_pushing_forward_adds_up_what_becomes_one():
     joint = RNG.dirichlet(np.ones(12)).reshape(4, 3)
     found = info.push_forward(joint, ["b", "a", "b", "c"])
     np.testing.assert_allclose(found, [joint[1], joint[0] + joint[2], joint[3]])
-    np.testing.assert_allclose(info.push_forward(joint, [1, 0, 1], axis=1),
-                               np.stack([joint[:, 1], joint[:, 0] + joint[:, 2]], axis=1))
+    np.testing.assert_allclose(
+        info.push_forward(joint, [1, 0, 1], axis=1),
+        np.stack([joint[:, 1], joint[:, 0] + joint[:, 2]], axis=1),
+    )
     np.testing.assert_allclose(info.push_forward(joint, [0, 1, 2], axis=-1), joint)
 
 
@@ -106,18 +115,22 @@ def test_minimal_is_a_function_of_every_sufficient_statistic(statistic, never):
     """Definition 2.2.7 against all partitions: what `is_minimal` says, and of what is found."""
     joint = table_with(statistic, never=never)
     there = marginal(joint, 0) > 0
-    sufficient = [labels for labels in partitions(len(statistic))
-                  if info.is_sufficient(joint, labels)]
+    sufficient = [
+        labels for labels in partitions(len(statistic)) if info.is_sufficient(joint, labels)
+    ]
     for labels in partitions(len(statistic)):
         by_definition = info.is_sufficient(joint, labels) and all(
-            is_function(labels[there], of[there]) for of in sufficient)
+            is_function(labels[there], of[there]) for of in sufficient
+        )
         assert is_minimal(joint, labels) == by_definition, labels
     found = info.minimal_sufficient(joint)
     assert is_minimal(joint, found)
-    entropies = [info.entropy(info.push_forward(marginal(joint, 0), labels))
-                 for labels in sufficient]
+    entropies = [
+        info.entropy(info.push_forward(marginal(joint, 0), labels)) for labels in sufficient
+    ]
     assert info.entropy(info.push_forward(marginal(joint, 0), found)) == pytest.approx(
-        min(entropies), abs=1e-12)
+        min(entropies), abs=1e-12
+    )
 
 
 @EACH
@@ -136,7 +149,12 @@ def test_of_throws_of_a_coin_the_number_of_heads_is_minimal():
     sequences, heads, joint = sums()
     assert info.is_sufficient(joint, heads) and is_minimal(joint, heads)
     assert sorted(set(zip(heads, info.minimal_sufficient(joint)))) == [
-        (0, 0), (1, 1), (2, 2), (3, 3), (4, 4)]
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (3, 3),
+        (4, 4),
+    ]
     whole = np.arange(16)
     assert info.is_sufficient(joint, whole) and not is_minimal(joint, whole)
     for labels in (np.median(sequences, axis=1), sequences[:, 0], heads > 2):
@@ -192,9 +210,11 @@ def test_the_best_views_teach_the_optimal_representation(statistic, never):
     for view_1, view_2 in pairs:
         for view in (view_1, view_2):
             assert info.mutual_information(info.push_forward(joint, view)) == pytest.approx(
-                info.mutual_information(joint), abs=1e-9)
+                info.mutual_information(joint), abs=1e-9
+            )
         assert info.mutual_information(view_table(p, view_1, view_2)) == pytest.approx(
-            info.entropy(info.push_forward(p, optimal)), abs=1e-9)
+            info.entropy(info.push_forward(p, optimal)), abs=1e-9
+        )
         assert same(encoded(p, view_1, view_2), optimal, p > 0), (view_1, view_2)
 
 
@@ -217,8 +237,11 @@ def test_one_of_the_best_views_may_be_all_of_x():
     optimal = np.array([0, 0, 1, 1, 2])
     found = {(tuple(a), tuple(b)) for a, b in best_views(table_with(optimal))}
     everything = (0, 1, 2, 3, 4)
-    assert {(tuple(optimal), tuple(optimal)), (everything, tuple(optimal)),
-            (tuple(optimal), everything)} <= found
+    assert {
+        (tuple(optimal), tuple(optimal)),
+        (everything, tuple(optimal)),
+        (tuple(optimal), everything),
+    } <= found
     assert (everything, everything) not in found
 
 
@@ -237,8 +260,11 @@ def test_of_a_family_without_such_views_the_best_teach_too_much():
     representation, and then the encoder keeps what the task does not need."""
     joint = table_with((0, 0, 1, 1))
     p = marginal(joint, 0)
-    family = [labels for labels in partitions(4) if labels[0] != labels[1]
-              and info.keeps_information(joint, labels)]
+    family = [
+        labels
+        for labels in partitions(4)
+        if labels[0] != labels[1] and info.keeps_information(joint, labels)
+    ]
     pairs = list(itertools.product(family, repeat=2))
     shared = [info.mutual_information(view_table(p, *pair)) for pair in pairs]
     best = pairs[int(np.argmin(shared))]
@@ -246,15 +272,21 @@ def test_of_a_family_without_such_views_the_best_teach_too_much():
     assert encoded(p, *best)[0] != encoded(p, *best)[1]
 
 
-@pytest.mark.parametrize("call,said", [
-    (lambda: info.push_forward([0.5, 0.5], [0]), "`labels` must hold a label for each of 2 values"),
-    (lambda: info.push_forward([0.5, 0.6], [0, 1]), "`joint` must hold probabilities"),
-    (lambda: info.is_sufficient([0.5, 0.5], [0, 1]), "`joint` must have two axes"),
-    (lambda: info.minimal_sufficient([0.5, 0.5]), "`joint` must have two axes"),
-    (lambda: view_table([0.5, 0.5], [0, 1], [0]), "`labels` must hold"),
-    (lambda: sufficiency.is_minimal(np.eye(2) / 2, [0]), "`labels` must hold"),
-    (lambda: best_views([1.0]), "`joint` must have two axes"),
-])
+@pytest.mark.parametrize(
+    "call,said",
+    [
+        (
+            lambda: info.push_forward([0.5, 0.5], [0]),
+            "`labels` must hold a label for each of 2 values",
+        ),
+        (lambda: info.push_forward([0.5, 0.6], [0, 1]), "`joint` must hold probabilities"),
+        (lambda: info.is_sufficient([0.5, 0.5], [0, 1]), "`joint` must have two axes"),
+        (lambda: info.minimal_sufficient([0.5, 0.5]), "`joint` must have two axes"),
+        (lambda: view_table([0.5, 0.5], [0, 1], [0]), "`labels` must hold"),
+        (lambda: sufficiency.is_minimal(np.eye(2) / 2, [0]), "`labels` must hold"),
+        (lambda: best_views([1.0]), "`joint` must have two axes"),
+    ],
+)
 def test_refusals(call, said):
     with pytest.raises(ValueError, match=said):
         call()

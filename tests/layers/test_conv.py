@@ -9,12 +9,15 @@ from tfssl import encoders, layers
 from tfssl.layers import conv
 
 
-@pytest.mark.parametrize("size,stride,padding", [
-    (3, 1, "same"), (1, 1, "same"), (3, 2, "valid"), (1, 2, "valid"), (5, 1, "valid")])
+@pytest.mark.parametrize(
+    "size,stride,padding",
+    [(3, 1, "same"), (1, 1, "same"), (3, 2, "valid"), (1, 2, "valid"), (5, 1, "valid")],
+)
 @pytest.mark.parametrize("shape", [(5, 5), (6, 5), (30, 30)])
 def test_outputs_and_gradients(size, stride, padding, shape):
-    pair = [cls(4, size, stride, padding) for cls in (
-        layers.ProductGradientConv2D, keras.layers.Conv2D)]
+    pair = [
+        cls(4, size, stride, padding) for cls in (layers.ProductGradientConv2D, keras.layers.Conv2D)
+    ]
     images = tf.constant(np.random.default_rng(0).normal(size=(4, *shape, 2)), tf.float32)
     for layer in pair:
         layer.build(images.shape)
@@ -32,11 +35,17 @@ def test_outputs_and_gradients(size, stride, padding, shape):
 
 def test_it_is_taken_where_the_image_is_small_and_nowhere_else(monkeypatch):
     taken = []
-    monkeypatch.setattr(conv, "weight_gradient",
-                        lambda images, flow, size, *_: taken.append(tuple(flow.shape[1:3]))
-                        or tf.zeros([size, size, images.shape[-1], flow.shape[-1]]))
-    encoder = encoders.resnet(18, stem="cifar", width_multiplier=1 / 16,
-                          convolution=layers.ProductGradientConv2D)
+    monkeypatch.setattr(
+        conv,
+        "weight_gradient",
+        lambda images, flow, size, *_: (
+            taken.append(tuple(flow.shape[1:3]))
+            or tf.zeros([size, size, images.shape[-1], flow.shape[-1]])
+        ),
+    )
+    encoder = encoders.resnet(
+        18, stem="cifar", width_multiplier=1 / 16, convolution=layers.ProductGradientConv2D
+    )
     with tf.GradientTape() as tape:
         h = encoder(tf.zeros([2, 32, 32, 3]), training=True)
     tape.gradient(h, encoder.trainable_variables)

@@ -7,13 +7,16 @@ import pytest
 from tfssl import layers
 
 
-@pytest.mark.parametrize("mode,num_layers,dense", [
-    ("none", 3, []),
-    ("linear", 3, [(6, 4)]),
-    ("nonlinear", 1, [(6, 4)]),
-    ("nonlinear", 2, [(6, 6), (6, 4)]),
-    ("nonlinear", 3, [(6, 6), (6, 6), (6, 4)]),
-])
+@pytest.mark.parametrize(
+    "mode,num_layers,dense",
+    [
+        ("none", 3, []),
+        ("linear", 3, [(6, 4)]),
+        ("nonlinear", 1, [(6, 4)]),
+        ("nonlinear", 2, [(6, 6), (6, 4)]),
+        ("nonlinear", 3, [(6, 6), (6, 6), (6, 4)]),
+    ],
+)
 def test_layers_of_every_mode(mode, num_layers, dense):
     head = layers.projector(6, mode=mode, out_dim=4, num_layers=num_layers)
     kernels = [v for v in head.trainable_variables if v.name == "kernel"]
@@ -28,12 +31,15 @@ def test_layers_of_every_mode(mode, num_layers, dense):
         assert len(relus) == len(dense) - 1
 
 
-@pytest.mark.parametrize("mode,num_layers,dense", [
-    ("none", 2, []),
-    ("linear", 2, [(6, 4)]),
-    ("nonlinear", 2, [(6, 9), (9, 4)]),
-    ("nonlinear", 3, [(6, 9), (9, 9), (9, 4)]),
-])
+@pytest.mark.parametrize(
+    "mode,num_layers,dense",
+    [
+        ("none", 2, []),
+        ("linear", 2, [(6, 4)]),
+        ("nonlinear", 2, [(6, 9), (9, 4)]),
+        ("nonlinear", 3, [(6, 9), (9, 9), (9, 4)]),
+    ],
+)
 def test_layers_of_byols_head(mode, num_layers, dense):
     head = layers.byol_head(6, mode=mode, out_dim=4, hidden_dim=9, num_layers=num_layers)
     names = [v.name for v in head.trainable_variables]
@@ -51,7 +57,7 @@ def test_the_head_of_simclrs_paper_is_two_products_and_a_relu():
     h = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
     np.testing.assert_allclose(head(h), np.maximum(h @ w1, 0) @ w2, rtol=1e-5, atol=1e-6)
     large = layers.projector(400, out_dim=300, num_layers=2, normalization=None)
-    assert all(w.std() == pytest.approx(400 ** -0.5, rel=0.02) for w in large.get_weights())
+    assert all(w.std() == pytest.approx(400**-0.5, rel=0.02) for w in large.get_weights())
 
 
 def test_byols_head_without_normalization():
@@ -63,7 +69,7 @@ def test_byols_head_without_normalization():
 
 def test_byols_kernels_have_variance_one_over_fan_in():
     kernel = layers.byol_head(400, hidden_dim=300, out_dim=2).trainable_variables[0].numpy()
-    assert kernel.std() == pytest.approx(400 ** -0.5, rel=0.02)
+    assert kernel.std() == pytest.approx(400**-0.5, rel=0.02)
 
 
 def test_no_head_is_the_identity():

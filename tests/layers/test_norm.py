@@ -10,8 +10,10 @@ from tfssl.layers import FusedBatchNormalization
 
 def pair(shape, **options):
     """The fused layer and Keras's own, with equal random weights."""
-    layers = [cls(momentum=0.9, epsilon=1e-5, **options)
-              for cls in (FusedBatchNormalization, keras.layers.BatchNormalization)]
+    layers = [
+        cls(momentum=0.9, epsilon=1e-5, **options)
+        for cls in (FusedBatchNormalization, keras.layers.BatchNormalization)
+    ]
     rng = np.random.default_rng(0)
     for layer in layers:
         layer.build(shape)

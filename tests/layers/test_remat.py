@@ -14,13 +14,21 @@ IMAGES = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
 
 def pair(depth=18, stem="cifar", normalization=layers.FusedBatchNormalization, **options):
     """The plain encoder and the one that computes its blocks again, with equal weights."""
-    made = [encoders.resnet(depth, stem=stem, width_multiplier=1 / 16, remat=remat,
-                            normalization=normalization, convolution=layers.ProductGradientConv2D,
-                            **options) for remat in (None, layers.Rematerialized)]
+    made = [
+        encoders.resnet(
+            depth,
+            stem=stem,
+            width_multiplier=1 / 16,
+            remat=remat,
+            normalization=normalization,
+            convolution=layers.ProductGradientConv2D,
+            **options,
+        )
+        for remat in (None, layers.Rematerialized)
+    ]
     rng = np.random.default_rng(1)
     # With its last gamma at 0, as at the start, no gradient would enter a block.
-    weights = [rng.uniform(0.5, 1.5, w.shape) if w.ndim == 1 else w
-               for w in made[0].get_weights()]
+    weights = [rng.uniform(0.5, 1.5, w.shape) if w.ndim == 1 else w for w in made[0].get_weights()]
     for encoder in made:
         encoder.set_weights(weights)
     return made
@@ -49,16 +57,23 @@ def assert_close(one, other, tolerance=1e-5):
 KERAS = keras.layers.BatchNormalization
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"se_ratio": 0.25, "normalization": KERAS}, {"depth": 50},
-    {"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"se_ratio": 0.25, "normalization": KERAS},
+        {"depth": 50},
+        {"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25},
+    ],
+    ids=str,
+)
 def test_outputs_gradients_and_statistics(options):
     """The statistics too: they would be others had they moved twice."""
     plain, remat = pair(**options)
     before = [v.numpy() for v in plain.non_trainable_variables]
     expected = step(plain)
     assert_close(expected, step(remat))
-    assert all(not np.array_equal(a, b) for a, b in zip(before, expected[-len(before):]))
+    assert all(not np.array_equal(a, b) for a, b in zip(before, expected[-len(before) :]))
 
 
 def test_eagerly_and_in_mixed_precision():
@@ -75,7 +90,8 @@ def test_it_has_the_layers_variables_and_inference_of_the_plain_one(tmp_path):
     plain, remat = pair()
     assert [type(layer) for layer in remat.layers] == [type(layer) for layer in plain.layers]
     assert [(v.name, v.shape) for v in remat.variables] == [
-        (v.name, v.shape) for v in plain.variables]
+        (v.name, v.shape) for v in plain.variables
+    ]
     plain.set_weights([w + 0.1 for w in plain.get_weights()])
     tf.train.Checkpoint(encoder=plain).write(str(tmp_path / "state"))
     tf.train.Checkpoint(encoder=remat).read(str(tmp_path / "state")).assert_consumed()
@@ -118,8 +134,11 @@ def convolutions(encoder):
         graphs = context.export_run_metadata().function_graphs
     finally:
         context.disable_graph_collection()
-    return sum(node.op.endswith("Conv2D") for graph in graphs
-               for node in graph.post_optimization_graph.node)
+    return sum(
+        node.op.endswith("Conv2D")
+        for graph in graphs
+        for node in graph.post_optimization_graph.node
+    )
 
 
 def test_the_second_computation_is_not_merged_with_the_first():

@@ -12,10 +12,9 @@ import tensorflow as tf
 
 from tests.reference import nt_xent_loop
 from tfssl import losses
-from tfssl.losses import blockwise
-from tfssl.losses import nt_xent, nt_xent_with_scalars, regression_loss
+from tfssl.losses import blockwise, nt_xent, nt_xent_with_scalars, regression_loss
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
 
 def random_views(n, d, seed=0):
@@ -25,9 +24,13 @@ def random_views(n, d, seed=0):
 
 def golden_cases():
     with np.load(GOLDEN / "nt_xent.npz") as data:
-        return [{name: data[f"{name}_{i}"] for name in (
-            "hidden", "grad", "temperature", "normalize", "loss", "acc", "entropy"
-        )} for i in range(4)]
+        return [
+            {
+                name: data[f"{name}_{i}"]
+                for name in ("hidden", "grad", "temperature", "normalize", "loss", "acc", "entropy")
+            }
+            for i in range(4)
+        ]
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.5, 2.0])
@@ -74,9 +77,7 @@ def test_symmetric_in_the_views():
 def test_independent_of_the_order_of_images():
     z1, z2 = random_views(9, 5)
     order = np.random.default_rng(1).permutation(9)
-    np.testing.assert_allclose(
-        nt_xent(z1[order], z2[order], 0.2), nt_xent(z1, z2, 0.2), rtol=1e-6
-    )
+    np.testing.assert_allclose(nt_xent(z1[order], z2[order], 0.2), nt_xent(z1, z2, 0.2), rtol=1e-6)
 
 
 def test_normalised_loss_ignores_length():
@@ -168,28 +169,40 @@ def value_and_gradients(loss, *z):
     return value, scalars, tape.gradient(scaled, z)
 
 
-@pytest.mark.parametrize("n,images,temperature,scale", [
-    (1, None, 0.5, 1.0),  # no negatives
-    (7, 1, 0.5, 1.0), (7, 3, 0.1, 1.0), (7, 7, 0.1, 1.0),  # with and without padding
-    (33, 8, 0.5, 1.0),
-    (33, None, 0.05, 3.0),  # similarities of thousands
-])
+@pytest.mark.parametrize(
+    "n,images,temperature,scale",
+    [
+        (1, None, 0.5, 1.0),  # no negatives
+        (7, 1, 0.5, 1.0),
+        (7, 3, 0.1, 1.0),
+        (7, 7, 0.1, 1.0),  # with and without padding
+        (33, 8, 0.5, 1.0),
+        (33, None, 0.05, 3.0),  # similarities of thousands
+    ],
+)
 def test_blocks_give_the_plain_loss_gradients_and_scalars(n, images, temperature, scale):
     z1, z2 = (scale * z for z in random_views(n, 8))
     plain = value_and_gradients(
-        lambda a, b: nt_xent_with_scalars(a, b, temperature, normalize=False), z1, z2)
+        lambda a, b: nt_xent_with_scalars(a, b, temperature, normalize=False), z1, z2
+    )
     block = value_and_gradients(
-        lambda a, b: blockwise.contrast(a, b, temperature, images=images), z1, z2)
-    largest = max(np.sum(z1 ** 2, 1).max(), np.sum(z2 ** 2, 1).max()) / temperature
+        lambda a, b: blockwise.contrast(a, b, temperature, images=images), z1, z2
+    )
+    largest = max(np.sum(z1**2, 1).max(), np.sum(z2**2, 1).max()) / temperature
     tf.nest.map_structure(  # float32 keeps seven digits of the similarities
         lambda a, b: np.testing.assert_allclose(
-            a, b, rtol=0, atol=3e-7 * largest * (1 + np.max(np.abs(b)))), block, plain)
+            a, b, rtol=0, atol=3e-7 * largest * (1 + np.max(np.abs(b)))
+        ),
+        block,
+        plain,
+    )
 
 
 def test_blocks_within_a_graph():
     z1, z2 = random_views(12, 8)
     loss, scalars, gradients = tf.function(value_and_gradients)(
-        lambda *z: nt_xent_with_scalars(*z, 0.1, in_blocks=True), z1, z2)
+        lambda *z: nt_xent_with_scalars(*z, 0.1, in_blocks=True), z1, z2
+    )
     np.testing.assert_allclose(loss, nt_xent_loop(z1, z2, 0.1), rtol=1e-5)
     _, expected, plain = value_and_gradients(lambda *z: nt_xent_with_scalars(*z, 0.1), z1, z2)
     for name, value in expected.items():
@@ -206,13 +219,21 @@ def test_blocks_need_to_know_the_size_of_the_batch():
 
 def test_blocks_never_hold_the_whole_matrix():
     z1, z2 = random_views(600, 4)
-    step = tf.function(lambda a, b: value_and_gradients(
-        lambda *z: blockwise.contrast.python_function(*z, 0.1, images=25), a, b))
+    step = tf.function(
+        lambda a, b: value_and_gradients(
+            lambda *z: blockwise.contrast.python_function(*z, 0.1, images=25), a, b
+        )
+    )
     graph = step.get_concrete_function(z1, z2).graph
-    graphs = [graph] + [function.graph for function in graph._functions.values()
-                        if hasattr(function, "graph")]
-    sizes = [tensor.shape.num_elements() or 0 for g in graphs for op in g.get_operations()
-             for tensor in op.outputs]
+    graphs = [graph] + [
+        function.graph for function in graph._functions.values() if hasattr(function, "graph")
+    ]
+    sizes = [
+        tensor.shape.num_elements() or 0
+        for g in graphs
+        for op in g.get_operations()
+        for tensor in op.outputs
+    ]
     assert 50 * 1200 <= max(sizes) <= 2 * 50 * 1200
 
 
@@ -242,18 +263,24 @@ def test_without_further_negatives_the_loss_is_as_it_was():
 def test_equal_projections_leave_a_guess_among_further_negatives_too():
     z, negatives = np.ones([9, 4]), np.ones([20, 4])
     np.testing.assert_allclose(
-        nt_xent(z, z, 0.1, negatives=negatives), np.log(2 * 9 - 1 + 20), rtol=1e-6)
+        nt_xent(z, z, 0.1, negatives=negatives), np.log(2 * 9 - 1 + 20), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("k,images", [(1, 3), (50, 3), (50, 7), (50, None)])
 def test_blocks_with_further_negatives(k, images):
     (z1, z2), negatives = random_views(7, 8), random_views(k, 8, seed=1)[0]
-    plain = value_and_gradients(lambda a, b: nt_xent_with_scalars(
-        a, b, 0.5, normalize=False, negatives=negatives), z1, z2)
-    block = value_and_gradients(lambda a, b: blockwise.contrast(
-        a, b, 0.5, images=images, negatives=tf.constant(negatives)), z1, z2)
+    plain = value_and_gradients(
+        lambda a, b: nt_xent_with_scalars(a, b, 0.5, normalize=False, negatives=negatives), z1, z2
+    )
+    block = value_and_gradients(
+        lambda a, b: blockwise.contrast(a, b, 0.5, images=images, negatives=tf.constant(negatives)),
+        z1,
+        z2,
+    )
     tf.nest.map_structure(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), block, plain)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), block, plain
+    )
 
 
 @pytest.mark.parametrize("in_blocks", [False, True])
@@ -275,16 +302,22 @@ def test_distillation_is_the_cross_entropy_of_the_softened_answers():
     student, teacher = random_views(6, 4)
     p, q = (np.exp(np.float64(x) / 0.7) for x in (teacher, student))
     p, q = (x / x.sum(axis=1, keepdims=True) for x in (p, q))
-    np.testing.assert_allclose(losses.distillation_loss(student, teacher, 0.7),
-                               -np.mean(np.sum(p * np.log(q), axis=1)), rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.distillation_loss(student, teacher, 0.7),
+        -np.mean(np.sum(p * np.log(q), axis=1)),
+        rtol=1e-5,
+    )
 
 
 def test_distillation_from_sure_answers_is_the_cross_entropy_with_the_label():
     student = random_views(5, 3)[0]
     labels = np.array([0, 2, 1, 1, 0])
     expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=student)
-    np.testing.assert_allclose(losses.distillation_loss(student, 100 * np.eye(3)[labels], 1.0),
-                               tf.reduce_mean(expected), rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.distillation_loss(student, 100 * np.eye(3)[labels], 1.0),
+        tf.reduce_mean(expected),
+        rtol=1e-5,
+    )
 
 
 def test_distillation_is_least_and_without_gradient_where_the_student_is_the_teacher():
@@ -370,20 +403,27 @@ def test_the_triplet_hinge_by_hand():  # equations (17) and (18)
 def test_the_tuple_loss_by_hand_and_with_one_negative():  # equation (19), Remark 6
     a, p = random_pairs()
     negatives = np.random.default_rng(2).normal(size=(6, 3, 5)).astype(np.float32)
-    expected = np.mean([np.log(1 + sum(np.exp(x @ n - x @ y) for n in ns))
-                        for x, y, ns in zip(a, p, negatives)])
+    expected = np.mean(
+        [np.log(1 + sum(np.exp(x @ n - x @ y) for n in ns)) for x, y, ns in zip(a, p, negatives)]
+    )
     np.testing.assert_allclose(losses.tuple_loss(a, p, negatives), expected, rtol=1e-5)
     gap = (a * negatives[:, 0]).sum(1) - (a * p).sum(1)
-    np.testing.assert_allclose(losses.tuple_loss(a, p, negatives[:, :1]),
-                               np.mean(np.logaddexp(0, gap)), rtol=1e-5)
-    np.testing.assert_allclose(losses.tuple_loss(a, p, np.repeat(p[:, None], 4, 1)), np.log(5),
-                               rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.tuple_loss(a, p, negatives[:, :1]), np.mean(np.logaddexp(0, gap)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        losses.tuple_loss(a, p, np.repeat(p[:, None], 4, 1)), np.log(5), rtol=1e-5
+    )
 
 
 def test_the_n_pair_loss_by_hand_and_as_a_tuple_loss():  # equation (20)
     a, p = random_pairs()
-    expected = np.mean([np.log(1 + sum(np.exp(a[i] @ p[j] - a[i] @ p[i])
-                                       for j in range(6) if j != i)) for i in range(6)])
+    expected = np.mean(
+        [
+            np.log(1 + sum(np.exp(a[i] @ p[j] - a[i] @ p[i]) for j in range(6) if j != i))
+            for i in range(6)
+        ]
+    )
     np.testing.assert_allclose(losses.n_pair_loss(a, p), expected, rtol=1e-5)
     others = np.stack([np.delete(p, i, axis=0) for i in range(6)])
     np.testing.assert_allclose(losses.n_pair_loss(a, p), losses.tuple_loss(a, p, others), rtol=1e-5)
@@ -404,10 +444,12 @@ def test_nt_xent_is_info_nce_over_the_other_projections():  # Remark 7
 
 def test_the_familys_refusals():
     a, p = random_pairs()
-    for call, said in ((lambda: losses.triplet_loss(a, p, a, -1.0), "`margin`"),
-                       (lambda: losses.triplet_loss(a, p, a[:3], 1.0), "matrices of one shape"),
-                       (lambda: losses.tuple_loss(a, p, a), "`negatives` must be"),
-                       (lambda: losses.n_pair_loss(a, p[:3]), "matrices of one shape"),
-                       (lambda: losses.info_nce(np.zeros((4, 3))), "`scores` must be")):
+    for call, said in (
+        (lambda: losses.triplet_loss(a, p, a, -1.0), "`margin`"),
+        (lambda: losses.triplet_loss(a, p, a[:3], 1.0), "matrices of one shape"),
+        (lambda: losses.tuple_loss(a, p, a), "`negatives` must be"),
+        (lambda: losses.n_pair_loss(a, p[:3]), "matrices of one shape"),
+        (lambda: losses.info_nce(np.zeros((4, 3))), "`scores` must be"),
+    ):
         with pytest.raises(ValueError, match=said):
             call()

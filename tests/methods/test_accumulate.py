@@ -17,8 +17,15 @@ def no_normalization(**options):
 
 def build(method, normalization, **settings):
     def encoder(seed, name="encoder"):
-        return encoders.resnet(18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name,
-                           normalization=normalization, convolution=layers.ProductGradientConv2D)
+        return encoders.resnet(
+            18,
+            stem="cifar",
+            width_multiplier=1 / 16,
+            seed=seed,
+            name=name,
+            normalization=normalization,
+            convolution=layers.ProductGradientConv2D,
+        )
 
     def probe(in_dim):
         return layers.classifier(in_dim, 10)
@@ -27,8 +34,9 @@ def build(method, normalization, **settings):
         model = Supervised(encoder(0), layers.classifier(32, 10, seed=1))
     else:
         config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16, **settings)
-        model = METHODS[method](config, Kit(encoder, probe, normalization, total_steps=10,
-                                            size=(16, 16)))
+        model = METHODS[method](
+            config, Kit(encoder, probe, normalization, total_steps=10, size=(16, 16))
+        )
     model.build((None, 16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
     model.penalize(model.learned_variables()[:3], 0.01)
@@ -38,7 +46,8 @@ def build(method, normalization, **settings):
 def close(one, other):
     scale = max(float(tf.reduce_max(tf.abs(value))) for value in tf.nest.flatten(other))
     tf.nest.map_structure(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * scale), one, other)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * scale), one, other
+    )
 
 
 @pytest.mark.parametrize("count", [2, 4, 8])
@@ -49,8 +58,14 @@ def test_without_normalization_parts_are_the_batch(method, count):
     gradients, scalars = model.accumulated(data)
     expected, logged = model.gradients_of(model.loss_on, data)
     close(gradients, expected)
-    for name in {"total_loss", "weight_decay", "contrast_loss", "contrast_entropy",
-                 "representation_loss", "supervised_loss"} & logged.keys():
+    for name in {
+        "total_loss",
+        "weight_decay",
+        "contrast_loss",
+        "contrast_entropy",
+        "representation_loss",
+        "supervised_loss",
+    } & logged.keys():
         np.testing.assert_allclose(scalars[name], logged[name], rtol=1e-5)
 
 
@@ -74,11 +89,17 @@ def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
     moving = model.encoder.non_trainable_variables + model.projector.non_trainable_variables
     before = [v.numpy() for v in moving]
     with tf.GradientTape() as tape:
-        both = [model.project(data["view1"][i:i + 4], data["view2"][i:i + 4])
-                for i in (0, 4, 8)]
+        both = [
+            model.project(data["view1"][i : i + 4], data["view2"][i : i + 4]) for i in (0, 4, 8)
+        ]
         z1, z2 = (tf.concat([tf.split(z, 2)[view] for _, z in both], axis=0) for view in (0, 1))
-        probe = sum(model.probe_loss(h, data["label"][4 * i:4 * i + 4])[0]
-                    for i, (h, _) in enumerate(both)) / 3
+        probe = (
+            sum(
+                model.probe_loss(h, data["label"][4 * i : 4 * i + 4])[0]
+                for i, (h, _) in enumerate(both)
+            )
+            / 3
+        )
         total = model.contrast(z1, z2)[0] + probe + model.weight_decay_loss()
     expected = tape.gradient(total, model.learned_variables())
     moved = [v.numpy() for v in moving]

@@ -27,7 +27,8 @@ def test_no_gradient_reaches_the_target():
         tape.watch([v.value for v in model.target_variables()])
         loss, _, _ = model.loss_on_views(views["view1"], views["view2"])
     gradients = tape.gradient(
-        loss, [[v.value for v in model.target_variables()], model.learned_variables()[:3]])
+        loss, [[v.value for v in model.target_variables()], model.learned_variables()[:3]]
+    )
     assert all(g is None for g in gradients[0]) and all(g is not None for g in gradients[1])
 
 
@@ -40,7 +41,7 @@ def test_the_target_is_the_closed_form_of_its_moving_average():
         history.append(values(model.online_variables()))
     expected = [e * np.prod(decays) for e in expected]
     for step, online in enumerate(history):
-        weight = (1 - decays[step]) * np.prod(decays[step + 1:])
+        weight = (1 - decays[step]) * np.prod(decays[step + 1 :])
         expected = [e + weight * o for e, o in zip(expected, online)]
     for ours, e in zip(values(model.target_variables()), expected):
         np.testing.assert_allclose(ours, e, rtol=1e-4, atol=1e-6)
@@ -65,8 +66,11 @@ def test_with_decay_0_the_target_is_the_online_network():
 
 def test_the_target_starts_elsewhere():
     model = byol()
-    different = [not np.array_equal(a, b) for a, b in zip(
-        values(model.online_variables()), values(model.target_variables())) if a.ndim > 1]
+    different = [
+        not np.array_equal(a, b)
+        for a, b in zip(values(model.online_variables()), values(model.target_variables()))
+        if a.ndim > 1
+    ]
     assert all(different)
 
 
@@ -91,8 +95,10 @@ def test_the_loss_is_the_sum_of_both_directions_by_hand():
     def unit(x):
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
-    expected = sum(np.mean(np.sum((unit(p) - unit(t)) ** 2, 1))
-                   for p, t in ((p1.numpy(), t2.numpy()), (p2.numpy(), t1.numpy())))
+    expected = sum(
+        np.mean(np.sum((unit(p) - unit(t)) ** 2, 1))
+        for p, t in ((p1.numpy(), t2.numpy()), (p2.numpy(), t1.numpy()))
+    )
     assert float(loss) == pytest.approx(expected, rel=1e-4) and 0 <= float(loss) <= 8
     z, t = np.concatenate([z1, z2]), np.concatenate([t1, t2])
     cosine = np.mean(np.sum(unit(z) * unit(t), axis=1))
@@ -128,8 +134,15 @@ def test_a_target_of_another_form_is_refused():
         return layers.byol_head(in_dim, hidden_dim=8, out_dim=4)
 
     with pytest.raises(ValueError, match="form of the online"):
-        BYOL(encoder(1 / 16), head(32), head(4), encoder(1 / 8), head(64),
-             base_target_decay=0.9, total_steps=1)
+        BYOL(
+            encoder(1 / 16),
+            head(32),
+            head(4),
+            encoder(1 / 8),
+            head(64),
+            base_target_decay=0.9,
+            total_steps=1,
+        )
 
 
 class NoPredictor(BYOL):
@@ -161,8 +174,15 @@ def spread_after_training(of_class, steps=300):
     def head(in_dim, seed):
         return layers.byol_head(in_dim, hidden_dim=128, out_dim=32, seed=seed)
 
-    model = of_class(encoder(0), head(64, 1), head(32, 2), encoder(3), head(64, 4),
-                     base_target_decay=0.97, total_steps=steps)
+    model = of_class(
+        encoder(0),
+        head(64, 1),
+        head(32, 2),
+        encoder(3),
+        head(64, 4),
+        base_target_decay=0.97,
+        total_steps=steps,
+    )
     model.build((None, 16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), jit_compile=False)
     spreads = []
@@ -171,8 +191,12 @@ def spread_after_training(of_class, steps=300):
         spreads.append(logs["z_std"])
         model.reset_metrics()
 
-    model.fit(batches, verbose=0, shuffle=False,
-              callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)])
+    model.fit(
+        batches,
+        verbose=0,
+        shuffle=False,
+        callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)],
+    )
     return float(np.mean(spreads[-20:]))
 
 

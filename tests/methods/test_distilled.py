@@ -13,8 +13,9 @@ ANSWERS = 2 * np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
 
 def student(temperature=1.0, alpha=1.0, labels=np.full(12, -1)):
     encoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
-    model = Distilled(encoder, layers.classifier(12, 4, seed=2, name="head"),
-                      temperature=temperature, alpha=alpha)
+    model = Distilled(
+        encoder, layers.classifier(12, 4, seed=2, name="head"), temperature=temperature, alpha=alpha
+    )
     model.teach(ANSWERS, labels)
     return model
 
@@ -32,16 +33,21 @@ def test_the_loss_is_equation_3_over_the_images_of_the_batch(temperature, alpha)
     places = np.array([8, 2, 5, 11, 3])
     loss, scalars = model.loss_on({"view1": IMAGES[places], "label": places})
     logits = model(IMAGES[places]).numpy()
-    distill = -np.mean(np.sum(softmax(ANSWERS[places] / temperature)
-                              * np.log(softmax(logits / temperature)), axis=1))
+    distill = -np.mean(
+        np.sum(
+            softmax(ANSWERS[places] / temperature) * np.log(softmax(logits / temperature)), axis=1
+        )
+    )
     log_p = np.log(softmax(logits))
     supervised = -(log_p[0, 3] + log_p[2, 0] + log_p[4, 1]) / 5
     np.testing.assert_allclose(loss, alpha * distill + (1 - alpha) * supervised, rtol=1e-5)
     np.testing.assert_allclose(scalars["distill_loss"], distill, rtol=1e-5)
     np.testing.assert_allclose(scalars["supervised_loss"], supervised, rtol=1e-5)
     assert set(scalars) == set(Distilled.SCALARS)
-    np.testing.assert_allclose(scalars["teacher_agreement"], np.mean(
-        logits.argmax(axis=1) == ANSWERS[places].argmax(axis=1)))
+    np.testing.assert_allclose(
+        scalars["teacher_agreement"],
+        np.mean(logits.argmax(axis=1) == ANSWERS[places].argmax(axis=1)),
+    )
 
 
 def test_it_comes_to_answer_as_the_teacher_does_without_a_label():

@@ -29,8 +29,9 @@ def test_npair_is_sohns_loss_in_both_directions():
     expected = 0.0
     for one, other in ((a, b), (b, a)):
         for i in range(8):  # equation (20)
-            rest = sum(math.exp((one[i] @ other[j] - one[i] @ other[i]) / 0.3)
-                       for j in range(8) if j != i)
+            rest = sum(
+                math.exp((one[i] @ other[j] - one[i] @ other[i]) / 0.3) for j in range(8) if j != i
+            )
             expected += math.log(1 + rest) / 8
     loss, scalars = model.contrast(z1, z2)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
@@ -47,10 +48,15 @@ def test_npair_without_normalization_takes_projections_as_they_are():
 
 def test_semi_hard_negatives_by_hand():
     """The nearest that is farther than the positive; where none is, the farthest."""
-    distances = np.array([[1.0, 0.5, 3.0, 2.0],   # farther: 3.0 and 2.0 -> 3
-                          [0.1, 0.5, 0.2, 0.3],   # none -> the farthest, 3
-                          [9.0, 0.0, 1.0, 1.5],   # -> 3
-                          [4.0, 3.0, 2.5, 0.1]], np.float32)  # -> 2
+    distances = np.array(
+        [
+            [1.0, 0.5, 3.0, 2.0],  # farther: 3.0 and 2.0 -> 3
+            [0.1, 0.5, 0.2, 0.3],  # none -> the farthest, 3
+            [9.0, 0.0, 1.0, 1.5],  # -> 3
+            [4.0, 3.0, 2.5, 0.1],
+        ],
+        np.float32,
+    )  # -> 2
     assert triplet.semi_hard(distances).numpy().tolist() == [3, 3, 3, 2]
 
 
@@ -100,8 +106,9 @@ def test_npair_by_class_is_definition_6_2_2_of_the_thesis():
     expected = 0.0
     for one, other in ((a, b), (b, a)):
         for i, partner in enumerate(PARTNERS):
-            rest = sum(math.exp((one[i] @ other[j] - one[i] @ other[partner]) / 0.3)
-                       for j in others(i))
+            rest = sum(
+                math.exp((one[i] @ other[j] - one[i] @ other[partner]) / 0.3) for j in others(i)
+            )
             expected += math.log(1 + rest) / 8
     loss, scalars = model.contrast(z1, z2, LABELS)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
@@ -124,8 +131,10 @@ def test_triplets_by_class_are_those_of_example_7():
             expected += max(near - min([d for d in far if d > near] or [max(far)]) + 0.8, 0) / 8
     loss, scalars = model.contrast(z1, z2, LABELS)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
-    hits = [all(np.sum((a[i] - b[PARTNERS[i]]) ** 2) < np.sum((a[i] - b[j]) ** 2)
-                for j in others(i)) for i in range(8)]
+    hits = [
+        all(np.sum((a[i] - b[PARTNERS[i]]) ** 2) < np.sum((a[i] - b[j]) ** 2) for j in others(i))
+        for i in range(8)
+    ]
     assert float(scalars["contrast_acc"]) == pytest.approx(np.mean(hits))
 
 

@@ -75,10 +75,11 @@ def test_the_following_network_is_the_closed_form_of_its_moving_average():
     for step in range(3):
         model.train_step(batch(seed=step))
         history.append(values(online(model)))
-    weights = [0.6 ** 3, 0.4 * 0.6 ** 2, 0.4 * 0.6, 0.4]
+    weights = [0.6**3, 0.4 * 0.6**2, 0.4 * 0.6, 0.4]
     for ours, *past in zip(values(following(model)), *history, strict=True):
         np.testing.assert_allclose(
-            ours, sum(w * p for w, p in zip(weights, past)), rtol=1e-4, atol=1e-6)
+            ours, sum(w * p for w, p in zip(weights, past)), rtol=1e-4, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0])
@@ -105,11 +106,13 @@ def test_no_gradient_reaches_the_queue_or_who_fills_it():
 def test_in_parts_the_gradients_and_the_queue_are_those_of_the_batch():
     made = []
     for count in (1, 4):
-        model = test_accumulate.build("simclr", test_accumulate.no_normalization,
-                                      memory_size=SIZE)
+        model = test_accumulate.build("simclr", test_accumulate.no_normalization, memory_size=SIZE)
         model.accumulate_steps = count
-        gradients, _ = (model.accumulated(batch(16)) if count > 1
-                        else model.gradients_of(model.loss_on, batch(16)))
+        gradients, _ = (
+            model.accumulated(batch(16))
+            if count > 1
+            else model.gradients_of(model.loss_on, batch(16))
+        )
         made.append([*gradients, model.queue.value])
     test_accumulate.close(*made[::-1])
 

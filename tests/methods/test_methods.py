@@ -14,11 +14,18 @@ from tfssl.methods.base import spread
 
 def build(method="simclr", probe=True, optimizer=None, total_steps=100, **settings):
     config = Config(method=method, **{"proj_out_dim": 8, "proj_hidden_dim": 16} | settings)
-    model = METHODS[method](config, Kit(
-        encoder=lambda seed, name: encoders.resnet(
-            18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name),
-        probe=lambda in_dim: layers.classifier(in_dim, 10) if probe else None,
-        normalization=layers.FusedBatchNormalization, total_steps=total_steps, size=(16, 16)))
+    model = METHODS[method](
+        config,
+        Kit(
+            encoder=lambda seed, name: encoders.resnet(
+                18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name
+            ),
+            probe=lambda in_dim: layers.classifier(in_dim, 10) if probe else None,
+            normalization=layers.FusedBatchNormalization,
+            total_steps=total_steps,
+            size=(16, 16),
+        ),
+    )
     model.build((None, 16, 16, 3))
     model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1), jit_compile=False)
     return model
@@ -58,7 +65,8 @@ def test_the_probe_sends_no_gradient_to_the_encoder(method):
         _, _, h = model.loss_on_views(batch()["view1"], batch()["view2"])
         loss, _ = model.probe_loss(h, batch()["label"])
     encoder, probe = tape.gradient(
-        loss, [model.encoder.trainable_variables, model.probe.trainable_variables])
+        loss, [model.encoder.trainable_variables, model.probe.trainable_variables]
+    )
     assert all(g is None for g in encoder) and all(g is not None for g in probe)
 
 
@@ -72,8 +80,11 @@ def test_the_probe_learns_from_the_images_with_a_label_alone(method):
     def learned(h, labels):
         with tf.GradientTape() as tape:
             loss, scalars = model.probe_loss(h, labels)
-        return [loss, scalars["supervised_acc"],
-                *tape.gradient(loss, model.probe.trainable_variables)]
+        return [
+            loss,
+            scalars["supervised_acc"],
+            *tape.gradient(loss, model.probe.trainable_variables),
+        ]
 
     for one, other in zip(learned(h, labels), learned(h[known], labels[labels >= 0])):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

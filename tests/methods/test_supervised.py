@@ -16,8 +16,9 @@ def test_it_learns_what_is_linear_and_moves_its_head_alone():
     encoder = keras.Model(inputs, keras.layers.Flatten()(keras.layers.BatchNormalization()(inputs)))
     encoder.trainable = False
     model = Supervised(encoder, layers.classifier(12, 3, name="head"))
-    model.compile(optimizer=keras.optimizers.SGD(0.5, momentum=0.9, nesterov=True),
-                  jit_compile=False)
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.5, momentum=0.9, nesterov=True), jit_compile=False
+    )
     rng = np.random.default_rng(0)
     labels = rng.integers(3, size=256)
     images = rng.random((256, 2, 2, 3), np.float32)
@@ -38,8 +39,9 @@ def test_the_first_loss_is_that_of_a_guess():
     head = layers.classifier(12, 7, name="head")
     head.set_weights([np.zeros((12, 7)), np.zeros(7)])
     model = Supervised(encoder, head)
-    loss, scalars = model.loss_on({"view1": np.ones((5, 2, 2, 3), np.float32),
-                                   "label": np.arange(5)})
+    loss, scalars = model.loss_on(
+        {"view1": np.ones((5, 2, 2, 3), np.float32), "label": np.arange(5)}
+    )
     np.testing.assert_allclose(loss, np.log(7), rtol=1e-6)
     assert scalars["supervised_loss"] is loss
     np.testing.assert_allclose(scalars["supervised_acc"], 1 / 5)
@@ -51,6 +53,7 @@ LABELS = np.array([-1, 2, 0, -1, 3, -7, 1, 1, -1])
 
 def learned(logits, labels, compiled):
     """The loss, the accuracy, and the gradient with respect to the logits."""
+
     @tf.function(jit_compile=compiled)
     def made(logits, labels):
         with tf.GradientTape() as tape:

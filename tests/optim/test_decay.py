@@ -30,9 +30,14 @@ class Block(L.Layer):
 class Encoder(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.stem = keras.Sequential([
-            L.Conv2D(4, 3, name="conv"), L.BatchNormalization(name="kernel"), L.ReLU(),
-        ], name="stem")
+        self.stem = keras.Sequential(
+            [
+                L.Conv2D(4, 3, name="conv"),
+                L.BatchNormalization(name="kernel"),
+                L.ReLU(),
+            ],
+            name="stem",
+        )
         self.block = Block(name="block")
         self.depthwise = L.DepthwiseConv2D(3, padding="same", name="depthwise")
         self.separable = L.SeparableConv2D(6, 3, padding="same", name="separable")
@@ -45,10 +50,17 @@ class Whole(keras.Model):
     def __init__(self):
         super().__init__(name="whole")
         self.encoder = Encoder(name="encoder")
-        self.heads = {"projector": keras.Sequential([
-            L.GlobalAveragePooling2D(), L.Dense(5, name="batch_normalization"),
-            L.LayerNormalization(name="layer"), L.Dense(3, use_bias=False, name="bias"),
-        ], name="projector")}
+        self.heads = {
+            "projector": keras.Sequential(
+                [
+                    L.GlobalAveragePooling2D(),
+                    L.Dense(5, name="batch_normalization"),
+                    L.LayerNormalization(name="layer"),
+                    L.Dense(3, use_bias=False, name="bias"),
+                ],
+                name="projector",
+            )
+        }
 
     def call(self, x):
         return self.heads["projector"](self.encoder(x))

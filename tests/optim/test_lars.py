@@ -22,10 +22,14 @@ def random_kernel(seed=0, shape=(3, 4)):
 
 
 def small_model():
-    return keras.Sequential([
-        keras.Input([4]), keras.layers.Dense(3), keras.layers.BatchNormalization(),
-        keras.layers.Dense(2),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input([4]),
+            keras.layers.Dense(3),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(2),
+        ]
+    )
 
 
 def fit(model, steps):
@@ -42,9 +46,7 @@ def test_golden_three_steps():
         for s in range(3):
             optimizer.apply([golden[f"{j}_grad_{s}"] for j in range(5)], variables)
             for j, variable in enumerate(variables):
-                np.testing.assert_allclose(
-                    variable, golden[f"{j}_after_{s}"], rtol=1e-5, atol=1e-7
-                )
+                np.testing.assert_allclose(variable, golden[f"{j}_after_{s}"], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -177,10 +179,16 @@ def test_excluding_too_late():
         optimizer.exclude_from_adaptation([variable])
 
 
-@pytest.mark.parametrize("name, value", [
-    ("momentum", 1.0), ("momentum", -0.1), ("weight_decay", -1e-4), ("eeta", 0.0),
-    ("momentum_form", "heavy"),
-])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("momentum", 1.0),
+        ("momentum", -0.1),
+        ("weight_decay", -1e-4),
+        ("eeta", 0.0),
+        ("momentum_form", "heavy"),
+    ],
+)
 def test_bad_arguments(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must .* Received: {name}={value}"):
         LARS(0.1, **{name: value})

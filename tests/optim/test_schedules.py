@@ -19,22 +19,58 @@ from tfssl.optim import (
 
 # (rate, scaling, batch, warm-up epochs, epochs, examples, total steps), {step: learning rate}
 LEARNING_RATES = [
-    ((1.0, "linear", 512, 10, 100, 50000, 9766), {
-        0: 0.0, 1: 0.0020491802, 10: 0.0204918031, 100: 0.2049180269, 976: 2.0, 977: 2.0,
-        4883: 1.1735308170, 9765: 5.96e-8, 9766: 0.0,
-    }),
-    ((0.075, "sqrt", 4096, 10, 100, 1281167, 31279), {
-        0: 0.0, 1: 0.0015350176, 100: 0.1535017788, 3127: 4.8, 3128: 4.8, 15639: 2.8167555332,
-        31278: 0.0, 31279: 0.0,
-    }),
-    ((0.3, "linear", 256, 0, 50, 9469, 1850), {
-        0: 0.3, 1: 0.2999998033, 10: 0.2999783754, 100: 0.2978424132, 925: 0.15,
-        1849: 2.1457673e-7, 1850: 0.0,
-    }),
-    ((0.2, "linear", 64, 10, 1000, 9469, 147954), {
-        0: 0.0, 1: 3.38066275e-5, 100: 0.0033806626, 1479: 0.05, 1480: 0.05,
-        73977: 0.0253965016, 147953: 0.0, 147954: 0.0,
-    }),
+    (
+        (1.0, "linear", 512, 10, 100, 50000, 9766),
+        {
+            0: 0.0,
+            1: 0.0020491802,
+            10: 0.0204918031,
+            100: 0.2049180269,
+            976: 2.0,
+            977: 2.0,
+            4883: 1.1735308170,
+            9765: 5.96e-8,
+            9766: 0.0,
+        },
+    ),
+    (
+        (0.075, "sqrt", 4096, 10, 100, 1281167, 31279),
+        {
+            0: 0.0,
+            1: 0.0015350176,
+            100: 0.1535017788,
+            3127: 4.8,
+            3128: 4.8,
+            15639: 2.8167555332,
+            31278: 0.0,
+            31279: 0.0,
+        },
+    ),
+    (
+        (0.3, "linear", 256, 0, 50, 9469, 1850),
+        {
+            0: 0.3,
+            1: 0.2999998033,
+            10: 0.2999783754,
+            100: 0.2978424132,
+            925: 0.15,
+            1849: 2.1457673e-7,
+            1850: 0.0,
+        },
+    ),
+    (
+        (0.2, "linear", 64, 10, 1000, 9469, 147954),
+        {
+            0: 0.0,
+            1: 3.38066275e-5,
+            100: 0.0033806626,
+            1479: 0.05,
+            1480: 0.05,
+            73977: 0.0253965016,
+            147953: 0.0,
+            147954: 0.0,
+        },
+    ),
 ]
 
 # (base, total steps), {step: decay}
@@ -95,22 +131,30 @@ def test_target_decay_of_tensors_and_past_the_end():
     np.testing.assert_allclose(decay, [0.9, 0.95, 1, 1, 1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("base, batch, scaling, expected", [
-    (0.3, 512, "linear", 0.6), (0.3, 64, "linear", 0.075), (0.075, 4096, "sqrt", 4.8),
-])
+@pytest.mark.parametrize(
+    "base, batch, scaling, expected",
+    [
+        (0.3, 512, "linear", 0.6),
+        (0.3, 64, "linear", 0.075),
+        (0.075, 4096, "sqrt", 4.8),
+    ],
+)
 def test_scaled_learning_rate(base, batch, scaling, expected):
     assert scaled_learning_rate(base, batch, scaling) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: WarmupCosine(-1.0, 0, 10), "Received: base_learning_rate=-1.0"),
-    (lambda: WarmupCosine(1.0, 10, 10), "Received: warmup_steps=10, total_steps=10"),
-    (lambda: WarmupCosine(1.0, -1, 10), "Received: warmup_steps=-1, total_steps=10"),
-    (lambda: target_decay(0, 0, 0.9), "Received: total_steps=0"),
-    (lambda: target_decay(0, 10, 1.1), "Received: base=1.1"),
-    (lambda: scaled_learning_rate(0.1, 256, "log"), "Received: scaling=log"),
-    (lambda: scaled_learning_rate(0.1, 0), "Received: batch_size=0"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: WarmupCosine(-1.0, 0, 10), "Received: base_learning_rate=-1.0"),
+        (lambda: WarmupCosine(1.0, 10, 10), "Received: warmup_steps=10, total_steps=10"),
+        (lambda: WarmupCosine(1.0, -1, 10), "Received: warmup_steps=-1, total_steps=10"),
+        (lambda: target_decay(0, 0, 0.9), "Received: total_steps=0"),
+        (lambda: target_decay(0, 10, 1.1), "Received: base=1.1"),
+        (lambda: scaled_learning_rate(0.1, 256, "log"), "Received: scaling=log"),
+        (lambda: scaled_learning_rate(0.1, 0), "Received: batch_size=0"),
+    ],
+)
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()

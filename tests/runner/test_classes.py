@@ -14,9 +14,19 @@ from tfssl import Config, UsageError
 from tfssl.storage import export
 
 NAMES = ["bird", "cat", "dog"]
-NETWORK = dict(checkpoint="none", width_multiplier=1 / 16, stem="cifar", image_size="16x24",
-               train_batch_size=6, train_steps=2, checkpoint_steps=1, train_summary_steps=0,
-               precision="float32", compile_augmentation=False, learning_rate=0.01)
+NETWORK = dict(
+    checkpoint="none",
+    width_multiplier=1 / 16,
+    stem="cifar",
+    image_size="16x24",
+    train_batch_size=6,
+    train_steps=2,
+    checkpoint_steps=1,
+    train_summary_steps=0,
+    precision="float32",
+    compile_augmentation=False,
+    learning_rate=0.01,
+)
 LINEAR = dict(mode="linear_eval", linear_epochs=1.0, linear_batch_size=6)
 
 
@@ -25,8 +35,16 @@ def run(**settings):
 
 
 def tune(photos, model_dir, **changes):
-    return run(**{"mode": "finetune", "dataset": "folder", "data_dir": str(photos), **NETWORK,
-                  "model_dir": str(model_dir), **changes})
+    return run(
+        **{
+            "mode": "finetune",
+            "dataset": "folder",
+            "data_dir": str(photos),
+            **NETWORK,
+            "model_dir": str(model_dir),
+            **changes,
+        }
+    )
 
 
 def sort(directory, names):
@@ -34,8 +52,12 @@ def sort(directory, names):
     for label, name in enumerate(names):
         for i in range(6):
             split = "train" if i < 4 else "test"
-            write(directory / split / name / f"{i}.png", height=18 + i, width=40 - i,
-                  seed=100 * label + i)
+            write(
+                directory / split / name / f"{i}.png",
+                height=18 + i,
+                width=40 - i,
+                seed=100 * label + i,
+            )
     return directory
 
 
@@ -80,8 +102,10 @@ def test_a_student_without_labels_takes_its_teachers_names(tuned, photos, tmp_pa
     assert result["class_names"] == about_of(tmp_path / "sorted")["class_names"] == NAMES
 
 
-OTHERWISE = [("renamed", r"classes bird cow dog \(there bird cat dog\)"),
-             ("more", r"images 16 \(there 12\), .*, classes bird cat dog eel")]
+OTHERWISE = [
+    ("renamed", r"classes bird cow dog \(there bird cat dog\)"),
+    ("more", r"images 16 \(there 12\), .*, classes bird cat dog eel"),
+]
 
 
 @pytest.mark.parametrize("other,said", OTHERWISE)
@@ -132,24 +156,30 @@ def test_older_runs_do_without_names(tuned, photos, tmp_path):
     directory = tmp_path / "run"
     shutil.copytree(tuned[0], directory)
     labels = json.loads((directory / "labels.json").read_text())
-    (directory / "labels.json").write_text(json.dumps(
-        {name: labels[name] for name in ("labels", "sha256")}))
+    (directory / "labels.json").write_text(
+        json.dumps({name: labels[name] for name in ("labels", "sha256")})
+    )
     about = {name: value for name, value in about_of(directory).items() if name != "class_names"}
-    export.write(keras.models.load_model(directory / "classifier.keras"),
-                 str(directory / "classifier.keras"), about)
+    export.write(
+        keras.models.load_model(directory / "classifier.keras"),
+        str(directory / "classifier.keras"),
+        about,
+    )
     (directory / "data.json").unlink()
     scores = run(mode="eval", model_dir=str(directory))
     assert scores["finetuned"]["network"]["examples"] == 6
     assert scores["class_names"] == NAMES
-    done = run(mode="embed", model_dir=str(directory), data_dir=str(photos / "flat"),
-               eval_split="train")
+    done = run(
+        mode="embed", model_dir=str(directory), data_dir=str(photos / "flat"), eval_split="train"
+    )
     assert np.load(f"{done}/embeddings.npz")["h"].shape == (7, 32)
 
 
 def test_the_encoder_of_a_run_sees_images_of_any_classes(tuned, photos):
     for other, split, count in (("flat", "train", 7), ("more", "test", 8)):
-        done = run(mode="embed", model_dir=str(tuned[0]), data_dir=str(photos / other),
-                   eval_split=split)
+        done = run(
+            mode="embed", model_dir=str(tuned[0]), data_dir=str(photos / other), eval_split=split
+        )
         assert np.load(f"{done}/embeddings.npz")["h"].shape == (count, 32)
 
 

@@ -15,9 +15,14 @@ from tfssl.runner import parser
 
 
 def tfssl(*words, cwd, code=0):
-    done = subprocess.run([sys.executable, "-m", "tfssl", *words], cwd=cwd, text=True,
-                          capture_output=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-m", "tfssl", *words],
+        cwd=cwd,
+        text=True,
+        capture_output=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -83,6 +88,7 @@ def test_what_is_installed_is_all_of_it():
     patterns = config["options.package_data"]["tfssl.flagfiles"].replace(",", " ").split()
     shipped = {path for pattern in patterns for path in (ROOT / "flags").glob(pattern)}
     assert shipped == set((ROOT / "flags").rglob("*.flags")) and len(shipped) > 20
-    module, _, name = config["options.entry_points"]["console_scripts"].split("=")[1].strip(
-        ).partition(":")
+    module, _, name = (
+        config["options.entry_points"]["console_scripts"].split("=")[1].strip().partition(":")
+    )
     assert callable(getattr(importlib.import_module(module), name))

@@ -15,35 +15,55 @@ from tfssl.runner import cost, pretrain
 from tfssl.runner.cost import NONE, THINNED, WHOLE, Cost
 
 
-@pytest.mark.parametrize("seconds,trained,asked,extent", [
-    ((30, 20, 9), 1.0, None, WHOLE),  # under a minute, however short the training
-    ((30, 20, 11), 1.0, None, THINNED),
-    ((50, 20, 11), 1.0, None, NONE),
-    ((300, 60, 20), 380.0, None, WHOLE),
-    ((300, 60, 20), 379.0, None, THINNED),
-    ((300, 60, 20), 319.0, None, NONE),
-    ((300, 60, 0), 319.0, None, NONE),  # without kNN nothing is left that says something
-    ((300, 0, 20), 319.0, None, NONE),
-    ((1e6, 1e6, 1e6), None, None, WHOLE),  # how long it trained is not known
-    ((1e6, 1e6, 1e6), 1.0, True, WHOLE),
-    ((1, 1, 1), 1e6, False, NONE),
-])
+@pytest.mark.parametrize(
+    "seconds,trained,asked,extent",
+    [
+        ((30, 20, 9), 1.0, None, WHOLE),  # under a minute, however short the training
+        ((30, 20, 11), 1.0, None, THINNED),
+        ((50, 20, 11), 1.0, None, NONE),
+        ((300, 60, 20), 380.0, None, WHOLE),
+        ((300, 60, 20), 379.0, None, THINNED),
+        ((300, 60, 20), 319.0, None, NONE),
+        ((300, 60, 0), 319.0, None, NONE),  # without kNN nothing is left that says something
+        ((300, 0, 20), 319.0, None, NONE),
+        ((1e6, 1e6, 1e6), None, None, WHOLE),  # how long it trained is not known
+        ((1e6, 1e6, 1e6), 1.0, True, WHOLE),
+        ((1, 1, 1), 1e6, False, NONE),
+    ],
+)
 def test_the_baseline_is_evaluated_as_far_as_it_is_worth_it(seconds, trained, asked, extent):
     encoding, classifier, neighbours = seconds
     assert cost.affordable(Cost(100, encoding, classifier, neighbours), trained, asked) == extent
 
 
-@pytest.mark.parametrize("seconds,text", [
-    (0.0, "1 s"), (8.4, "8 s"), (59.4, "59 s"), (61, "1 min"), (170, "3 min"), (3599, "60 min"),
-    (3600, "1.0 h"), (9000, "2.5 h")])
+@pytest.mark.parametrize(
+    "seconds,text",
+    [
+        (0.0, "1 s"),
+        (8.4, "8 s"),
+        (59.4, "59 s"),
+        (61, "1 min"),
+        (170, "3 min"),
+        (3599, "60 min"),
+        (3600, "1.0 h"),
+        (9000, "2.5 h"),
+    ],
+)
 def test_durations_are_as_precise_as_estimates(seconds, text):
     assert cost.duration(seconds) == text
 
 
-@pytest.mark.parametrize("expected,text", [
-    (Cost(60_000, 300, 61, 12), "about 6 min (representations of 60,000 images 5 min, linear "
-                                "classifier 1 min, kNN 12 s)"),
-    (Cost(2_000, 8), "about 8 s (representations of 2,000 images 8 s)")])
+@pytest.mark.parametrize(
+    "expected,text",
+    [
+        (
+            Cost(60_000, 300, 61, 12),
+            "about 6 min (representations of 60,000 images 5 min, linear "
+            "classifier 1 min, kNN 12 s)",
+        ),
+        (Cost(2_000, 8), "about 8 s (representations of 2,000 images 8 s)"),
+    ],
+)
 def test_a_cost_says_what_takes_how_long(expected, text):
     assert str(expected) == text
 
@@ -53,7 +73,8 @@ def test_work_is_announced_from_a_minute_on(capsys):
     assert capsys.readouterr().out == ""
     cost.tell("embed", Cost(10, 60.0), more="; more")
     assert capsys.readouterr().out == (
-        "embed: about 1 min (representations of 10 images 1 min); more\n")
+        "embed: about 1 min (representations of 10 images 1 min); more\n"
+    )
 
 
 class SlowEncoder:
@@ -71,13 +92,16 @@ class SlowEncoder:
         return tf.zeros([len(images), 4])
 
 
-@pytest.mark.parametrize("seconds,split,sizes", [
-    (0.02, "test[:40]", [16, 16, 8, 16]),  # three batches after the first, around the end
-    (0.2, "test[:5]", [5] * 4),
-    (0.04, "test[:5]", [5] * 4),  # as many as take half a second
-    (0.01, "test[:5]", [5] * 12),
-    (0.5, "test[:40]", [16, 16]),  # one batch says enough
-])
+@pytest.mark.parametrize(
+    "seconds,split,sizes",
+    [
+        (0.02, "test[:40]", [16, 16, 8, 16]),  # three batches after the first, around the end
+        (0.2, "test[:5]", [5] * 4),
+        (0.04, "test[:5]", [5] * 4),  # as many as take half a second
+        (0.01, "test[:5]", [5] * 12),
+        (0.5, "test[:40]", [16, 16]),  # one batch says enough
+    ],
+)
 def test_seconds_per_image_leave_the_graph_out(seconds, split, sizes, monkeypatch):
     encode = SlowEncoder(seconds)
     monkeypatch.setattr(cost, "time", encode)
@@ -87,13 +111,17 @@ def test_seconds_per_image_leave_the_graph_out(seconds, split, sizes, monkeypatc
     assert encode.sizes == sizes
 
 
-@pytest.mark.parametrize("changes,expected", [
-    (dict(), Cost(104, 104, 64 * 4 * 10, 64 * 40 * 5)),
-    (dict(linear_probe=False), Cost(104, 104, 0, 64 * 40 * 5)),
-    (dict(knn_k=""), Cost(104, 104, 64 * 4 * 10, 0)),
-    (dict(knn_k="", linear_probe=False), Cost(40, 40)),
-    (dict(eval_steps=1, eval_batch_size=8), Cost(72, 72, 64 * 4 * 10, 64 * 8 * 5)),
-], ids=str)
+@pytest.mark.parametrize(
+    "changes,expected",
+    [
+        (dict(), Cost(104, 104, 64 * 4 * 10, 64 * 40 * 5)),
+        (dict(linear_probe=False), Cost(104, 104, 0, 64 * 40 * 5)),
+        (dict(knn_k=""), Cost(104, 104, 64 * 4 * 10, 0)),
+        (dict(knn_k="", linear_probe=False), Cost(40, 40)),
+        (dict(eval_steps=1, eval_batch_size=8), Cost(72, 72, 64 * 4 * 10, 64 * 8 * 5)),
+    ],
+    ids=str,
+)
 def test_the_cost_of_an_evaluation_is_of_what_it_does(changes, expected, monkeypatch):
     encode = SlowEncoder(1.0)
     monkeypatch.setattr(cost, "time", encode)
@@ -136,7 +164,11 @@ def test_seconds_of_neighbours_grow_with_both_splits(monkeypatch):
 
 
 def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
-        finished, tmp_path, monkeypatch, capsys):  # noqa: F811
+    finished,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 100, 0, 5))
     result = tfssl.run(tiny(tmp_path))
     assert result["untrained"] is None and not (tmp_path / "untrained.json").exists()
@@ -151,14 +183,18 @@ def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
 
 
 def test_a_baseline_without_the_linear_classifier_is_told_and_made_whole_when_asked(
-        finished, tmp_path, monkeypatch, capsys):  # noqa: F811
+    finished,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 50, 40, 5))
     result, whole = tfssl.run(tiny(tmp_path)), finished[1]["untrained"]
     assert result["untrained"] == {name: whole[name] for name in ("online", "knn_5")}
     assert result["pretrained"] == finished[1]["pretrained"]
     said = capsys.readouterr().out
     assert said.count("without the linear classifier, with which it would take 2 min") == 2
-    row, = (line for line in said.splitlines() if line.startswith("linear, frozen encoder"))
+    (row,) = (line for line in said.splitlines() if line.startswith("linear, frozen encoder"))
     assert row.split()[3:5] == ["-", "-"]
     again = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=True))
     assert again["untrained"] == whole and "left_out" not in again
@@ -167,16 +203,14 @@ def test_a_baseline_without_the_linear_classifier_is_told_and_made_whole_when_as
     assert third["untrained"] == whole and "left_out" not in third
 
 
-def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(
-        finished, tmp_path, monkeypatch):  # noqa: F811
+def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(finished, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 1e9, 1e9, 1e9))
     result = tfssl.run(tiny(tmp_path, eval_baseline=True))
     assert result["untrained"] == finished[1]["untrained"]
     assert json.loads((tmp_path / "flags.json").read_text())["eval_baseline"] is True
 
 
-def test_a_run_that_died_between_training_and_baseline_goes_on(
-        finished, tmp_path, monkeypatch):  # noqa: F811
+def test_a_run_that_died_between_training_and_baseline_goes_on(finished, tmp_path, monkeypatch):  # noqa: F811
     class Killed(Exception):
         pass
 

@@ -20,8 +20,14 @@ STUDENT = dict(stem="cifar", width_multiplier=1 / 64, image_size="16")
 
 
 def distill(teacher, model_dir, **changes):
-    settings = {"mode": "distill", "teacher": str(teacher), "model_dir": str(model_dir),
-                **LABELLED, **STUDENT, **changes}
+    settings = {
+        "mode": "distill",
+        "teacher": str(teacher),
+        "model_dir": str(model_dir),
+        **LABELLED,
+        **STUDENT,
+        **changes,
+    }
     return tfssl.run(Config(**settings), given=set(settings))
 
 
@@ -45,8 +51,9 @@ def test_the_answers_are_the_teachers_on_the_images_as_it_was_evaluated(distille
     answers = np.load(directory / "teacher_logits.npy")
     network = keras.models.load_model(teacher / "classifier.keras")
     source = data.load(Config(dataset="shapes", image_size="16"), "train[:64]")
-    images = np.stack([augment.center_crop(image / np.float32(255), (24, 24), 1.0)
-                       for image in source.arrays[0]])
+    images = np.stack(
+        [augment.center_crop(image / np.float32(255), (24, 24), 1.0) for image in source.arrays[0]]
+    )
     np.testing.assert_allclose(answers, network(images), rtol=1e-3, atol=1e-4)
     record = json.loads((directory / "teacher.json").read_text())
     assert record["answered"]["image_size"] == [24, 24] and record["classes"] == 10
@@ -71,8 +78,18 @@ def test_its_exports_are_a_student_of_the_form_of_the_flags_and_a_teacher(distil
     assert about["width_multiplier"] == 1 / 64 and about["eval_size"] == [16, 16]
     assert about["teacher"]["sha256"]
     assert tfssl.load_encoder(directory).output_shape[-1] == 8
-    again = tfssl.run(Config(**{**LABELLED, **STUDENT, "train_steps": 1, "mode": "distill",
-                                "teacher": str(directory), "model_dir": str(tmp_path / "again")}))
+    again = tfssl.run(
+        Config(
+            **{
+                **LABELLED,
+                **STUDENT,
+                "train_steps": 1,
+                "mode": "distill",
+                "teacher": str(directory),
+                "model_dir": str(tmp_path / "again"),
+            }
+        )
+    )
     assert again["teacher"]["answered"]["image_size"] == [16, 16]
 
 
@@ -86,8 +103,10 @@ def test_the_same_again_does_nothing_and_eval_says_the_same(distilled, teacher, 
 
 def test_its_frozen_encoder_can_be_asked(distilled):
     directory, _ = distilled
-    result = tfssl.run(Config(mode="knn", model_dir=str(directory), knn_k="5"),
-                       given={"mode", "model_dir", "knn_k"})
+    result = tfssl.run(
+        Config(mode="knn", model_dir=str(directory), knn_k="5"),
+        given={"mode", "model_dir", "knn_k"},
+    )
     assert result["results"]["knn_5"]["examples"] == 40
 
 
@@ -95,15 +114,17 @@ def test_a_classifier_of_listed_labels_is_another_than_that_of_all(distilled, tm
     directory, _ = distilled
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join(map(str, range(32))))
-    settings = dict(mode="linear_eval", model_dir=str(directory), linear_epochs=1.0,
-                    linear_batch_size=16)
+    settings = dict(
+        mode="linear_eval", model_dir=str(directory), linear_epochs=1.0, linear_batch_size=16
+    )
     for more, labels in (({"label_list": str(listed)}, 32), ({}, 64)):
         result = tfssl.run(Config(**settings, **more), given={*settings, *more})
         assert result["labels"] == labels
 
 
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_teacher(
-        distilled, teacher, tmp_path):
+    distilled, teacher, tmp_path
+):
     moved, directory = tmp_path / "teacher", tmp_path / "run"
     shutil.copytree(teacher, moved)
     run_until_killed(lambda: distill(moved, directory), at_step=3)
@@ -132,57 +153,96 @@ def test_the_teacher_answers_on_its_own_crops(teacher, tmp_path):
     """Whatever share of the side the student's own evaluation keeps."""
     answers = []
     for proportion in (0.5, 1.0):
-        distill(teacher, tmp_path / f"{proportion}", eval_crop_proportion=proportion,
-                train_steps=1)
+        distill(teacher, tmp_path / f"{proportion}", eval_crop_proportion=proportion, train_steps=1)
         answers.append(np.load(tmp_path / f"{proportion}" / "teacher_logits.npy"))
     np.testing.assert_array_equal(*answers)
 
 
 def test_each_computes_in_the_precision_of_its_own_width(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(  # a border between the student's width and its teacher's
-        device, "resolve_precision",
-        lambda precision, width: "mixed_bfloat16" if width > STUDENT["width_multiplier"]
-        else "float32")
+        device,
+        "resolve_precision",
+        lambda precision, width: (
+            "mixed_bfloat16" if width > STUDENT["width_multiplier"] else "float32"
+        ),
+    )
     result = distill(teacher, tmp_path / "run", precision="auto", train_steps=1)
     assert result["precision"] == "float32"
     assert result["teacher"]["answered"]["precision"] == "mixed_bfloat16"
 
 
 def test_the_student_may_start_from_weights(teacher, tmp_path):
-    result = distill(teacher, tmp_path / "run", checkpoint=str(teacher), train_steps=1,
-                     width_multiplier=1 / 16, learning_rate=0.0, weight_decay=0.0)
+    result = distill(
+        teacher,
+        tmp_path / "run",
+        checkpoint=str(teacher),
+        train_steps=1,
+        width_multiplier=1 / 16,
+        learning_rate=0.0,
+        weight_decay=0.0,
+    )
     assert result["pretrained_weights"]["path"].startswith(str(teacher))
     np.testing.assert_array_equal(
         tfssl.load_encoder(tmp_path / "run").get_weights()[0],
-        tfssl.load_encoder(teacher).get_weights()[0])
+        tfssl.load_encoder(teacher).get_weights()[0],
+    )
 
 
 def test_images_without_labels(teacher, tmp_path):
     unsorted = tmp_path / "unsorted"
     for i in range(20):
         write(unsorted / f"{i}.png", seed=i, height=16 + i, width=40 - i)
-    result = distill(teacher, tmp_path / "run", dataset="folder", data_dir=str(unsorted),
-                     train_split="train", eval_split=None)
+    result = distill(
+        teacher,
+        tmp_path / "run",
+        dataset="folder",
+        data_dir=str(unsorted),
+        train_split="train",
+        eval_split=None,
+    )
     assert result is None and os.path.exists(tmp_path / "run" / "classifier.keras")
-    scored = distill(teacher, tmp_path / "scored", dataset="folder", data_dir=str(unsorted),
-                     train_split="train", probe_dataset="shapes", eval_split="test[:40]")
+    scored = distill(
+        teacher,
+        tmp_path / "scored",
+        dataset="folder",
+        data_dir=str(unsorted),
+        train_split="train",
+        probe_dataset="shapes",
+        eval_split="test[:40]",
+    )
     assert scored["distilled"]["network"]["examples"] == 40
-    for probe, said in (({}, "--train_split must have labels"),
-                        ({"probe_dataset": "shapes"}, "--distill_alpha below 1 needs labels")):
+    for probe, said in (
+        ({}, "--train_split must have labels"),
+        ({"probe_dataset": "shapes"}, "--distill_alpha below 1 needs labels"),
+    ):
         with pytest.raises(UsageError, match=said):
-            distill(teacher, tmp_path / "no", dataset="folder", data_dir=str(unsorted),
-                    train_split="train", distill_alpha=0.5, eval_split=None, **probe)
+            distill(
+                teacher,
+                tmp_path / "no",
+                dataset="folder",
+                data_dir=str(unsorted),
+                train_split="train",
+                distill_alpha=0.5,
+                eval_split=None,
+                **probe,
+            )
 
 
-@pytest.mark.parametrize("what,said", [
-    ("missing", "--teacher must be the directory of a finetuned run.* does not exist"),
-    ("encoder", "does not say what it classifies"),
-    ("text", "is not a .keras file"),
-])
+@pytest.mark.parametrize(
+    "what,said",
+    [
+        ("missing", "--teacher must be the directory of a finetuned run.* does not exist"),
+        ("encoder", "does not say what it classifies"),
+        ("text", "is not a .keras file"),
+    ],
+)
 def test_what_is_no_teacher_is_refused_before_anything_is_written(what, said, teacher, tmp_path):
     (tmp_path / "text").write_text("no model")
-    path = {"missing": tmp_path / "nowhere", "encoder": teacher / "encoder.keras",
-            "text": tmp_path / "text"}[what]
+    path = {
+        "missing": tmp_path / "nowhere",
+        "encoder": teacher / "encoder.keras",
+        "text": tmp_path / "text",
+    }[what]
     with pytest.raises(UsageError, match=said):
         distill(path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -214,5 +274,6 @@ def test_two_replicas_learn_what_one_does(distilled, teacher, tmp_path):
     distill(teacher, tmp_path / "run", replicas=2)
     one, two = scalars(distilled[0]), scalars(tmp_path / "run")
     for name in ("train/total_loss", "train/distill_loss", "train/teacher_agreement"):
-        np.testing.assert_allclose([value for _, value in two[name]],
-                                   [value for _, value in one[name]], rtol=1e-4)
+        np.testing.assert_allclose(
+            [value for _, value in two[name]], [value for _, value in one[name]], rtol=1e-4
+        )

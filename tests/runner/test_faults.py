@@ -15,23 +15,34 @@ import tensorflow as tf
 
 import run
 import tfssl.runner.program
-from tests.test_run import ROOT, TINY
 from tests.runner.test_pretrain import run_until_killed, scalars, tiny
+from tests.test_run import ROOT, TINY
 from tfssl import TrainingError, UsageError
-from tfssl.errors import Interrupted
 from tfssl.callbacks import training
+from tfssl.callbacks.board import Board
+from tfssl.errors import Interrupted
 from tfssl.runner import evaluate, pretrain
 from tfssl.storage import checkpoint, rundir
-from tfssl.callbacks.board import Board
 from tfssl.storage.export import load_encoder
 
 
 @pytest.mark.parametrize("number,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_step_saves_and_the_same_command_continues(number, code, tmp_path):
-    flags = [*TINY, "--train_steps=100000", "--checkpoint_steps=100000", "--noeval_baseline",
-             "--mode=train", f"--model_dir={tmp_path}"]
-    with subprocess.Popen([sys.executable, "run.py", *flags], cwd=ROOT, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    flags = [
+        *TINY,
+        "--train_steps=100000",
+        "--checkpoint_steps=100000",
+        "--noeval_baseline",
+        "--mode=train",
+        f"--model_dir={tmp_path}",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "run.py", *flags],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         for line in process.stdout:  # until training is under way
             if "steps  loss" in line:
                 break
@@ -67,13 +78,22 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
         return flush(path)
 
     monkeypatch.setattr(checkpoint, "flush", flush_or_fail)
-    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", train_steps=5,
-                   checkpoint_steps=1, keep_checkpoint_max=0))
+    tfssl.run(
+        tiny(
+            tmp_path,
+            mode="train",
+            train_mode="pretrain",
+            train_steps=5,
+            checkpoint_steps=1,
+            keep_checkpoint_max=0,
+        )
+    )
     said = capsys.readouterr().out
     assert said.count("WARNING: no checkpoint of step") == 2 == len(full)
     assert "No space left on device" in said
     assert sorted(os.listdir(tmp_path / "checkpoints")) == [
-        f"step_0000000{step}" for step in (1, 2, 5)]
+        f"step_0000000{step}" for step in (1, 2, 5)
+    ]
 
 
 def test_tensorboard_that_cannot_be_written_costs_its_points_and_not_the_run(tmp_path, capsys):
@@ -100,10 +120,13 @@ def test_points_that_cannot_be_written_are_told_of_once(tmp_path, capsys):
     assert capsys.readouterr().out.count("No space left on device") == 1
 
 
-@pytest.mark.parametrize("number,when", [(errno.ENOSPC, "data.json"), (errno.EACCES, "data.json"),
-                                         (errno.EROFS, "untrained.json")])
-def test_a_disk_that_takes_no_more_is_told_in_a_sentence(number, when, tmp_path, monkeypatch,
-                                                         capsys):
+@pytest.mark.parametrize(
+    "number,when",
+    [(errno.ENOSPC, "data.json"), (errno.EACCES, "data.json"), (errno.EROFS, "untrained.json")],
+)
+def test_a_disk_that_takes_no_more_is_told_in_a_sentence(
+    number, when, tmp_path, monkeypatch, capsys
+):
     """From the first file on, or when the training is over."""
     write_json = rundir.write_json
 
@@ -131,10 +154,18 @@ def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
         return save(self, step)
 
     saved, save = [], checkpoint.Checkpoints.save
-    config = tiny(tmp_path / "run", dataset="folder", data_dir=str(tmp_path / "photos"),
-                  train_split="train[:16]", eval_split="train[16:]",
-                  train_batch_size=8, train_steps=500, checkpoint_steps=2,
-                  mode="train", train_mode="pretrain")
+    config = tiny(
+        tmp_path / "run",
+        dataset="folder",
+        data_dir=str(tmp_path / "photos"),
+        train_split="train[:16]",
+        eval_split="train[16:]",
+        train_batch_size=8,
+        train_steps=500,
+        checkpoint_steps=2,
+        mode="train",
+        train_mode="pretrain",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "save", take_away)
         with pytest.raises(TrainingError, match="--dataset=folder could not be read on") as error:
@@ -145,30 +176,54 @@ def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
 
 def test_op_determinism_is_turned_on_and_recorded(tmp_path):
     flags = [*TINY, "--deterministic", "--noeval_baseline", f"--model_dir={tmp_path}"]
-    code = ("import sys, run, tensorflow as tf; code = run.main(['run.py', *sys.argv[1:]]); "
-            "from tensorflow.python.framework import config; "
-            "sys.exit(code or not config.is_op_determinism_enabled())")
-    subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, check=True, timeout=300,
-                   capture_output=True)
+    code = (
+        "import sys, run, tensorflow as tf; code = run.main(['run.py', *sys.argv[1:]]); "
+        "from tensorflow.python.framework import config; "
+        "sys.exit(code or not config.is_op_determinism_enabled())"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, *flags], cwd=ROOT, check=True, timeout=300, capture_output=True
+    )
     assert json.loads((tmp_path / "result.json").read_text())["deterministic"] is True
 
 
 def test_a_loss_that_is_no_number_leaves_a_diagnosis(tmp_path):
     with pytest.raises(TrainingError, match="(?s)(?=.*learning_rate).*diagnosis.json"):
-        tfssl.run(tiny(tmp_path, learning_rate=1e20, optimizer="momentum", warmup_epochs=0.0,
-                       train_steps=50, checkpoint_steps=1, mode="train", train_mode="pretrain"))
+        tfssl.run(
+            tiny(
+                tmp_path,
+                learning_rate=1e20,
+                optimizer="momentum",
+                warmup_epochs=0.0,
+                train_steps=50,
+                checkpoint_steps=1,
+                mode="train",
+                train_mode="pretrain",
+            )
+        )
     diagnosis = json.loads((tmp_path / "diagnosis.json").read_text())
     assert diagnosis["batch"] == {"seed": 0, "step": diagnosis["step"] - 1}
     assert "learning_rate" in diagnosis["try"] and len(diagnosis["norms"]) > 60
-    assert any(value in ("nan", "inf") or float(value) > 1e10
-               for value in diagnosis["norms"].values())
+    assert any(
+        value in ("nan", "inf") or float(value) > 1e10 for value in diagnosis["norms"].values()
+    )
 
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
     """The update of a step comes after its loss: a finite loss does not vouch for the weights."""
     with pytest.raises(TrainingError, match="weights are no longer finite after step 1"):
-        tfssl.run(tiny(tmp_path, learning_rate=1e38, optimizer="momentum", warmup_epochs=0.0,
-                       train_steps=9, checkpoint_steps=1, mode="train", train_mode="pretrain"))
+        tfssl.run(
+            tiny(
+                tmp_path,
+                learning_rate=1e38,
+                optimizer="momentum",
+                warmup_epochs=0.0,
+                train_steps=9,
+                checkpoint_steps=1,
+                mode="train",
+                train_mode="pretrain",
+            )
+        )
     assert not (tmp_path / "checkpoints").exists()
     losses = json.loads((tmp_path / "diagnosis.json").read_text())["losses"]
     assert np.isfinite(float(losses["total_loss"]))
@@ -236,7 +291,8 @@ def test_a_signal_beside_training_is_told_too(number, code, monkeypatch, capsys)
     before = signal.getsignal(number)
     assert run.main(["run.py", "--mode=eval", "--model_dir=there"]) == code
     assert capsys.readouterr().err.strip() == (
-        f"run.py: stopped by {number.name}; the same command continues")
+        f"run.py: stopped by {number.name}; the same command continues"
+    )
     assert signal.getsignal(number) is before
 
 
@@ -246,15 +302,26 @@ def test_time_counts_what_killed_processes_took_until_their_last_checkpoint(tmp_
     assert tfssl.run(tiny(tmp_path))["train_seconds"] > first > 0
 
 
-@pytest.mark.parametrize("task,told", [
-    ("pretrain", "weights are no longer finite after step 1"),
-    ("finetune", "The network has diverged: its logits of shapes test.* are not finite")])
+@pytest.mark.parametrize(
+    "task,told",
+    [
+        ("pretrain", "weights are no longer finite after step 1"),
+        ("finetune", "The network has diverged: its logits of shapes test.* are not finite"),
+    ],
+)
 def test_divergence_in_the_last_step_is_told_as_that(task, told, tmp_path):
     """Its loss was finite; no accuracy is made of what came after it."""
     settings = dict(learning_rate=1e38, optimizer="momentum", warmup_epochs=0.0, train_steps=1)
     with pytest.raises(TrainingError, match=told):
-        tfssl.run(tiny(tmp_path / "run", **settings, mode=task, linear_probe=False,
-                       **({"checkpoint": "none"} if task == "finetune" else {})))
+        tfssl.run(
+            tiny(
+                tmp_path / "run",
+                **settings,
+                mode=task,
+                linear_probe=False,
+                **({"checkpoint": "none"} if task == "finetune" else {}),
+            )
+        )
     assert not (tmp_path / "run" / "result.json").exists()
 
 
@@ -274,9 +341,15 @@ def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_pa
         tfssl.run(tiny(tmp_path, mode=mode, linear_batch_size=16))
 
 
-@pytest.mark.parametrize("variable,expected", [
-    (tf.Variable([1.0, np.inf]), False), (tf.Variable([np.nan], dtype="float16"), False),
-    (tf.Variable([3e38, 3e38]), True), (tf.Variable([2**62], dtype="int64"), True)])
+@pytest.mark.parametrize(
+    "variable,expected",
+    [
+        (tf.Variable([1.0, np.inf]), False),
+        (tf.Variable([np.nan], dtype="float16"), False),
+        (tf.Variable([3e38, 3e38]), True),
+        (tf.Variable([2**62], dtype="int64"), True),
+    ],
+)
 def test_only_numbers_that_are_none_are_not_finite(variable, expected):
     assert training.finite(variable) is expected
 
@@ -341,5 +414,8 @@ def die_at(name, time):
 
 def points(directory):
     """{tag: [(step, value)]} but for the speed, which is never the same."""
-    return {tag: values for tag, values in scalars(directory).items()
-            if tag != "train/images_per_second"}
+    return {
+        tag: values
+        for tag, values in scalars(directory).items()
+        if tag != "train/images_per_second"
+    }

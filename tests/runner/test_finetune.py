@@ -12,18 +12,31 @@ import tfssl
 from tests.runner.test_pretrain import run_until_killed, scalars, tiny
 from tfssl import Config, UsageError
 from tfssl.runner import finetune, pretrain
-from tfssl.storage import pretrained
 from tfssl.runner.finetune import build_model
 from tfssl.runner.job import plan
+from tfssl.storage import pretrained
 
-LABELLED = dict(dataset="shapes", train_split="train[:64]", eval_split="test[:40]",
-                train_batch_size=16, train_steps=3, train_summary_steps=1, checkpoint_steps=2,
-                precision="float32", compile_augmentation=False)
+LABELLED = dict(
+    dataset="shapes",
+    train_split="train[:64]",
+    eval_split="test[:40]",
+    train_batch_size=16,
+    train_steps=3,
+    train_summary_steps=1,
+    checkpoint_steps=2,
+    precision="float32",
+    compile_augmentation=False,
+)
 
 
 def tune(checkpoint, model_dir, **changes):
-    settings = {"mode": "finetune", "checkpoint": str(checkpoint), "model_dir": str(model_dir),
-                **LABELLED, **changes}
+    settings = {
+        "mode": "finetune",
+        "checkpoint": str(checkpoint),
+        "model_dir": str(model_dir),
+        **LABELLED,
+        **changes,
+    }
     return tfssl.run(Config(**settings), given=set(settings))
 
 
@@ -37,8 +50,9 @@ def simclr(tmp_path_factory):
 @pytest.fixture(scope="module")
 def byol(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "byol"
-    tfssl.run(tiny(directory, method="byol", proj_hidden_dim=16, mode="train",
-                   train_mode="pretrain"))
+    tfssl.run(
+        tiny(directory, method="byol", proj_hidden_dim=16, mode="train", train_mode="pretrain")
+    )
     return directory
 
 
@@ -71,8 +85,9 @@ def test_the_exports_are_the_network(tuned):
     images = np.random.default_rng(0).random((3, 24, 40, 3), np.float32)
     classifier = keras.models.load_model(directory / "classifier.keras", safe_mode=True)
     np.testing.assert_allclose(classifier(images), model(images), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(tfssl.load_encoder(directory)(images), model.encoder(images),
-                               rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        tfssl.load_encoder(directory)(images), model.encoder(images), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, simclr, capsys):
@@ -84,7 +99,8 @@ def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, simclr, capsy
 
 
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_checkpoint(
-        tuned, simclr, tmp_path):
+    tuned, simclr, tmp_path
+):
     moved, directory = tmp_path / "simclr", tmp_path / "run"
     shutil.copytree(simclr, moved)
     changes = dict(image_size="24x40", zero_init_logits_layer=True)
@@ -102,8 +118,11 @@ def loaded(checkpoint, **changes):
 
 
 def form(directory, kind):
-    return {"run": directory, "checkpoint": directory / "checkpoints" / "step_00000002",
-            "encoder": directory / "encoder.keras"}[kind]
+    return {
+        "run": directory,
+        "checkpoint": directory / "checkpoints" / "step_00000002",
+        "encoder": directory / "encoder.keras",
+    }[kind]
 
 
 @pytest.mark.parametrize("method", ["simclr", "byol"])
@@ -143,9 +162,10 @@ def test_what_is_frozen_stays_with_its_batch_statistics(after_block, simclr):
     places = [layer.name for layer in model.encoder.layers]
     last = {-1: None, 0: "stem"}.get(after_block, f"group{after_block}")
     end = places.index(last) + 1 if last else 0
-    frozen, learning = ([not np.array_equal(before[v.path], v.numpy())
-                         for layer in layers for v in layer.variables]
-                        for layers in (model.encoder.layers[:end], model.encoder.layers[end:]))
+    frozen, learning = (
+        [not np.array_equal(before[v.path], v.numpy()) for layer in layers for v in layer.variables]
+        for layers in (model.encoder.layers[:end], model.encoder.layers[end:])
+    )
     assert not any(frozen) and len(frozen) + len(learning) == len(before)
     assert (np.mean(learning) > 0.8) if after_block < 4 else not learning
 
@@ -154,9 +174,16 @@ def test_another_stem_starts_anew_alone(simclr, capsys, tmp_path):
     kept, _ = loaded(simclr, image_size=32)
     changed, config = loaded(simclr, image_size=32, stem="imagenet")
     assert config.stem == "imagenet"
-    ours, theirs = ([w for layer in model.encoder.layers[
-        [la.name for la in model.encoder.layers].index("stem") + 1:] for w in layer.get_weights()]
-        for model in (kept, changed))
+    ours, theirs = (
+        [
+            w
+            for layer in model.encoder.layers[
+                [la.name for la in model.encoder.layers].index("stem") + 1 :
+            ]
+            for w in layer.get_weights()
+        ]
+        for model in (kept, changed)
+    )
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
     assert changed.encoder.layers[2].get_weights()[0].shape[:2] == (7, 7)
@@ -191,8 +218,14 @@ def test_other_labels_in_the_list_are_another_run(simclr, tmp_path):
 
 
 def test_few_labels_are_counted(simclr, tmp_path):
-    result = tune(simclr, tmp_path / "run", label_fraction=0.3, train_batch_size=8, image_size=16,
-                  train_split="train[:100]")
+    result = tune(
+        simclr,
+        tmp_path / "run",
+        label_fraction=0.3,
+        train_batch_size=8,
+        image_size=16,
+        train_split="train[:100]",
+    )
     assert result["labels"] == 30
 
 
@@ -202,17 +235,26 @@ def test_from_scratch_is_the_network_of_the_flags(tmp_path):
     assert result["finetuned"]["network"]["examples"] == 40
 
 
-@pytest.mark.parametrize("changes,said", [
-    (dict(resnet_depth=34), "--resnet_depth=34 contradicts --checkpoint=.* --resnet_depth=18"),
-    (dict(method="byol"), "--method=byol contradicts --checkpoint=.* --method=simclr"),
-    (dict(train_batch_size=65), "--train_batch_size must be at most 64"),
-    (dict(label_fraction=0.1), "at most 10, the number of examples in .* by --label_fraction"),
-    (dict(image_size="7x16"), "--image_size must be at least 8 for --stem=cifar. Received: 7x16"),
-    (dict(stem="imagenet", image_size=16), "--image_size must be at least 32 for --stem=imagenet"),
-    (dict(ft_proj_selector=4), "--ft_proj_selector must be at most 3"),
-    (dict(eval_split="train[:3]"), "must not share images"),
-    (dict(stem="imagenet", image_size=32, fine_tune_after_block=0), "nothing would train it"),
-])
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(resnet_depth=34), "--resnet_depth=34 contradicts --checkpoint=.* --resnet_depth=18"),
+        (dict(method="byol"), "--method=byol contradicts --checkpoint=.* --method=simclr"),
+        (dict(train_batch_size=65), "--train_batch_size must be at most 64"),
+        (dict(label_fraction=0.1), "at most 10, the number of examples in .* by --label_fraction"),
+        (
+            dict(image_size="7x16"),
+            "--image_size must be at least 8 for --stem=cifar. Received: 7x16",
+        ),
+        (
+            dict(stem="imagenet", image_size=16),
+            "--image_size must be at least 32 for --stem=imagenet",
+        ),
+        (dict(ft_proj_selector=4), "--ft_proj_selector must be at most 3"),
+        (dict(eval_split="train[:3]"), "must not share images"),
+        (dict(stem="imagenet", image_size=32, fine_tune_after_block=0), "nothing would train it"),
+    ],
+)
 def test_refusals_come_before_anything_is_written(changes, said, simclr, tmp_path):
     with pytest.raises(UsageError, match=said):
         tune(simclr, tmp_path / "run", **{"image_size": 16, **changes})
@@ -237,21 +279,30 @@ def test_checkpoints_that_are_none_or_damaged(simclr, tmp_path):
     refused(tmp_path / "tuned" / "classifier.keras", "is a classifier, not an encoder")
     broken = tmp_path / "broken"
     shutil.copytree(simclr / "checkpoints" / "step_00000004", broken)
-    data, = (name for name in os.listdir(broken) if "data" in name)
+    (data,) = (name for name in os.listdir(broken) if "data" in name)
     (broken / data).write_bytes((broken / data).read_bytes()[:-100])
     refused(broken, "is damaged")
 
 
 def test_linear_eval_and_knn_take_a_checkpoint_and_other_data(simclr, byol, tmp_path):
     for number, checkpoint in enumerate((simclr, byol / "encoder.keras")):
-        common = dict(checkpoint=str(checkpoint), dataset="shapes", train_split="train[64:164]",
-                      eval_split="test[40:80]", image_size="24x32", knn_k="3", linear_epochs=1.0,
-                      linear_batch_size=20, label_fraction=0.5, precision="float32",
-                      model_dir=str(tmp_path / f"out{number}"))
+        common = dict(
+            checkpoint=str(checkpoint),
+            dataset="shapes",
+            train_split="train[64:164]",
+            eval_split="test[40:80]",
+            image_size="24x32",
+            knn_k="3",
+            linear_epochs=1.0,
+            linear_batch_size=20,
+            label_fraction=0.5,
+            precision="float32",
+            model_dir=str(tmp_path / f"out{number}"),
+        )
         for mode in ("knn", "linear_eval"):
             config = Config(mode=mode, **common)
             result = tfssl.run(config, given={"mode", *common})
-            scores, = result["results"].values()
+            (scores,) = result["results"].values()
             assert scores["examples"] == 40 and result["labels"] == 50
             assert result["image_size"] == [24, 32] and result["encoder"]["image_size"] == [16, 16]
         assert (tmp_path / f"out{number}" / "knn.json").exists()
@@ -260,10 +311,14 @@ def test_linear_eval_and_knn_take_a_checkpoint_and_other_data(simclr, byol, tmp_
 
 @pytest.mark.parametrize("mode", ["linear_eval", "knn"])
 def test_frozen_encoders_are_kept_whole(mode, simclr, tmp_path):
-    for changes, said in ((dict(checkpoint="none"), "needs the weights of a --checkpoint"),
-                          (dict(checkpoint=str(simclr), stem="imagenet", image_size=32),
-                           "a frozen encoder keeps its stem"),
-                          (dict(), "needs --model_dir or --checkpoint")):
+    for changes, said in (
+        (dict(checkpoint="none"), "needs the weights of a --checkpoint"),
+        (
+            dict(checkpoint=str(simclr), stem="imagenet", image_size=32),
+            "a frozen encoder keeps its stem",
+        ),
+        (dict(), "needs --model_dir or --checkpoint"),
+    ):
         settings = dict(mode=mode, dataset="shapes", **changes)
         if changes:
             settings["model_dir"] = str(tmp_path / "run")

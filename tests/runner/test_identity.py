@@ -21,17 +21,29 @@ def photos(tmp_path, monkeypatch):
         for split, count in (("train", 10), ("test", 5)):
             for number, label in enumerate(classes):
                 for i in range(count):
-                    write(tmp_path / name / split / label / f"{i}.png", height=16, width=16,
-                          seed=seed + 100 * number + 10 * len(split) + i)
+                    write(
+                        tmp_path / name / split / label / f"{i}.png",
+                        height=16,
+                        width=16,
+                        seed=seed + 100 * number + 10 * len(split) + i,
+                    )
     return tmp_path
 
 
 def settings(data_dir, **changes):
-    given = dict(dataset="folder", data_dir=str(data_dir), train_split="train", eval_split=None,
-                 train_steps=2, train_batch_size=8, knn_k="3", linear_probe=False,
-                 eval_baseline=False, **changes)
-    return tiny(given.pop("model_dir", None), **given).replace(
-        model_dir=changes.get("model_dir"))
+    given = dict(
+        dataset="folder",
+        data_dir=str(data_dir),
+        train_split="train",
+        eval_split=None,
+        train_steps=2,
+        train_batch_size=8,
+        knn_k="3",
+        linear_probe=False,
+        eval_baseline=False,
+        **changes,
+    )
+    return tiny(given.pop("model_dir", None), **given).replace(model_dir=changes.get("model_dir"))
 
 
 def result_in(directory):
@@ -64,16 +76,26 @@ def flip(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("change,said", [
-    (lambda d: shutil.rmtree(d / "train" / "dog"), "images 10 (there 20)"),
-    (lambda d: os.rename(d / "train" / "dog", d / "train" / "fox"),
-     "classes cat fox (there cat dog)"),
-    (lambda d: os.rename(d / "train" / "dog" / "1.png", d / "train" / "cat" / "11.png"),
-     "images of cat, dog 11+9 (there 10+10)"),
-    (lambda d: os.rename(d / "train" / "dog" / "1.png", d / "train" / "dog" / "11.png"),
-     "names or sizes of files"),
-    (lambda d: flip(d / "train" / "dog" / "1.png"), "other images: contents of files"),
-], ids=["fewer", "renamed class", "moved", "renamed", "edited"])
+@pytest.mark.parametrize(
+    "change,said",
+    [
+        (lambda d: shutil.rmtree(d / "train" / "dog"), "images 10 (there 20)"),
+        (
+            lambda d: os.rename(d / "train" / "dog", d / "train" / "fox"),
+            "classes cat fox (there cat dog)",
+        ),
+        (
+            lambda d: os.rename(d / "train" / "dog" / "1.png", d / "train" / "cat" / "11.png"),
+            "images of cat, dog 11+9 (there 10+10)",
+        ),
+        (
+            lambda d: os.rename(d / "train" / "dog" / "1.png", d / "train" / "dog" / "11.png"),
+            "names or sizes of files",
+        ),
+        (lambda d: flip(d / "train" / "dog" / "1.png"), "other images: contents of files"),
+    ],
+    ids=["fewer", "renamed class", "moved", "renamed", "edited"],
+)
 def test_other_images_are_refused_by_name(photos, change, said):
     tfssl.run(settings("A", model_dir="run"))
     shutil.copytree("A", "C")
@@ -94,8 +116,11 @@ def test_a_finished_run_is_evaluated_again_on_other_images(photos, capsys):
         write(photos / "C" / "test" / label / "more.png", height=16, width=16, seed=77)
     again = tfssl.run(settings("C", model_dir="run"))
     assert first["pretrained"]["knn_3"]["examples"] == 10
-    assert again["pretrained"]["knn_3"]["examples"] == 12 == result_in("run")[
-        "pretrained"]["knn_3"]["examples"]
+    assert (
+        again["pretrained"]["knn_3"]["examples"]
+        == 12
+        == result_in("run")["pretrained"]["knn_3"]["examples"]
+    )
     asked = settings("C", model_dir="run").replace(knn_k="5")
     assert set(tfssl.run(asked)["pretrained"]) == {"online", "knn_5"}
     capsys.readouterr()
@@ -104,9 +129,19 @@ def test_a_finished_run_is_evaluated_again_on_other_images(photos, capsys):
 
 
 def finetuning(data_dir, **changes):
-    given = dict(mode="finetune", checkpoint="none", dataset="folder", data_dir=str(data_dir),
-                 train_steps=2, train_batch_size=8, image_size="16", width_multiplier=1 / 16,
-                 precision="float32", compile_augmentation=False, **changes)
+    given = dict(
+        mode="finetune",
+        checkpoint="none",
+        dataset="folder",
+        data_dir=str(data_dir),
+        train_steps=2,
+        train_batch_size=8,
+        image_size="16",
+        width_multiplier=1 / 16,
+        precision="float32",
+        compile_augmentation=False,
+        **changes,
+    )
     return Config(**given)
 
 
@@ -118,17 +153,28 @@ def test_finetuning_on_a_second_folder_is_another_run(photos):
     with pytest.raises(UsageError, match=r"classes fox owl \(there cat dog\)"):
         tfssl.run(finetuning("B", model_dir="tuned"))
     with pytest.raises(UsageError, match="holds a run on other images"):
-        tfssl.run(Config(mode="eval", model_dir="tuned", data_dir="B"),
-                  given={"mode", "model_dir", "data_dir"})
+        tfssl.run(
+            Config(mode="eval", model_dir="tuned", data_dir="B"),
+            given={"mode", "model_dir", "data_dir"},
+        )
 
 
 def test_frozen_encoders_on_a_second_folder_too(photos):
     tfssl.run(settings("A", model_dir="run"))
     for data_dir in "AB":
         for mode in ("knn", "linear_eval"):
-            given = dict(mode=mode, checkpoint="run", dataset="folder", data_dir=data_dir,
-                         image_size="16", knn_k="3", linear_epochs=1.0, linear_batch_size=8,
-                         precision="float32", compile_augmentation=False)
+            given = dict(
+                mode=mode,
+                checkpoint="run",
+                dataset="folder",
+                data_dir=data_dir,
+                image_size="16",
+                knn_k="3",
+                linear_epochs=1.0,
+                linear_batch_size=8,
+                precision="float32",
+                compile_augmentation=False,
+            )
             tfssl.run(Config(**given), given=set(given))
     assert len(os.listdir("runs")) == 4
     given |= dict(data_dir="A", model_dir="same")
@@ -147,15 +193,24 @@ def test_the_record_says_what_the_images_are(photos):
     with open("run/data.json") as file:
         record = json.load(file)
     assert record["train"] | {"names": "", "content": "", "bytes": 0} == {
-        "kind": "folder", "images": 20, "readable": 20, "classes": {"cat": 10, "dog": 10},
-        "names": "", "content": "", "bytes": 0}
+        "kind": "folder",
+        "images": 20,
+        "readable": 20,
+        "classes": {"cat": 10, "dog": 10},
+        "names": "",
+        "content": "",
+        "bytes": 0,
+    }
     assert record["value_ranges"] == {"uint8": [0.0, 255.0]}
 
 
 def test_shapes_of_two_seeds_are_two_datasets():
     from tfssl import data
-    identities = [data.identify(Config(dataset="shapes", seed=seed, image_size=16), "train")
-                  for seed in (0, 1)]
+
+    identities = [
+        data.identify(Config(dataset="shapes", seed=seed, image_size=16), "train")
+        for seed in (0, 1)
+    ]
     assert identities[0] == {"kind": "shapes", "seed": 0, "size": [16, 16]} != identities[1]
 
 
@@ -163,7 +218,8 @@ def test_shapes_of_two_seeds_are_two_datasets():
 def test_shared_images_are_found_however_a_folder_is_spelled(photos, spelled):
     os.symlink("A", "link")
     config = settings("A", model_dir="run", probe_dataset="folder").replace(
-        probe_data_dir=spelled, probe_train_split="test", eval_split="train")
+        probe_data_dir=spelled, probe_train_split="test", eval_split="train"
+    )
     with pytest.raises(UsageError, match="--eval_split must not share images with --train_split"):
         tfssl.run(config)
     assert not os.path.exists("run")
@@ -171,17 +227,22 @@ def test_shared_images_are_found_however_a_folder_is_spelled(photos, spelled):
 
 def test_copies_of_training_images_are_counted_and_too_many_refused(photos, capsys):
     shutil.copy("A/train/cat/0.png", "A/test/cat/copy.png")
-    with pytest.raises(UsageError, match=r"1 of 11 images of folder test are, byte for byte, in "
-                                         r"folder train too"):
+    with pytest.raises(
+        UsageError,
+        match=r"1 of 11 images of folder test are, byte for byte, in "
+        r"folder train too",
+    ):
         tfssl.run(settings("A", model_dir="run"))
     assert not os.path.exists("run")
     tfssl.run(settings("A", model_dir="run", max_shared_fraction=0.1))
     assert "1 of 11 images of folder test are, byte for byte, in folder train too: 9.09%" in (
-        capsys.readouterr().out)
+        capsys.readouterr().out
+    )
 
 
 def test_copies_are_found_by_their_pixels_where_there_are_no_files():
     from tfssl import data
+
     one = data.load(Config(dataset="shapes", image_size=16), "train[:20]")
     other = data.load(Config(dataset="shapes", image_size=16), "train[15:40]")
     assert other.copies_in(one) == 5 and one.shares_examples_with(other)
@@ -192,6 +253,7 @@ def test_copies_are_found_by_their_pixels_where_there_are_no_files():
 def test_the_values_that_are_white_stay_those_of_the_training(photos):
     """Embedding a darker split of 12 bits takes the scale of the run."""
     import tensorflow as tf
+
     rng = np.random.default_rng(0)
     for split, most in (("train", 4095), ("test", 500)):
         for label in ("cat", "dog"):
@@ -205,8 +267,8 @@ def test_the_values_that_are_white_stay_those_of_the_training(photos):
     given = dict(mode="embed", model_dir="run", data_dir="D", eval_split="test")
     done = np.load(f"{tfssl.run(Config(**given), given=set(given))}/embeddings.npz")
     from tfssl import data
-    source = data.load(Config(dataset="folder", data_dir="D"), "test",
-                       ranges={"uint16": (0, 4095)})
+
+    source = data.load(Config(dataset="folder", data_dir="D"), "test", ranges={"uint16": (0, 4095)})
     assert source.arrays[0].max() == pytest.approx(500 / 4095)
     expected = tfssl.load_encoder("run")(source.arrays[0])
     np.testing.assert_allclose(done["h"], expected, rtol=1e-3, atol=1e-5)
@@ -218,9 +280,18 @@ def test_other_weights_under_the_same_path_are_another_start(photos):
     tuning = finetuning("A", model_dir="tuned").replace(checkpoint="run", train_steps=4)
     first = tfssl.run(tuning)
     assert tfssl.run(tuning)["finetuned"] == first["finetuned"]
-    linear = dict(mode="linear_eval", checkpoint="run", dataset="folder", data_dir="A",
-                  image_size="16", linear_epochs=1.0, linear_batch_size=8, precision="float32",
-                  compile_augmentation=False, model_dir="linear")
+    linear = dict(
+        mode="linear_eval",
+        checkpoint="run",
+        dataset="folder",
+        data_dir="A",
+        image_size="16",
+        linear_epochs=1.0,
+        linear_batch_size=8,
+        precision="float32",
+        compile_augmentation=False,
+        model_dir="linear",
+    )
     tfssl.run(Config(**linear), given=set(linear))
     shutil.rmtree("run")
     tfssl.run(settings("A", model_dir="run").replace(seed=1))

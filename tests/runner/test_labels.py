@@ -29,8 +29,15 @@ def partly(tmp_path_factory):
 
 
 def settings(directory, **changes):
-    return dict(dataset="mixed", data_dir=str(directory), train_split="train", eval_split=None,
-                train_batch_size=10, train_steps=3, **changes)
+    return dict(
+        dataset="mixed",
+        data_dir=str(directory),
+        train_split="train",
+        eval_split=None,
+        train_batch_size=10,
+        train_steps=3,
+        **changes,
+    )
 
 
 def again(**flags):
@@ -48,15 +55,27 @@ def test_scores_are_those_of_the_images_with_a_label(in_memory):
         if not in_memory:
             rows = partly.arrays
             partly = dataclasses.replace(
-                partly, arrays=None,
+                partly,
+                arrays=None,
                 records=lambda rows=rows: tf.data.Dataset.from_tensor_slices(
-                    {"image": rows[0], "label": rows[1]}))
+                    {"image": rows[0], "label": rows[1]}
+                ),
+            )
         sources[name] = partly
     encoder = encoders.resnet(18, stem="cifar", width_multiplier=1 / 16)
     probe = layers.classifier(32, 10, seed=1)
     made, expected = (
-        evaluate.evaluate(Config(knn_k="1,7", eval_batch_size=8), encoder, these["train"],
-                          these["test"], (16, 16), "test", probe) for these in (sources, removed))
+        evaluate.evaluate(
+            Config(knn_k="1,7", eval_batch_size=8),
+            encoder,
+            these["train"],
+            these["test"],
+            (16, 16),
+            "test",
+            probe,
+        )
+        for these in (sources, removed)
+    )
     assert set(made) == {"online", "linear", "knn_1", "knn_7"}
     for protocol, scores in made.items():
         assert scores["examples"] == 30
@@ -69,20 +88,25 @@ def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
     labels = np.where(np.arange(40) < 9, source.arrays[1], -1)
     source = dataclasses.replace(source, arrays=(source.arrays[0], labels))
     encoder = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
-    made = evaluate.evaluate(Config(knn_k="9,10", linear_probe=False), encoder, source, source,
-                             (16, 16), "test")
+    made = evaluate.evaluate(
+        Config(knn_k="9,10", linear_probe=False), encoder, source, source, (16, 16), "test"
+    )
     assert set(made) == {"knn_9"} and made["knn_9"]["examples"] == 9
     assert "kNN with k above 9 is left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("cache_dataset", [True, False])
 def test_pretraining_learns_from_all_and_scores_those_with_a_label(
-        partly, cache_dataset, tmp_path, capsys):
+    partly, cache_dataset, tmp_path, capsys
+):
     config = tiny(tmp_path / "run", **settings(partly, cache_dataset=cache_dataset))
     result = tfssl.run(config)
     for which in ("pretrained", "untrained"):
         assert {name: scores["examples"] for name, scores in result[which].items()} == {
-            "online": 7, "linear": 7, "knn_5": 7}
+            "online": 7,
+            "linear": 7,
+            "knn_5": 7,
+        }
     assert np.isfinite([v for _, v in scalars(tmp_path / "run")["train/supervised_loss"]]).all()
     said = capsys.readouterr().out
     assert "mixed train: 30 images as views" in said and "on 18 frozen representations" in said
@@ -94,15 +118,21 @@ def test_pretraining_learns_from_all_and_scores_those_with_a_label(
 def test_held_and_streamed_are_scored_alike(partly, tmp_path):
     tfssl.run(tiny(tmp_path / "run", **settings(partly), mode="train", train_mode="pretrain"))
     flags = dict(model_dir=str(tmp_path / "run"))
-    one, other = (again(mode="eval", cache_dataset=cache, **flags)["pretrained"]
-                  for cache in (True, False))
+    one, other = (
+        again(mode="eval", cache_dataset=cache, **flags)["pretrained"] for cache in (True, False)
+    )
     for protocol, scores in one.items():
         for name, value in scores.items():
             assert value == pytest.approx(other[protocol][name], rel=1e-4), (protocol, name)
     knn = again(mode="knn", knn_k="3", **flags)
     assert (knn["labels"], knn["results"]["knn_3"]["examples"]) == (18, 7)
-    linear = again(mode="linear_eval", linear_epochs=1.0, linear_batch_size=10,
-                   compile_augmentation=False, **flags)
+    linear = again(
+        mode="linear_eval",
+        linear_epochs=1.0,
+        linear_batch_size=10,
+        compile_augmentation=False,
+        **flags,
+    )
     assert (linear["labels"], linear["results"]["linear_sgd"]["examples"]) == (18, 7)
     with pytest.raises(UsageError, match="--knn_k must be at most 18, the number of training lab"):
         again(mode="knn", knn_k="19", **flags)
@@ -110,8 +140,9 @@ def test_held_and_streamed_are_scored_alike(partly, tmp_path):
     assert np.sum(embedded["labels"] == -1) == 12 and len(embedded["h"]) == 30
 
 
-@pytest.mark.parametrize("changes,labels", [
-    ({}, 18), ({"label_fraction": 0.5}, 9), ({"label_list": "1\n4\n7\n"}, 3)])
+@pytest.mark.parametrize(
+    "changes,labels", [({}, 18), ({"label_fraction": 0.5}, 9), ({"label_list": "1\n4\n7\n"}, 3)]
+)
 def test_finetuning_counts_the_labels_and_draws_from_them(partly, changes, labels, tmp_path):
     if "label_list" in changes:
         numbered = data.labels_of(data.load(Config(**settings(partly)), "train"))
@@ -131,10 +162,20 @@ def test_a_list_with_an_image_that_has_no_label_is_refused(partly, cache_dataset
     numbered = data.labels_of(data.load(Config(**config), "train"))
     places = [np.flatnonzero(numbered >= 0)[0], np.flatnonzero(numbered < 0)[0]]
     (tmp_path / "list.txt").write_text("".join(f"{place}\n" for place in places))
-    with pytest.raises(UsageError, match=f"--label_list must name images that have a label. "
-                                         f".*with {places[1]}, which has none, as have 1 of 2"):
-        tfssl.run(tiny(tmp_path / "run", **config, mode="finetune", checkpoint="none",
-                       label_list=str(tmp_path / "list.txt")))
+    with pytest.raises(
+        UsageError,
+        match=f"--label_list must name images that have a label. "
+        f".*with {places[1]}, which has none, as have 1 of 2",
+    ):
+        tfssl.run(
+            tiny(
+                tmp_path / "run",
+                **config,
+                mode="finetune",
+                checkpoint="none",
+                label_list=str(tmp_path / "list.txt"),
+            )
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -145,8 +186,11 @@ def test_few_labels_are_a_fraction_of_the_labels():
 
 
 def test_when_none_of_the_scored_images_has_a_label_a_sentence_says_so(tmp_path):
-    late = prepare(tmp_path, (16, 16, 3), label=lambda split, number: (
-        number % 3 if split == "train" else -1 if number < 11 else 0))
+    late = prepare(
+        tmp_path,
+        (16, 16, 3),
+        label=lambda split, number: number % 3 if split == "train" else -1 if number < 11 else 0,
+    )
     config = settings(late, mode="finetune", checkpoint="none", eval_batch_size=1, eval_steps=1)
     numbered = data.labels_of(data.load(Config(**config), "validation"))
     config["eval_steps"] = int(np.argmax(numbered >= 0))
@@ -171,23 +215,51 @@ def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
     with pytest.raises(UsageError, match=r"split train is damaged .*label out of range:\] \[2\]"):
         tfssl.run(tiny(tmp_path / "run", **damaged))
     assert not (tmp_path / "run").exists()
-    with pytest.raises(TrainingError, match=r"--dataset=mixed could not be read on \(assertion "
-                                            r"failed: \[label out of range:\] \[2\]"):
+    with pytest.raises(
+        TrainingError,
+        match=r"--dataset=mixed could not be read on \(assertion "
+        r"failed: \[label out of range:\] \[2\]",
+    ):
         tfssl.run(tiny(tmp_path / "run", **damaged, cache_dataset=False))
     with pytest.raises(UsageError, match="label out of range"):
-        tfssl.run(tiny(tmp_path / "tuned", **damaged, cache_dataset=False, mode="finetune",
-                       checkpoint="none", label_fraction=0.5))
+        tfssl.run(
+            tiny(
+                tmp_path / "tuned",
+                **damaged,
+                cache_dataset=False,
+                mode="finetune",
+                checkpoint="none",
+                label_fraction=0.5,
+            )
+        )
     with pytest.raises(TrainingError, match="label out of range"):
-        tfssl.run(tiny(tmp_path / "tuned", **damaged | {"train_steps": 10}, cache_dataset=False,
-                       mode="finetune", checkpoint="none"))
+        tfssl.run(
+            tiny(
+                tmp_path / "tuned",
+                **damaged | {"train_steps": 10},
+                cache_dataset=False,
+                mode="finetune",
+                checkpoint="none",
+            )
+        )
 
 
 def test_two_replicas_learn_what_one_device_does(partly, tmp_path):
     losses = []
     for replicas in (None, 2):
         directory = tmp_path / str(replicas)
-        tfssl.run(tiny(directory, **settings(
-            partly, learning_rate=0.005, mode="finetune", checkpoint="none", replicas=replicas)))
+        tfssl.run(
+            tiny(
+                directory,
+                **settings(
+                    partly,
+                    learning_rate=0.005,
+                    mode="finetune",
+                    checkpoint="none",
+                    replicas=replicas,
+                ),
+            )
+        )
         losses.append([value for _, value in scalars(directory)["train/supervised_loss"]])
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
@@ -199,21 +271,41 @@ def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp
     assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
     flags = dict(model_dir=str(tmp_path / "run"), mode="embed", eval_split="validation")
     assert set(np.load(f"{again(**flags)}/embeddings.npz")["labels"]) == {-1}
-    for mode, refused in (("finetune", "--train_split"), ("linear_eval", "--train_split"),
-                          ("knn", "--train_split")):
+    for mode, refused in (
+        ("finetune", "--train_split"),
+        ("linear_eval", "--train_split"),
+        ("knn", "--train_split"),
+    ):
         with pytest.raises(UsageError, match=f"{refused} must have labels"):
-            tfssl.run(tiny(tmp_path / mode, **settings(
-                directory, mode=mode, checkpoint=str(tmp_path / "run"))))
+            tfssl.run(
+                tiny(
+                    tmp_path / mode,
+                    **settings(directory, mode=mode, checkpoint=str(tmp_path / "run")),
+                )
+            )
 
 
 def test_one_class_is_a_class(tmp_path):
-    features = {"image": tfds.features.Image(shape=(16, 16, 3)),
-                "label": tfds.features.ClassLabel(num_classes=1)}
-    config = store(tmp_path / "data", features, [
-        {"image": np.full((16, 16, 3), 9 * i, np.uint8), "label": 0} for i in range(12)])
-    result = tfssl.run(tiny(tmp_path / "run", dataset="stored", data_dir=config.data_dir,
-                            train_split="train", eval_split=None, train_batch_size=6,
-                            max_shared_fraction=1.0))  # both splits show the same
+    features = {
+        "image": tfds.features.Image(shape=(16, 16, 3)),
+        "label": tfds.features.ClassLabel(num_classes=1),
+    }
+    config = store(
+        tmp_path / "data",
+        features,
+        [{"image": np.full((16, 16, 3), 9 * i, np.uint8), "label": 0} for i in range(12)],
+    )
+    result = tfssl.run(
+        tiny(
+            tmp_path / "run",
+            dataset="stored",
+            data_dir=config.data_dir,
+            train_split="train",
+            eval_split=None,
+            train_batch_size=6,
+            max_shared_fraction=1.0,
+        )
+    )  # both splits show the same
     for scores in result["pretrained"].values():
         assert (scores["examples"], scores["top_1"]) == (12, 1.0)
     assert result["pretrained"]["linear"]["information_bound"] == 0

@@ -13,8 +13,9 @@ from tfssl.runner import linear_eval
 from tfssl.runner.job import reopen
 from tfssl.runner.pretrain import restored
 
-LINEAR = dict(linear_epochs=2.0, linear_batch_size=16, checkpoint_steps=3,
-              compile_augmentation=False)
+LINEAR = dict(
+    linear_epochs=2.0, linear_batch_size=16, checkpoint_steps=3, compile_augmentation=False
+)
 
 
 def classify(directory, **changes):
@@ -36,7 +37,7 @@ def finished(pretrained):
 
 def only(directory):
     """The one directory of linear evaluations of a run."""
-    name, = os.listdir(directory / "linear_eval")
+    (name,) = os.listdir(directory / "linear_eval")
     return directory / "linear_eval" / name
 
 
@@ -57,11 +58,14 @@ def test_the_schedule_is_the_protocols(pretrained, finished):
     assert [v for _, v in series["learning_rate"]] == pytest.approx(expected, abs=1e-7)
     assert [step for step, _ in series["train/supervised_loss"]] == list(range(1, 9))
     assert set(scalars(only(pretrained) / "eval")) == {
-        "eval/linear_sgd_top_1_accuracy", "eval/linear_sgd_top_5_accuracy"}
+        "eval/linear_sgd_top_1_accuracy",
+        "eval/linear_sgd_top_5_accuracy",
+    }
 
 
 def test_the_same_again_does_nothing_and_other_settings_are_kept_apart(
-        pretrained, finished, capsys):
+    pretrained, finished, capsys
+):
     for spelling in (pretrained, f"{pretrained}/", os.path.relpath(pretrained)):
         result = classify(spelling)
         assert result.pop("model_dir") == str(spelling)
@@ -99,11 +103,14 @@ def test_the_encoder_stays_as_it_is(pretrained):
         np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("changes,said", [
-    (dict(linear_batch_size=65), "--linear_batch_size must be at most 64"),
-    (dict(eval_split="train[60:70]"), "--eval_split must not share images with --train_split"),
-    (dict(width_multiplier=0.5), r"--width_multiplier=0.5 \(there 0.0625\)"),
-])
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(linear_batch_size=65), "--linear_batch_size must be at most 64"),
+        (dict(eval_split="train[60:70]"), "--eval_split must not share images with --train_split"),
+        (dict(width_multiplier=0.5), r"--width_multiplier=0.5 \(there 0.0625\)"),
+    ],
+)
 def test_refusals_leave_nothing_behind(pretrained, finished, changes, said):
     before = sorted(os.listdir(pretrained / "linear_eval"))
     with pytest.raises(UsageError, match=said):

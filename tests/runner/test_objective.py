@@ -20,7 +20,8 @@ TUNED = dict(mode="finetune", checkpoint="none")
 SMALL = dict(image_size=8, stem="cifar")  # whose last feature map is one point
 OPPOSITE, CONSTANT = "come to opposite projections", "comes to the same numbers"
 VOID = [
-    ({**ONE_IMAGE}, OPPOSITE), ({**ONE_IMAGE, "method": "npair"}, OPPOSITE),
+    ({**ONE_IMAGE}, OPPOSITE),
+    ({**ONE_IMAGE, "method": "npair"}, OPPOSITE),
     ({**ONE_IMAGE, "method": "triplet"}, OPPOSITE),
     ({**ONE_IMAGE, "proj_head_mode": "linear"}, OPPOSITE),
     ({**ONE_IMAGE, "memory_size": 32}, OPPOSITE),
@@ -31,22 +32,34 @@ VOID = [
     (dict(proj_out_dim=1), "--proj_out_dim must be at least 2"),
     (dict(proj_out_dim=1, method="npair"), "--proj_out_dim must be at least 2"),
     (dict(proj_out_dim=1, method="triplet"), "--proj_out_dim must be at least 2"),
-    ({**BYOL, "proj_out_dim": 1, "hidden_norm": False}, "--proj_out_dim must be at least 2")]
+    ({**BYOL, "proj_out_dim": 1, "hidden_norm": False}, "--proj_out_dim must be at least 2"),
+]
 NEIGHBOURS = [
-    dict(accumulate_steps=8), dict(accumulate_steps=8, method="npair"),
-    dict(accumulate_steps=8, method="triplet"), {**ONE_IMAGE, "method": "cpc"},
-    {**ONE_IMAGE, "proj_head_mode": "none"}, {**ONE_IMAGE, "proj_batch_norm": False},
+    dict(accumulate_steps=8),
+    dict(accumulate_steps=8, method="npair"),
+    dict(accumulate_steps=8, method="triplet"),
+    {**ONE_IMAGE, "method": "cpc"},
+    {**ONE_IMAGE, "proj_head_mode": "none"},
+    {**ONE_IMAGE, "proj_batch_norm": False},
     {**BYOL, "accumulate_steps": 8},
-    {**ONE_IMAGE, **BYOL, "proj_head_mode": "linear"}, {**ONE_IMAGE, **TUNED},
+    {**ONE_IMAGE, **BYOL, "proj_head_mode": "linear"},
+    {**ONE_IMAGE, **TUNED},
     {**TUNED, **SMALL, "accumulate_steps": 8},
     {**ONE_IMAGE, **TUNED, **SMALL, "fine_tune_after_block": 4},
-    dict(proj_out_dim=1, hidden_norm=False), dict(proj_out_dim=1, method="cpc"),
-    {**BYOL, "proj_out_dim": 2}, dict(proj_out_dim=1, proj_head_mode="none"),
-    dict(method="npair", positives="classes"), dict(method="triplet", positives="classes"),
-    {**ONE_IMAGE, **BYOL, "proj_batch_norm": False}, dict(learning_rate=0.0),
+    dict(proj_out_dim=1, hidden_norm=False),
+    dict(proj_out_dim=1, method="cpc"),
+    {**BYOL, "proj_out_dim": 2},
+    dict(proj_out_dim=1, proj_head_mode="none"),
+    dict(method="npair", positives="classes"),
+    dict(method="triplet", positives="classes"),
+    {**ONE_IMAGE, **BYOL, "proj_batch_norm": False},
+    dict(learning_rate=0.0),
     {**BYOL, "base_target_decay": 1.0},
-    dict(method="triplet", triplet_margin=0.0), dict(method="triplet", triplet_margin=5.0),
-    dict(train_batch_size=2, accumulate_steps=1), dict(memory_size=16, memory_decay=1.0)]
+    dict(method="triplet", triplet_margin=0.0),
+    dict(method="triplet", triplet_margin=5.0),
+    dict(train_batch_size=2, accumulate_steps=1),
+    dict(memory_size=16, memory_decay=1.0),
+]
 
 
 def told(case):
@@ -71,10 +84,13 @@ def test_its_neighbours_are_not(settings, tmp_path):
 def test_a_class_needs_another_one_to_be_told_from(mode, tmp_path):
     job = plan(tiny(tmp_path, **TUNED))
     job = dataclasses.replace(
-        job, config=job.config.replace(mode=mode),
-        labelled_source=dataclasses.replace(job.labelled_source, num_classes=1))
-    with pytest.raises(UsageError, match="--train_split must have two classes or more for --mode="
-                       + mode):
+        job,
+        config=job.config.replace(mode=mode),
+        labelled_source=dataclasses.replace(job.labelled_source, num_classes=1),
+    )
+    with pytest.raises(
+        UsageError, match="--train_split must have two classes or more for --mode=" + mode
+    ):
         objective.check(job)
 
 
@@ -82,7 +98,8 @@ def test_a_class_needs_another_one_to_be_told_from(mode, tmp_path):
 def test_positives_by_class_need_classes(classes, tmp_path):
     job = plan(tiny(tmp_path, method="npair", positives="classes"))
     job = dataclasses.replace(
-        job, train_source=dataclasses.replace(job.train_source, num_classes=classes))
+        job, train_source=dataclasses.replace(job.train_source, num_classes=classes)
+    )
     with pytest.raises(UsageError, match="--positives=classes needs images of two classes or more"):
         objective.check(job)
 
@@ -121,10 +138,15 @@ def encoder_gradient(config):
     awaken(model)
     model.penalize([], 0.0)
     images = batch(config.train_batch_size)
-    images = {name: tf.image.resize(value, job.size) if name.startswith("view") else value
-              for name, value in images.items()}
-    gradients, _ = (model.gradients_of(model.loss_on, images) if config.accumulate_steps == 1
-                    else model.accumulated(images))
+    images = {
+        name: tf.image.resize(value, job.size) if name.startswith("view") else value
+        for name, value in images.items()
+    }
+    gradients, _ = (
+        model.gradients_of(model.loss_on, images)
+        if config.accumulate_steps == 1
+        else model.accumulated(images)
+    )
     count = len(model.encoder.trainable_variables)
     return float(tf.linalg.global_norm(gradients[:count]))
 

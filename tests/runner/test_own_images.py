@@ -20,18 +20,30 @@ def images(tmp_path_factory):
     for label in range(3):
         for i in range(16):
             split = "train" if i < 10 else "test"
-            write(directory / "sorted" / split / f"class{label}" / f"{i}.png", height=18 + i,
-                  seed=100 * label + i)
+            write(
+                directory / "sorted" / split / f"class{label}" / f"{i}.png",
+                height=18 + i,
+                seed=100 * label + i,
+            )
     return directory
 
 
 def folder(images, name, model_dir, **changes):
-    return tiny(model_dir, dataset="folder", data_dir=str(images / name), train_split="train",
-                eval_split=None, train_steps=2, train_batch_size=8, **changes)
+    return tiny(
+        model_dir,
+        dataset="folder",
+        data_dir=str(images / name),
+        train_split="train",
+        eval_split=None,
+        train_steps=2,
+        train_batch_size=8,
+        **changes,
+    )
 
 
 def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none(
-        images, tmp_path, capsys):
+    images, tmp_path, capsys
+):
     assert tfssl.run(folder(images, "flat", tmp_path / "run")) is None
     said = capsys.readouterr().out
     assert said.count("the images have no labels") == 2 and "20 of 21 images" in said
@@ -42,16 +54,25 @@ def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none
 
 
 def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):
-    config = folder(images, "flat", tmp_path / "run", probe_dataset="folder",
-                    probe_data_dir=str(images / "sorted"), knn_k="3")
+    config = folder(
+        images,
+        "flat",
+        tmp_path / "run",
+        probe_dataset="folder",
+        probe_data_dir=str(images / "sorted"),
+        knn_k="3",
+    )
     result = tfssl.run(config)
     for which in ("pretrained", "untrained"):
         assert set(result[which]) == {"linear", "knn_3"}
         assert result[which]["linear"]["examples"] == 18
     assert (result["dataset"], result["eval_dataset"]) == ("folder", "folder")
     assert "folder test, 18 images" in capsys.readouterr().out
-    for mode, more in (("knn", {"knn_k": "3"}), ("embed", {}), (
-            "linear_eval", {"linear_epochs": 1.0, "linear_batch_size": 10})):
+    for mode, more in (
+        ("knn", {"knn_k": "3"}),
+        ("embed", {}),
+        ("linear_eval", {"linear_epochs": 1.0, "linear_batch_size": 10}),
+    ):
         settings = {"mode": mode, "model_dir": str(tmp_path / "run"), **more}
         done = tfssl.run(Config(**settings), given=set(settings))
         if mode == "embed":
@@ -69,13 +90,29 @@ def test_images_without_labels_can_be_embedded(images, tmp_path):
 
 
 def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
-    result = tfssl.run(folder(images, "sorted", tmp_path / "run", knn_k="3", method="byol",
-                              proj_hidden_dim=16, eval_baseline=False))
+    result = tfssl.run(
+        folder(
+            images,
+            "sorted",
+            tmp_path / "run",
+            knn_k="3",
+            method="byol",
+            proj_hidden_dim=16,
+            eval_baseline=False,
+        )
+    )
     assert set(result["pretrained"]) == {"online", "linear", "knn_3"}
     assert result["pretrained"]["online"]["examples"] == 18
-    settings = dict(mode="finetune", checkpoint=str(tmp_path / "run"), dataset="folder",
-                    data_dir=str(images / "sorted"), image_size="24x16", train_batch_size=10,
-                    train_steps=2, model_dir=str(tmp_path / "tuned"))
+    settings = dict(
+        mode="finetune",
+        checkpoint=str(tmp_path / "run"),
+        dataset="folder",
+        data_dir=str(images / "sorted"),
+        image_size="24x16",
+        train_batch_size=10,
+        train_steps=2,
+        model_dir=str(tmp_path / "tuned"),
+    )
     tuned = tfssl.run(Config(**settings), given=set(settings))
     assert tuned["labels"] == 30 and tuned["finetuned"]["network"]["examples"] == 18
 
@@ -86,9 +123,17 @@ def test_every_row_of_embeddings_says_which_file_it_is_of(images, tmp_path):
     names = ["tab\there.png", "line\nbreak.png", "plain.png", "größe 4,5.png", '"quoted".png']
     for i, name in enumerate(names):
         write(strange / name, seed=50 + i, height=20 + i, width=31 - i)
-    settings = dict(mode="embed", checkpoint=str(tmp_path / "run"), dataset="folder",
-                    data_dir=str(strange), eval_split="train", image_size="16",
-                    precision="float32", model_dir=str(tmp_path / "out"), eval_batch_size=2)
+    settings = dict(
+        mode="embed",
+        checkpoint=str(tmp_path / "run"),
+        dataset="folder",
+        data_dir=str(strange),
+        eval_split="train",
+        image_size="16",
+        precision="float32",
+        model_dir=str(tmp_path / "out"),
+        eval_batch_size=2,
+    )
     done = tfssl.run(Config(**settings), given=set(settings))
     made = np.load(f"{done}/embeddings.npz", allow_pickle=False)
     assert sorted(made["files"]) == sorted(names)
@@ -107,18 +152,30 @@ def test_every_row_of_embeddings_says_which_file_it_is_of(images, tmp_path):
     assert len(first["h"]) == 4
 
 
-@pytest.mark.parametrize("name,changes,said", [
-    ("flat", dict(max_bad_fraction=0.0), "1 of 21 files"),
-    ("flat", dict(probe_dataset="folder"), "--probe_train_split must have labels"),
-    ("flat", dict(mode="finetune", checkpoint="none"), "--train_split must have labels"),
-    ("sorted", dict(eval_split="valid"), "--eval_split must be one of test, train"),
-    ("sorted", dict(mode="finetune", checkpoint="none", probe_dataset="shapes"),
-     "--probe_dataset concerns pretraining"),
-    ("sorted", dict(mode="knn", checkpoint="none", probe_dataset="shapes"),
-     "--probe_dataset concerns pretraining"),
-    ("sorted", dict(probe_dataset="folder", probe_train_split="train[:10]",
-                    eval_split="train[10:]"), "must not share images with --train_split"),
-])
+@pytest.mark.parametrize(
+    "name,changes,said",
+    [
+        ("flat", dict(max_bad_fraction=0.0), "1 of 21 files"),
+        ("flat", dict(probe_dataset="folder"), "--probe_train_split must have labels"),
+        ("flat", dict(mode="finetune", checkpoint="none"), "--train_split must have labels"),
+        ("sorted", dict(eval_split="valid"), "--eval_split must be one of test, train"),
+        (
+            "sorted",
+            dict(mode="finetune", checkpoint="none", probe_dataset="shapes"),
+            "--probe_dataset concerns pretraining",
+        ),
+        (
+            "sorted",
+            dict(mode="knn", checkpoint="none", probe_dataset="shapes"),
+            "--probe_dataset concerns pretraining",
+        ),
+        (
+            "sorted",
+            dict(probe_dataset="folder", probe_train_split="train[:10]", eval_split="train[10:]"),
+            "must not share images with --train_split",
+        ),
+    ],
+)
 def test_refusals_come_before_anything_is_written(images, tmp_path, name, changes, said):
     with pytest.raises(UsageError, match=said):
         tfssl.run(folder(images, name, tmp_path / "run").replace(**changes))

@@ -54,8 +54,12 @@ def probabilities(rows, names):
 
 def by_hand(directory, folder, files, size=(16, 24), proportion=0.7):
     """What Keras makes of the files themselves, as probabilities."""
-    images = [augment.center_crop(np.asarray(Image.open(folder / file)) / np.float32(255), size,
-                                  proportion) for file in files]
+    images = [
+        augment.center_crop(
+            np.asarray(Image.open(folder / file)) / np.float32(255), size, proportion
+        )
+        for file in files
+    ]
     network = keras.models.load_model(directory / "classifier.keras")
     return softmax(np.asarray(network(np.stack(images)), np.float64), axis=1)
 
@@ -68,8 +72,15 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
     source = data.load(Config(dataset="folder", data_dir=str(photos / "flat")), "train")
     files = [row["file"] for row in rows]
     assert files == source.ids() and set(files) == set(os.listdir(photos / "flat"))
-    assert list(rows[0]) == ["file", "class", "probability", "class_2", "probability_2",
-                             "class_3", "probability_3"]
+    assert list(rows[0]) == [
+        "file",
+        "class",
+        "probability",
+        "class_2",
+        "probability_2",
+        "class_3",
+        "probability_3",
+    ]
     expected = by_hand(directory, photos / "flat", files)
     found = probabilities(rows, NAMES)
     np.testing.assert_allclose(found, expected, atol=2e-6)
@@ -88,17 +99,24 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
 
 def test_flags_say_how_images_are_seen_otherwise(tuned, photos, tmp_path):
     settings = dict(data_dir=str(photos / "flat"), eval_split="train[:3]")
-    for i, (changes, seen) in enumerate([
+    for i, (changes, seen) in enumerate(
+        [
             (dict(image_size="32"), dict(size=(32, 32))),
-            (dict(eval_image_size="8x40", eval_crop_proportion=1.0),
-             dict(size=(8, 40), proportion=1.0))]):
-        rows = ask(tuned[0] / "classifier.keras", **settings, **changes,
-                   output=str(tmp_path / f"{i}.csv"))
+            (
+                dict(eval_image_size="8x40", eval_crop_proportion=1.0),
+                dict(size=(8, 40), proportion=1.0),
+            ),
+        ]
+    ):
+        rows = ask(
+            tuned[0] / "classifier.keras", **settings, **changes, output=str(tmp_path / f"{i}.csv")
+        )
         expected = by_hand(tuned[0], photos / "flat", [row["file"] for row in rows], **seen)
         np.testing.assert_allclose(probabilities(rows, NAMES), expected, atol=2e-6)
         assert len(rows) == 3
-    rows = ask(tuned[0], **settings, eval_steps=1, eval_batch_size=2,
-               output=str(tmp_path / "two.csv"))
+    rows = ask(
+        tuned[0], **settings, eval_steps=1, eval_batch_size=2, output=str(tmp_path / "two.csv")
+    )
     assert len(rows) == 2
 
 
@@ -107,8 +125,10 @@ def test_with_labels_by_the_same_names_there_is_an_accuracy(tuned, photos, tmp_p
     directory, result = tuned
     right = result["finetuned"]["network"]["correct_top_1"]
     ask(directory, data_dir=str(photos / "sorted"), output=str(tmp_path / "a.csv"))
-    assert (f"accuracy {100 * right / 6:.2f} %: {right} of 6 images"
-            in capsys.readouterr().out.splitlines())
+    assert (
+        f"accuracy {100 * right / 6:.2f} %: {right} of 6 images"
+        in capsys.readouterr().out.splitlines()
+    )
     shutil.copytree(photos / "sorted" / "test", tmp_path / "some")
     shutil.rmtree(tmp_path / "some" / "bird")
     rows = ask(directory, data_dir=str(tmp_path / "some"), output=str(tmp_path / "b.csv"))
@@ -124,9 +144,19 @@ def test_with_labels_by_the_same_names_there_is_an_accuracy(tuned, photos, tmp_p
 def test_ten_classes_of_the_embedded_dataset_as_they_were_scored(tmp_path, capsys):
     """By the run's seed, which draws the images, at the larger of its sizes."""
     directory = tmp_path / "run"
-    result = run(**{**NETWORK, "mode": "finetune", "model_dir": str(directory), "seed": 3,
-                    "dataset": "shapes", "train_split": "train[:16]", "eval_split": "test[:40]",
-                    "image_size": "16", "eval_image_size": "24"})
+    result = run(
+        **{
+            **NETWORK,
+            "mode": "finetune",
+            "model_dir": str(directory),
+            "seed": 3,
+            "dataset": "shapes",
+            "train_split": "train[:16]",
+            "eval_split": "test[:40]",
+            "image_size": "16",
+            "eval_image_size": "24",
+        }
+    )
     rows = ask(directory, eval_split="test[:40]", output=str(tmp_path / "p.csv"))  # the run's own
     scores = result["finetuned"]["network"]
     assert f"{scores['correct_top_1']} of 40 images" in capsys.readouterr().out
@@ -136,14 +166,20 @@ def test_ten_classes_of_the_embedded_dataset_as_they_were_scored(tmp_path, capsy
     for row, label in zip(rows, labels):
         shares = [float(row[f"probability{c}"]) for c in ("", "_2", "_3", "_4", "_5")]
         assert shares == sorted(shares, reverse=True) and 0.5 < sum(shares) < 1
-    hits = sum(CLASSES[label] in [row[f"class{c}"] for c in ("", "_2", "_3", "_4", "_5")]
-               for row, label in zip(rows, labels))
+    hits = sum(
+        CLASSES[label] in [row[f"class{c}"] for c in ("", "_2", "_3", "_4", "_5")]
+        for row, label in zip(rows, labels)
+    )
     assert hits == scores["correct_top_5"]
 
 
 def test_in_bfloat16_too(tuned, photos, tmp_path):
-    rows = ask(tuned[0], data_dir=str(photos / "flat"), precision="mixed_bfloat16",
-               output=str(tmp_path / "p.csv"))
+    rows = ask(
+        tuned[0],
+        data_dir=str(photos / "flat"),
+        precision="mixed_bfloat16",
+        output=str(tmp_path / "p.csv"),
+    )
     expected = by_hand(tuned[0], photos / "flat", [row["file"] for row in rows])
     np.testing.assert_allclose(probabilities(rows, NAMES), expected, atol=0.02)
 
@@ -155,8 +191,13 @@ def test_an_older_classifier_has_numbers_for_names(tuned, photos, tmp_path, caps
             content = there.read(name)
             if name == export.ABOUT:
                 about = json.loads(content)
-                content = json.dumps({key: value for key, value in about.items() if key not in (
-                    "class_names", "eval_size", "eval_crop_proportion")})
+                content = json.dumps(
+                    {
+                        key: value
+                        for key, value in about.items()
+                        if key not in ("class_names", "eval_size", "eval_crop_proportion")
+                    }
+                )
             made.writestr(name, content)
     rows = ask(old, data_dir=str(photos / "sorted"), output=str(tmp_path / "p.csv"))
     said = capsys.readouterr().out
@@ -188,42 +229,67 @@ def networks(tuned, tmp_path_factory):
     base = tmp_path_factory.mktemp("networks")
     tfssl.run(tiny(base / "pretrained", mode="train", train_mode="pretrain"))
     run(**LINEAR, model_dir=str(tuned[0]))
-    linear, = (tuned[0] / "linear_eval").iterdir()
+    (linear,) = (tuned[0] / "linear_eval").iterdir()
     (base / "empty").mkdir()
     (base / "text.keras").write_text("no archive")
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(base / "other.keras")
-    return {"pretrained": base / "pretrained", "encoder": base / "pretrained" / "encoder.keras",
-            "checkpoint": base / "pretrained" / "checkpoints" / "step_00000004",
-            "linear": linear, "tuned encoder": tuned[0] / "encoder.keras", "none": "none",
-            "empty": base / "empty", "text": base / "text.keras", "other": base / "other.keras",
-            "tuned": tuned[0], "tuned checkpoint": tuned[0] / "checkpoints" / "step_00000002"}
+    return {
+        "pretrained": base / "pretrained",
+        "encoder": base / "pretrained" / "encoder.keras",
+        "checkpoint": base / "pretrained" / "checkpoints" / "step_00000004",
+        "linear": linear,
+        "tuned encoder": tuned[0] / "encoder.keras",
+        "none": "none",
+        "empty": base / "empty",
+        "text": base / "text.keras",
+        "other": base / "other.keras",
+        "tuned": tuned[0],
+        "tuned checkpoint": tuned[0] / "checkpoints" / "step_00000002",
+    }
 
 
 NO_CLASSES = "is an encoder, which has no classes: --mode=finetune --checkpoint=.* makes a"
-EXPECTED = ("--checkpoint must be the directory of a finetuned or distilled run, or its "
-            "classifier.keras, for --mode=predict. Received: .*")
+EXPECTED = (
+    "--checkpoint must be the directory of a finetuned or distilled run, or its "
+    "classifier.keras, for --mode=predict. Received: .*"
+)
 
 
-@pytest.mark.parametrize("name,changes,said", [
-    ("pretrained", {}, NO_CLASSES), ("encoder", {}, NO_CLASSES), ("checkpoint", {}, NO_CLASSES),
-    ("linear", {}, EXPECTED), ("tuned encoder", {}, EXPECTED), ("tuned checkpoint", {}, EXPECTED),
-    ("none", {}, EXPECTED + "does not exist"), ("empty", {}, EXPECTED), ("other", {}, EXPECTED),
-    ("text", {}, "is not a .keras file"),
-    ("tuned", dict(data_dir="nowhere"), "--data_dir must be the folder of the images"),
-    ("tuned", dict(eval_split="test"), "--eval_split must be one of train"),
-    ("tuned", dict(resnet_depth=50), "--resnet_depth=50 contradicts .* --resnet_depth=18"),
-    ("tuned", dict(stem="imagenet"), "--stem=imagenet contradicts .* --stem=cifar"),
-    ("tuned", dict(image_size="4"), "--image_size must be at least 8 for --stem=cifar"),
-    ("tuned", dict(probe_dataset="shapes"), "--mode=predict evaluates on --dataset"),
-    ("tuned", dict(output="."), "--output must not exist yet. Received: ."),
-    ("tuned", dict(output="file/p.csv"), "--output must be a place that can be written"),
-])
+@pytest.mark.parametrize(
+    "name,changes,said",
+    [
+        ("pretrained", {}, NO_CLASSES),
+        ("encoder", {}, NO_CLASSES),
+        ("checkpoint", {}, NO_CLASSES),
+        ("linear", {}, EXPECTED),
+        ("tuned encoder", {}, EXPECTED),
+        ("tuned checkpoint", {}, EXPECTED),
+        ("none", {}, EXPECTED + "does not exist"),
+        ("empty", {}, EXPECTED),
+        ("other", {}, EXPECTED),
+        ("text", {}, "is not a .keras file"),
+        ("tuned", dict(data_dir="nowhere"), "--data_dir must be the folder of the images"),
+        ("tuned", dict(eval_split="test"), "--eval_split must be one of train"),
+        ("tuned", dict(resnet_depth=50), "--resnet_depth=50 contradicts .* --resnet_depth=18"),
+        ("tuned", dict(stem="imagenet"), "--stem=imagenet contradicts .* --stem=cifar"),
+        ("tuned", dict(image_size="4"), "--image_size must be at least 8 for --stem=cifar"),
+        ("tuned", dict(probe_dataset="shapes"), "--mode=predict evaluates on --dataset"),
+        ("tuned", dict(output="."), "--output must not exist yet. Received: ."),
+        ("tuned", dict(output="file/p.csv"), "--output must be a place that can be written"),
+    ],
+)
 def test_refusals_write_nothing(name, changes, said, networks, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=said) as refusal:
-        run(**{"mode": "predict", "checkpoint": str(networks[name]),
-               "data_dir": str(photos / "flat"), **changes})
+        run(
+            **{
+                "mode": "predict",
+                "checkpoint": str(networks[name]),
+                "data_dir": str(photos / "flat"),
+                **changes,
+            }
+        )
     assert "\n" not in str(refusal.value) and os.listdir(tmp_path) == ["file"]
 
 
@@ -234,8 +300,16 @@ def test_a_network_is_needed():
 
 def test_names_decide_which_class_is_which():
     def places(classes, names, num_classes=None):
-        source = data.Source("d", "s", ("s", 0, 1), len(classes) if num_classes is None else 0,
-                             (1, 1), None, None, classes=classes)
+        source = data.Source(
+            "d",
+            "s",
+            ("s", 0, 1),
+            len(classes) if num_classes is None else 0,
+            (1, 1),
+            None,
+            None,
+            classes=classes,
+        )
         found = predict.places_of(source, names)
         return None if found is None else found.tolist()
 

@@ -17,10 +17,21 @@ from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of
 
 TINY = dict(
-    dataset="shapes", train_split="train[:64]", eval_split="test[:40]", image_size=16,
-    width_multiplier=1 / 16, proj_out_dim=8, train_batch_size=16, train_steps=4, knn_k="5",
-    train_summary_steps=1, checkpoint_steps=2, precision="float32", learning_rate=0.5,
-    compile_augmentation=False)  # it takes seconds, whatever the size
+    dataset="shapes",
+    train_split="train[:64]",
+    eval_split="test[:40]",
+    image_size=16,
+    width_multiplier=1 / 16,
+    proj_out_dim=8,
+    train_batch_size=16,
+    train_steps=4,
+    knn_k="5",
+    train_summary_steps=1,
+    checkpoint_steps=2,
+    precision="float32",
+    learning_rate=0.5,
+    compile_augmentation=False,
+)  # it takes seconds, whatever the size
 
 
 def tiny(model_dir, **changes):
@@ -29,9 +40,11 @@ def tiny(model_dir, **changes):
 
 def scalars(directory):
     events = EventAccumulator(str(directory), size_guidance={"tensors": 0}).Reload()
-    return {tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
-            for tag in events.Tags()["tensors"]
-            if tag not in ("image", "flags", "information/singular_values")}
+    return {
+        tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+        for tag in events.Tags()["tensors"]
+        if tag not in ("image", "flags", "information/singular_values")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +57,18 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_what_the_documentation_names(finished):
     directory, _ = finished
     names = set(os.listdir(directory))
-    assert {"flags.flags", "flags.json", "result.json", "result_4.json", "untrained.json",
-            "time.json", "encoder.keras", "views.png", "checkpoints", "eval"} <= names
+    assert {
+        "flags.flags",
+        "flags.json",
+        "result.json",
+        "result_4.json",
+        "untrained.json",
+        "time.json",
+        "encoder.keras",
+        "views.png",
+        "checkpoints",
+        "eval",
+    } <= names
     assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002", "step_00000004"]
 
 
@@ -70,14 +93,24 @@ def test_result_json_has_googles_keys_and_exact_counts(finished):
 def test_tensorboard_has_googles_tags_at_every_step(finished):
     directory, result = finished
     train = scalars(directory)
-    for name in ("total_loss", "weight_decay", "contrast_loss", "contrast_acc", "contrast_entropy",
-                 "supervised_loss", "supervised_acc", "z_std", "images_per_second"):
+    for name in (
+        "total_loss",
+        "weight_decay",
+        "contrast_loss",
+        "contrast_acc",
+        "contrast_entropy",
+        "supervised_loss",
+        "supervised_acc",
+        "z_std",
+        "images_per_second",
+    ):
         assert [step for step, _ in train[f"train/{name}"]] == [1, 2, 3, 4], name
     rates = [value for _, value in train["learning_rate"]]
     assert len(rates) == 4 and rates == sorted(rates) and rates[0] > 0  # within the warm-up
     evaluation = scalars(directory / "eval")
     assert evaluation["eval/label_top_1_accuracy"] == [
-        (4, pytest.approx(result["eval/label_top_1_accuracy"]))]
+        (4, pytest.approx(result["eval/label_top_1_accuracy"]))
+    ]
     assert "eval/linear_top_1_accuracy" in evaluation
     events = EventAccumulator(str(directory)).Reload()
     assert {"image", "flags"} <= set(events.Tags()["tensors"])
@@ -92,7 +125,8 @@ def test_information_is_logged_at_every_step_and_bounded(finished):
         ceiling = points["information/infonce_ceiling"][step]
         assert ceiling == pytest.approx(np.log(2 * 16 - 1), rel=1e-5)
         assert points["information/infonce_bound"][step] == pytest.approx(
-            ceiling - loss / 2, rel=1e-4)
+            ceiling - loss / 2, rel=1e-4
+        )
         assert 1 <= points["information/effective_rank"][step] <= 16
     events = EventAccumulator(str(directory)).Reload()
     assert "information/singular_values" in events.Tags()["tensors"]
@@ -100,9 +134,11 @@ def test_information_is_logged_at_every_step_and_bounded(finished):
         for protocol in ("online", "linear"):
             scores = protocols[protocol]
             assert scores["information_bound"] == pytest.approx(
-                scores["label_entropy"] - scores["cross_entropy"])
+                scores["label_entropy"] - scores["cross_entropy"]
+            )
     assert dict(scalars(directory / "eval")["eval/linear_information_bound"])[4] == pytest.approx(
-        result["pretrained"]["linear"]["information_bound"], rel=1e-5)
+        result["pretrained"]["linear"]["information_bound"], rel=1e-5
+    )
 
 
 def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished, tmp_path):
@@ -121,11 +157,19 @@ def test_points_are_means_since_the_last_point(tmp_path):
     assert two == pytest.approx({2: (one[1] + one[2]) / 2, 4: (one[3] + one[4]) / 2}, rel=1e-5)
 
 
-@pytest.mark.parametrize("changes", [
-    dict(augment_on="device"), dict(augment_on="device", compile_augmentation=True),
-    dict(compile_augmentation=True), dict(blockwise_loss_from=16), dict(fused_batch_norm=False),
-    dict(product_gradients=False), dict(remat=True)],
-    ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(augment_on="device"),
+        dict(augment_on="device", compile_augmentation=True),
+        dict(compile_augmentation=True),
+        dict(blockwise_loss_from=16),
+        dict(fused_batch_norm=False),
+        dict(product_gradients=False),
+        dict(remat=True),
+    ],
+    ids=str,
+)
 def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
     tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", **changes))
     plain, fast = scalars(finished[0]), scalars(tmp_path)
@@ -135,17 +179,25 @@ def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
 
 def test_several_steps_per_execution_end_where_single_ones_do(tmp_path):
     """Seven steps, three at a time: points at 3, 6 and 7, each a mean; a checkpoint at 6."""
-    changes = dict(mode="train", train_mode="pretrain", train_steps=7, train_summary_steps=1,
-                   checkpoint_steps=6)
+    changes = dict(
+        mode="train",
+        train_mode="pretrain",
+        train_steps=7,
+        train_summary_steps=1,
+        checkpoint_steps=6,
+    )
     tfssl.run(tiny(tmp_path / "one", **changes))
     tfssl.run(tiny(tmp_path / "three", steps_per_execution=3, **changes))
     one = scalars(tmp_path / "one")["train/contrast_loss"]
     three = dict(scalars(tmp_path / "three")["train/contrast_loss"])
     values = [value for _, value in one]
     assert three == pytest.approx(
-        {3: np.mean(values[:3]), 6: np.mean(values[3:6]), 7: values[6]}, rel=1e-5)
+        {3: np.mean(values[:3]), 6: np.mean(values[3:6]), 7: values[6]}, rel=1e-5
+    )
     assert sorted(os.listdir(tmp_path / "three" / "checkpoints")) == [
-        "step_00000006", "step_00000007"]
+        "step_00000006",
+        "step_00000007",
+    ]
     first, second = (tfssl.load_encoder(tmp_path / name) for name in ("one", "three"))
     for one, other in zip(first.get_weights(), second.get_weights()):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
@@ -153,6 +205,7 @@ def test_several_steps_per_execution_end_where_single_ones_do(tmp_path):
 
 def run_until_killed(work, at_step):
     """Starts a run that dies within a step."""
+
     class Killed(Exception):
         pass
 
@@ -168,8 +221,13 @@ def run_until_killed(work, at_step):
 
 def test_a_point_across_two_processes_is_the_mean_over_all_its_steps(tmp_path):
     """Points every 3 steps, checkpoints every 2, killed at 3: point 3 is of steps 1, 2 and 3."""
-    changes = dict(mode="train", train_mode="pretrain", train_steps=6, train_summary_steps=3,
-                   checkpoint_steps=2)
+    changes = dict(
+        mode="train",
+        train_mode="pretrain",
+        train_steps=6,
+        train_summary_steps=3,
+        checkpoint_steps=2,
+    )
     tfssl.run(tiny(tmp_path / "straight", **changes))
     run_until_killed(lambda: tfssl.run(tiny(tmp_path / "killed", **changes)), at_step=3)
     tfssl.run(tiny(tmp_path / "killed", **changes))
@@ -183,8 +241,9 @@ def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
     assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002"]
     result = tfssl.run(tiny(directory))
     assert result["pretrained"] == finished[1]["pretrained"]
-    for a, b in zip(tfssl.load_encoder(finished[0]).get_weights(),
-                    tfssl.load_encoder(directory).get_weights()):
+    for a, b in zip(
+        tfssl.load_encoder(finished[0]).get_weights(), tfssl.load_encoder(directory).get_weights()
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -253,8 +312,11 @@ def test_a_file_that_is_no_encoder_is_refused_in_one_sentence(finished, tmp_path
     whole = (finished[0] / "encoder.keras").read_bytes()
     broken = bytearray(whole)
     broken[1000:2000] = bytes(1000)
-    for content, said in ((b"", "not a .keras file"), (whole[:-500], "not a .keras file"),
-                          (bytes(broken), "not a Keras model")):
+    for content, said in (
+        (b"", "not a .keras file"),
+        (whole[:-500], "not a .keras file"),
+        (bytes(broken), "not a Keras model"),
+    ):
         (tmp_path / "encoder.keras").write_bytes(content)
         with pytest.raises(UsageError, match=said) as refusal:
             tfssl.load_encoder(tmp_path)
@@ -275,15 +337,26 @@ def test_equal_commands_are_equal_runs_and_another_seed_is_not(finished, tmp_pat
 
 # Together they hold every value of every choice, and each switch in both positions.
 CHOICES = {
-    "sgd": dict(optimizer="momentum", proj_head_mode="none", use_blur=True,
-                blur_padding="constant"),
-    "adam": dict(optimizer="adam", learning_rate=0.001, learning_rate_scaling="sqrt",
-                 proj_head_mode="linear", brightness_mode="additive", solarize_p=0.5),
-    "bare": dict(lineareval_while_pretraining=False, hidden_norm=False, num_proj_layers=1,
-                 train_summary_steps=0, fused_batch_norm=False),
+    "sgd": dict(
+        optimizer="momentum", proj_head_mode="none", use_blur=True, blur_padding="constant"
+    ),
+    "adam": dict(
+        optimizer="adam",
+        learning_rate=0.001,
+        learning_rate_scaling="sqrt",
+        proj_head_mode="linear",
+        brightness_mode="additive",
+        solarize_p=0.5,
+    ),
+    "bare": dict(
+        lineareval_while_pretraining=False,
+        hidden_norm=False,
+        num_proj_layers=1,
+        train_summary_steps=0,
+        fused_batch_norm=False,
+    ),
     "imagenet stem": dict(stem="imagenet", image_size=32, warmup_epochs=0.0, use_blur=True),
-    "sk and se": dict(resnet_depth=50, sk_ratio=0.0625, se_ratio=0.25,
-                      precision="mixed_bfloat16"),
+    "sk and se": dict(resnet_depth=50, sk_ratio=0.0625, se_ratio=0.25, precision="mixed_bfloat16"),
     "streamed": dict(cache_dataset=False, precision="mixed_float16", eval_image_size=24),
 }
 
@@ -297,17 +370,20 @@ def test_every_choice_trains_and_evaluates(tmp_path, name):
     assert np.isfinite(losses).all() and (losses or name == "bare")
 
 
-@pytest.mark.parametrize("changes,said", [
-    (dict(train_batch_size=65), "--train_batch_size must be at most 64"),
-    (dict(train_split="valid"), "--train_split must be one of test, train"),
-    (dict(eval_split="valid"), "--eval_split must be one of test, train"),
-    (dict(eval_split="train[63:80]"), "--eval_split must not share images with --train_split"),
-    (dict(knn_k="65"), "--knn_k must be at most 64"),
-    (dict(image_size=7), "--image_size must be at least 8"),
-    (dict(stem="imagenet"), "--image_size must be at least 32"),
-    (dict(eval_image_size=4), "--eval_image_size must be at least 8"),
-    (dict(width_multiplier=0.001), "--width_multiplier"),
-])
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(train_batch_size=65), "--train_batch_size must be at most 64"),
+        (dict(train_split="valid"), "--train_split must be one of test, train"),
+        (dict(eval_split="valid"), "--eval_split must be one of test, train"),
+        (dict(eval_split="train[63:80]"), "--eval_split must not share images with --train_split"),
+        (dict(knn_k="65"), "--knn_k must be at most 64"),
+        (dict(image_size=7), "--image_size must be at least 8"),
+        (dict(stem="imagenet"), "--image_size must be at least 32"),
+        (dict(eval_image_size=4), "--eval_image_size must be at least 8"),
+        (dict(width_multiplier=0.001), "--width_multiplier"),
+    ],
+)
 def test_refusals_come_before_anything_is_written(tmp_path, changes, said):
     directory = tmp_path / "run"
     with pytest.raises(UsageError, match=said):
@@ -333,8 +409,10 @@ def test_checkpoints_without_a_record_are_not_ours(tmp_path):
         tfssl.run(tiny(tmp_path / "run"))
 
 
-@pytest.mark.parametrize("size,given,expected", [
-    ((32, 32), None, 1.0), ((24, 24), None, 1.0), ((48, 48), None, 0.875), ((32, 32), 0.5, 0.5)])
+@pytest.mark.parametrize(
+    "size,given,expected",
+    [((32, 32), None, 1.0), ((24, 24), None, 1.0), ((48, 48), None, 0.875), ((32, 32), 0.5, 0.5)],
+)
 def test_the_evaluation_crop_follows_the_reference(size, given, expected):
     assert crop_proportion(Config(eval_crop_proportion=given), size) == expected
 
@@ -361,8 +439,9 @@ def test_what_weight_decay_reaches(tmp_path, optimizer, decayed_in_loss):
     """LARS: the probe's kernel alone is in the loss. Otherwise every kernel: 21, 3 and 1."""
     config = tiny(tmp_path, optimizer=optimizer, weight_decay=2.0)
     model = build_model(plan(config))
-    kernels = [v for part in model.parts.values() for v in part.trainable_variables
-               if v.name == "kernel"]
+    kernels = [
+        v for part in model.parts.values() for v in part.trainable_variables if v.name == "kernel"
+    ]
     chosen = kernels if optimizer == "momentum" else model.probe.trainable_variables[:1]
     assert len(chosen) == decayed_in_loss
     expected = sum(np.sum(np.square(v.numpy())) for v in chosen)
@@ -372,8 +451,10 @@ def test_what_weight_decay_reaches(tmp_path, optimizer, decayed_in_loss):
 @pytest.mark.slow
 def test_pretraining_on_shapes_beats_the_untrained_encoder(tmp_path):
     import flags
-    config, _ = flags.parse(["run.py", "--flagfile=flags/shapes.flags",
-                             f"--model_dir={tmp_path / 'run'}"])
+
+    config, _ = flags.parse(
+        ["run.py", "--flagfile=flags/shapes.flags", f"--model_dir={tmp_path / 'run'}"]
+    )
     result = tfssl.run(config)
     for protocol in ("linear", "knn_20", "knn_200"):
         gain = result["pretrained"][protocol]["top_1"] - result["untrained"][protocol]["top_1"]

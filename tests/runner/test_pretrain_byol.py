@@ -23,12 +23,22 @@ def finished(tmp_path_factory):
 def test_its_scalars_are_there_at_every_step(finished):
     directory, result = finished
     train = scalars(directory)
-    for name in ("total_loss", "representation_loss", "target_decay", "online_target_cosine",
-                 "supervised_loss", "supervised_acc", "weight_decay", "z_std", "target_z_std"):
+    for name in (
+        "total_loss",
+        "representation_loss",
+        "target_decay",
+        "online_target_cosine",
+        "supervised_loss",
+        "supervised_acc",
+        "weight_decay",
+        "z_std",
+        "target_z_std",
+    ):
         assert [step for step, _ in train[f"train/{name}"]] == [1, 2, 3, 4], name
     decays = [value for _, value in train["train/target_decay"]]
     assert decays == pytest.approx(
-        [1 - 0.01 * (np.cos(np.pi * k / 4) + 1) / 2 for k in range(4)], abs=1e-6)
+        [1 - 0.01 * (np.cos(np.pi * k / 4) + 1) / 2 for k in range(4)], abs=1e-6
+    )
     assert set(result["pretrained"]) == {"online", "linear", "knn_5"}
 
 
@@ -60,14 +70,18 @@ def test_the_exported_encoder_is_the_online_one_alone(finished):
 
 def test_eval_mode_evaluates_it_again(finished):
     directory, result = finished
-    again = tfssl.run(tfssl.Config(mode="eval", model_dir=str(directory), knn_k="5"),
-                      given={"mode", "model_dir", "knn_k"})
+    again = tfssl.run(
+        tfssl.Config(mode="eval", model_dir=str(directory), knn_k="5"),
+        given={"mode", "model_dir", "knn_k"},
+    )
     assert again["pretrained"] == result["pretrained"]
 
 
 def test_the_two_views_differ_by_blur_and_solarize():
-    first, second = (str(recipe.pixels.draw((0, 1), np.zeros([4, 16, 16, 3], np.float32)).keys())
-                     for recipe in view_recipes(tiny("x", **BYOL), (16, 16)))
+    first, second = (
+        str(recipe.pixels.draw((0, 1), np.zeros([4, 16, 16, 3], np.float32)).keys())
+        for recipe in view_recipes(tiny("x", **BYOL), (16, 16))
+    )
     assert "4_blur" in first and "solarize" not in first  # certain, and never
     assert "maybe_blur" in second and "maybe_solarize" in second
 

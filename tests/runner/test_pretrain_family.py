@@ -9,9 +9,14 @@ from tests.runner.test_pretrain import run_until_killed, scalars, tiny
 from tfssl import UsageError
 
 
-@pytest.mark.parametrize("method", [
-    pytest.param("npair", marks=pytest.mark.slow), pytest.param("triplet", marks=pytest.mark.slow),
-    "cpc"])  # the others are SimCLR but for a function without state
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("npair", marks=pytest.mark.slow),
+        pytest.param("triplet", marks=pytest.mark.slow),
+        "cpc",
+    ],
+)  # the others are SimCLR but for a function without state
 def test_a_resumed_run_ends_where_the_straight_one_does_and_exports(tmp_path, method):
     changes = dict(method=method, mode="train", train_mode="pretrain")
     tfssl.run(tiny(tmp_path / "straight", **changes))
@@ -21,15 +26,18 @@ def test_a_resumed_run_ends_where_the_straight_one_does_and_exports(tmp_path, me
     for a, b in zip(straight.get_weights(), killed.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert straight(np.zeros((1, 24, 40, 3), np.float32)).shape == (1, 32)
-    bounds, ceilings = (dict(scalars(tmp_path / "straight")[f"information/infonce_{name}"])
-                        for name in ("bound", "ceiling"))
+    bounds, ceilings = (
+        dict(scalars(tmp_path / "straight")[f"information/infonce_{name}"])
+        for name in ("bound", "ceiling")
+    )
     candidates = {"npair": 16, "triplet": 31, "cpc": 16 * 3}[method]
     assert list(ceilings.values()) == pytest.approx(4 * [np.log(candidates)])
     assert all(bounds[step] <= ceilings[step] for step in ceilings)
 
 
-@pytest.mark.parametrize("changes", [dict(cpc_patch=16), dict(cpc_patch=32),
-                                     dict(cpc_patch=12, cpc_stride=8)])
+@pytest.mark.parametrize(
+    "changes", [dict(cpc_patch=16), dict(cpc_patch=32), dict(cpc_patch=12, cpc_stride=8)]
+)
 def test_patches_that_leave_no_row_to_predict_are_refused(tmp_path, changes):
     with pytest.raises(UsageError, match="--cpc_patch and --cpc_stride must leave two rows"):
         tfssl.run(tiny(tmp_path / "run", method="cpc", **changes))
@@ -37,14 +45,27 @@ def test_patches_that_leave_no_row_to_predict_are_refused(tmp_path, changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method,more", [
-    ("npair", ["--train_steps=700"]), ("triplet", ["--train_steps=700"]),
-    ("cpc", ["--train_steps=600", "--image_size=32", "--train_split=train[:6000]"])])
+@pytest.mark.parametrize(
+    "method,more",
+    [
+        ("npair", ["--train_steps=700"]),
+        ("triplet", ["--train_steps=700"]),
+        ("cpc", ["--train_steps=600", "--image_size=32", "--train_split=train[:6000]"]),
+    ],
+)
 def test_the_family_beats_the_untrained_encoder_on_shapes(tmp_path, method, more):
     """Less than half of the first run's length."""
-    config, _ = flags.parse(["run.py", "--flagfile=flags/shapes.flags", f"--method={method}",
-                             "--knn_k=20", "--nolinear_probe", f"--model_dir={tmp_path / 'run'}",
-                             *more])
+    config, _ = flags.parse(
+        [
+            "run.py",
+            "--flagfile=flags/shapes.flags",
+            f"--method={method}",
+            "--knn_k=20",
+            "--nolinear_probe",
+            f"--model_dir={tmp_path / 'run'}",
+            *more,
+        ]
+    )
     result = tfssl.run(config)
     gain = result["pretrained"]["knn_20"]["top_1"] - result["untrained"]["knn_20"]["top_1"]
     assert gain > 0.12

@@ -10,8 +10,11 @@ from tests.runner.test_pretrain import run_until_killed, scalars, tiny
 
 def state(directory):
     reader = tf.train.load_checkpoint(str(directory / "checkpoints" / "step_00000004" / "state"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if "CHECKPOINTABLE" not in name}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "CHECKPOINTABLE" not in name
+    }
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(tmp_path):

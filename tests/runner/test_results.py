@@ -31,8 +31,9 @@ def test_the_table_has_no_top_5_of_five_classes(classes, top_5):
 
 def test_a_table_of_older_records_and_of_missing_protocols():
     older = {name: value for name, value in scored(3).items() if name != "classes"}
-    lines = evaluate.table({"untrained": {"knn_5": older},
-                            "pretrained": {"knn_5": scored(3), "online": older}}).splitlines()
+    lines = evaluate.table(
+        {"untrained": {"knn_5": older}, "pretrained": {"knn_5": scored(3), "online": older}}
+    ).splitlines()
     assert [len(line) for line in lines] == [26 + 2 * 22] * 4
     assert lines[2].split()[-4:] == ["75.00", "100.00", "75.00", "-"]
     assert lines[3].split()[-4:] == ["-", "-", "75.00", "100.00"]
@@ -41,8 +42,12 @@ def test_a_table_of_older_records_and_of_missing_protocols():
 @pytest.mark.parametrize("classes", [3, 10])
 def test_tensorboard_has_no_top_5_of_few_classes_and_result_json_keeps_it(classes, tmp_path):
     scores = scored(classes)
-    result = {"global_step": 7, "eval/label_top_1_accuracy": scores["top_1"],
-              "eval/label_top_5_accuracy": scores["top_5"], "finetuned": {"network": scores}}
+    result = {
+        "global_step": 7,
+        "eval/label_top_1_accuracy": scores["top_1"],
+        "eval/label_top_5_accuracy": scores["top_5"],
+        "finetuned": {"network": scores},
+    }
     job = types.SimpleNamespace(config=Config(model_dir=str(tmp_path)))
     results.write_result(job, result, {"network": scores})
     assert json.loads((tmp_path / "result.json").read_text()) == result

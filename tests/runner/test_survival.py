@@ -14,40 +14,61 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.test_run import ROOT, TINY
 from tests.runner.test_pretrain import tiny
+from tests.test_run import ROOT, TINY
 from tfssl import UsageError
 from tfssl.storage.checkpoint import Checkpoints
 
 BYOL = "--method=byol --proj_hidden_dim=16"
-SHORT = ["--train_steps=7", "--checkpoint_steps=3", "--train_summary_steps=5", "--noeval_baseline",
-         "--nolinear_probe"]
+SHORT = [
+    "--train_steps=7",
+    "--checkpoint_steps=3",
+    "--train_summary_steps=5",
+    "--noeval_baseline",
+    "--nolinear_probe",
+]
 
 
 def kills(directory, *flags):
-    done = subprocess.run([sys.executable, "scripts/kills.py", str(directory), *flags], cwd=ROOT,
-                          text=True, capture_output=True, timeout=3000)
+    done = subprocess.run(
+        [sys.executable, "scripts/kills.py", str(directory), *flags],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=3000,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every bit is the same" in done.stdout
     return done.stdout
 
 
 def test_killed_it_ends_bit_for_bit_where_it_would_have(tmp_path):
-    said = kills(tmp_path / "runs", "--kills=2", *TINY, *SHORT,
-                 f"--report={tmp_path / 'report.md'}")
+    said = kills(
+        tmp_path / "runs", "--kills=2", *TINY, *SHORT, f"--report={tmp_path / 'report.md'}"
+    )
     assert "2 kills" in said
     assert "python scripts/kills.py DIR --kills=2" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", ["--memory_size=100", f"{BYOL} --cache_dataset=False"],
-                         ids=["simclr", "byol"])
+@pytest.mark.parametrize(
+    "flags", ["--memory_size=100", f"{BYOL} --cache_dataset=False"], ids=["simclr", "byol"]
+)
 def test_killed_in_a_long_training_it_ends_bit_for_bit_where_it_would_have(flags, tmp_path):
     """TFSSL_KILLS=20 for a longer trial."""
     number = os.environ.get("TFSSL_KILLS", "2")
-    kills(tmp_path, f"--kills={number}", "--within=2", *TINY, *flags.split(),
-          "--train_split=train[:512]", "--train_steps=1000", "--checkpoint_steps=3",
-          "--train_summary_steps=5", "--noeval_baseline")
+    kills(
+        tmp_path,
+        f"--kills={number}",
+        "--within=2",
+        *TINY,
+        *flags.split(),
+        "--train_split=train[:512]",
+        "--train_steps=1000",
+        "--checkpoint_steps=3",
+        "--train_summary_steps=5",
+        "--noeval_baseline",
+    )
 
 
 @pytest.mark.slow
@@ -59,8 +80,10 @@ def test_whatever_is_killed_ends_bit_for_bit_where_it_would_have(tmp_path):
 @pytest.fixture
 def survival(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    return {name: importlib.import_module(f"survival.{name}")
-            for name in ("compare", "processes", "rounds", "trials")}
+    return {
+        name: importlib.import_module(f"survival.{name}")
+        for name in ("compare", "processes", "rounds", "trials")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +105,11 @@ def weights(path):
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     end = len(parts["model.weights.h5"]) // 2
-    changed = parts["model.weights.h5"][:end] + bytes(
-        [parts["model.weights.h5"][end] ^ 1]) + parts["model.weights.h5"][end + 1:]
+    changed = (
+        parts["model.weights.h5"][:end]
+        + bytes([parts["model.weights.h5"][end] ^ 1])
+        + parts["model.weights.h5"][end + 1 :]
+    )
     with zipfile.ZipFile(path, "w") as archive:
         for name, value in (parts | {"model.weights.h5": changed}).items():
             archive.writestr(name, value)
@@ -95,11 +121,18 @@ def state(path):
     reader = tf.train.load_checkpoint(str(step / "state"))
     names = [name for name in reader.get_variable_to_shape_map() if "CHECKPOINTABLE" not in name]
     values = {name: tf.convert_to_tensor(reader.get_tensor(name)) for name in sorted(names)}
-    first = next(name for name, value in values.items()
-                 if value.dtype == tf.float32 and value.shape.rank == 4)
+    first = next(
+        name
+        for name, value in values.items()
+        if value.dtype == tf.float32 and value.shape.rank == 4
+    )
     values[first] = tf.tensor_scatter_nd_add(values[first], [[0, 0, 0, 0]], [1e-6])
-    tf.raw_ops.SaveV2(prefix=str(step / "state"), tensor_names=list(values),
-                      shape_and_slices=[""] * len(values), tensors=list(values.values()))
+    tf.raw_ops.SaveV2(
+        prefix=str(step / "state"),
+        tensor_names=list(values),
+        shape_and_slices=[""] * len(values),
+        tensors=list(values.values()),
+    )
 
 
 def points(path, tag="train/total_loss", step=2, folder=""):
@@ -115,31 +148,45 @@ CHANGES = {
     "a file that is missing": (lambda run: remove(run / "views.png"), "views.png"),
     "a file too many": (lambda run: (run / "more").write_text(""), "more"),
     "an unfinished file": (lambda run: (run / "a.json.tmp").write_text(""), "left behind"),
-    "an unfinished checkpoint": (lambda run: shutil.copytree(
-        run / "checkpoints/step_00000004", run / "checkpoints/unfinished_1"), "left behind"),
-    "a checkpoint fewer": (lambda run: remove(run / "checkpoints/step_00000002"),
-                           "checkpoints/step_00000002"),
+    "an unfinished checkpoint": (
+        lambda run: shutil.copytree(
+            run / "checkpoints/step_00000004", run / "checkpoints/unfinished_1"
+        ),
+        "left behind",
+    ),
+    "a checkpoint fewer": (
+        lambda run: remove(run / "checkpoints/step_00000002"),
+        "checkpoints/step_00000002",
+    ),
     "a variable": (state, "checkpoints/step_00000004"),
     "a weight": (lambda run: weights(run / "encoder.keras"), "encoder.keras"),
     "a point that is contradicted": (points, "TensorBoard"),
     "a point of evaluation too many": (
-        lambda run: points(run, "eval/more", folder="eval"), "eval/TensorBoard"),
-    "a spectrum that is missing": (lambda run: without(run, b"information/singular_values"),
-                                   "TensorBoard"),
+        lambda run: points(run, "eval/more", folder="eval"),
+        "eval/TensorBoard",
+    ),
+    "a spectrum that is missing": (
+        lambda run: without(run, b"information/singular_values"),
+        "TensorBoard",
+    ),
     "a record": (lambda run: records(run / "result.json", parameters={}), "result.json"),
     "a setting": (lambda run: records(run / "flags.json", knn_k="6"), "flags.json"),
     "a picture": (lambda run: (run / "views.png").write_bytes(b"none"), "views.png"),
-    "a time that is missing": (lambda run: records(run / "result.json", train_seconds=None),
-                               "result.json"),
+    "a time that is missing": (
+        lambda run: records(run / "result.json", train_seconds=None),
+        "result.json",
+    ),
     "a time of nothing": (lambda run: records(run / "time.json", train_seconds=0.0), "time.json"),
-    "more time than it took": (lambda run: records(run / "time.json", train_seconds=1001.0),
-                               "time.json"),
+    "more time than it took": (
+        lambda run: records(run / "time.json", train_seconds=1001.0),
+        "time.json",
+    ),
 }
 
 
 def without(run, tag):
     """Leaves out the points of a tag."""
-    path, = run.glob("events*")
+    (path,) = run.glob("events*")
     events = [event.numpy() for event in tf.data.TFRecordDataset(str(path))]
     with tf.io.TFRecordWriter(str(path)) as writer:
         for event in events:
@@ -164,14 +211,19 @@ def rename(directory, was):
         path.write_text(path.read_text().replace(str(was), str(directory)))
     with contextlib.suppress(StopIteration):
         path = next(directory.glob("events*"))
-        events = [tf.compat.v1.Event.FromString(event.numpy())
-                  for event in tf.data.TFRecordDataset(str(path))]
+        events = [
+            tf.compat.v1.Event.FromString(event.numpy())
+            for event in tf.data.TFRecordDataset(str(path))
+        ]
         with tf.io.TFRecordWriter(str(path)) as writer:
             for event in events:
                 for value in event.summary.value:
                     if value.tag == "flags":
-                        told = tf.make_ndarray(value.tensor).item().replace(
-                            os.fsencode(was), os.fsencode(directory))
+                        told = (
+                            tf.make_ndarray(value.tensor)
+                            .item()
+                            .replace(os.fsencode(was), os.fsencode(directory))
+                        )
                         value.tensor.CopyFrom(tf.make_tensor_proto(told))
                 writer.write(event.SerializeToString())
 
@@ -179,8 +231,15 @@ def rename(directory, was):
 def test_other_seeds_differ_in_all_that_is_learned(whole, survival, tmp_path):
     tfssl.run(tiny(tmp_path / "other", seed=1, eval_baseline=False, linear_probe=False))
     found = survival["compare"].differences(str(whole), str(tmp_path / "other"))
-    assert {"TensorBoard", "checkpoints/step_00000002", "checkpoints/step_00000004", "flags.json",
-            "encoder.keras", "result.json", "views.png"} <= {what.split(":")[0] for what in found}
+    assert {
+        "TensorBoard",
+        "checkpoints/step_00000002",
+        "checkpoints/step_00000004",
+        "flags.json",
+        "encoder.keras",
+        "result.json",
+        "views.png",
+    } <= {what.split(":")[0] for what in found}
 
 
 def test_a_file_that_a_killed_process_left_in_part_is_found(whole, survival, tmp_path):
@@ -191,7 +250,7 @@ def test_a_file_that_a_killed_process_left_in_part_is_found(whole, survival, tmp
     for name in ("encoder.keras", "result.json", "views.png", "flags.flags"):
         path = tmp_path / "killed" / name
         content = path.read_bytes()
-        path.write_bytes(content[:len(content) // 2])
+        path.write_bytes(content[: len(content) // 2])
         found = torn(str(tmp_path / "killed"), str(whole), None)
         assert len(found) == 1 and found[0].startswith(f"torn: {name}"), found
         path.write_bytes(content)
@@ -216,13 +275,25 @@ print(started.code, [what for _, what in started.operations()], os.listdir(sys.a
 """
 
 
-@pytest.mark.parametrize("die_at,code,count,left", [
-    ("", 3, 4, ["a"]), ("open a.tmp #1", -9, 1, []), ("os.rename a.tmp #1", -9, 2, ["a.tmp"]),
-    ("open a.tmp #2", -9, 3, ["a"])])
+@pytest.mark.parametrize(
+    "die_at,code,count,left",
+    [
+        ("", 3, 4, ["a"]),
+        ("open a.tmp #1", -9, 1, []),
+        ("os.rename a.tmp #1", -9, 2, ["a.tmp"]),
+        ("open a.tmp #2", -9, 3, ["a"]),
+    ],
+)
 def test_a_process_dies_just_before_the_operation(die_at, code, count, left, tmp_path):
     (tmp_path / "run").mkdir()
-    done = subprocess.run([sys.executable, "-c", WRITER, str(tmp_path / "run"), die_at], cwd=ROOT,
-                          text=True, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", WRITER, str(tmp_path / "run"), die_at],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
     operations = ["open a.tmp #1", "os.rename a.tmp #1", "open a.tmp #2", "os.rename a.tmp #2"]
     assert done.stdout == f"{code} {operations[:count]} {left}\n"
 
@@ -243,11 +314,11 @@ def damage(path, chance):
     if kind == "remove" or not content:
         path.unlink()
     elif kind == "truncate":
-        path.write_bytes(content[:chance.randrange(len(content))])
+        path.write_bytes(content[: chance.randrange(len(content))])
     else:
         place = chance.randrange(len(content))
         flipped = bytes([content[place] ^ (1 << chance.randrange(8))])
-        path.write_bytes(content[:place] + flipped + content[place + 1:])
+        path.write_bytes(content[:place] + flipped + content[place + 1 :])
     return f"{kind} {path.name}"
 
 

@@ -31,8 +31,9 @@ def test_the_newest_is_restored_and_the_oldest_removed(tmp_path):
 def test_the_optimizer_goes_on_where_it_was(tmp_path):
     def trained(steps, model, optimizer):
         for _ in range(steps):
-            optimizer.apply([tf.ones_like(v) for v in model.trainable_variables],
-                            model.trainable_variables)
+            optimizer.apply(
+                [tf.ones_like(v) for v in model.trainable_variables], model.trainable_variables
+            )
 
     def fresh():
         model, optimizer = part(1), keras.optimizers.SGD(0.1, momentum=0.9)
@@ -96,7 +97,10 @@ def test_a_damaged_one_is_kept_aside_and_the_one_before_it_taken(tmp_path, how, 
     said = capsys.readouterr().out
     assert said.count("the one of step 3 is taken") == 2
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
-        "damaged_step_00000005", "damaged_step_00000007", "step_00000003"]
+        "damaged_step_00000005",
+        "damaged_step_00000007",
+        "step_00000003",
+    ]
     checkpoints.save(5)
     assert checkpoints.steps() == [3, 5]
 

@@ -23,8 +23,9 @@ IMAGES = np.random.default_rng(0).random((2, 24, 36, 3), np.float32)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "run"
-    tfssl.run(tiny(directory, method="byol", proj_hidden_dim=16, mode="train",
-                   train_mode="pretrain"))
+    tfssl.run(
+        tiny(directory, method="byol", proj_hidden_dim=16, mode="train", train_mode="pretrain")
+    )
     return directory
 
 
@@ -41,7 +42,10 @@ def export(**settings):
 def test_the_file_says_what_it_is(run):
     about = read_about(run / "encoder.keras")
     assert (about["stem"], about["input_normalization"], about["method"]) == (
-        "cifar", "imagenet", "byol")
+        "cifar",
+        "imagenet",
+        "byol",
+    )
     assert (about["image_size"], about["dataset"], about["step"]) == ([16, 16], "shapes", 4)
     assert "[0, 1]" in about["input"]
 
@@ -66,26 +70,33 @@ np.save(sys.argv[2], keras.ops.convert_to_numpy(model(images)))
 """
 
 
-@pytest.mark.parametrize("backend,module", [
-    ("tensorflow", "tensorflow"), ("jax", "jax"), ("torch", "torch")])
+@pytest.mark.parametrize(
+    "backend,module", [("tensorflow", "tensorflow"), ("jax", "jax"), ("torch", "torch")]
+)
 def test_it_loads_without_tfssl_on_every_backend(backend, module, run, expected, tmp_path):
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    subprocess.run([sys.executable, "-c", ELSEWHERE, run / "encoder.keras", tmp_path / "h.npy",
-                    backend], check=True, env={**os.environ, "KERAS_BACKEND": backend},
-                   cwd=tmp_path)
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, run / "encoder.keras", tmp_path / "h.npy", backend],
+        check=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=tmp_path,
+    )
     np.testing.assert_allclose(np.load(tmp_path / "h.npy"), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_saved_model_serves_without_tfssl(run, expected, tmp_path):
     path = export(model_dir=str(run), format="saved_model", output=str(tmp_path / "served"))
-    script = ("import sys; sys.modules['tfssl'] = sys.modules['keras'] = None\n"
-              "import numpy as np, tensorflow as tf\n"
-              "images = np.random.default_rng(0).random((2, 24, 36, 3), np.float32)\n"
-              "model = tf.saved_model.load(sys.argv[1])\n"
-              "np.save(sys.argv[2], model.serve(images))")
-    subprocess.run([sys.executable, "-c", script, path, tmp_path / "h.npy"], check=True,
-                   cwd=tmp_path)
+    script = (
+        "import sys; sys.modules['tfssl'] = sys.modules['keras'] = None\n"
+        "import numpy as np, tensorflow as tf\n"
+        "images = np.random.default_rng(0).random((2, 24, 36, 3), np.float32)\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "np.save(sys.argv[2], model.serve(images))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, path, tmp_path / "h.npy"], check=True, cwd=tmp_path
+    )
     np.testing.assert_allclose(np.load(tmp_path / "h.npy"), expected, rtol=1e-4, atol=1e-5)
     assert json.loads((tmp_path / "served" / "tfssl.json").read_text())["stem"] == "cifar"
     model = tf.saved_model.load(path)
@@ -96,15 +107,17 @@ def test_a_saved_model_serves_without_tfssl(run, expected, tmp_path):
 def test_onnx_gives_the_same_numbers_at_any_size(run, expected, tmp_path):
     pytest.importorskip("tf2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    path = export(checkpoint=str(run / "encoder.keras"), format="onnx",
-                  output=str(tmp_path / "encoder.onnx"))
+    path = export(
+        checkpoint=str(run / "encoder.keras"), format="onnx", output=str(tmp_path / "encoder.onnx")
+    )
     session = onnxruntime.InferenceSession(path)
-    name, = (value.name for value in session.get_inputs())
-    h, = session.run(None, {name: IMAGES})
+    (name,) = (value.name for value in session.get_inputs())
+    (h,) = session.run(None, {name: IMAGES})
     np.testing.assert_allclose(h, expected, atol=1e-4)
     other = np.random.default_rng(1).random((3, 41, 17, 3), np.float32)
-    np.testing.assert_allclose(session.run(None, {name: other})[0],
-                               tfssl.load_encoder(run)(other), atol=1e-4)
+    np.testing.assert_allclose(
+        session.run(None, {name: other})[0], tfssl.load_encoder(run)(other), atol=1e-4
+    )
     assert json.loads(session.get_modelmeta().custom_metadata_map["tfssl"])["stem"] == "cifar"
     assert os.listdir(tmp_path) == ["encoder.onnx"]
 
@@ -118,15 +131,18 @@ def test_npz_holds_every_array(run, tmp_path):
         np.testing.assert_array_equal(arrays[variable.path], variable)
 
 
-@pytest.mark.parametrize("changes,said", [
-    (dict(), "encoder.keras is there already; --output names another"),  # the run's own
-    (dict(format="npz", output="encoder.keras"), "--output must not exist yet"),
-    (dict(output="encoder.h5"), "--output must end in .keras"),
-    (dict(checkpoint=None), "--mode=export needs --checkpoint or --model_dir"),
-    (dict(stem="imagenet", output="x.keras"), "--stem=imagenet contradicts"),
-    (dict(resnet_depth=50, output="x.keras"), "--resnet_depth=50 contradicts"),
-    (dict(checkpoint="nowhere"), "does not exist"),
-])
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(), "encoder.keras is there already; --output names another"),  # the run's own
+        (dict(format="npz", output="encoder.keras"), "--output must not exist yet"),
+        (dict(output="encoder.h5"), "--output must end in .keras"),
+        (dict(checkpoint=None), "--mode=export needs --checkpoint or --model_dir"),
+        (dict(stem="imagenet", output="x.keras"), "--stem=imagenet contradicts"),
+        (dict(resnet_depth=50, output="x.keras"), "--resnet_depth=50 contradicts"),
+        (dict(checkpoint="nowhere"), "does not exist"),
+    ],
+)
 def test_refusals_overwrite_nothing(changes, said, run):
     settings = {"checkpoint": str(run), **changes}
     if settings.get("output"):
@@ -139,9 +155,17 @@ def test_refusals_overwrite_nothing(changes, said, run):
 
 def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    settings = dict(mode="embed", checkpoint=str(run), dataset="shapes", train_split="train[:20]",
-                    eval_split="test[:60]", image_size="16x24", embed_points=50,
-                    model_dir=str(tmp_path), precision="float32")
+    settings = dict(
+        mode="embed",
+        checkpoint=str(run),
+        dataset="shapes",
+        train_split="train[:20]",
+        eval_split="test[:60]",
+        image_size="16x24",
+        embed_points=50,
+        model_dir=str(tmp_path),
+        precision="float32",
+    )
     directory = tfssl.run(Config(**settings), given=set(settings))
     made = np.load(os.path.join(directory, "embeddings.npz"))
     assert made["h"].shape == (60, 32) and made["labels"].shape == (60,)
@@ -164,7 +188,7 @@ def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
     assert head == ["file", "label"]
     assert told[13] == [f"test:{place}", CLASSES[made["labels"][place]]]
     crop = augment.center_crop(source.arrays[0][place] / np.float32(255), (16, 24), 1.0)
-    shown = np.asarray(sprite)[32:64, 5 * 32:6 * 32]  # 13 = 1 x 8 + 5
+    shown = np.asarray(sprite)[32:64, 5 * 32 : 6 * 32]  # 13 = 1 x 8 + 5
     whole = Image.fromarray((crop.numpy() * 255).round().astype(np.uint8))
     np.testing.assert_array_equal(shown, np.asarray(whole.resize((32, 32), Image.BOX)))
 

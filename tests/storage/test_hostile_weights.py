@@ -52,14 +52,38 @@ def about_of(path):
         return json.loads(archive.read(export.ABOUT))
 
 
-@pytest.mark.parametrize("entry,value", [
-    ("resnet_depth", "18"), ("resnet_depth", 19), ("resnet_depth", True), ("stem", 5),
-    ("stem", "keep"), ("width_multiplier", -1), ("width_multiplier", float("inf")),
-    ("sk_ratio", None), ("image_size", 16), ("image_size", [16]), ("image_size", ["a", 2]),
-    ("image_size", [0, 16]), ("step", "2"), ("step", -1), ("dataset", None), ("dataset", 3),
-    ("value_ranges", []), ("value_ranges", {"uint16": [1]}), ("value_ranges", {"u": [2, 1]}),
-    ("classes", 0), ("classes", "ten"), ("class_names", "abc"), ("class_names", [1, 2]),
-    ("class_names", ["a"]), ("seed", 1.5), ("task", {}), ("eval_crop_proportion", 2)])
+@pytest.mark.parametrize(
+    "entry,value",
+    [
+        ("resnet_depth", "18"),
+        ("resnet_depth", 19),
+        ("resnet_depth", True),
+        ("stem", 5),
+        ("stem", "keep"),
+        ("width_multiplier", -1),
+        ("width_multiplier", float("inf")),
+        ("sk_ratio", None),
+        ("image_size", 16),
+        ("image_size", [16]),
+        ("image_size", ["a", 2]),
+        ("image_size", [0, 16]),
+        ("step", "2"),
+        ("step", -1),
+        ("dataset", None),
+        ("dataset", 3),
+        ("value_ranges", []),
+        ("value_ranges", {"uint16": [1]}),
+        ("value_ranges", {"u": [2, 1]}),
+        ("classes", 0),
+        ("classes", "ten"),
+        ("class_names", "abc"),
+        ("class_names", [1, 2]),
+        ("class_names", ["a"]),
+        ("seed", 1.5),
+        ("task", {}),
+        ("eval_crop_proportion", 2),
+    ],
+)
 def test_what_a_file_says_of_itself_is_checked(entry, value, file):
     rewritten(file, tfssl_json=json.dumps({**about_of(file), entry: value}))
     said = refusal(pretrained.find, str(file))
@@ -75,8 +99,9 @@ def test_what_a_file_does_not_say_is_named(entry, file):
     assert f"({entry} is missing)" in refusal(pretrained.find, str(file))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "3", "{", "\ud800".encode("utf-8", "replace"),
-                                  "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "3", "{", "\ud800".encode("utf-8", "replace"), "[" * 100_000]
+)
 def test_a_record_that_is_none(text, file):
     rewritten(file, tfssl_json=text)
     assert "damaged" in refusal(pretrained.find, str(file))
@@ -128,12 +153,20 @@ def other(inputs, outputs):
     return keras.Model(given, outputs(given))
 
 
-@pytest.mark.parametrize("inputs,outputs,said", [
-    ((None, None, 1), keras.layers.GlobalAveragePooling2D(), "from [?, ?, ?, 1] to [?, 1]"),
-    ((None, None, 3), keras.layers.Conv2D(4, 1), "to [?, ?, ?, 4]"),
-    ((7,), keras.layers.Dense(3), "from [?, 7]"),
-    ((None, None, 3), lambda x: [keras.layers.GlobalAveragePooling2D()(x)] * 2, "something else"),
-], ids=["grey", "map", "vector", "two"])
+@pytest.mark.parametrize(
+    "inputs,outputs,said",
+    [
+        ((None, None, 1), keras.layers.GlobalAveragePooling2D(), "from [?, ?, ?, 1] to [?, 1]"),
+        ((None, None, 3), keras.layers.Conv2D(4, 1), "to [?, ?, ?, 4]"),
+        ((7,), keras.layers.Dense(3), "from [?, 7]"),
+        (
+            (None, None, 3),
+            lambda x: [keras.layers.GlobalAveragePooling2D()(x)] * 2,
+            "something else",
+        ),
+    ],
+    ids=["grey", "map", "vector", "two"],
+)
 def test_networks_of_another_form(inputs, outputs, said, tmp_path):
     other(inputs, outputs).save(tmp_path / "a.keras")
     told = refusal(tfssl.load_encoder, str(tmp_path / "a.keras"))
@@ -144,8 +177,12 @@ def test_nothing_in_a_file_is_run(tmp_path):
     """A Lambda layer, and a class of any module, are not loaded: the canary does not appear."""
     canary = tmp_path / "canary"
     name = str(canary)
-    network = other((None, None, 3), lambda x: keras.layers.GlobalAveragePooling2D()(
-        keras.layers.Lambda(lambda y: (open(name, "w"), y)[1], output_shape=lambda s: s)(x)))
+    network = other(
+        (None, None, 3),
+        lambda x: keras.layers.GlobalAveragePooling2D()(
+            keras.layers.Lambda(lambda y: (open(name, "w"), y)[1], output_shape=lambda s: s)(x)
+        ),
+    )
     network.save(tmp_path / "lambda.keras")
     keras.models.load_model(tmp_path / "lambda.keras", safe_mode=False)(np.zeros((1, 8, 8, 3)))
     canary.unlink()  # so it would run
@@ -156,11 +193,13 @@ def test_nothing_in_a_file_is_run(tmp_path):
         config = json.loads(archive.read("config.json"))
     for module, kind in (("os", "system"), ("subprocess", "Popen"), ("builtins", "exec")):
         config["config"]["layers"][1] |= {
-            "module": module, "class_name": kind, "registered_name": kind,
-            "config": {"args": f"touch {canary}", "name": f"touch {canary}"}}
+            "module": module,
+            "class_name": kind,
+            "registered_name": kind,
+            "config": {"args": f"touch {canary}", "name": f"touch {canary}"},
+        }
         rewritten(tmp_path / "other.keras", config_json=json.dumps(config))
-        assert "is not a Keras model" in refusal(tfssl.load_encoder,
-                                                 str(tmp_path / "other.keras"))
+        assert "is not a Keras model" in refusal(tfssl.load_encoder, str(tmp_path / "other.keras"))
     assert not canary.exists()
 
 
@@ -175,21 +214,30 @@ def test_weights_that_are_no_numbers_are_named(run, file):
     said = refusal(tfssl.load_encoder, str(file))
     assert "weights conv3/kernel are no finite numbers" in said
     found = pretrained.find(str(file))
-    encoder = encoders.resnet(18, stem="cifar", width_multiplier=0.0625,
-                          normalization=keras.layers.BatchNormalization)
+    encoder = encoders.resnet(
+        18, stem="cifar", width_multiplier=0.0625, normalization=keras.layers.BatchNormalization
+    )
     assert "no finite numbers" in refusal(found.restore, encoder)
 
 
 def test_weights_of_another_network_do_not_fit(file):
     rewritten(file, tfssl_json=json.dumps({**about_of(file), "resnet_depth": 34}))
     found = pretrained.find(str(file))
-    encoder = encoders.resnet(34, stem="cifar", width_multiplier=0.0625,
-                          normalization=keras.layers.BatchNormalization)
+    encoder = encoders.resnet(
+        34, stem="cifar", width_multiplier=0.0625, normalization=keras.layers.BatchNormalization
+    )
     assert "does not fit the network that it describes" in refusal(found.restore, encoder)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path),
-                                  lambda path: os.symlink("none", path)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        os.mkdir,
+        lambda path: os.symlink("/dev/zero", path),
+        lambda path: os.symlink("none", path),
+    ],
+)
 def test_what_is_no_file_hangs_nothing(make, tmp_path):
     make(tmp_path / "encoder.keras")
     for function in (pretrained.find, tfssl.load_encoder, export.load_model, export.read_about):

@@ -3,8 +3,8 @@
 import errno
 import fcntl
 import os
-import subprocess
 import shutil
+import subprocess
 
 import pytest
 
@@ -50,8 +50,14 @@ def test_every_training_decides_under_its_lock(mode, tmp_path, monkeypatch):
         monkeypatch.setattr(rundir, "read_json", look)
     monkeypatch.setattr(finetune.rundir, "recorded", look)
     with pytest.raises((KeyboardInterrupt, AttributeError)):
-        tfssl.run(tiny(tmp_path / "run", mode=mode, checkpoint="none",
-                       **({"teacher": str(tmp_path)} if mode == "distill" else {})))
+        tfssl.run(
+            tiny(
+                tmp_path / "run",
+                mode=mode,
+                checkpoint="none",
+                **({"teacher": str(tmp_path)} if mode == "distill" else {}),
+            )
+        )
 
 
 def test_a_refusal_leaves_nothing_behind(tmp_path):
@@ -124,7 +130,8 @@ def test_what_a_dead_process_was_writing_is_removed(tmp_path):
         (tmp_path / name).write_text("{")
     rundir.write_json(str(tmp_path), "a.json", {})
     assert sorted(os.listdir(tmp_path)) == sorted(
-        ["a.json", f"a.json.{alive}.tmp", f"b.json.{dead}.tmp", "a.json.x.tmp"])
+        ["a.json", f"a.json.{alive}.tmp", f"b.json.{dead}.tmp", "a.json.x.tmp"]
+    )
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -150,12 +157,18 @@ def test_what_fails_leaves_no_file_and_no_directory(ending, tmp_path):
 
 def test_damage_is_told_before_anything_is_done(tmp_path):
     tfssl.run(tiny(tmp_path, train_steps=1, eval_baseline=False, linear_probe=False))
-    for name, told in (("untrained.json", "is damaged"), ("time.json", "is damaged"),
-                       ("result_1.json", "holds a folder called result_1.json"),
-                       ("encoder.keras", "holds a folder called encoder.keras")):
+    for name, told in (
+        ("untrained.json", "is damaged"),
+        ("time.json", "is damaged"),
+        ("result_1.json", "holds a folder called result_1.json"),
+        ("encoder.keras", "holds a folder called encoder.keras"),
+    ):
         copy = tmp_path / f"copy of {name}"
-        shutil.copytree(tmp_path, copy, ignore=lambda *_: [n for n in os.listdir(tmp_path)
-                                                           if n.startswith("copy")])
+        shutil.copytree(
+            tmp_path,
+            copy,
+            ignore=lambda *_: [n for n in os.listdir(tmp_path) if n.startswith("copy")],
+        )
         (copy / "result.json").unlink()
         (copy / name).unlink(missing_ok=True)
         if told == "is damaged":
@@ -165,8 +178,9 @@ def test_damage_is_told_before_anything_is_done(tmp_path):
         before = sorted(os.listdir(copy))
         for mode in ("pretrain", "eval"):
             with pytest.raises(UsageError, match=f"{told}"):
-                tfssl.run(tiny(copy, mode=mode, train_steps=1, eval_baseline=False,
-                               linear_probe=False))
+                tfssl.run(
+                    tiny(copy, mode=mode, train_steps=1, eval_baseline=False, linear_probe=False)
+                )
         assert sorted(os.listdir(copy)) == before
 
 
@@ -187,8 +201,11 @@ def test_what_a_killed_process_left_is_removed_though_its_file_is_not_written_ag
     ended = subprocess.Popen(["true"])
     ended.wait()
     kept = [f"time.json.{os.getpid()}.tmp", "notes.txt", f"notes.{ended.pid}.tmp", "time.json"]
-    left = [f"time.json.{ended.pid}.tmp", f"encoder.keras.{ended.pid}.tmp.keras",
-            f"result_11.json.{ended.pid}.tmp"]
+    left = [
+        f"time.json.{ended.pid}.tmp",
+        f"encoder.keras.{ended.pid}.tmp.keras",
+        f"result_11.json.{ended.pid}.tmp",
+    ]
     for name in kept + left:
         (tmp_path / name).write_text('{"train_seconds": 1, "images_per_second": 1}')
     with rundir.held(str(tmp_path)):

@@ -32,15 +32,18 @@ def test_the_records_of_0_1_are_whole(written):
         assert {records.problem(name, content) for content in contents} == {None}
 
 
-@pytest.mark.parametrize("name,required", [
-    ("time.json", ["train_seconds", "images_per_second"]),
-    ("result.json", ["dataset", "eval_split"]),
-    ("untrained.json", ["settings", "results"]),
-    ("labels.json", ["labels"]),
-    ("teacher.json", ["classes", "answered", "step", "resnet_depth", "sha256"]),
-    ("pretrained.json", ["method", "stem", "path", "step"]),
-    ("manifest.json", ["step", "files"]),
-])
+@pytest.mark.parametrize(
+    "name,required",
+    [
+        ("time.json", ["train_seconds", "images_per_second"]),
+        ("result.json", ["dataset", "eval_split"]),
+        ("untrained.json", ["settings", "results"]),
+        ("labels.json", ["labels"]),
+        ("teacher.json", ["classes", "answered", "step", "resnet_depth", "sha256"]),
+        ("pretrained.json", ["method", "stem", "path", "step"]),
+        ("manifest.json", ["step", "files"]),
+    ],
+)
 def test_a_key_that_is_missing_is_named(name, required, written):
     for content in filter(None, written[name]):
         for key in required:
@@ -48,16 +51,19 @@ def test_a_key_that_is_missing_is_named(name, required, written):
             assert records.problem(name, rest) == f"{key} is missing"
 
 
-@pytest.mark.parametrize("name,keys,expected", [
-    ("time.json", ["train_seconds"], "train_seconds: must be a number of at least 0"),
-    ("result.json", ["global_step"], "global_step: must be an integer of at least 0"),
-    ("labels.json", ["classes"], "classes: must be an integer of at least 0"),
-    ("labels.json", ["class_names"], "class_names: must be a list"),
-    ("teacher.json", ["answered", "image_size"], "answered: image_size: must be a list of 2"),
-    ("pretrained.json", ["width_multiplier"], "width_multiplier: must be of type float"),
-    ("manifest.json", ["files"], "files: must be an object"),
-    ("manifest.json", ["about", "image_size"], "about: image_size: must be a list of 2"),
-])
+@pytest.mark.parametrize(
+    "name,keys,expected",
+    [
+        ("time.json", ["train_seconds"], "train_seconds: must be a number of at least 0"),
+        ("result.json", ["global_step"], "global_step: must be an integer of at least 0"),
+        ("labels.json", ["classes"], "classes: must be an integer of at least 0"),
+        ("labels.json", ["class_names"], "class_names: must be a list"),
+        ("teacher.json", ["answered", "image_size"], "answered: image_size: must be a list of 2"),
+        ("pretrained.json", ["width_multiplier"], "width_multiplier: must be of type float"),
+        ("manifest.json", ["files"], "files: must be an object"),
+        ("manifest.json", ["about", "image_size"], "about: image_size: must be a list of 2"),
+    ],
+)
 def test_a_wrong_type_is_named_by_its_place(name, keys, expected, written):
     content = json.loads(json.dumps(next(filter(None, written[name]))))
     place = content
@@ -106,4 +112,5 @@ def test_records_of_before_a_knob_mean_what_was_done_then(tmp_path):
     weights = {**old, "path": "runs/a"}
     assert records.problem("pretrained.json", weights) is None
     assert "proj_batch_norm" in records.problem(
-        "pretrained.json", {**weights, "proj_batch_norm": "no"})
+        "pretrained.json", {**weights, "proj_batch_norm": "no"}
+    )

@@ -21,9 +21,18 @@ from tfssl import UsageError
 from tfssl.runner import program
 
 ARCHIVE = pathlib.Path(__file__).parent.parent / "fixtures" / "runs_0_1_0.tar.xz"
-SMALL = ["--train_batch_size=8", "--train_steps=4", "--checkpoint_steps=2",
-         "--keep_checkpoint_max=1", "--knn_k=3", "--train_summary_steps=3", "--precision=float32",
-         "--nocompile_augmentation", "--warmup_epochs=1", "--image_size=16"]
+SMALL = [
+    "--train_batch_size=8",
+    "--train_steps=4",
+    "--checkpoint_steps=2",
+    "--keep_checkpoint_max=1",
+    "--knn_k=3",
+    "--train_summary_steps=3",
+    "--precision=float32",
+    "--nocompile_augmentation",
+    "--warmup_epochs=1",
+    "--image_size=16",
+]
 NETWORK = ["--width_multiplier=0.015625", "--proj_out_dim=8"]
 SHAPES = ["--dataset=shapes", "--train_split=train[:32]", "--eval_split=test[:20]"]
 FOLDER = ["--dataset=folder", "--data_dir=photos", "--train_split=train", "--eval_split=test"]
@@ -37,8 +46,14 @@ COMMANDS = {
     "finetune_folder": [*FOLDER, "--mode=finetune", "--checkpoint=finished/folder"],
     "distill": [*SHAPES, *NETWORK, "--mode=distill", "--teacher=finished/finetune"],
 }
-LINEAR = ["--mode=linear_eval", "--linear_epochs=1", "--linear_batch_size=8",
-          "--checkpoint_steps=2", "--precision=float32", "--nocompile_augmentation"]
+LINEAR = [
+    "--mode=linear_eval",
+    "--linear_epochs=1",
+    "--linear_batch_size=8",
+    "--checkpoint_steps=2",
+    "--precision=float32",
+    "--nocompile_augmentation",
+]
 
 
 @pytest.fixture
@@ -52,7 +67,7 @@ def there(tmp_path, monkeypatch):
 
 def run(*words):
     config, given = flags.parse(["run.py", *words])
-    return train.run(config, given, flagfile=flags.dump)
+    return program.run(config, given, flagfile=flags.dump)
 
 
 def read(*path):
@@ -66,8 +81,11 @@ def weights(run_directory, step="step_00000004"):
     But for the sums of its metrics: today's are at 0 at the end, whose point is written by then.
     """
     reader = tf.train.load_checkpoint(os.path.join(run_directory, "checkpoints", step, "state"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if "OBJECT_GRAPH" not in name and not name.startswith("metrics/")}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "OBJECT_GRAPH" not in name and not name.startswith("metrics/")
+    }
 
 
 def assert_same_end(one, other):
@@ -120,7 +138,7 @@ def test_an_old_name_is_not_taken_for_another_folder(there):
     before = set(os.listdir("runs"))
     command = [word.replace("photos", "others") for word in COMMANDS["folder"]]
     run(*SMALL, *command, "--seed=2", "--noeval_baseline", "--nolinear_probe")
-    new, = set(os.listdir("runs")) - before
+    (new,) = set(os.listdir("runs")) - before
     assert read("runs", new, "data.json")["train"]["classes"] == {"cat": 12, "fox": 12}
     assert read("runs", new, "flags.json")["reading_rules"] == 2
 
@@ -147,10 +165,11 @@ def test_a_copy_of_the_folder_continues_an_old_run(there, capsys):
 def test_linear_evaluation_goes_on(there, capsys):
     result = run("--model_dir=interrupted/linear_eval", *LINEAR)
     assert "continues from step 2" in capsys.readouterr().out
-    place, = os.listdir("interrupted/linear_eval/linear_eval")
+    (place,) = os.listdir("interrupted/linear_eval/linear_eval")
     assert os.listdir("finished/linear_eval/linear_eval") == [place]
-    assert_same_end(*(f"{kind}/linear_eval/linear_eval/{place}"
-                      for kind in ("finished", "interrupted")))
+    assert_same_end(
+        *(f"{kind}/linear_eval/linear_eval/{place}" for kind in ("finished", "interrupted"))
+    )
     run("--model_dir=finished/linear_eval", *LINEAR)
     assert "finished; nothing left to do" in capsys.readouterr().out
     assert result["results"]["linear_sgd"]["examples"] == 20
@@ -164,14 +183,18 @@ def test_finished_runs_are_evaluated_and_exported(there):
             assert abs(result[key][protocol]["correct_top_1"] - scores["correct_top_1"]) <= 1
     path = run("--mode=export", "--checkpoint=finished/simclr", "--output=new.keras")
     images = np.random.default_rng(0).random((2, 20, 24, 3), np.float32)
-    np.testing.assert_allclose(keras.models.load_model(path)(images),
-                               tfssl.load_encoder("finished/simclr")(images), atol=1e-5)
+    np.testing.assert_allclose(
+        keras.models.load_model(path)(images),
+        tfssl.load_encoder("finished/simclr")(images),
+        atol=1e-5,
+    )
     embedded = run("--mode=embed", "--model_dir=finished/byol", "--eval_split=test[:20]")
     assert np.load(f"{embedded}/embeddings.npz")["h"].shape == (20, 8)
 
 
 def test_what_a_record_lacks_means_what_it_meant_then(there):
     from tfssl.storage import rundir
+
     config = rundir.recorded("finished/folder")
     assert config.reading_rules == 1 and config.value_range == "auto"
     record = read("finished", "folder", "flags.json")

@@ -3,5 +3,15 @@
 from tfssl.augment.ops import Crop, Op, center_crop, identity, in_blocks, on_bytes, one_by_one
 from tfssl.augment.recipes import View, simclr_view, supervised_view
 
-__all__ = ["Crop", "Op", "View", "center_crop", "identity", "in_blocks", "on_bytes", "one_by_one",
-           "simclr_view", "supervised_view"]
+__all__ = [
+    "Crop",
+    "Op",
+    "View",
+    "center_crop",
+    "identity",
+    "in_blocks",
+    "on_bytes",
+    "one_by_one",
+    "simclr_view",
+    "supervised_view",
+]

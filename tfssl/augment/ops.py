@@ -63,7 +63,7 @@ class Crop(Op):
             float32 [*size, 3]; as of the op, not clipped to [0, 1].
         """
         top, left, height, width = window
-        image = image[top:top + height, left:left + width]
+        image = image[top : top + height, left : left + width]
         resized = tf.image.resize(image, self.size, "bicubic")
         return resized / 255.0 if image.dtype == tf.uint8 else resized
 
@@ -154,12 +154,15 @@ def in_blocks(op, pixels=BLOCK_PIXELS):
             return op.apply(images, drawn)
 
         def split(values):
-            values = tf.concat([values, values[:blocks * size - batch]], axis=0)
+            values = tf.concat([values, values[: blocks * size - batch]], axis=0)
             return tf.reshape(values, [blocks, size, *values.shape[1:]])
 
-        made = tf.map_fn(lambda block: op.apply(*block),
-                         tf.nest.map_structure(split, (images, drawn)),
-                         fn_output_signature=tf.float32, parallel_iterations=1)
+        made = tf.map_fn(
+            lambda block: op.apply(*block),
+            tf.nest.map_structure(split, (images, drawn)),
+            fn_output_signature=tf.float32,
+            parallel_iterations=1,
+        )
         return tf.reshape(made, [blocks * size, *made.shape[2:]])[:batch]
 
     return Op(op.name, op.draw, apply)
@@ -332,7 +335,10 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
             """The same of a single image, of which only the change in question is computed."""
             branches = [
                 functools.partial(change, planes, tf.constant([number]), {name: drawn[name]})
-                if name in drawn else lambda: planes for number, name in enumerate(_CHANGES)]
+                if name in drawn
+                else lambda: planes
+                for number, name in enumerate(_CHANGES)
+            ]
             return tf.switch_case(code[0], branches)
 
         # A loop rather than four copies: XLA would fuse the copies into one and recompute each
@@ -398,8 +404,7 @@ def blur(sigma=(0.1, 2.0), taps=None, padding="reflect"):
 
 def solarize(threshold=0.5):
     """Inverts the values at or above `threshold`: BYOL, Appendix B."""
-    return _fixed(
-        "solarize", lambda images: tf.where(images < threshold, images, 1.0 - images))
+    return _fixed("solarize", lambda images: tf.where(images < threshold, images, 1.0 - images))
 
 
 def clip():
@@ -435,7 +440,7 @@ def center_crop(images, size, proportion):
     window = tf.cast(tf.maximum(window, 1.0), tf.int32)
     top, left = tf.unstack((sides - window + 1) // 2)
     height, width = tf.unstack(window)
-    cropped = images[..., top:top + height, left:left + width, :]
+    cropped = images[..., top : top + height, left : left + width, :]
     return tf.clip_by_value(tf.image.resize(cropped, size, "bicubic"), 0.0, 1.0)
 
 
@@ -500,8 +505,9 @@ def _filter(images, weights, radius, axis, padding):
     if isinstance(radius, int):
         total = tf.add_n([tap(place) for place in range(2 * radius + 1)])
     else:  # images of a size that the graph does not know
-        total = tf.foldl(lambda total, place: total + tap(place), tf.range(1, 2 * radius + 1),
-                         initializer=tap(0))
+        total = tf.foldl(
+            lambda total, place: total + tap(place), tf.range(1, 2 * radius + 1), initializer=tap(0)
+        )
     return tf.reshape(total, [batch, height, width, 3])
 
 
@@ -514,8 +520,10 @@ def _separable(images, rows, columns):
 def _turned(angle, height, width):
     """Where the pixels of images turned by `angle` [B] come from: rows and columns [B, H, W]."""
     # Rounded, so that whole quarters are whole; at 1,000 pixels that moves none by a thousandth.
-    sine, cosine = (tf.round(2.0**20 * part)[:, None, None] * 2.0**-20
-                    for part in (tf.sin(angle), tf.cos(angle)))
+    sine, cosine = (
+        tf.round(2.0**20 * part)[:, None, None] * 2.0**-20
+        for part in (tf.sin(angle), tf.cos(angle))
+    )
     middle, center = ((tf.cast(side, tf.float32) - 1.0) / 2.0 for side in (height, width))
     down = tf.range(tf.cast(height, tf.float32))[:, None] - middle
     right = tf.range(tf.cast(width, tf.float32)) - center
@@ -532,8 +540,9 @@ def _bilinear(images, rows, columns, fill, value):
     pixels = tf.reshape(images, [batch, height * width, 3])
 
     def pixel(row, column):
-        found = tf.gather(pixels, _inside(row, height, fill) * width + _inside(column, width, fill),
-                          batch_dims=1)
+        found = tf.gather(
+            pixels, _inside(row, height, fill) * width + _inside(column, width, fill), batch_dims=1
+        )
         if fill != "constant":
             return found
         within = (row >= 0) & (row < height) & (column >= 0) & (column < width)
@@ -565,6 +574,7 @@ def _scale(planes, code, drawn, additive):
     All three scale a value's distance from a base: black, the channel's mean, or the pixel's
     largest value. Saturation cannot exceed 1, which bounds its factor.
     """
+
     def where_code(change, value, otherwise):
         return tf.where(code == change, value, otherwise)[:, None]
 
@@ -590,8 +600,10 @@ def _shift_hue(planes, shift):
     red, green, blue = tf.unstack(planes)
     high, spread = _high_and_spread(planes)
     sector = tf.where(
-        red == high, (green - blue) / spread,
-        tf.where(green == high, (blue - red) / spread + 2.0, (red - green) / spread + 4.0))
+        red == high,
+        (green - blue) / spread,
+        tf.where(green == high, (blue - red) / spread + 2.0, (red - green) / spread + 4.0),
+    )
     turn = sector / 6.0 + shift
     sector = 6.0 * (turn - tf.floor(turn))
     missing = [2.0 - tf.abs(sector - 3.0), tf.abs(sector - 2.0) - 1.0, tf.abs(sector - 4.0) - 1.0]

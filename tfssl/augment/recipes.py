@@ -26,11 +26,24 @@ class View(NamedTuple):
 
 
 def simclr_view(
-    size, *, crop_area=(0.08, 1.0), crop_aspect=(3 / 4, 4 / 3), flip_p=0.5,
-    jitter_p=0.8, jitter_strength=1.0, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2,
-    brightness_mode="multiplicative", grayscale_p=0.2,
-    blur_p=0.0, blur_sigma=(0.1, 2.0), blur_padding="reflect",
-    solarize_p=0.0, solarize_threshold=0.5,
+    size,
+    *,
+    crop_area=(0.08, 1.0),
+    crop_aspect=(3 / 4, 4 / 3),
+    flip_p=0.5,
+    jitter_p=0.8,
+    jitter_strength=1.0,
+    brightness=0.8,
+    contrast=0.8,
+    saturation=0.8,
+    hue=0.2,
+    brightness_mode="multiplicative",
+    grayscale_p=0.2,
+    blur_p=0.0,
+    blur_sigma=(0.1, 2.0),
+    blur_padding="reflect",
+    solarize_p=0.0,
+    solarize_threshold=0.5,
 ):
     """SimCLR's view (Chen et al. 2020, Appendix A); with `solarize_p` also BYOL's (Appendix B).
 

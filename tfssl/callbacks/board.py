@@ -27,8 +27,11 @@ class Board:
         except (OSError, tf.errors.OpError) as error:
             if not self.told:
                 self.told = True
-                print(f"\nWARNING: TensorBoard's files in {self.directory} cannot be written: "
-                      f"{rundir.why(error)}. The run goes on.", flush=True)
+                print(
+                    f"\nWARNING: TensorBoard's files in {self.directory} cannot be written: "
+                    f"{rundir.why(error)}. The run goes on.",
+                    flush=True,
+                )
 
     @contextlib.contextmanager
     def as_default(self, step):

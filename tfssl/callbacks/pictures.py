@@ -15,8 +15,9 @@ def save_views(source, recipes, config, writer):
 
     One row per view, one image per column; the settings go to TensorBoard as a table beside it.
     """
-    batches = data.views(source, recipes, batch_size=min(COLUMNS, source.num_examples),
-                         seed=config.seed, stop_step=1)
+    batches = data.views(
+        source, recipes, batch_size=min(COLUMNS, source.num_examples), seed=config.seed, stop_step=1
+    )
     with data.reading(source.name):
         batch = next(iter(batches))
     rows = [batch[f"view{i + 1}"] for i in range(len(recipes))]
@@ -24,8 +25,10 @@ def save_views(source, recipes, config, writer):
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, 64 // rows[0].shape[1])  # so that 32 px can be seen
     grid = tf.repeat(tf.repeat(grid, scale, axis=0), scale, axis=1)
-    rundir.write_whole(os.path.join(config.model_dir, "views.png"),
-                       lambda file: file.write(tf.io.encode_png(grid).numpy()))
+    rundir.write_whole(
+        os.path.join(config.model_dir, "views.png"),
+        lambda file: file.write(tf.io.encode_png(grid).numpy()),
+    )
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.to_dict().items())
     with writer.as_default(step=0):
         tf.summary.image("image", grid[tf.newaxis])

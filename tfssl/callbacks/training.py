@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfssl.callbacks.progress import Progress
 from tfssl.errors import Interrupted, TrainingError
 from tfssl.information import representation
 from tfssl.losses import nt_xent
 from tfssl.storage import rundir
-from tfssl.callbacks.progress import Progress
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -52,8 +52,10 @@ class StopOnNaN(StepCallback):
         seed: the --seed of the run.
     """
 
-    TRY = ("Try a lower --learning_rate, a longer --warmup_epochs, or --precision=float32; earlier "
-           "checkpoints are kept.")
+    TRY = (
+        "Try a lower --learning_rate, a longer --warmup_epochs, or --precision=float32; earlier "
+        "checkpoints are kept."
+    )
 
     def __init__(self, start_step, directory=None, seed=0):
         super().__init__(start_step)
@@ -67,13 +69,22 @@ class StopOnNaN(StepCallback):
         """Writes the diagnosis and raises TrainingError."""
         there = ""
         if self.directory:
-            rundir.write_json(self.directory, "diagnosis.json", {
-                "what": what, "try": self.TRY, "step": step,
-                "batch": {"seed": self.seed, "step": step - 1},
-                "losses": {name: repr(float(value)) for name, value in logs.items()},
-                "loss_scale": repr(float(getattr(self.model.optimizer, "dynamic_scale", 1.0))),
-                "norms": {v.path: repr(float(tf.norm(tf.cast(v, tf.float32))))
-                          for v in self.model.variables}})
+            rundir.write_json(
+                self.directory,
+                "diagnosis.json",
+                {
+                    "what": what,
+                    "try": self.TRY,
+                    "step": step,
+                    "batch": {"seed": self.seed, "step": step - 1},
+                    "losses": {name: repr(float(value)) for name, value in logs.items()},
+                    "loss_scale": repr(float(getattr(self.model.optimizer, "dynamic_scale", 1.0))),
+                    "norms": {
+                        v.path: repr(float(tf.norm(tf.cast(v, tf.float32))))
+                        for v in self.model.variables
+                    },
+                },
+            )
             there = f" See {os.path.join(self.directory, 'diagnosis.json')}."
         raise TrainingError(f"{what} {self.TRY}{there}")
 
@@ -92,10 +103,13 @@ class WarnOfCollapse(StepCallback):
         self.low = self.low + step - self.before if spreads and min(spreads) < self.SPREAD else 0
         if self.low >= self.STEPS and not self.warned:
             self.warned = True
-            print(f"\nWARNING: collapse at step {step}: the projections of all images are nearly "
-                  f"equal (spread {min(spreads):.3f} of 1). Try a lower --learning_rate, a longer "
-                  "--warmup_epochs, a larger --train_batch_size, a higher --base_target_decay "
-                  "(byol), or --precision=float32.", flush=True)
+            print(
+                f"\nWARNING: collapse at step {step}: the projections of all images are nearly "
+                f"equal (spread {min(spreads):.3f} of 1). Try a lower --learning_rate, a longer "
+                "--warmup_epochs, a larger --train_batch_size, a higher --base_target_decay "
+                "(byol), or --precision=float32.",
+                flush=True,
+            )
 
 
 class ShowProgress(StepCallback):
@@ -202,10 +216,13 @@ class Information(Points):
         else:
             ceiling, loss = math.log(2 * len(z1) - 1), float(nt_xent(z1, z2, self.temperature))
         spectrum = np.log10(np.maximum(values / max(values[0], 1e-30), 1e-7))
-        return {"infonce_bound": ceiling - loss, "infonce_ceiling": ceiling,
-                "alignment": representation.alignment(h1, h2),
-                "uniformity": representation.uniformity(h1),
-                "effective_rank": representation.effective_rank(values)}, spectrum
+        return {
+            "infonce_bound": ceiling - loss,
+            "infonce_ceiling": ceiling,
+            "alignment": representation.alignment(h1, h2),
+            "uniformity": representation.uniformity(h1),
+            "effective_rank": representation.effective_rank(values),
+        }, spectrum
 
 
 class SaveCheckpoints(StepCallback):
@@ -233,8 +250,10 @@ class SaveCheckpoints(StepCallback):
 
     def on_train_begin(self, logs=None):
         if threading.current_thread() is threading.main_thread():
-            self.handlers = {number: signal.signal(number, self.ask)
-                             for number in (signal.SIGTERM, signal.SIGINT)}
+            self.handlers = {
+                number: signal.signal(number, self.ask)
+                for number in (signal.SIGTERM, signal.SIGINT)
+            }
 
     def ask(self, number, frame):
         self.asked = number
@@ -264,8 +283,11 @@ class SaveCheckpoints(StepCallback):
         """Raises Interrupted where a signal has asked to stop, here or, as given, elsewhere."""
         if asked or self.asked:
             by = signal.Signals(self.asked).name if self.asked else "another worker's signal"
-            raise Interrupted(f"stopped by {by} after step {step} of {self.total_steps}; the same "
-                              "command continues", asked or self.asked)
+            raise Interrupted(
+                f"stopped by {by} after step {step} of {self.total_steps}; the same "
+                "command continues",
+                asked or self.asked,
+            )
 
     def save(self, step, logs):
         if not all(finite(v) for v in self.model.variables):
@@ -284,8 +306,11 @@ class SaveCheckpoints(StepCallback):
             yield
         except (OSError, tf.errors.OpError) as error:
             self.checkpoints.clear()
-            print(f"\nWARNING: no {what}: {rundir.why(error)}. The run goes on; the checkpoint "
-                  "before it is kept.", flush=True)
+            print(
+                f"\nWARNING: no {what}: {rundir.why(error)}. The run goes on; the checkpoint "
+                "before it is kept.",
+                flush=True,
+            )
 
 
 def finite(variable):

@@ -56,12 +56,18 @@ def identify(config, split, flag="train_split", download=True):
     Args, Raises: as `load`; `download` as `tfssl.data.tfds.identify`.
     """
     if config.dataset == "folder":
-        return folder.identify(config.data_dir, split, flag=flag, layout=config.folder_layout,
-                               rules=config.reading_rules)
+        return folder.identify(
+            config.data_dir,
+            split,
+            flag=flag,
+            layout=config.folder_layout,
+            rules=config.reading_rules,
+        )
     if config.dataset == "shapes":
         return shapes_identity(config)
-    return tfds.identify(config.dataset, split, data_dir=config.data_dir, flag=flag,
-                         download=download)
+    return tfds.identify(
+        config.dataset, split, data_dir=config.data_dir, flag=flag, download=download
+    )
 
 
 def refuse_shared(config, scored, used):
@@ -78,16 +84,21 @@ def refuse_shared(config, scored, used):
         if scored.shares_examples_with(source):
             raise UsageError(
                 f"--eval_split must not share images with --{flag}: accuracies are of images that "
-                f"nothing was trained on. Received: {scored.split} and {source.split}")
+                f"nothing was trained on. Received: {scored.split} and {source.split}"
+            )
         copies = scored.copies_in(source)
         if not copies:
             continue
         share = copies / scored.num_examples
-        what = (f"{copies:,} of {scored.num_examples:,} images of {scored.name} {scored.split} "
-                f"are, byte for byte, in {source.name} {source.split} too")
+        what = (
+            f"{copies:,} of {scored.num_examples:,} images of {scored.name} {scored.split} "
+            f"are, byte for byte, in {source.name} {source.split} too"
+        )
         if share > config.max_shared_fraction:
-            raise UsageError(f"--eval_split must not share images with --{flag}, beyond "
-                             f"--max_shared_fraction={config.max_shared_fraction:g}: {what}.")
+            raise UsageError(
+                f"--eval_split must not share images with --{flag}, beyond "
+                f"--max_shared_fraction={config.max_shared_fraction:g}: {what}."
+            )
         print(f"{what}: {share:.2%}")
 
 
@@ -106,8 +117,10 @@ def chosen_places(config, source):
     if config.label_fraction == 1:
         return None
     if not source.num_classes:
-        raise UsageError("--label_fraction needs labels in --train_split: folders of classes. "
-                         f"Received: {config.label_fraction}")
+        raise UsageError(
+            "--label_fraction needs labels in --train_split: folders of classes. "
+            f"Received: {config.label_fraction}"
+        )
     return balanced(labels_of(source), source.num_classes, config.label_fraction, config.seed)
 
 
@@ -115,23 +128,38 @@ def with_labels(places, config, source):
     """The places that --label_list names, once found to have labels."""
     without = places[labels_of(source)[places] < 0]
     if len(without):
-        raise UsageError(f"--label_list must name images that have a label. Received: "
-                         f"{config.label_list} with {without[0]}, which has none, as have "
-                         f"{len(without):,} of {len(places):,}")
+        raise UsageError(
+            f"--label_list must name images that have a label. Received: "
+            f"{config.label_list} with {without[0]}, which has none, as have "
+            f"{len(without):,} of {len(places):,}"
+        )
     return places
 
 
 def load_tfds(config, split, flag, ranges):
-    return tfds.load(config.dataset, split, data_dir=config.data_dir, flag=flag,
-                     value_range=value_range(config.value_range), ranges=ranges)
+    return tfds.load(
+        config.dataset,
+        split,
+        data_dir=config.data_dir,
+        flag=flag,
+        value_range=value_range(config.value_range),
+        ranges=ranges,
+    )
 
 
 def load_folder(config, split, flag, ranges, again=False):
     return folder.load(
-        config.data_dir, split, flag=flag, max_bad_fraction=config.max_bad_fraction,
-        max_pixels=round(config.max_image_megapixels * 1e6), layout=config.folder_layout,
-        value_range=value_range(config.value_range), ranges=ranges, rules=config.reading_rules,
-        again=again)
+        config.data_dir,
+        split,
+        flag=flag,
+        max_bad_fraction=config.max_bad_fraction,
+        max_pixels=round(config.max_image_megapixels * 1e6),
+        layout=config.folder_layout,
+        value_range=value_range(config.value_range),
+        ranges=ranges,
+        rules=config.reading_rules,
+        again=again,
+    )
 
 
 def load_shapes(config, split, flag, ranges):
@@ -139,8 +167,15 @@ def load_shapes(config, split, flag, ranges):
     split = split or "test"
     base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
     size = shapes_size(config)
-    memory.require([("--image_size and --eval_image_size", f"{stop:,} figures of "
-                     f"{size[0]}x{size[1]} px", 3 * stop * size[0] * size[1])])
+    memory.require(
+        [
+            (
+                "--image_size and --eval_image_size",
+                f"{stop:,} figures of {size[0]}x{size[1]} px",
+                3 * stop * size[0] * size[1],
+            )
+        ]
+    )
     images, labels = shapes.generate(base, stop, size, config.seed)
     images, labels = images[start:], labels[start:]
     return Source(
@@ -150,8 +185,9 @@ def load_shapes(config, split, flag, ranges):
         num_classes=len(shapes.CLASSES),
         classes=shapes.CLASSES,
         image_shape=size,
-        records=functools.partial(tf.data.Dataset.from_tensor_slices,
-                                  {"image": images, "label": labels}),
+        records=functools.partial(
+            tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
+        ),
         decode=lambda example: (example["image"], example["label"]),
         arrays=(images, labels),
         ids=lambda: [f"{base}:{i}" for i in range(start, stop)],
@@ -184,6 +220,24 @@ def image_size(config, source):
     return sides(DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE)))
 
 
-__all__ = ["DATASETS", "Share", "Source", "WHOLE", "chosen_places", "digest", "fingerprint",
-           "finisher", "identify", "image_size", "labelled", "labels_of", "load", "numbered",
-           "read_list", "reading", "refuse_shared", "subset", "views"]
+__all__ = [
+    "DATASETS",
+    "Share",
+    "Source",
+    "WHOLE",
+    "chosen_places",
+    "digest",
+    "fingerprint",
+    "finisher",
+    "identify",
+    "image_size",
+    "labelled",
+    "labels_of",
+    "load",
+    "numbered",
+    "read_list",
+    "reading",
+    "refuse_shared",
+    "subset",
+    "views",
+]

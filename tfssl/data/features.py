@@ -33,18 +33,28 @@ def image_of(dataset, features, named):
     images = [name for name, feature in features.items() if is_image(feature)]
     chosen = next((name for name in named if name in images), None)
     if chosen is None and len(images) > 1:
-        raise UsageError("--dataset must say by its supervised_keys which of its images to learn "
-                         f"from. Received: {dataset}, with {', '.join(sorted(images))}")
+        raise UsageError(
+            "--dataset must say by its supervised_keys which of its images to learn "
+            f"from. Received: {dataset}, with {', '.join(sorted(images))}"
+        )
     if not images:
         within = [name for name, feature in features.items() if holds_image(feature)]
-        raise UsageError("--dataset must have one image in every example. Received: "
-                         f"{dataset}, " + (f"whose images are within {', '.join(sorted(within))}"
-                                           if within else f"with {', '.join(sorted(features))}"))
+        raise UsageError(
+            "--dataset must have one image in every example. Received: "
+            f"{dataset}, "
+            + (
+                f"whose images are within {', '.join(sorted(within))}"
+                if within
+                else f"with {', '.join(sorted(features))}"
+            )
+        )
     chosen = chosen or images[0]
     shape = features[chosen].shape
     if len(shape) != 3 or shape[-1] not in (1, 2, 3, 4):
-        raise UsageError("--dataset must hold images [height, width, channels] of 1 to 4 channels. "
-                         f"Received: {dataset}, whose {chosen} is {list(shape)}")
+        raise UsageError(
+            "--dataset must hold images [height, width, channels] of 1 to 4 channels. "
+            f"Received: {dataset}, whose {chosen} is {list(shape)}"
+        )
     return chosen
 
 
@@ -52,25 +62,35 @@ def label_of(features, named):
     """The name of the label, None without one; and what there is to say about it."""
     labels = [name for name, feature in features.items() if is_class(feature)]
     known = [name for name in labels if features[name].num_classes]
-    chosen = next((name for name in (*named, *CUSTOMARY) if name in known),
-                  known[0] if len(known) == 1 else None)
+    chosen = next(
+        (name for name in (*named, *CUSTOMARY) if name in known),
+        known[0] if len(known) == 1 else None,
+    )
     if chosen:
         return chosen, "" if chosen in named else f"the labels are those of {chosen}"
     if known:
-        return None, (f"of {', '.join(sorted(known))} none is said to be the label; "
-                      "the images are taken as unlabelled")
-    numbers = [name for name in dict.fromkeys((*named, *CUSTOMARY)) if name in labels
-               or is_integer(features.get(name))]
-    return None, numbers and (f"{', '.join(numbers)} does not say how many classes there are; the "
-                              "images are taken as unlabelled") or ""
+        return None, (
+            f"of {', '.join(sorted(known))} none is said to be the label; "
+            "the images are taken as unlabelled"
+        )
+    numbers = [
+        name
+        for name in dict.fromkeys((*named, *CUSTOMARY))
+        if name in labels or is_integer(features.get(name))
+    ]
+    return None, numbers and (
+        f"{', '.join(numbers)} does not say how many classes there are; the "
+        "images are taken as unlabelled"
+    ) or ""
 
 
 def is_image(feature):
     """Whether it is a picture, and no picture of labels."""
     import tensorflow_datasets as tfds
 
-    return (isinstance(feature, tfds.features.Image)
-            and not isinstance(feature, tfds.features.LabeledImage))
+    return isinstance(feature, tfds.features.Image) and not isinstance(
+        feature, tfds.features.LabeledImage
+    )
 
 
 def holds_image(feature):
@@ -90,5 +110,8 @@ def is_integer(feature):
     """Whether it is a plain whole number."""
     import tensorflow_datasets as tfds
 
-    return (isinstance(feature, tfds.features.Tensor) and feature.shape == ()
-            and np.issubdtype(feature.np_dtype, np.integer))
+    return (
+        isinstance(feature, tfds.features.Tensor)
+        and feature.shape == ()
+        and np.issubdtype(feature.np_dtype, np.integer)
+    )

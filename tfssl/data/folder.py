@@ -32,8 +32,20 @@ PERIOD = 10_000  # files between two lines that say how far the reading is
 PLAIN = {"uint8": (0.0, 255.0)}  # the range of values that needs no scaling
 
 
-def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, max_pixels=MAX_PIXELS,
-         layout="auto", value_range="auto", ranges=None, rules=2, again=False, report=print):
+def load(
+    directory,
+    split,
+    *,
+    flag="train_split",
+    max_bad_fraction=0.1,
+    max_pixels=MAX_PIXELS,
+    layout="auto",
+    value_range="auto",
+    ranges=None,
+    rules=2,
+    again=False,
+    report=print,
+):
     """One split of a folder as a Source.
 
     Args:
@@ -70,7 +82,8 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, max_pixe
     tell_twins(good, split, report)
     sizes = {image.size for _, image in good}
     alike = chosen == PLAIN and all(
-        (image.reader, image.orientation) == (images.BY_TENSORFLOW, 1) for _, image in good)
+        (image.reader, image.orientation) == (images.BY_TENSORFLOW, 1) for _, image in good
+    )
     turned = any(image.orientation > 1 for _, image in good)
     deep = chosen != PLAIN
     return Source(
@@ -90,8 +103,10 @@ def load(directory, split, *, flag="train_split", max_bad_fraction=0.1, max_pixe
         ids=lambda: [plain(file.name) for file, _ in good],
         digests=lambda: [image.digest for _, image in good],
         origin=("folder", os.path.realpath(directory)),
-        identity={**tree.identity(found, name),
-                  "content": content_digest(image for _, image in good)},
+        identity={
+            **tree.identity(found, name),
+            "content": content_digest(image for _, image in good),
+        },
     )
 
 
@@ -108,7 +123,8 @@ def part_of(found, directory, split, flag):
             raise UsageError(
                 f"--eval_split must name what to evaluate on: --data_dir={directory} has no "
                 "test or validation folder. A part of train will do: --train_split=train[:90%] "
-                "--eval_split=train[90%:]. Received: None")
+                "--eval_split=train[90%:]. Received: None"
+            )
     sizes = {name: len(files) for name, files in found.splits.items()}
     return parse_slice(split, sizes, flag, "folder")
 
@@ -118,8 +134,10 @@ def classes_of(found, split, rules, report):
     if all(file.label < 0 for file in found.splits[split]):
         return ()
     if len(found.classes) == 1 and rules == 2:
-        report(f"{split}: taken as images without labels, as {printable(found.classes[0])} is the "
-               "only class")
+        report(
+            f"{split}: taken as images without labels, as {printable(found.classes[0])} is the "
+            "only class"
+        )
         return ()
     return found.classes
 
@@ -159,8 +177,10 @@ def tell_twins(good, split, report):
         labels.setdefault(image.digest, set()).add(file.label)
     twins = sum(len(labels[image.digest]) > 1 for _, image in good)
     if twins:
-        report(f"{split}: {twins:,} of {len(good):,} images are there in another class too, byte "
-               "for byte")
+        report(
+            f"{split}: {twins:,} of {len(good):,} images are there in another class too, byte "
+            "for byte"
+        )
 
 
 def content_digest(found):
@@ -183,7 +203,7 @@ def examined(directory, files, max_pixels, rules):
     known = index.known(files)
     new = [file for file in files if file.name not in known]
     for start in range(0, len(new), PERIOD):
-        part = new[start:start + PERIOD]
+        part = new[start : start + PERIOD]
         found = examined_anew(part, max_pixels, rules)
         index.add(zip(part, found))
         known |= {file.name: one for file, one in zip(part, found)}
@@ -197,8 +217,10 @@ def examined_anew(files, max_pixels, rules):
     if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):  # beyond which Pillow reads nothing
         Image.MAX_IMAGE_PIXELS = max_pixels
     examine = functools.partial(images.examine, max_pixels=max_pixels, rules=rules)
-    with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(
-            max_workers=2 * (os.cpu_count() or 1)) as pool:
+    with (
+        warnings.catch_warnings(),
+        concurrent.futures.ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool,
+    ):
         warnings.simplefilter("ignore")  # what matters of an image is found out here
         return list(pool.map(examine, (file.path for file in files)))
 
@@ -213,14 +235,17 @@ def tell(directory, split, pairs, others, max_bad_fraction, report):
     if len(bad) > TOLD:
         report(f"... and {len(bad) - TOLD:,} more")
     if bad:
-        report(f"{printable(directory)} {split}: {total - len(bad):,} of {total:,} images can be "
-               f"read, {len(bad):,} are left out")
+        report(
+            f"{printable(directory)} {split}: {total - len(bad):,} of {total:,} images can be "
+            f"read, {len(bad):,} are left out"
+        )
     if len(bad) > max_bad_fraction * total or len(bad) == total:
         path, problem = bad[0]
         raise UsageError(
             f"{len(bad):,} of {total:,} files in --data_dir={directory} {split} cannot be read, "
             f"more than --max_bad_fraction={max_bad_fraction:g} allows. The first: "
-            f"{printable(path)} ({printable(problem)})")
+            f"{printable(path)} ({printable(problem)})"
+        )
 
 
 def content_of(example):
@@ -242,12 +267,16 @@ def records(good, ranges, alike, labelled):
     """
     columns = {
         "path": tf.constant([os.fsencode(file.path) for file, _ in good]),
-        "label": np.array([file.label if labelled else -1 for file, _ in good], np.int64)}
+        "label": np.array([file.label if labelled else -1 for file, _ in good], np.int64),
+    }
     if not alike:
         low, high = zip(*(ranges[image.dtype] for _, image in good))
-        columns |= {"reader": np.array([image.reader for _, image in good], np.int32),
-                    "orientation": np.array([image.orientation for _, image in good], np.int32),
-                    "low": np.array(low, np.float64), "high": np.array(high, np.float64)}
+        columns |= {
+            "reader": np.array([image.reader for _, image in good], np.int32),
+            "orientation": np.array([image.orientation for _, image in good], np.int32),
+            "low": np.array(low, np.float64),
+            "high": np.array(high, np.float64),
+        }
 
     def read(example):
         path = example.pop("path")

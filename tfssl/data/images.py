@@ -23,8 +23,9 @@ from tfssl.files import opened as opened_file
 BY_TENSORFLOW, BY_PNG16, BY_PYTHON = range(3)  # who decodes a file
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 Image.init()
-FORMATS = tuple({"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF"}
-                & Image.OPEN.keys())
+FORMATS = tuple(
+    {"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF"} & Image.OPEN.keys()
+)
 ORIENTATION, BITS, SAMPLES, EXTRA_SAMPLES, SUBFILE = 274, 258, 277, 338, 254  # tags of TIFF
 UNSPECIFIED = 0  # an extra channel that is no alpha
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
@@ -66,7 +67,7 @@ class Unusable(Exception):
 
 
 def kind_of(path):
-    """"image", "text" or "other": by the extension, and by the content where that says nothing."""
+    """ "image", "text" or "other": by the extension, and by the content where that says nothing."""
     if str(path).lower().endswith(EXTENSIONS):
         return "image"
     try:
@@ -119,8 +120,9 @@ def content_of(path, most):
     with opened_file(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise Unusable(f"more than {most / 1e6:,.0f} MB, which no image of "
-                       "--max_image_megapixels takes")
+        raise Unusable(
+            f"more than {most / 1e6:,.0f} MB, which no image of --max_image_megapixels takes"
+        )
     return content
 
 
@@ -221,12 +223,15 @@ def check_frames(content, most):
     """Raises Unusable for a GIF of large or of many frames, all of which TensorFlow decodes."""
     pixels = [width * height for width, height in gif_frames(content)]
     if max(pixels, default=0) > most or sum(pixels) > MOST_BYTES * most:
-        raise Unusable(f"a GIF of {len(pixels):,} frames with {sum(pixels) / 1e6:,.3g} megapixels "
-                       f"in all, too many for --max_image_megapixels={most / 1e6:g}")
+        raise Unusable(
+            f"a GIF of {len(pixels):,} frames with {sum(pixels) / 1e6:,.3g} megapixels "
+            f"in all, too many for --max_image_megapixels={most / 1e6:g}"
+        )
 
 
 def gif_frames(content):
     """The (width, height) of every frame of a GIF, as far as its blocks can be followed."""
+
     def colours(flags):
         return 3 << (flags % 8 + 1) if flags & 0x80 else 0
 
@@ -275,7 +280,8 @@ def reduced(image, number):
 def orientation_of(image, content):
     """The EXIF orientation, from 1 to 8; 1 where there is none that means anything."""
     if image.format == "PNG" and not any(
-            mark in content for mark in (b"eXIf", b"exif", b"Orientation")):
+        mark in content for mark in (b"eXIf", b"exif", b"Orientation")
+    ):
         return 1  # Pillow would decode the whole image to find out
     if image.format == "TIFF" and not of_deep_channels(image):
         return 1  # Pillow turns those itself
@@ -341,8 +347,10 @@ def by_tifffile(content):
     try:
         import tifffile
     except ImportError:
-        raise Unusable("a TIFF of several channels and more than 8 bits needs the tiff extra: "
-                       "pip install '.[tiff]'") from None
+        raise Unusable(
+            "a TIFF of several channels and more than 8 bits needs the tiff extra: "
+            "pip install '.[tiff]'"
+        ) from None
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages[0]
         values = page.asarray()
@@ -370,15 +378,18 @@ def decode(example, deep, rules=2):
     def by(reader):
         if reader == BY_PYTHON:
             values = functools.partial(python_values, deep=deep, rules=rules)
-            return tf.numpy_function(values, [content, low, high],
-                                     tf.float32 if deep else tf.uint8, stateful=False)
+            return tf.numpy_function(
+                values, [content, low, high], tf.float32 if deep else tf.uint8, stateful=False
+            )
         values = READERS[reader](content)
         if not deep:
             return tf.cast(values, tf.uint8)
         return scaled(values, *tf.unstack(tf.cast([low, high], tf.float32)))
 
-    image = tf.switch_case(example["reader"], [
-        functools.partial(by, reader) for reader in (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)])
+    image = tf.switch_case(
+        example["reader"],
+        [functools.partial(by, reader) for reader in (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)],
+    )
     return upright(three_channels(image), example["orientation"])
 
 
@@ -405,5 +416,7 @@ def within(found, max_pixels):
 
 
 def too_large(height, width, most):
-    return (f"{width} x {height} px are {width * height / 1e6:,.3g} megapixels, more than "
-            f"--max_image_megapixels={most / 1e6:g} allows")
+    return (
+        f"{width} x {height} px are {width * height / 1e6:,.3g} megapixels, more than "
+        f"--max_image_megapixels={most / 1e6:g} allows"
+    )

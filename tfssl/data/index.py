@@ -22,7 +22,8 @@ def cache_directory():
     """Where indexes are kept."""
     own = os.environ.get("TFSSL_CACHE_DIR")
     return own or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tfssl")
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tfssl"
+    )
 
 
 class Index:
@@ -45,8 +46,10 @@ class Index:
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=5)
-            connection.execute("CREATE TABLE IF NOT EXISTS files (name BLOB PRIMARY KEY, "
-                               "bytes INTEGER, modified INTEGER, changed INTEGER, found TEXT)")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS files (name BLOB PRIMARY KEY, "
+                "bytes INTEGER, modified INTEGER, changed INTEGER, found TEXT)"
+            )
         except (OSError, sqlite3.Error) as error:
             if connection:
                 connection.close()
@@ -63,8 +66,9 @@ class Index:
         now = {os.fsencode(file.name): file for file in files}
         there = {}
         with self.opened() as connection, contextlib.suppress(sqlite3.Error):
-            for name, *status, found in (connection.execute("SELECT * FROM files")
-                                         if connection else ()):
+            for name, *status, found in (
+                connection.execute("SELECT * FROM files") if connection else ()
+            ):
                 file = now.get(name)
                 if file and [file.bytes, file.modified, file.changed] == status:
                     there[file.name] = found
@@ -77,14 +81,17 @@ class Index:
             files: pairs of a `tree.File` and the `Found` of it.
         """
         settled = time.time_ns() - SETTLED
-        rows = [(os.fsencode(file.name), file.bytes, file.modified, file.changed,
-                 json.dumps(found))
-                for file, found in files if file.modified < settled and not found.problem]
+        rows = [
+            (os.fsencode(file.name), file.bytes, file.modified, file.changed, json.dumps(found))
+            for file, found in files
+            if file.modified < settled and not found.problem
+        ]
         with self.opened() as connection, contextlib.suppress(sqlite3.Error):
             if connection and rows:
                 with connection:
-                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
-                                           rows)
+                    connection.executemany(
+                        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows
+                    )
 
 
 def read(text):

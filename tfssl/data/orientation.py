@@ -13,6 +13,7 @@ def upright(image, orientation):
 
 def turns(orientation):
     """An EXIF orientation as what to do, in this order: transpose, mirror, turn upside down."""
+
     def among(*values):
         return tf.reduce_any(tf.equal(orientation, values))
 

@@ -34,8 +34,18 @@ class Share:
 WHOLE = Share(0, 1, 1)
 
 
-def views(source, recipes, *, batch_size, seed, start_step=0, stop_step, compiled=False,
-          finished=True, share=WHOLE):
+def views(
+    source,
+    recipes,
+    *,
+    batch_size,
+    seed,
+    start_step=0,
+    stop_step,
+    compiled=False,
+    finished=True,
+    share=WHOLE,
+):
     """Training batches of several random views of each image.
 
     Args:
@@ -62,8 +72,9 @@ def views(source, recipes, *, batch_size, seed, start_step=0, stop_step, compile
     build = batches_in_memory if source.arrays else batches_streamed
     batches = build(source, recipes, batch_size, seed, start_step, share)
     if finished:
-        batches = batches.map(finisher(source, recipes, compiled, parts=share.parts),
-                              num_parallel_calls=PARALLEL)
+        batches = batches.map(
+            finisher(source, recipes, compiled, parts=share.parts), num_parallel_calls=PARALLEL
+        )
     steps = (stop_step - start_step) * share.count
     counted = tf.data.experimental.assert_cardinality(steps)
     return batches.take(steps).apply(counted).prefetch(2)
@@ -81,15 +92,18 @@ def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
     """
     if in_blocks and compiled:
         recipes = [recipe._replace(pixels=augment.one_by_one(recipe.pixels)) for recipe in recipes]
-    operations = [augment.on_bytes(recipe.whole if source.arrays else recipe.pixels)
-                  for recipe in recipes]
+    operations = [
+        augment.on_bytes(recipe.whole if source.arrays else recipe.pixels) for recipe in recipes
+    ]
     if in_blocks:
         operations = [augment.in_blocks(operation) for operation in operations]
 
     @tf.function(jit_compile=compiled, reduce_retracing=True)
     def augmented(images, seeds, part):
-        return [operation.apply(images[i], draw(operation, images[i], seeds[i], part))
-                for i, operation in enumerate(operations)]
+        return [
+            operation.apply(images[i], draw(operation, images[i], seeds[i], part))
+            for i, operation in enumerate(operations)
+        ]
 
     def draw(operation, images, seed, part):
         """Draws for the whole batch, and takes what falls to the part."""
@@ -98,9 +112,11 @@ def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
         size = images.shape[0]
         whole = tf.broadcast_to(images[:1], [parts * size, *images.shape[1:]])
         return tf.nest.map_structure(
-            lambda values: tf.slice(values, [part * size] + [0] * (values.shape.rank - 1),
-                                    [size, *values.shape[1:]]),
-            operation.draw(seed, whole))
+            lambda values: tf.slice(
+                values, [part * size] + [0] * (values.shape.rank - 1), [size, *values.shape[1:]]
+            ),
+            operation.draw(seed, whole),
+        )
 
     def finish(batch):
         images = batch["images"]
@@ -116,14 +132,22 @@ def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
     images, labels = map(tf.constant, source.arrays)
 
     def gather(step, part, indices):
-        return {"images": tf.gather(images, indices), "label": tf.gather(labels, indices),
-                "seeds": view_seeds(seed, step, len(recipes)), "part": part}
+        return {
+            "images": tf.gather(images, indices),
+            "label": tf.gather(labels, indices),
+            "seeds": view_seeds(seed, step, len(recipes)),
+            "part": part,
+        }
 
     stream = epochs(
-        source.num_examples, start_step * batch_size,
+        source.num_examples,
+        start_step * batch_size,
         lambda epoch: tf.data.Dataset.from_tensor_slices(
             tf.random.experimental.stateless_shuffle(
-                tf.range(source.num_examples), fold(seed, ORDER, epoch), alg="philox")))
+                tf.range(source.num_examples), fold(seed, ORDER, epoch), alg="philox"
+            )
+        ),
+    )
     return in_parts(stream, lambda place, index: index, batch_size, start_step, share).map(gather)
 
 
@@ -135,11 +159,19 @@ def batches_streamed(source, recipes, batch_size, seed, start_step, share):
         seeds = tf.unstack(view_seeds(seed, place, len(recipes)))
         return crops(source, example, [recipe.crop for recipe in recipes], seeds)
 
-    stream = epochs(source.num_examples, start_step * batch_size,
-                    lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)))
-    return in_parts(stream, crop, batch_size, start_step, share).map(lambda step, part, made: {
-        "images": made[0], "label": made[1], "part": part,
-        "seeds": view_seeds(seed, step, len(recipes), PIXELS)})
+    stream = epochs(
+        source.num_examples,
+        start_step * batch_size,
+        lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)),
+    )
+    return in_parts(stream, crop, batch_size, start_step, share).map(
+        lambda step, part, made: {
+            "images": made[0],
+            "label": made[1],
+            "part": part,
+            "seeds": view_seeds(seed, step, len(recipes), PIXELS),
+        }
+    )
 
 
 def in_parts(stream, function, batch_size, start_step, share):
@@ -154,7 +186,8 @@ def in_parts(stream, function, batch_size, start_step, share):
     """
     size = batch_size // share.parts
     placed = tf.data.Dataset.zip(
-        tf.data.Dataset.range(start_step * batch_size, tf.int64.max), stream)
+        tf.data.Dataset.range(start_step * batch_size, tf.int64.max), stream
+    )
     if share != WHOLE:
         first, last = share.first, share.first + share.count - 1
 
@@ -164,10 +197,16 @@ def in_parts(stream, function, batch_size, start_step, share):
 
         placed = placed.filter(ours)
     batches = placed.map(function, num_parallel_calls=tf.data.AUTOTUNE).batch(
-        size, drop_remainder=True)
+        size, drop_remainder=True
+    )
     numbers = tf.data.Dataset.range(start_step * share.count, tf.int64.max)
-    return tf.data.Dataset.zip(numbers, batches).map(lambda number, batch: (
-        number // share.count, tf.cast(share.first + number % share.count, tf.int32), batch))
+    return tf.data.Dataset.zip(numbers, batches).map(
+        lambda number, batch: (
+            number // share.count,
+            tf.cast(share.first + number % share.count, tf.int32),
+            batch,
+        )
+    )
 
 
 def crops(source, example, operations, seeds):
@@ -184,8 +223,9 @@ def crops(source, example, operations, seeds):
         return [[tf.cast(window[name][0], tf.int32) for name in WINDOW] for window in drawn]
 
     def from_all():
-        return tuple(op.of_image(image, window)
-                     for op, window in zip(operations, windows(tf.shape(image))))
+        return tuple(
+            op.of_image(image, window) for op, window in zip(operations, windows(tf.shape(image)))
+        )
 
     def from_jpeg():
         """Decodes the least rectangle that holds all windows, and what colour seeps in from."""
@@ -196,15 +236,18 @@ def crops(source, example, operations, seeds):
         top, left = (tf.maximum(tf.reduce_min([w[i] for w in chosen]) - SEEP, 0) for i in (0, 1))
         bottom, right = (
             tf.minimum(tf.reduce_max([w[i] + w[i + 2] for w in chosen]) + SEEP, shape[i])
-            for i in (0, 1))
+            for i in (0, 1)
+        )
         stored = [top, left, bottom - top, right - left]
         if orientation is not None:
             stored = stored_window(stored, orientation, shape[0], shape[1])
         part = tf.image.decode_and_crop_jpeg(content, stored, channels=3)
         if orientation is not None:
             part = upright(part, orientation)
-        return tuple(op.of_image(part, [window[0] - top, window[1] - left, *window[2:]])
-                     for op, window in zip(operations, chosen))
+        return tuple(
+            op.of_image(part, [window[0] - top, window[1] - left, *window[2:]])
+            for op, window in zip(operations, chosen)
+        )
 
     if source.content is None or image.dtype != tf.uint8:  # other values are scaled by `decode`
         return from_all(), label
@@ -226,13 +269,15 @@ def shuffled(records, num_examples, seed):
     it stands in a `flat_map`, and could not start at a step without reading all before it.
     """
     start = tf.random.stateless_uniform(
-        [], fold_in(seed, 0), maxval=num_examples, dtype=tf.int64, alg="philox")
+        [], fold_in(seed, 0), maxval=num_examples, dtype=tf.int64, alg="philox"
+    )
     turned = records.skip(start).concatenate(records.take(start))
 
     def permute(number, block):
         size = tf.shape(tf.nest.flatten(block)[0])[0]
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(size), fold_in(seed, number + 1), alg="philox")
+            tf.range(size), fold_in(seed, number + 1), alg="philox"
+        )
         return tf.nest.map_structure(lambda values: tf.gather(values, order), block)
 
     return turned.batch(SHUFFLE_BLOCK).enumerate().map(permute).unbatch()

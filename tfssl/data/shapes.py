@@ -44,7 +44,7 @@ def disc(x, y):
 
 
 def triangle(x, y):
-    return np.maximum(-y, 0.75 ** 0.5 * np.abs(x) + 0.5 * y) - 0.54
+    return np.maximum(-y, 0.75**0.5 * np.abs(x) + 0.5 * y) - 0.54
 
 
 def square(x, y):
@@ -76,7 +76,7 @@ def heart(x, y):
 
 def arrow(x, y):
     y = np.abs(y)
-    head = np.maximum(-x, 0.5 ** 0.5 * (x + y - 0.95))
+    head = np.maximum(-x, 0.5**0.5 * (x + y - 0.95))
     shaft = np.maximum(y - 0.24, np.abs(x + 0.4) - 0.55)
     return np.minimum(head, shaft)
 
@@ -89,8 +89,9 @@ def hourglass(x, y):
 def zigzag(x, y):
     """The letter Z: two bars and a diagonal."""
     bars = np.abs(np.abs(y) - 0.68) - 0.17
-    diagonal = np.maximum(np.abs(0.75 * y - 0.68 * x) / math.hypot(0.75, 0.68) - 0.17,
-                          np.abs(y) - 0.85)
+    diagonal = np.maximum(
+        np.abs(0.75 * y - 0.68 * x) / math.hypot(0.75, 0.68) - 0.17, np.abs(y) - 0.85
+    )
     return np.maximum(np.minimum(bars, diagonal), np.abs(x) - 0.75)
 
 
@@ -117,8 +118,9 @@ def generate(split, num_examples, image_size, seed):
         ValueError: if an argument is out of its range.
     """
     if split not in NUM_EXAMPLES:
-        raise ValueError(f"`split` must be one of {', '.join(NUM_EXAMPLES)}. "
-                         f"Received: split={split}")
+        raise ValueError(
+            f"`split` must be one of {', '.join(NUM_EXAMPLES)}. Received: split={split}"
+        )
     for name, value, least in (("num_examples", num_examples, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value}")
@@ -131,8 +133,8 @@ def generate(split, num_examples, image_size, seed):
         tens = np.tile(np.arange(len(CLASSES)), (BLOCK // len(CLASSES), 1))
         block = rng.permuted(tens, axis=1).ravel()
         stop = min(start + BLOCK, num_examples)
-        labels[start:stop] = block[:stop - start]
-        images[start:stop] = draw(block, (height, width), rng)[:stop - start]
+        labels[start:stop] = block[: stop - start]
+        images[start:stop] = draw(block, (height, width), rng)[: stop - start]
     return images, labels
 
 
@@ -163,6 +165,7 @@ def draw(labels, image_size, rng):
 
 def random_scene(rng, count):
     """All that varies but the class: a dict of arrays, [N, 1, 1] or, for colours, [N, 1, 1, 3]."""
+
     def uniform(low, high, *more):
         return rng.uniform(low, high, (count, 1, 1, *more)).astype(np.float32)
 
@@ -187,18 +190,30 @@ def random_scene(rng, count):
 
     level = uniform(*LEVEL)
     return {
-        "x": uniform(-1, 1), "y": uniform(-1, 1), "radius": uniform(*DIAMETER),
-        "angle": uniform(0, 2 * np.pi), "mirror": sign(),
+        "x": uniform(-1, 1),
+        "y": uniform(-1, 1),
+        "radius": uniform(*DIAMETER),
+        "angle": uniform(0, 2 * np.pi),
+        "mirror": sign(),
         "stretch": np.exp(uniform(-STRETCH, STRETCH)),
-        "hollow": uniform(0, 1) < HOLLOW, "line": uniform(*LINE),
-        "ground": colour(level), "ground_texture": texture(),
-        "figure": colour(level + sign() * uniform(*CONTRAST)), "figure_texture": texture(),
+        "hollow": uniform(0, 1) < HOLLOW,
+        "line": uniform(*LINE),
+        "ground": colour(level),
+        "ground_texture": texture(),
+        "figure": colour(level + sign() * uniform(*CONTRAST)),
+        "figure_texture": texture(),
         "clutter": colour(level + sign() * uniform(*CONTRAST)),
-        "strokes": [{
-            "x": uniform(-1, 1), "y": uniform(-1, 1), "angle": uniform(0, np.pi),
-            "length": uniform(*STROKE_LENGTH), "width": uniform(*STROKE_WIDTH),
-            "present": uniform(0, 1) < 0.5,
-        } for _ in range(STROKES)],
+        "strokes": [
+            {
+                "x": uniform(-1, 1),
+                "y": uniform(-1, 1),
+                "angle": uniform(0, np.pi),
+                "length": uniform(*STROKE_LENGTH),
+                "width": uniform(*STROKE_WIDTH),
+                "present": uniform(0, 1) < 0.5,
+            }
+            for _ in range(STROKES)
+        ],
         "noise": uniform(0, NOISE),
     }
 
@@ -268,6 +283,8 @@ def _axis(pixels, short):
 def _height_width(image_size):
     height, width = np.broadcast_to(image_size, 2)
     if height < 1 or width < 1:
-        raise ValueError("`image_size` must be a positive integer or (height, width). "
-                         f"Received: image_size={image_size}")
+        raise ValueError(
+            "`image_size` must be a positive integer or (height, width). "
+            f"Received: image_size={image_size}"
+        )
     return int(height), int(width)

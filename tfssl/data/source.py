@@ -84,8 +84,11 @@ class Source:
     def shares_examples_with(self, other):
         """Whether two slices of one split of one dataset overlap."""
         (base, start, stop), (other_base, other_start, other_stop) = self.examples, other.examples
-        return (self.origin == other.origin and base == other_base
-                and max(start, other_start) < min(stop, other_stop))
+        return (
+            self.origin == other.origin
+            and base == other_base
+            and max(start, other_start) < min(stop, other_stop)
+        )
 
     def copies_in(self, other):
         """How many examples have the same file as one of another source, or the same pixels.
@@ -134,13 +137,17 @@ def held(source, limit_bytes):
     except (tf.errors.OpError, ValueError) as error:
         raise unreadable(source.name, source.split, reason(error)) from None
     if filled != source.num_examples:
-        raise unreadable(source.name, source.split,
-                         f"{filled} of {source.num_examples} examples are there")
+        raise unreadable(
+            source.name, source.split, f"{filled} of {source.num_examples} examples are there"
+        )
     source = dataclasses.replace(source, arrays=(images, labels))
     without = source.num_examples - source.num_labelled
     if source.num_classes and without:
-        print(f"{source.name} {source.split}: {without:,} of {source.num_examples:,} images have "
-              "no label: no classifier learns from them, and no accuracy counts them", flush=True)
+        print(
+            f"{source.name} {source.split}: {without:,} of {source.num_examples:,} images have "
+            "no label: no classifier learns from them, and no accuracy counts them",
+            flush=True,
+        )
     return source
 
 
@@ -156,19 +163,26 @@ def reading(dataset):
     """Raises TrainingError where records that are read within turn out to be damaged."""
     try:
         yield
-    except (tf.errors.DataLossError, tf.errors.NotFoundError,
-            tf.errors.InvalidArgumentError) as error:
+    except (
+        tf.errors.DataLossError,
+        tf.errors.NotFoundError,
+        tf.errors.InvalidArgumentError,
+    ) as error:
         if isinstance(error, tf.errors.InvalidArgumentError) and "IteratorGet" not in str(error):
             raise
-        raise TrainingError(f"--dataset={dataset} could not be read on ({reason(error)}); earlier "
-                            "checkpoints are kept: the same command continues when it can be read "
-                            "again.") from None
+        raise TrainingError(
+            f"--dataset={dataset} could not be read on ({reason(error)}); earlier "
+            "checkpoints are kept: the same command continues when it can be read "
+            "again."
+        ) from None
 
 
 def checked(label, num_classes):
     """The label, as graph code that fails where it is none of the classes; 0 classes pass."""
-    tf.raw_ops.Assert(condition=(label < num_classes) | (num_classes == 0),
-                      data=[OUTSIDE, label, f"of {num_classes} classes"])
+    tf.raw_ops.Assert(
+        condition=(label < num_classes) | (num_classes == 0),
+        data=[OUTSIDE, label, f"of {num_classes} classes"],
+    )
     return label
 
 
@@ -211,14 +225,16 @@ def balanced(labels, num_classes, fraction, seed):
     """
     each = max(1, round(fraction * np.count_nonzero(labels >= 0) / num_classes))
     order = np.random.default_rng([seed, SUBSET]).permutation(len(labels))
-    return np.sort(np.concatenate(
-        [order[labels[order] == label][:each] for label in range(num_classes)]))
+    return np.sort(
+        np.concatenate([order[labels[order] == label][:each] for label in range(num_classes)])
+    )
 
 
 def fingerprint(places):
     """A SHA-256 that tells one choice of places from another, as text; "all" for None."""
-    return "all" if places is None else hashlib.sha256(
-        np.asarray(places, "<i8").tobytes()).hexdigest()
+    return (
+        "all" if places is None else hashlib.sha256(np.asarray(places, "<i8").tobytes()).hexdigest()
+    )
 
 
 def read_list(path, count):
@@ -241,12 +257,16 @@ def read_list(path, count):
     lines = [line for line in lines if line]
     numbers = [place_of(line, count) for line in lines]
     if None in numbers or not lines:
-        raise UsageError(f"{expected}. Received: {path} with " + (
-            f"the line {printable(lines[numbers.index(None)][:40])}" if lines else "no number"))
+        raise UsageError(
+            f"{expected}. Received: {path} with "
+            + (f"the line {printable(lines[numbers.index(None)][:40])}" if lines else "no number")
+        )
     places = np.unique(np.array(numbers, np.int64))
     if len(places) < len(lines):
-        raise UsageError(f"{expected}. Received: {path}, where {len(lines) - len(places)} of "
-                         f"{len(lines)} are there already")
+        raise UsageError(
+            f"{expected}. Received: {path}, where {len(lines) - len(places)} of "
+            f"{len(lines)} are there already"
+        )
     return places
 
 
@@ -264,16 +284,19 @@ def subset(source, chosen):
     Args:
         chosen: int [n], ascending.
     """
+
     def at_places(texts):
         """The function that gives these texts of the chosen examples alone."""
+
         def chosen_texts():
             every = texts()
             return [every[place] for place in chosen]
 
         return texts and chosen_texts
 
-    part = dataclasses.replace(source, kept=len(chosen), ids=at_places(source.ids),
-                               digests=at_places(source.digests))
+    part = dataclasses.replace(
+        source, kept=len(chosen), ids=at_places(source.ids), digests=at_places(source.digests)
+    )
     if source.arrays:
         return dataclasses.replace(part, arrays=tuple(a[chosen] for a in source.arrays))
     wanted = np.zeros(source.num_examples, bool)
@@ -294,19 +317,27 @@ def numbered(source):
     content, orientation = source.content, source.orientation
     return dataclasses.replace(
         source,
-        records=lambda: source.records().enumerate().map(
-            lambda place, example: {"place": place, "example": example}),
+        records=lambda: (
+            source.records()
+            .enumerate()
+            .map(lambda place, example: {"place": place, "example": example})
+        ),
         decode=lambda record: (source.decode(record["example"])[0], record["place"]),
         content=content and (lambda record: content(record["example"])),
-        orientation=orientation and (lambda record: orientation(record["example"])))
+        orientation=orientation and (lambda record: orientation(record["example"])),
+    )
 
 
 def unreadable(name, split, why):
     if name == "folder":
-        return UsageError(f"--data_dir: an image of {split} can no longer be read ({why}). "
-                          "Restore it, or leave it out.")
-    return UsageError(f"--dataset={name}: split {split} is damaged or half-written ({why}). "
-                      "Prepare it again, or point --data_dir at a whole copy.")
+        return UsageError(
+            f"--data_dir: an image of {split} can no longer be read ({why}). "
+            "Restore it, or leave it out."
+        )
+    return UsageError(
+        f"--dataset={name}: split {split} is damaged or half-written ({why}). "
+        "Prepare it again, or point --data_dir at a whole copy."
+    )
 
 
 def parse_slice(spec, sizes, flag, dataset):
@@ -321,11 +352,14 @@ def parse_slice(spec, sizes, flag, dataset):
     place = "(-?[0-9]{1,15}%?)?"
     match = re.fullmatch(rf"(.+?)(?:\[{place}:{place}\])?", spec)
     if not match or match[1] not in sizes:
-        raise UsageError(f"--{flag} must be one of {', '.join(sorted(sizes))}, or a slice of it, "
-                         f"for --dataset={dataset}. Received: {spec}")
+        raise UsageError(
+            f"--{flag} must be one of {', '.join(sorted(sizes))}, or a slice of it, "
+            f"for --dataset={dataset}. Received: {spec}"
+        )
     size = sizes[match[1]]
-    start, stop = (boundary(text, size, default)
-                   for text, default in ((match[2], 0), (match[3], size)))
+    start, stop = (
+        boundary(text, size, default) for text, default in ((match[2], 0), (match[3], size))
+    )
     if start >= stop:
         raise UsageError(f"--{flag} must hold at least one example. Received: {spec}")
     return match[1], start, stop

@@ -54,8 +54,13 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
     named = label and has_labels(builder, f"{base}[{start}:{stop}]", label)
     classes = builder.info.features[label] if named else None
     num_classes = classes.num_classes if named else 0
-    scale = scale_of(feature, value_range, ranges or {}, f"{name} {split}", functools.partial(
-        extremes, builder, name, f"{base}[{start}:{stop}]", image))
+    scale = scale_of(
+        feature,
+        value_range,
+        ranges or {},
+        f"{name} {split}",
+        functools.partial(extremes, builder, name, f"{base}[{start}:{stop}]", image),
+    )
     return Source(
         name=name,
         split=split,
@@ -66,9 +71,11 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image, label),
         decode=lambda example: (
             as_rgb(pixels(feature, example[image], scale)),
-            checked(example[label], num_classes) if label else tf.constant(-1, tf.int64)),
-        content=((lambda example: example[image])
-                 if feature.shape[-1] == 3 and scale is None else None),
+            checked(example[label], num_classes) if label else tf.constant(-1, tf.int64),
+        ),
+        content=(
+            (lambda example: example[image]) if feature.shape[-1] == 3 and scale is None else None
+        ),
         ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
         dtype=np.uint8 if scale is None else np.float32,
         value_ranges={np.dtype(feature.np_dtype).name: scale or (0.0, 255.0)},
@@ -117,14 +124,23 @@ def identity(builder, split):
     """
     info = builder.info.splits[split]
     described = {
-        key: [type(feature).__name__, str(getattr(feature, "shape", "")),
-              str(getattr(feature, "np_dtype", "")), getattr(feature, "names", None)]
-        for key, feature in builder.info.features.items()}
-    return {"kind": "tfds", "builder": builder.name,
-            "config": builder.builder_config.name if builder.builder_config else "",
-            "version": str(builder.version), "images": int(info.num_examples),
-            "bytes": int(info.num_bytes),
-            "info": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]}
+        key: [
+            type(feature).__name__,
+            str(getattr(feature, "shape", "")),
+            str(getattr(feature, "np_dtype", "")),
+            getattr(feature, "names", None),
+        ]
+        for key, feature in builder.info.features.items()
+    }
+    return {
+        "kind": "tfds",
+        "builder": builder.name,
+        "config": builder.builder_config.name if builder.builder_config else "",
+        "version": str(builder.version),
+        "images": int(info.num_examples),
+        "bytes": int(info.num_bytes),
+        "info": hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32],
+    }
 
 
 def find_builder(name, data_dir):
@@ -138,12 +154,17 @@ def find_builder(name, data_dir):
         return tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # the library raises many kinds, some of them bare
         there = os.path.join(os.path.expanduser(data_dir or DEFAULT_DIR), re.split("[/:]", name)[0])
-        if re.match(r"\w", name) and glob.glob(os.path.join(glob.escape(there), "**", "*.json"),
-                                               recursive=True):
-            raise UsageError(f"--dataset={name} is damaged in {there} ({reason(error)}). Prepare "
-                             "it again, or point --data_dir at a whole copy.") from None
-        raise UsageError("--dataset must be shapes, folder or an image dataset of "
-                         f"tensorflow_datasets. Received: {name} ({reason(error)})") from None
+        if re.match(r"\w", name) and glob.glob(
+            os.path.join(glob.escape(there), "**", "*.json"), recursive=True
+        ):
+            raise UsageError(
+                f"--dataset={name} is damaged in {there} ({reason(error)}). Prepare "
+                "it again, or point --data_dir at a whole copy."
+            ) from None
+        raise UsageError(
+            "--dataset must be shapes, folder or an image dataset of "
+            f"tensorflow_datasets. Received: {name} ({reason(error)})"
+        ) from None
 
 
 def check_place(data_dir):
@@ -156,12 +177,14 @@ def check_place(data_dir):
             os.listdir(data_dir)
     except (FileNotFoundError, tf.errors.NotFoundError):
         if os.path.islink(data_dir):
-            raise UsageError("--data_dir must be a directory. Received: "
-                             f"{data_dir}, a link that leads nowhere") from None
+            raise UsageError(
+                f"--data_dir must be a directory. Received: {data_dir}, a link that leads nowhere"
+            ) from None
     except (OSError, ValueError, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or reason(error)
-        raise UsageError(f"--data_dir must be a directory that can be read. Received: {data_dir} "
-                         f"({why})") from None
+        raise UsageError(
+            f"--data_dir must be a directory that can be read. Received: {data_dir} ({why})"
+        ) from None
 
 
 def check_format(builder, name):
@@ -171,7 +194,8 @@ def check_format(builder, name):
         raise UsageError(
             f"--dataset={name} in {builder.data_path} is of ArrayRecord files, which are not read: "
             "prepare it as TFRecord (tfds convert_format --out_file_format=tfrecord, or "
-            "tfds build --file_format=tfrecord), and point --data_dir there.")
+            "tfds build --file_format=tfrecord), and point --data_dir there."
+        )
 
 
 def prepare(builder, name):
@@ -181,12 +205,17 @@ def prepare(builder, name):
     nothing came of it.
     """
     if os.path.isdir(builder.data_path):
-        raise UsageError(f"--dataset={name} is half-written: {builder.data_path} has no readable "
-                         "dataset_info.json. Remove that directory to have it prepared again, or "
-                         "point --data_dir at a whole copy.")
+        raise UsageError(
+            f"--dataset={name} is half-written: {builder.data_path} has no readable "
+            "dataset_info.json. Remove that directory to have it prepared again, or "
+            "point --data_dir at a whole copy."
+        )
     there = variants(builder)
-    print(f"{name} is not in {builder.data_path}: downloading and preparing it"
-          + (f" (there already: {', '.join(there)})" if there else ""), flush=True)
+    print(
+        f"{name} is not in {builder.data_path}: downloading and preparing it"
+        + (f" (there already: {', '.join(there)})" if there else ""),
+        flush=True,
+    )
     fail_fast()
     made = first_missing(builder.data_path)
     try:
@@ -197,7 +226,8 @@ def prepare(builder, name):
         raise UsageError(
             f"--dataset={name} is not in {builder.data_path} and could not be downloaded "
             f"({reason(error)}). Point --data_dir at a prepared copy, or use "
-            f"--dataset={' or '.join([*there, 'shapes'])}, which needs no download.") from None
+            f"--dataset={' or '.join([*there, 'shapes'])}, which needs no download."
+        ) from None
 
 
 def first_missing(path):
@@ -264,11 +294,14 @@ def records(builder, split, image, label=None, ids=False):
     import tensorflow_datasets as tfds
 
     return builder.as_dataset(
-        split=split, shuffle_files=False,
+        split=split,
+        shuffle_files=False,
         decoders=tfds.decode.PartialDecoding(
             {name: True for name in (image, label) if name},
-            decoders={image: tfds.decode.SkipDecoding()} if image else None),
-        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=ids))
+            decoders={image: tfds.decode.SkipDecoding()} if image else None,
+        ),
+        read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=ids),
+    )
 
 
 def identifiers(builder, split, image):
@@ -277,8 +310,10 @@ def identifiers(builder, split, image):
     They come with the records, which are all read; images are not decoded.
     """
     examples = records(builder, split, image, ids=True)
-    return [name.decode() for name in examples.map(
-        lambda example: example["tfds_id"]).as_numpy_iterator()]
+    return [
+        name.decode()
+        for name in examples.map(lambda example: example["tfds_id"]).as_numpy_iterator()
+    ]
 
 
 def has_labels(builder, split, label):
@@ -352,8 +387,11 @@ def check_files(name, split, info):
     paths = [str(path) for path in info.filepaths]
     missing = [path for path in paths if not os.path.exists(path)]
     if missing and not paths[0].startswith("gs://"):
-        raise unreadable(name, split, f"{len(missing)} of {len(paths)} files are missing, "
-                                      f"the first is {missing[0]}")
+        raise unreadable(
+            name,
+            split,
+            f"{len(missing)} of {len(paths)} files are missing, the first is {missing[0]}",
+        )
     if missing:
         return
     odd = next((path for path in paths if not os.path.isfile(path)), None)

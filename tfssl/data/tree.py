@@ -19,14 +19,35 @@ from tfssl.errors import UsageError
 from tfssl.files import absence
 from tfssl.text import plain, printable
 
-SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "unlabelled",
-          "unlabeled", "unsupervised")  # in any case of their letters
+SPLITS = (
+    "train",
+    "training",
+    "test",
+    "testing",
+    "validation",
+    "valid",
+    "val",
+    "unlabelled",
+    "unlabeled",
+    "unsupervised",
+)  # in any case of their letters
 SPELLED = {"training": "train", "testing": "test"}
-NO_IMAGES = ("@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "System Volume Information",
-             "lost+found", "Thumbs.db", "desktop.ini")  # what systems leave in folders
+NO_IMAGES = (
+    "@eaDir",
+    "__MACOSX",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    "Thumbs.db",
+    "desktop.ini",
+)  # what systems leave in folders
 EXTENSIONS_OF_0_1 = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp")
-FORMS = {"splits": "DIR/<split>/<class>/*", "classes": "DIR/<class>/*",
-         "flat": "images without labels"}
+FORMS = {
+    "splits": "DIR/<split>/<class>/*",
+    "classes": "DIR/<class>/*",
+    "flat": "images without labels",
+}
 CLASSES_TOLD = 10
 NOWHERE = tuple(map(os.strerror, (errno.ENOENT, errno.ELOOP)))
 
@@ -77,8 +98,10 @@ def read(directory, layout="auto", wanted=None, rules=2):
     """
     why = "" if directory is None else absence(directory)
     if directory is None or why or not os.path.isdir(directory):
-        raise UsageError("--data_dir must be the folder of the images for --dataset=folder. "
-                         f"Received: {directory}" + (f" ({why})" if why else ""))
+        raise UsageError(
+            "--data_dir must be the folder of the images for --dataset=folder. "
+            f"Received: {directory}" + (f" ({why})" if why else "")
+        )
     walk = Walk(directory, rules)
     images = walk.images
     if not images:
@@ -88,8 +111,10 @@ def read(directory, layout="auto", wanted=None, rules=2):
         layout = choose(directory, images, wanted)
     found, classes = LAYOUTS[layout](directory, images)
     refuse_twins(directory, classes)
-    splits = {split: in_order(directory, split, files, classes, walk.remarks)
-              for split, files in found.items()}
+    splits = {
+        split: in_order(directory, split, files, classes, walk.remarks)
+        for split, files in found.items()
+    }
     others = {}
     for folders, files in walk.others.items():
         split = split_name(folders[0]) if layout == "splits" and folders else "train"
@@ -105,8 +130,10 @@ def lacking(splits, classes):
         missing = [name for label, name in enumerate(classes) if label not in there]
         if missing and there != {-1}:
             more = ", ..." if len(missing) > CLASSES_TOLD else ""
-            yield (f"{printable(split)} has no image of "
-                   f"{', '.join(map(printable, missing[:CLASSES_TOLD]))}{more}")
+            yield (
+                f"{printable(split)} has no image of "
+                f"{', '.join(map(printable, missing[:CLASSES_TOLD]))}{more}"
+            )
 
 
 class Walk:
@@ -156,8 +183,9 @@ class Walk:
             path: its own, from the folder that was named.
             beside: whether there are folders beside it.
         """
-        real = os.path.realpath(path) if entry.is_symlink() else os.path.join(
-            around[-1], entry.name)
+        real = (
+            os.path.realpath(path) if entry.is_symlink() else os.path.join(around[-1], entry.name)
+        )
         kind = kind_of_entry(entry)
         if entry.name in NO_IMAGES:
             self.left_out(path, "is a system's own")
@@ -190,20 +218,24 @@ class Walk:
 
     def left_out(self, path, why):
         if self.rules == 1 and "leads back" in why:
-            raise UsageError(f"--data_dir={self.directory}: {printable(path)} {why}, so that this "
-                             "run learned from the same images under several classes. Begin "
-                             "another one.")
+            raise UsageError(
+                f"--data_dir={self.directory}: {printable(path)} {why}, so that this "
+                "run learned from the same images under several classes. Begin "
+                "another one."
+            )
         self.remarks.append(f"left out: {printable(path)} {why}")
 
 
 def unreadable(directory, path, why):
     """The UsageError for what might hold images, or a class, and cannot be looked at."""
-    return UsageError(f"--data_dir={directory}: {printable(path)} cannot be read ({why}). Mend it, "
-                      "or take it out of the folder.")
+    return UsageError(
+        f"--data_dir={directory}: {printable(path)} cannot be read ({why}). Mend it, "
+        "or take it out of the folder."
+    )
 
 
 def kind_of_entry(entry):
-    """"folder", "file", "nothing" or "", for an entry of a folder; links are what they lead to."""
+    """ "folder", "file", "nothing" or "", for an entry of a folder; links are what they lead to."""
     try:
         if entry.is_dir():
             return "folder"
@@ -234,10 +266,15 @@ def chosen_layout(directory, images, wanted):
     if not tops:
         return "flat"
     if () in images:
-        raise ambiguous(directory, f"there are images beside the folder {printable(tops[0])}",
-                        "--folder_layout=flat takes all of them without labels")
-    deep = {top: {folders[1] for folders in images if folders[0] == top and len(folders) > 1}
-            for top in tops}
+        raise ambiguous(
+            directory,
+            f"there are images beside the folder {printable(tops[0])}",
+            "--folder_layout=flat takes all of them without labels",
+        )
+    deep = {
+        top: {folders[1] for folders in images if folders[0] == top and len(folders) > 1}
+        for top in tops
+    }
     direct = {top for top in tops if (top,) in images}
     known = [top for top in tops if usual(top)]
     unknown = [top for top in tops if not usual(top)]
@@ -251,19 +288,25 @@ def chosen_layout(directory, images, wanted):
         top = tops[0]
         inner = sorted(deep[top])[0]
         if len(tops) == 1 and all(map(usual, deep[top])):
-            raise UsageError(f"--data_dir={directory} has its splits one folder further down: "
-                             f"--data_dir={os.path.join(directory, top)}.")
+            raise UsageError(
+                f"--data_dir={directory} has its splits one folder further down: "
+                f"--data_dir={os.path.join(directory, top)}."
+            )
         raise ambiguous(
-            directory, f"{printable(os.path.join(top, inner))}/* could be the class "
+            directory,
+            f"{printable(os.path.join(top, inner))}/* could be the class "
             f"{printable(inner)} of a split {printable(top)}, or a part of the class "
-            f"{printable(top)}", "--folder_layout=splits or --folder_layout=classes says which")
+            f"{printable(top)}",
+            "--folder_layout=splits or --folder_layout=classes says which",
+        )
     classes = set().union(*(deep[top] for top in known))
     if not direct & set(unknown) and all(deep[top] <= classes for top in unknown):
         return "splits"
     raise ambiguous(
-        directory, f"{printable(known[0])} is a usual name of a split and {printable(unknown[0])} "
-        "is not", "--folder_layout=classes takes each for a class, --folder_layout=splits for a "
-        "split")
+        directory,
+        f"{printable(known[0])} is a usual name of a split and {printable(unknown[0])} is not",
+        "--folder_layout=classes takes each for a class, --folder_layout=splits for a split",
+    )
 
 
 def layout_of_0_1(directory, images, wanted):
@@ -274,8 +317,7 @@ def layout_of_0_1(directory, images, wanted):
 
 
 def ambiguous(directory, why, way_out):
-    return UsageError(f"--data_dir={directory} can be read in more than one way: {why}. "
-                      f"{way_out}.")
+    return UsageError(f"--data_dir={directory} can be read in more than one way: {why}. {way_out}.")
 
 
 def as_splits(directory, images):
@@ -283,8 +325,10 @@ def as_splits(directory, images):
     splits, folder_of = {}, {}
     for folders, files in images.items():
         if not folders:
-            raise UsageError(f"--data_dir={directory} holds images beside its folders, which no "
-                             "split has: --folder_layout=splits expects DIR/<split>/<class>/*.")
+            raise UsageError(
+                f"--data_dir={directory} holds images beside its folders, which no "
+                "split has: --folder_layout=splits expects DIR/<split>/<class>/*."
+            )
         name = split_name(folders[0])
         other = folder_of.setdefault(name, folders[0])
         if other != folders[0]:
@@ -294,16 +338,21 @@ def as_splits(directory, images):
         splits.setdefault(name, []).extend((*paths, of_class) for paths in files)
     for name, files in splits.items():
         if len({of_class is None for *_, of_class in files}) > 1:
-            raise ambiguous(directory, f"{printable(folder_of[name])} has images beside folders of "
-                            "images", "Give every image a class, or none")
+            raise ambiguous(
+                directory,
+                f"{printable(folder_of[name])} has images beside folders of images",
+                "Give every image a class, or none",
+            )
     classes = {of_class for files in splits.values() for *_, of_class in files} - {None}
     return splits, sorted(classes)
 
 
 def as_classes(directory, images):
     if () in images:
-        raise UsageError(f"--data_dir={directory} holds images beside its folders, which have no "
-                         "class: --folder_layout=classes expects DIR/<class>/*.")
+        raise UsageError(
+            f"--data_dir={directory} holds images beside its folders, which have no "
+            "class: --folder_layout=classes expects DIR/<class>/*."
+        )
     found = [(*paths, folders[0]) for folders, files in images.items() for paths in files]
     return {"train": found}, sorted({of_class for *_, of_class in found})
 
@@ -321,9 +370,11 @@ def refuse_twins(directory, classes):
     for name in classes:
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:
-            raise UsageError(f"--data_dir={directory} has the classes {printable(other)} and "
-                             f"{printable(name)}, which differ by case or coding of letters alone: "
-                             "give them one name, or two different ones.")
+            raise UsageError(
+                f"--data_dir={directory} has the classes {printable(other)} and "
+                f"{printable(name)}, which differ by case or coding of letters alone: "
+                "give them one name, or two different ones."
+            )
 
 
 def in_order(directory, split, files, classes, remarks):
@@ -339,15 +390,25 @@ def in_order(directory, split, files, classes, remarks):
             status = os.stat(path)
         except OSError as error:  # in a folder that may not be entered, or gone by now
             raise unreadable(directory, path, error.strerror) from None
-        file = File(path, path[len(root):], labels.get(of_class, -1), status.st_size,
-                    status.st_mtime_ns, status.st_ctime_ns)
+        file = File(
+            path,
+            path[len(root) :],
+            labels.get(of_class, -1),
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
         other = chosen.setdefault(real, file)
         if other.label != file.label:
-            raise UsageError(f"--data_dir={directory}: {printable(other.name)} and "
-                             f"{printable(file.name)} are one file in two classes.")
+            raise UsageError(
+                f"--data_dir={directory}: {printable(other.name)} and "
+                f"{printable(file.name)} are one file in two classes."
+            )
     if len(chosen) < len(files):
-        remarks.append(f"left out: {len(files) - len(chosen):,} links to images of {split} that "
-                       "are there already")
+        remarks.append(
+            f"left out: {len(files) - len(chosen):,} links to images of {split} that "
+            "are there already"
+        )
     return sorted(chosen.values(), key=lambda file: place(file.name))
 
 
@@ -358,8 +419,9 @@ def place(name):
 
 def told(directory, tree):
     """How a folder was read, as one line."""
-    splits = ", ".join(f"{printable(name)} {len(files):,}"
-                       for name, files in sorted(tree.splits.items()))
+    splits = ", ".join(
+        f"{printable(name)} {len(files):,}" for name, files in sorted(tree.splits.items())
+    )
     line = f"{printable(directory)} read as {FORMS[tree.layout]}: {splits}"
     if tree.classes:
         names = [printable(name) for name in tree.classes[:CLASSES_TOLD]]
@@ -381,7 +443,16 @@ def identity(tree, split):
         counts[name] = counts.get(name, 0) + 1
     digest = hashlib.sha256()
     for file in files:
-        digest.update(os.fsencode(file.name).replace(os.sep.encode(), b"/") + b"\0"
-                      + str(file.bytes).encode() + b"\0")
-    return {"kind": "folder", "images": len(files), "bytes": sum(file.bytes for file in files),
-            "classes": dict(sorted(counts.items())), "names": digest.hexdigest()[:32]}
+        digest.update(
+            os.fsencode(file.name).replace(os.sep.encode(), b"/")
+            + b"\0"
+            + str(file.bytes).encode()
+            + b"\0"
+        )
+    return {
+        "kind": "folder",
+        "images": len(files),
+        "bytes": sum(file.bytes for file in files),
+        "classes": dict(sorted(counts.items())),
+        "names": digest.hexdigest()[:32],
+    }

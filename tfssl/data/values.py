@@ -64,8 +64,10 @@ def settle(asked, dtype, found):
     looks = np.issubdtype(dtype, np.floating) or (asked == "auto" and dtype != np.uint8)
     extremes = found() if looks else None
     if extremes and not all(map(math.isfinite, extremes)):
-        raise UsageError("--dataset must hold images of finite numbers. Received: "
-                         f"{np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}")
+        raise UsageError(
+            "--dataset must hold images of finite numbers. Received: "
+            f"{np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}"
+        )
     if asked == "auto":
         chosen = choose_range(dtype, *extremes) if looks else None
     else:
@@ -94,8 +96,9 @@ def told(dtype, value_range, found=None):
     seen = found and f" found from {number(found[0])} to {number(found[1])}"
     low, high = value_range
     clipped = found and (found[0] < low or found[1] > high)
-    return (f"values of {np.dtype(dtype).name}{seen or ''}: taken as {low:.6g} to {high:.6g}"
-            + (", what is beyond is clipped" if clipped else ""))
+    return f"values of {np.dtype(dtype).name}{seen or ''}: taken as {low:.6g} to {high:.6g}" + (
+        ", what is beyond is clipped" if clipped else ""
+    )
 
 
 def number(value):

@@ -34,8 +34,9 @@ class Peer:
         self.connection, self.rest = connection, b""
         connection.settimeout(10.0)
         for level, option, value in (
-                (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-                (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", None), 60)):
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", None), 60),
+        ):
             if option is not None:
                 connection.setsockopt(level, option, value)
 
@@ -129,8 +130,11 @@ class Meeting:
                 for peer in ready:
                     if refused := self.greet(peer):
                         return refused
-                strangers = [peer for peer in strangers
-                             if peer.fileno() >= 0 and peer not in self.peers.values()]
+                strangers = [
+                    peer
+                    for peer in strangers
+                    if peer.fileno() >= 0 and peer not in self.peers.values()
+                ]
                 if waiting.due():
                     waiting.tell(f"waiting for {self.names(missing)}")
                     self.to_all({"waiting": f"{self.name(0)} waits for {self.names(missing)}"})
@@ -156,8 +160,11 @@ class Meeting:
         if addresses == self.addresses and 0 < place < len(addresses) and place not in self.peers:
             self.peers[place] = peer
             return None
-        told = (f"{self.addresses} on the chief, {addresses} on worker {place}"
-                if addresses != self.addresses else f"two processes that are worker {place}")
+        told = (
+            f"{self.addresses} on the chief, {addresses} on worker {place}"
+            if addresses != self.addresses
+            else f"two processes that are worker {place}"
+        )
         refused = f"TF_CONFIG must name the same workers for all, each once. Received: {told}"
         self.peers.setdefault(place, peer)
         self.to_all({"refused": refused})
@@ -251,9 +258,11 @@ class Meeting:
                     waiting.tell(f"waiting for {self.names(places)}")
 
     def gone(self, place):
-        return TrainingError(f"Another worker is gone: {self.name(place)}, which may have said "
-                             "why. The same command on all workers continues from the newest "
-                             "checkpoint.")
+        return TrainingError(
+            f"Another worker is gone: {self.name(place)}, which may have said "
+            "why. The same command on all workers continues from the newest "
+            "checkpoint."
+        )
 
     def stoppable(self, whom):
         """While waiting for somebody, SIGTERM and SIGINT raise `Interrupted`."""
@@ -289,8 +298,10 @@ def endpoint(address):
     """
     host, colon, port = address.rpartition(":")
     if not (host and colon and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
-        raise UsageError("TF_CONFIG must name workers as HOST:PORT, the port from 1 to 65535. "
-                         f"Received: {address}")
+        raise UsageError(
+            "TF_CONFIG must name workers as HOST:PORT, the port from 1 to 65535. "
+            f"Received: {address}"
+        )
     return host.strip("[]"), int(port)
 
 
@@ -309,11 +320,13 @@ def listening(address):
                 raise
             return bound("", port)  # the name of a proxy, or of what is outside of a container
     except OSError as error:
-        raise UsageError(f"TF_CONFIG: this worker could not start at {address} "
-                         f"({error.strerror or error}).") from None
+        raise UsageError(
+            f"TF_CONFIG: this worker could not start at {address} ({error.strerror or error})."
+        ) from None
 
 
 def bound(host, port):
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0] if host else (
-        socket.AF_INET)
+    family = (
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0] if host else (socket.AF_INET)
+    )
     return socket.create_server((host, port), family=family)

@@ -48,8 +48,9 @@ def gather(values):
     # A sum with zeros in the places of the others, because every strategy has that; not all gather.
     @tf.custom_gradient
     def gathered(values):
-        place = tf.reshape(tf.one_hot(own, size, dtype=values.dtype),
-                           [size] + [1] * values.shape.rank)
+        place = tf.reshape(
+            tf.one_hot(own, size, dtype=values.dtype), [size] + [1] * values.shape.rank
+        )
         everyone = context.all_reduce(tf.distribute.ReduceOp.SUM, place * values[tf.newaxis])
 
         def gradient(flow):

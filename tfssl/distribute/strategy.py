@@ -16,24 +16,32 @@ import os
 import signal
 from typing import Optional
 
-import tfssl
 import keras
 import tensorflow as tf
 
+import tfssl
 from tfssl import data
+from tfssl.distribute.meeting import Meeting
 from tfssl.errors import TrainingError, UsageError
 from tfssl.signals import handled
-from tfssl.distribute.meeting import Meeting
 
-TF_CONFIG = ('TF_CONFIG must be JSON like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
-             '"task": {"type": "worker", "index": 0}}')
+TF_CONFIG = (
+    'TF_CONFIG must be JSON like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
 
 # Flags that say where something is, which may be elsewhere on each host.
 PLACES = ("model_dir", "data_dir", "probe_data_dir", "checkpoint", "teacher", "label_list")
 
 # What TensorFlow says on a worker when another one has died.
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError, tf.errors.InternalError, tf.errors.UnknownError)
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +72,11 @@ class Distribution:
 
         def of_process(context):
             count = context.num_replicas_in_sync // context.num_input_pipelines
-            return of_share(share=data.Share(context.input_pipeline_id * count, count,
-                                             context.num_replicas_in_sync))
+            return of_share(
+                share=data.Share(
+                    context.input_pipeline_id * count, count, context.num_replicas_in_sync
+                )
+            )
 
         return self.strategy.distribute_datasets_from_function(of_process)
 
@@ -115,13 +126,17 @@ class Distribution:
         except LOST as error:
             if self.workers == 1:
                 raise
-            lines = [line for line in error.message.splitlines()
-                     if line[:1].strip() and not line.startswith(("Graph execution", "Detected",
-                                                                  "Stack trace", "Node: "))]
-            raise TrainingError("Another worker is gone, or cannot be reached "
-                                f"({lines[0] if lines else type(error).__name__}). The same "
-                                "command on all workers continues from the newest checkpoint."
-                                ) from None
+            lines = [
+                line
+                for line in error.message.splitlines()
+                if line[:1].strip()
+                and not line.startswith(("Graph execution", "Detected", "Stack trace", "Node: "))
+            ]
+            raise TrainingError(
+                "Another worker is gone, or cannot be reached "
+                f"({lines[0] if lines else type(error).__name__}). The same "
+                "command on all workers continues from the newest checkpoint."
+            ) from None
 
     @contextlib.contextmanager
     def quiet(self):
@@ -143,18 +158,28 @@ def unlike(records, meeting):
     """How the records of workers differ from the chief's, in a sentence; None where none does."""
     chief, *others = records
     for place, record in enumerate(others, start=1):
-        told = [f"{name} {chief.get(name)} and {record.get(name)}"
-                for name in {**chief, **record} if chief.get(name) != record.get(name)]
+        told = [
+            f"{name} {chief.get(name)} and {record.get(name)}"
+            for name in {**chief, **record}
+            if chief.get(name) != record.get(name)
+        ]
         if told:
-            return (f"All workers must be started alike. Received on {meeting.name(0)}, and on "
-                    f"{meeting.name(place)}: {', '.join(told)}")
+            return (
+                f"All workers must be started alike. Received on {meeting.name(0)}, and on "
+                f"{meeting.name(place)}: {', '.join(told)}"
+            )
 
 
 def settings(config):
     """What workers have to be started with alike: all flags but those of places, and the code."""
     flags = {f"--{name}": value for name, value in config.to_dict().items() if name not in PLACES}
-    return {**flags, "tfssl": tfssl.__version__, "TensorFlow": tf.__version__,
-            "Keras": keras.__version__, "the code of tfssl": code()}
+    return {
+        **flags,
+        "tfssl": tfssl.__version__,
+        "TensorFlow": tf.__version__,
+        "Keras": keras.__version__,
+        "the code of tfssl": code(),
+    }
 
 
 def code():
@@ -185,21 +210,29 @@ def of(config):
     kind = config.distribute
     if not config.trains:
         if kind in ("mirrored", "multi_worker", "tpu"):
-            raise UsageError(f"--distribute={kind} concerns training; --mode={config.mode} "
-                             "computes on one device.")
+            raise UsageError(
+                f"--distribute={kind} concerns training; --mode={config.mode} "
+                "computes on one device."
+            )
         return single()
     if kind == "auto":
         kind = chosen(config)
     if config.replicas and kind != "mirrored":
-        raise UsageError("--replicas concerns --distribute=mirrored. "
-                         f"Received: --replicas={config.replicas} with {kind}")
+        raise UsageError(
+            "--replicas concerns --distribute=mirrored. "
+            f"Received: --replicas={config.replicas} with {kind}"
+        )
     found = STRATEGIES[kind](config)
     if config.accumulate_steps > 1 and found.replicas > 1:
-        raise UsageError("--accumulate_steps must be 1 on several replicas: they divide the batch "
-                         f"already. Received: {config.accumulate_steps} on {found}")
+        raise UsageError(
+            "--accumulate_steps must be 1 on several replicas: they divide the batch "
+            f"already. Received: {config.accumulate_steps} on {found}"
+        )
     if config.train_batch_size % found.replicas:
-        raise UsageError("--train_batch_size must be a multiple of the number of replicas, "
-                         f"{found.replicas}. Received: {config.train_batch_size}")
+        raise UsageError(
+            "--train_batch_size must be a multiple of the number of replicas, "
+            f"{found.replicas}. Received: {config.train_batch_size}"
+        )
     return found
 
 
@@ -223,16 +256,21 @@ def mirrored(config):
     if there and count > there:
         raise UsageError(f"--replicas must be at most {there}, the GPUs here. Received: {count}")
     if not there and not count:
-        raise UsageError("--distribute=mirrored needs a GPU, or --replicas to try it on a "
-                         "processor. Received: neither")
+        raise UsageError(
+            "--distribute=mirrored needs a GPU, or --replicas to try it on a "
+            "processor. Received: neither"
+        )
     if not there:
-        cpu, = tf.config.list_physical_devices("CPU")
+        (cpu,) = tf.config.list_physical_devices("CPU")
         try:
             tf.config.set_logical_device_configuration(
-                cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+                cpu, [tf.config.LogicalDeviceConfiguration()] * count
+            )
         except RuntimeError:
-            raise UsageError("--replicas on a processor must be set up before TensorFlow has "
-                             "computed anything in this process.") from None
+            raise UsageError(
+                "--replicas on a processor must be set up before TensorFlow has "
+                "computed anything in this process."
+            ) from None
     return Distribution(strategy_on("GPU" if there else "CPU", count))
 
 
@@ -247,11 +285,11 @@ def multi_worker(config):
     """The workers of TF_CONFIG, each with all its GPUs; waits until all of them are there."""
     addresses, own = workers_of(os.environ.get("TF_CONFIG"))
     if not addresses:
-        raise UsageError(f"--distribute=multi_worker needs TF_CONFIG. {TF_CONFIG}. "
-                         "Received: none")
+        raise UsageError(f"--distribute=multi_worker needs TF_CONFIG. {TF_CONFIG}. Received: none")
     if config.model_dir is None:
-        raise UsageError("--distribute=multi_worker needs --model_dir, a directory that all "
-                         "workers share.")
+        raise UsageError(
+            "--distribute=multi_worker needs --model_dir, a directory that all workers share."
+        )
     place = addresses.index(own)
     print(f"worker {place} of {len(addresses)} at {own}: waiting for the others", flush=True)
     meeting = Meeting(addresses, place)
@@ -262,8 +300,9 @@ def multi_worker(config):
         with handled(signal.SIG_DFL):  # until TensorFlow has connected it lets no other act
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
-        raise UsageError(f"TF_CONFIG: this worker could not start at {own} "
-                         f"({str(error).splitlines()[0]}).") from None
+        raise UsageError(
+            f"TF_CONFIG: this worker could not start at {own} ({str(error).splitlines()[0]})."
+        ) from None
     return dataclasses.replace(found, strategy=strategy)
 
 
@@ -299,15 +338,22 @@ def tpu(config):
     name = config.tpu_name or config.master
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
-            name or "local", zone=config.tpu_zone, project=config.gcp_project)
+            name or "local", zone=config.tpu_zone, project=config.gcp_project
+        )
         if name:
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return Distribution(tf.distribute.TPUStrategy(resolver))
     except (ValueError, RuntimeError, tf.errors.OpError, OSError) as error:
-        raise UsageError("--distribute=tpu needs a TPU that TensorFlow can reach. Received: "
-                         f"--tpu_name={name} ({str(error).splitlines()[0]})") from None
+        raise UsageError(
+            "--distribute=tpu needs a TPU that TensorFlow can reach. Received: "
+            f"--tpu_name={name} ({str(error).splitlines()[0]})"
+        ) from None
 
 
-STRATEGIES = {"none": lambda config: single(), "mirrored": mirrored, "multi_worker": multi_worker,
-              "tpu": tpu}
+STRATEGIES = {
+    "none": lambda config: single(),
+    "mirrored": mirrored,
+    "multi_worker": multi_worker,
+    "tpu": tpu,
+}

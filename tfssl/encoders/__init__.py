@@ -10,5 +10,12 @@ from tfssl.encoders.resnets import (
     width,
 )
 
-__all__ = ["BLOCKS", "copy_all_but_the_stem", "first_filters", "freeze", "output_stride", "resnet",
-           "width"]
+__all__ = [
+    "BLOCKS",
+    "copy_all_but_the_stem",
+    "first_filters",
+    "freeze",
+    "output_stride",
+    "resnet",
+    "width",
+]

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfssl import encoders, files
 from tfssl.errors import UsageError
-from tfssl.storage.checkpoint import sha256
+from tfssl.files import sha256
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 ENCODER, PROJECTOR = "model/resnet_model/", "model/_projection_head/linear_layers/"
@@ -77,12 +77,15 @@ class GoogleWeights:
             key = f"{place}/{name}{VALUE}"
             shape = reader.get_variable_to_shape_map().get(key)
             if shape != list(own[name].shape):
-                raise UsageError(f"--checkpoint={self.path}: {key} must have the shape "
-                                 f"{list(own[name].shape)}. Received: {shape}")
+                raise UsageError(
+                    f"--checkpoint={self.path}: {key} must have the shape "
+                    f"{list(own[name].shape)}. Received: {shape}"
+                )
             value = reader.get_tensor(key)
             if not np.isfinite(value).all():
-                raise UsageError(f"--checkpoint={self.path} is of no use: {key} holds what is no "
-                                 "finite number.")
+                raise UsageError(
+                    f"--checkpoint={self.path} is of no use: {key} holds what is no finite number."
+                )
             own[name].assign(value)
 
 
@@ -107,21 +110,30 @@ def find(path):
     with readable(path):
         shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
     if any(key.startswith("base_model/") for key in shapes):
-        raise UsageError(f"--checkpoint={path} is of google-research/simclr's tf1 code (a "
-                         "checkpoint or a Hub module), which is not read: take the same weights as "
-                         "its tf2 code has them, gs://simclr-checkpoints-tf2, copied to this "
-                         "machine.")
-    shapes = {key.removesuffix(VALUE): tuple(shape) for key, shape in shapes.items()
-              if key.endswith(VALUE) and ".OPTIMIZER_SLOT" not in key}
+        raise UsageError(
+            f"--checkpoint={path} is of google-research/simclr's tf1 code (a "
+            "checkpoint or a Hub module), which is not read: take the same weights as "
+            "its tf2 code has them, gs://simclr-checkpoints-tf2, copied to this "
+            "machine."
+        )
+    shapes = {
+        key.removesuffix(VALUE): tuple(shape)
+        for key, shape in shapes.items()
+        if key.endswith(VALUE) and ".OPTIMIZER_SLOT" not in key
+    }
     if not any(key.startswith(ENCODER) for key in shapes):
-        raise UsageError(f"--checkpoint={path} is a TensorFlow checkpoint, but not one of "
-                         f"google-research/simclr's tf2 code: it holds no {ENCODER}...")
+        raise UsageError(
+            f"--checkpoint={path} is a TensorFlow checkpoint, but not one of "
+            f"google-research/simclr's tf2 code: it holds no {ENCODER}..."
+        )
     with readable(path):
         try:
             about = network(path, shapes)
         except (KeyError, IndexError, TypeError, ZeroDivisionError):  # of names and shapes
-            raise UsageError(f"--checkpoint={path} lacks variables that every network of "
-                             "google-research/simclr's tf2 code has.") from None
+            raise UsageError(
+                f"--checkpoint={path} lacks variables that every network of "
+                "google-research/simclr's tf2 code has."
+            ) from None
         return GoogleWeights(path, {**about, **provenance(path)})
 
 
@@ -139,25 +151,41 @@ def readable(path):
 
 def network(path, shapes):
     """The knobs of the architecture, from the names and shapes of the variables."""
-    encoder = {key.removeprefix(ENCODER): shape for key, shape in shapes.items()
-               if key.startswith(ENCODER)}
-    blocks = {match.groups() for key in encoder
-              if (match := re.match(r"block_groups/(\d)/layers/(\d+)/", key))}
+    encoder = {
+        key.removeprefix(ENCODER): shape for key, shape in shapes.items() if key.startswith(ENCODER)
+    }
+    blocks = {
+        match.groups()
+        for key in encoder
+        if (match := re.match(r"block_groups/(\d)/layers/(\d+)/", key))
+    }
     counts = tuple(sum(group == str(g) for group, _ in blocks) for g in range(4))
     bottlenecks = any("/conv_relu_dropblock_layers/" in key for key in encoder)
     depths = [depth for depth, form in encoders.BLOCKS.items() if form == (bottlenecks, counts)]
     if not depths:
-        raise UsageError(f"--checkpoint={path} has groups of {counts} blocks, which no known "
-                         "ResNet has.")
+        raise UsageError(
+            f"--checkpoint={path} has groups of {counts} blocks, which no known ResNet has."
+        )
     first = encoder["initial_conv_relu_max_pool/0/conv2d/kernel"]
     resnet_d = "initial_conv_relu_max_pool/4/conv2d/kernel" in encoder
     filters = first[-1] * (2 if resnet_d else 1)
     selective = [key for key in encoder if "/conv2d_fixed_padding/" in key]
     averaged = any(re.search(r"(shortcut|projection)_layers/[23]/", key) for key in encoder)
-    gate = next((shape for key, shape in encoder.items()
-                 if re.match(r"block_groups/0/layers/0/.*se_reduce/kernel$", key)), None)
-    layers = sorted({int(key.removeprefix(PROJECTOR).split("/")[0]) for key in shapes
-                     if key.startswith(PROJECTOR)})
+    gate = next(
+        (
+            shape
+            for key, shape in encoder.items()
+            if re.match(r"block_groups/0/layers/0/.*se_reduce/kernel$", key)
+        ),
+        None,
+    )
+    layers = sorted(
+        {
+            int(key.removeprefix(PROJECTOR).split("/")[0])
+            for key in shapes
+            if key.startswith(PROJECTOR)
+        }
+    )
     out = shapes[f"{PROJECTOR}{layers[-1]}/dense/kernel"][-1] if layers else 128
     return {
         "method": "simclr",
@@ -185,12 +213,19 @@ def provenance(path):
     side = flags.get("image_size")
     side = side if isinstance(side, int) and side > 0 else None
     reader = tf.train.load_checkpoint(path)
-    steps = [int(np.ravel(reader.get_tensor(key + VALUE))[0]) for key in
-             ("global_step", "optimizer/iter") if reader.has_tensor(key + VALUE)]
+    steps = [
+        int(np.ravel(reader.get_tensor(key + VALUE))[0])
+        for key in ("global_step", "optimizer/iter")
+        if reader.has_tensor(key + VALUE)
+    ]
     dataset, task = flags.get("dataset", "a dataset that is not recorded"), flags.get("train_mode")
-    return {"dataset": str(dataset), "task": str(task or "pretrain"),
-            "image_size": [side, side] if side else None, "step": steps[0] if steps else 0,
-            "source": "google-research/simclr tf2"}
+    return {
+        "dataset": str(dataset),
+        "task": str(task or "pretrain"),
+        "image_size": [side, side] if side else None,
+        "step": steps[0] if steps else 0,
+        "source": "google-research/simclr tf2",
+    }
 
 
 def encoder_names(about):
@@ -232,9 +267,14 @@ def encoder_names(about):
                 add([f"{layers}0/conv2d"], [f"{layers}1"])
                 if selective:
                     kernel = f"{layers}3/"
-                    add([kernel + "conv2d_fixed_padding/conv2d", kernel + "conv2d_0",
-                         kernel + "conv2d_1"],
-                        [kernel + "batch_norm_relu", kernel + "batch_norm_relu_1"])
+                    add(
+                        [
+                            kernel + "conv2d_fixed_padding/conv2d",
+                            kernel + "conv2d_0",
+                            kernel + "conv2d_1",
+                        ],
+                        [kernel + "batch_norm_relu", kernel + "batch_norm_relu_1"],
+                    )
                     last = 5
                 else:
                     add([f"{layers}3/conv2d"], [f"{layers}4"])

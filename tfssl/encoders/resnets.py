@@ -20,10 +20,21 @@ INPUT_NORMALIZATIONS = {  # (mean, standard deviation) of the channels of images
 }
 
 
-def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_momentum=0.9,
-           input_normalization="none", normalization=keras.layers.BatchNormalization,
-           convolution=keras.layers.Conv2D, remat=None, seed=0,
-           name="encoder"):
+def resnet(
+    depth,
+    *,
+    stem,
+    width_multiplier=1.0,
+    sk_ratio=0.0,
+    se_ratio=0.0,
+    bn_momentum=0.9,
+    input_normalization="none",
+    normalization=keras.layers.BatchNormalization,
+    convolution=keras.layers.Conv2D,
+    remat=None,
+    seed=0,
+    name="encoder",
+):
     """An encoder f: images -> h, the global average pool of the last feature map.
 
     Follows google-research/simclr tf2 (`resnet.py`, 383d414): the stride of a bottleneck sits on
@@ -63,12 +74,16 @@ def resnet(depth, *, stem, width_multiplier=1.0, sk_ratio=0.0, se_ratio=0.0, bn_
     if stem not in STEMS:
         raise ValueError(f"`stem` must be one of {STEMS}. Received: stem={stem!r}")
     if input_normalization not in INPUT_NORMALIZATIONS:
-        raise ValueError(f"`input_normalization` must be one of {tuple(INPUT_NORMALIZATIONS)}. "
-                         f"Received: input_normalization={input_normalization!r}")
+        raise ValueError(
+            f"`input_normalization` must be one of {tuple(INPUT_NORMALIZATIONS)}. "
+            f"Received: input_normalization={input_normalization!r}"
+        )
     filters = first_filters(width_multiplier)
     if filters < 1:
-        raise ValueError("`width_multiplier` must leave at least one filter. "
-                         f"Received: width_multiplier={width_multiplier}")
+        raise ValueError(
+            "`width_multiplier` must leave at least one filter. "
+            f"Received: width_multiplier={width_multiplier}"
+        )
     bottlenecks, groups = BLOCKS[depth]
     parts = Parts(normalization, bn_momentum, sk_ratio, se_ratio, seed, convolution)
     block = parts.bottleneck if bottlenecks else parts.basic
@@ -105,7 +120,9 @@ def standardized(images, input_normalization):
     return keras.layers.Rescaling(
         scale=[1 / deviation for _, deviation in zip(*moments)],
         offset=[-mean / deviation for mean, deviation in zip(*moments)],
-        dtype="float32", name="input_normalization")(images)
+        dtype="float32",
+        name="input_normalization",
+    )(images)
 
 
 def freeze(encoder, after_block):
@@ -119,14 +136,16 @@ def freeze(encoder, after_block):
     if after_block < 0:
         return
     last = f"group{after_block}" if after_block else "stem"
-    for layer in encoder.layers[:encoder.layers.index(encoder.get_layer(last)) + 1]:
+    for layer in encoder.layers[: encoder.layers.index(encoder.get_layer(last)) + 1]:
         layer.trainable = False
 
 
 def copy_all_but_the_stem(source, target):
     """Copies the weights of one encoder into another that differs in its stem alone."""
-    pairs = [encoder.layers[encoder.layers.index(encoder.get_layer("stem")) + 1:]
-             for encoder in (source, target)]
+    pairs = [
+        encoder.layers[encoder.layers.index(encoder.get_layer("stem")) + 1 :]
+        for encoder in (source, target)
+    ]
     for theirs, ours in zip(*pairs, strict=True):
         ours.set_weights(theirs.get_weights())
 
@@ -139,8 +158,9 @@ def output_stride(stem):
 class Parts:
     """The pieces of a ResNet, sharing its settings; each method maps a tensor to a tensor."""
 
-    def __init__(self, normalization, bn_momentum, sk_ratio, se_ratio, seed,
-                 convolution=keras.layers.Conv2D):
+    def __init__(
+        self, normalization, bn_momentum, sk_ratio, se_ratio, seed, convolution=keras.layers.Conv2D
+    ):
         self.sk_ratio, self.se_ratio, self.convolution = sk_ratio, se_ratio, convolution
         self.normalization = functools.partial(normalization, momentum=bn_momentum, epsilon=1e-5)
         self.next_seed = iter(range(seed * 100_003, (seed + 1) * 100_003)).__next__
@@ -159,12 +179,20 @@ class Parts:
             after = size - 1 - before
             x = keras.layers.ZeroPadding2D(((before, after), (before, after)))(x) if size > 1 else x
             padding = "valid"
-        return self.convolution(filters, size, stride, padding, use_bias=False,
-                                kernel_initializer=self.initializer(), name=self.name("conv"))(x)
+        return self.convolution(
+            filters,
+            size,
+            stride,
+            padding,
+            use_bias=False,
+            kernel_initializer=self.initializer(),
+            name=self.name("conv"),
+        )(x)
 
     def norm(self, x, relu=True, start_at_zero=False, name=None):
-        x = self.normalization(gamma_initializer="zeros" if start_at_zero else "ones",
-                               name=self.name("norm"))(x)
+        x = self.normalization(
+            gamma_initializer="zeros" if start_at_zero else "ones", name=self.name("norm")
+        )(x)
         return keras.layers.ReLU(name=name)(x) if relu else x
 
     def stem(self, x, filters, stem):
@@ -213,11 +241,17 @@ class Parts:
     def squeeze_excite(self, x, filters):
         """Channels scaled by a gate in (0, 1); its bottleneck is a share of the block's filters."""
         gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-        for units, activation in ((max(1, int(filters * self.se_ratio)), "relu"),
-                                  (x.shape[-1], "sigmoid")):
-            gate = keras.layers.Conv2D(units, 1, activation=activation,
-                                       kernel_initializer=self.initializer(),
-                                       name=self.name("gate"))(gate)
+        for units, activation in (
+            (max(1, int(filters * self.se_ratio)), "relu"),
+            (x.shape[-1], "sigmoid"),
+        ):
+            gate = keras.layers.Conv2D(
+                units,
+                1,
+                activation=activation,
+                kernel_initializer=self.initializer(),
+                name=self.name("gate"),
+            )(gate)
         return keras.layers.Multiply()([x, gate])
 
     def selective_kernel(self, x, filters, stride):
@@ -228,8 +262,10 @@ class Parts:
         mix = self.norm(self.conv(mix, max(int(filters * self.sk_ratio), 32), 1))
         mix = keras.layers.Reshape((1, 2, filters))(self.conv(mix, 2 * filters, 1))
         mix = keras.layers.Softmax(axis=2)(mix)
-        weighted = [keras.layers.Multiply()([stream, mix[:, :, i:i + 1, :]])
-                    for i, stream in enumerate(streams)]
+        weighted = [
+            keras.layers.Multiply()([stream, mix[:, :, i : i + 1, :]])
+            for i, stream in enumerate(streams)
+        ]
         return keras.layers.Add()(weighted)
 
     def initializer(self):

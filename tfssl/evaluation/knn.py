@@ -5,7 +5,6 @@ import time
 import numpy as np
 import tensorflow as tf
 
-
 BLOCK = 512  # test rows per matmul
 SAMPLE = 8192  # training rows that an estimate is timed on
 
@@ -39,14 +38,15 @@ def knn_scores(train_h, train_labels, test_h, *, k, num_classes, temperature=0.0
     ks = k if isinstance(k, tuple) else (k,)
     train_h, train_labels, test_h = check_split(train_h, train_labels, test_h, num_classes)
     if not ks or min(ks) < 1 or max(ks) > len(train_h):
-        raise ValueError(f"`k` must be in [1, {len(train_h)}], the size of the training set. "
-                         f"Received: k={k}")
+        raise ValueError(
+            f"`k` must be in [1, {len(train_h)}], the size of the training set. Received: k={k}"
+        )
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
     train_h, test_h = tf.math.l2_normalize(train_h, 1), tf.math.l2_normalize(test_h, 1)
     votes = {n: [] for n in ks}
     for start in range(0, len(test_h), block):
-        near, index = _nearest(test_h[start:start + block], train_h, max(ks))
+        near, index = _nearest(test_h[start : start + block], train_h, max(ks))
         weights = np.exp((near - near[:, :1]) / temperature)
         for n in ks:
             votes[n].append(_votes(weights[:, :n], train_labels[index[:, :n]], num_classes))
@@ -63,20 +63,27 @@ def check_split(train_h, train_labels, test_h, num_classes):
     """
     train_h, test_h = np.asarray(train_h, np.float32), np.asarray(test_h, np.float32)
     train_labels = np.asarray(train_labels)
-    if (train_h.ndim != 2 or test_h.ndim != 2 or train_h.shape[1] != test_h.shape[1]
-            or train_labels.shape != train_h.shape[:1]):
+    if (
+        train_h.ndim != 2
+        or test_h.ndim != 2
+        or train_h.shape[1] != test_h.shape[1]
+        or train_labels.shape != train_h.shape[:1]
+    ):
         raise ValueError(
             "`train_h` must be [M, D], `train_labels` [M] and `test_h` [N, D]. Received: "
             f"train_h.shape={train_h.shape}, train_labels.shape={train_labels.shape}, "
             f"test_h.shape={test_h.shape}"
         )
     if np.any((train_labels < 0) | (train_labels >= num_classes)):
-        raise ValueError(f"`train_labels` must be in [0, {num_classes}). Received: labels in "
-                         f"[{train_labels.min()}, {train_labels.max()}]")
+        raise ValueError(
+            f"`train_labels` must be in [0, {num_classes}). Received: labels in "
+            f"[{train_labels.min()}, {train_labels.max()}]"
+        )
     for name, h in (("train_h", train_h), ("test_h", test_h)):
         if not np.isfinite(h).all():
-            raise ValueError(f"`{name}` must be finite. "
-                             f"Received: {(~np.isfinite(h)).sum()} values that are not")
+            raise ValueError(
+                f"`{name}` must be finite. Received: {(~np.isfinite(h)).sum()} values that are not"
+            )
     return train_h, train_labels, test_h
 
 

@@ -84,8 +84,13 @@ def _fit(x, targets, penalties, num_classes):
 def _descend(x, targets, penalties, num_classes, iterations):
     """What scipy's L-BFGS finds from 0 within so many iterations."""
     shape = (x.shape[1] + 1, num_classes)
-    return minimize(_objective(x, targets, penalties, shape), np.zeros(shape).ravel(), jac=True,
-                    method="L-BFGS-B", options={"maxiter": iterations, "gtol": 1e-5, "ftol": 1e-9})
+    return minimize(
+        _objective(x, targets, penalties, shape),
+        np.zeros(shape).ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "gtol": 1e-5, "ftol": 1e-9},
+    )
 
 
 def _objective(x, targets, penalties, shape):
@@ -129,8 +134,13 @@ def linear_seconds(n, dim, num_classes):
         np.linalg.eigh(h[:, :side].T @ h[:, :side])
 
     def descend():
-        return _descend(h, np.arange(rows) % num_classes, np.full((dim, 1), 1e-3, np.float32),
-                        num_classes, iterations=10).nfev
+        return _descend(
+            h,
+            np.arange(rows) % num_classes,
+            np.full((dim, 1), 1e-3, np.float32),
+            num_classes,
+            iterations=10,
+        ).nfev
 
     descend()  # memory that is touched for the first time is slow
     (once, _), (steps, count), (decomposing, _) = map(_timed, (prepare, descend, decompose))

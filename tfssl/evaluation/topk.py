@@ -38,11 +38,15 @@ def topk_correct(scores, labels, k):
     if k < 1:
         raise ValueError(f"`k` must be at least 1. Received: k={k}")
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
-        raise ValueError("`scores` must be [N, C] and `labels` [N]. "
-                         f"Received: scores.shape={scores.shape}, labels.shape={labels.shape}")
+        raise ValueError(
+            "`scores` must be [N, C] and `labels` [N]. "
+            f"Received: scores.shape={scores.shape}, labels.shape={labels.shape}"
+        )
     if np.any((labels < 0) | (labels >= scores.shape[1])):
-        raise ValueError(f"`labels` must be in [0, {scores.shape[1]}). "
-                         f"Received: labels in [{labels.min()}, {labels.max()}]")
+        raise ValueError(
+            f"`labels` must be in [0, {scores.shape[1]}). "
+            f"Received: labels in [{labels.min()}, {labels.max()}]"
+        )
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     rivals = np.sum(scores >= own, axis=1) - 1
     return int(np.sum((rivals < k) & ~np.isnan(scores).any(axis=1)))

@@ -14,5 +14,14 @@ from tfssl.information.sufficiency import (
     push_forward,
 )
 
-__all__ = ["conditional_entropy", "entropy", "is_sufficient", "joint_table", "keeps_information",
-           "kl_divergence", "minimal_sufficient", "mutual_information", "push_forward"]
+__all__ = [
+    "conditional_entropy",
+    "entropy",
+    "is_sufficient",
+    "joint_table",
+    "keeps_information",
+    "kl_divergence",
+    "minimal_sufficient",
+    "mutual_information",
+    "push_forward",
+]

@@ -55,8 +55,9 @@ def nwj_bound(scores):
         float32 scalar.
     """
     scores = square(scores)
-    return (tf.reduce_mean(tf.linalg.diag_part(scores))
-            - tf.exp(log_mean_exp_of_others(scores) - 1.0))
+    return tf.reduce_mean(tf.linalg.diag_part(scores)) - tf.exp(
+        log_mean_exp_of_others(scores) - 1.0
+    )
 
 
 def barber_agakov_bound(log_q, entropy):
@@ -88,9 +89,16 @@ def mine_loss(scores, log_average, rate=0.01):
     """
     scores = square(scores)
     batch = log_mean_exp_of_others(scores)
-    new = tf.stop_gradient(tf.reduce_logsumexp(tf.stack(
-        [log_average + math.log1p(-rate) if rate < 1 else tf.constant(-math.inf),
-         batch + math.log(rate)])))
+    new = tf.stop_gradient(
+        tf.reduce_logsumexp(
+            tf.stack(
+                [
+                    log_average + math.log1p(-rate) if rate < 1 else tf.constant(-math.inf),
+                    batch + math.log(rate),
+                ]
+            )
+        )
+    )
     weighted = tf.exp(batch - new)  # its gradient is that of the mean, over the average
     value = -dv_bound(tf.stop_gradient(scores))
     surrogate = weighted - tf.reduce_mean(tf.linalg.diag_part(scores))

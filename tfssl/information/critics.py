@@ -45,8 +45,11 @@ class Bilinear(keras.Model):
     def __init__(self, x_dim, z_dim, seed=0):
         super().__init__(name="bilinear")
         self.w = keras.layers.Dense(
-            z_dim, use_bias=False,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=seed), name="w")
+            z_dim,
+            use_bias=False,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            name="w",
+        )
         self.w.build((None, x_dim))
 
     def call(self, inputs):
@@ -77,8 +80,8 @@ class Concatenated(keras.Model):
     def call(self, inputs):
         x, z = (tf.cast(values, tf.float32) for values in inputs)
         kernel = tf.convert_to_tensor(self.first.kernel)
-        of_x = tf.matmul(x, kernel[:self.x_dim]) + self.first.bias
-        of_z = tf.matmul(z, kernel[self.x_dim:])
+        of_x = tf.matmul(x, kernel[: self.x_dim]) + self.first.bias
+        of_z = tf.matmul(z, kernel[self.x_dim :])
         pairs = tf.nn.relu(of_x[:, None] + of_z[None])
         scores = self.rest(tf.reshape(pairs, [-1, pairs.shape[-1]]))
         return tf.reshape(scores, tf.shape(pairs)[:2])
@@ -97,5 +100,9 @@ def mlp(in_dim, widths, seed, name):
 
 
 def dense(width, seed, name):
-    return keras.layers.Dense(width, dtype="float32", name=name,
-                              kernel_initializer=keras.initializers.GlorotUniform(seed=seed))
+    return keras.layers.Dense(
+        width,
+        dtype="float32",
+        name=name,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+    )

@@ -122,8 +122,10 @@ def joint_table(*samples):
     """
     lengths = {len(values) for values in samples}
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError("`samples` must be arrays of one length of at least 1. "
-                         f"Received: lengths {[len(values) for values in samples]}")
+        raise ValueError(
+            "`samples` must be arrays of one length of at least 1. "
+            f"Received: lengths {[len(values) for values in samples]}"
+        )
     places, sizes = [], []
     for values in samples:
         kinds, place = np.unique(np.asarray(values), return_inverse=True)
@@ -139,8 +141,10 @@ def table_of(p, name):
     p = np.asarray(p, np.float64)
     if p.size == 0 or not np.all(p >= 0) or not math.isclose(p.sum(), 1, abs_tol=1e-6):
         total = float(p.sum()) if p.size else 0.0
-        raise ValueError(f"`{name}` must hold probabilities that add up to 1. Received: sum "
-                         f"{total:g}, smallest {float(p.min()) if p.size else None}")
+        raise ValueError(
+            f"`{name}` must hold probabilities that add up to 1. Received: sum "
+            f"{total:g}, smallest {float(p.min()) if p.size else None}"
+        )
     return p / p.sum()
 
 
@@ -159,16 +163,20 @@ def conditional_of(p, name, shape):
         raise ValueError(f"`{name}` must be of shape {shape}. Received: {p.shape}")
     sums = p.sum(axis=-1, keepdims=True)
     if not np.all(p >= 0) or not np.allclose(sums, 1, atol=1e-6):
-        raise ValueError(f"Each row of `{name}` must hold probabilities that add up to 1. Received:"
-                         f" sums of {sums.min():g} to {sums.max():g}, smallest {p.min():g}")
+        raise ValueError(
+            f"Each row of `{name}` must hold probabilities that add up to 1. Received:"
+            f" sums of {sums.min():g} to {sums.max():g}, smallest {p.min():g}"
+        )
     return p / sums
 
 
 def check_shapes(**arrays):
     if len({array.shape for array in arrays.values()}) > 1:
-        raise ValueError(" and ".join(f"`{name}`" for name in arrays) + " must be of one shape. "
-                         "Received: " + ", ".join(f"{name}.shape={array.shape}"
-                                                  for name, array in arrays.items()))
+        raise ValueError(
+            " and ".join(f"`{name}`" for name in arrays) + " must be of one shape. "
+            "Received: "
+            + ", ".join(f"{name}.shape={array.shape}" for name, array in arrays.items())
+        )
 
 
 def scale(unit):

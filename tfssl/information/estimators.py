@@ -12,8 +12,12 @@ import tensorflow as tf
 from tfssl.information import bounds
 from tfssl.information.critics import mlp
 
-BOUNDS = {"infonce": bounds.infonce_bound, "nwj": bounds.nwj_bound, "dv": bounds.dv_bound,
-          "mine": bounds.dv_bound}
+BOUNDS = {
+    "infonce": bounds.infonce_bound,
+    "nwj": bounds.nwj_bound,
+    "dv": bounds.dv_bound,
+    "mine": bounds.dv_bound,
+}
 
 
 class Estimator(keras.Model):
@@ -63,16 +67,21 @@ class CriticEstimator(Estimator):
 
     def __init__(self, critic, bound, rate=0.01):
         if bound not in BOUNDS:
-            raise ValueError(f"`bound` must be one of {', '.join(BOUNDS)}. "
-                             f"Received: bound={bound!r}")
+            raise ValueError(
+                f"`bound` must be one of {', '.join(BOUNDS)}. Received: bound={bound!r}"
+            )
         if not 0 < rate <= 1:
             raise ValueError(f"`rate` must be in (0, 1]. Received: rate={rate}")
         super().__init__(name=bound)
         self.critic, self.kind, self.rate = critic, bound, rate
         # -inf: no batch seen. The average then starts as the first batch's own.
         self.log_average = self.add_weight(
-            shape=(), name="log_average", trainable=False, dtype="float32",
-            initializer=keras.initializers.Constant(-math.inf))
+            shape=(),
+            name="log_average",
+            trainable=False,
+            dtype="float32",
+            initializer=keras.initializers.Constant(-math.inf),
+        )
 
     def call(self, inputs):
         return self.critic(inputs)
@@ -86,8 +95,9 @@ class CriticEstimator(Estimator):
             bound = BOUNDS[self.kind](scores)
             return -bound, bound
         before = tf.convert_to_tensor(self.log_average)
-        before = tf.where(tf.math.is_inf(before),
-                          tf.stop_gradient(bounds.log_mean_exp_of_others(scores)), before)
+        before = tf.where(
+            tf.math.is_inf(before), tf.stop_gradient(bounds.log_mean_exp_of_others(scores)), before
+        )
         loss, after = bounds.mine_loss(scores, before, self.rate)
         self.log_average.assign(after)
         return loss, -loss
@@ -110,8 +120,9 @@ class VariationalEstimator(Estimator):
     def __init__(self, x_dim, z_dim, entropy, hidden=(256, 256), seed=0):
         super().__init__(name="barber_agakov")
         self.mean, self.entropy = mlp(x_dim, (*hidden, z_dim), seed, "mean"), entropy
-        self.log_variance = self.add_weight(shape=(z_dim,), initializer="zeros", dtype="float32",
-                                            name="log_variance")
+        self.log_variance = self.add_weight(
+            shape=(z_dim,), initializer="zeros", dtype="float32", name="log_variance"
+        )
 
     def call(self, inputs):
         """log q(z_i | x_i), float32 [N]."""

@@ -50,5 +50,6 @@ def log_density_ratio(x, z, rho):
         x, z: float [N, D] and [M, D].
     """
     gap = tf.reduce_sum((z[None] - rho * x[:, None]) ** 2, axis=2) / (1 - rho**2)
-    return (0.5 * (tf.reduce_sum(z**2, axis=1)[None] - gap)
-            - 0.5 * x.shape[1] * tf.math.log(1.0 - rho**2))
+    return 0.5 * (tf.reduce_sum(z**2, axis=1)[None] - gap) - 0.5 * x.shape[1] * tf.math.log(
+        1.0 - rho**2
+    )

@@ -61,8 +61,10 @@ def maximum_likelihood(log_density, gradient, start, data, *, tolerance=1e-9):
         raise ValueError("`data` must not be empty. Received: 0 examples")
 
     def mean(parameters):
-        return (log_likelihood(log_density, parameters, data) / len(data),
-                np.mean(gradient(parameters, data), axis=0))
+        return (
+            log_likelihood(log_density, parameters, data) / len(data),
+            np.mean(gradient(parameters, data), axis=0),
+        )
 
     return maximise(mean, start, tolerance)
 
@@ -85,8 +87,10 @@ def posterior(log_likelihoods, prior):
     check_shapes(log_likelihoods=log_likelihoods, prior=prior)
     evidence = logsumexp(log_likelihoods, b=prior)
     if not np.isfinite(evidence):
-        raise ValueError("A parameter of positive prior must give the data positive probability. "
-                         f"Received: log P(X) = {evidence}")
+        raise ValueError(
+            "A parameter of positive prior must give the data positive probability. "
+            f"Received: log P(X) = {evidence}"
+        )
     return prior * np.exp(log_likelihoods - evidence)
 
 
@@ -104,14 +108,19 @@ def maximise(objective, start, tolerance=1e-9):
     Raises:
         RuntimeError: the search did not converge.
     """
+
     def loss(parameters):
         value, slope = objective(parameters)
         return -value, -np.asarray(slope)
 
     with np.errstate(over="ignore", invalid="ignore"):  # of an objective without a bound
-        found = minimize(loss, np.asarray(start, np.float64), jac=True, method="L-BFGS-B",
-                         options={"maxiter": 2000, "maxfun": 4000, "ftol": tolerance,
-                                  "gtol": 1e-8})
+        found = minimize(
+            loss,
+            np.asarray(start, np.float64),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 2000, "maxfun": 4000, "ftol": tolerance, "gtol": 1e-8},
+        )
     if not found.success or not np.isfinite(found.fun):
         raise RuntimeError(f"The search did not converge: {found.message}")
     return found.x

@@ -84,14 +84,18 @@ def fit(x, y, *, weights=None, l2=0.0, tolerance=1e-9):
     if not l2 >= 0:
         raise ValueError(f"`l2` must be at least 0. Received: l2={l2}")
     if l2 == 0 and is_separable(*present(x, y, weights)):
-        raise ValueError("A plane separates the labels: the likelihood has no maximum. "
-                         "Set `l2` above 0. Received: l2=0")
+        raise ValueError(
+            "A plane separates the labels: the likelihood has no maximum. "
+            "Set `l2` above 0. Received: l2=0"
+        )
     basis = whitening(with_offset(x))
 
     def penalised(coordinates):
         theta = basis @ coordinates
-        return (log_likelihood(theta, x, y, weights) - 0.5 * l2 * theta @ theta,
-                (gradient(theta, x, y, weights) - l2 * theta) @ basis)
+        return (
+            log_likelihood(theta, x, y, weights) - 0.5 * l2 * theta @ theta,
+            (gradient(theta, x, y, weights) - l2 * theta) @ basis,
+        )
 
     return basis @ maximise(penalised, np.zeros(basis.shape[1]), tolerance)
 
@@ -147,8 +151,10 @@ def present(x, y, weights):
 def check(x, y, weights):
     x, y = np.asarray(x, np.float64), np.asarray(y)
     if x.ndim != 2 or y.shape != x.shape[:1] or not len(x):
-        raise ValueError("`x` must be [N, D] and `y` [N], N at least 1. "
-                         f"Received: x.shape={x.shape}, y.shape={y.shape}")
+        raise ValueError(
+            "`x` must be [N, D] and `y` [N], N at least 1. "
+            f"Received: x.shape={x.shape}, y.shape={y.shape}"
+        )
     if not np.isfinite(x).all():
         raise ValueError("`x` must be finite. Received: infinity or NaN among it")
     if not np.isin(y, (0, 1)).all():
@@ -160,5 +166,7 @@ def check(x, y, weights):
 
 def check_weights(weights, shape):
     if weights.shape != shape or not (weights >= 0).all() or not weights.sum() > 0:
-        raise ValueError("`weights` must be [N], at least 0 and not all 0. "
-                         f"Received: shape {weights.shape}, sum {weights.sum():g}")
+        raise ValueError(
+            "`weights` must be [N], at least 0 and not all 0. "
+            f"Received: shape {weights.shape}, sum {weights.sum():g}"
+        )

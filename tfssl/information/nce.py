@@ -65,8 +65,9 @@ def estimate(log_model, gradient, start, data, noise, noise_log_density, *, tole
         RuntimeError: the search did not converge.
     """
     if not len(data) or not len(noise):
-        raise ValueError("`data` and `noise` must not be empty. "
-                         f"Received: {len(data)} and {len(noise)} examples")
+        raise ValueError(
+            f"`data` and `noise` must not be empty. Received: {len(data)} and {len(noise)} examples"
+        )
     nu = len(noise) / len(data)
     data_noise, noise_noise = noise_log_density(data), noise_log_density(noise)
 
@@ -101,8 +102,9 @@ def functional(log_model, p_data, p_noise, nu):
         ValueError: `p_data` or `p_noise` is no table, the shapes differ, or nu is not positive.
     """
     p_data, p_noise, margin = odds_of_noise(log_model, p_data, p_noise, nu)
-    return (expectation(p_data, -np.logaddexp(0, margin))
-            + nu * expectation(p_noise, -np.logaddexp(0, -margin)))
+    return expectation(p_data, -np.logaddexp(0, margin)) + nu * expectation(
+        p_noise, -np.logaddexp(0, -margin)
+    )
 
 
 def functional_gradient(log_model, p_data, p_noise, nu):

@@ -88,15 +88,23 @@ def label_information(logits, labels):
         and `information_bound_error`, the standard error of the mean that the cross-entropy is;
         the last three None where a label has no probability.
     """
-    log_p = np.take_along_axis(log_softmax(np.asarray(logits, np.float64), axis=1),
-                               np.asarray(labels)[:, None], axis=1)[:, 0]
+    log_p = np.take_along_axis(
+        log_softmax(np.asarray(logits, np.float64), axis=1), np.asarray(labels)[:, None], axis=1
+    )[:, 0]
     of_labels = entropy(np.bincount(labels) / len(labels))
     if not np.isfinite(log_p).all():
-        return {"label_entropy": of_labels, "cross_entropy": None, "information_bound": None,
-                "information_bound_error": None}
-    return {"label_entropy": of_labels, "cross_entropy": float(-log_p.mean()),
-            "information_bound": of_labels + float(log_p.mean()),
-            "information_bound_error": float(log_p.std() / np.sqrt(len(labels)))}
+        return {
+            "label_entropy": of_labels,
+            "cross_entropy": None,
+            "information_bound": None,
+            "information_bound_error": None,
+        }
+    return {
+        "label_entropy": of_labels,
+        "cross_entropy": float(-log_p.mean()),
+        "information_bound": of_labels + float(log_p.mean()),
+        "information_bound_error": float(log_p.std() / np.sqrt(len(labels))),
+    }
 
 
 def unit(h):

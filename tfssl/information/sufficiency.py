@@ -154,8 +154,9 @@ def is_minimal(joint, labels, tolerance=TOLERANCE):
         bool.
     """
     there = np.flatnonzero(marginal(table_of_two(joint), 0))
-    return (is_sufficient(joint, labels, tolerance)
-            and is_function(np.asarray(labels)[there], minimal_sufficient(joint, tolerance)[there]))
+    return is_sufficient(joint, labels, tolerance) and is_function(
+        np.asarray(labels)[there], minimal_sufficient(joint, tolerance)[there]
+    )
 
 
 def is_function(labels, of):
@@ -234,8 +235,9 @@ def blocks_of(labels, count):
     """The labels as numbers from 0, in sorted order."""
     labels = np.asarray(labels)
     if labels.shape != (count,):
-        raise ValueError(f"`labels` must hold a label for each of {count} values. "
-                         f"Received: shape {labels.shape}")
+        raise ValueError(
+            f"`labels` must hold a label for each of {count} values. Received: shape {labels.shape}"
+        )
     return np.unique(labels, return_inverse=True)[1]
 
 

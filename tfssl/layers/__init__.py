@@ -10,5 +10,12 @@ from tfssl.layers.heads import byol_head, classifier, first_layers, projector
 from tfssl.layers.norm import FusedBatchNormalization
 from tfssl.layers.remat import Rematerialized
 
-__all__ = ["FusedBatchNormalization", "ProductGradientConv2D", "Rematerialized", "byol_head",
-           "classifier", "first_layers", "projector"]
+__all__ = [
+    "FusedBatchNormalization",
+    "ProductGradientConv2D",
+    "Rematerialized",
+    "byol_head",
+    "classifier",
+    "first_layers",
+    "projector",
+]

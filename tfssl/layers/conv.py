@@ -33,8 +33,12 @@ class ProductGradientConv2D(keras.layers.Conv2D):
         def convolve(images, weights):
             def gradient(flow):
                 to_images = tf.raw_ops.Conv2DBackpropInput(
-                    input_sizes=tf.shape(images), filter=weights, out_backprop=flow,
-                    strides=[1, stride, stride, 1], padding=padding)
+                    input_sizes=tf.shape(images),
+                    filter=weights,
+                    out_backprop=flow,
+                    strides=[1, stride, stride, 1],
+                    padding=padding,
+                )
                 return to_images, weight_gradient(images, flow, size, stride, before)
 
             return tf.nn.conv2d(images, weights, stride, padding), gradient
@@ -43,11 +47,18 @@ class ProductGradientConv2D(keras.layers.Conv2D):
 
     def _worth_it(self, inputs):
         height, width = inputs.shape[1:3]
-        plain = (isinstance(inputs, tf.Tensor) and height and width and self.groups == 1
-                 and self.data_format == "channels_last" and self.dilation_rate == (1, 1)
-                 and self.kernel_size[0] == self.kernel_size[1] and self.kernel_size[0] % 2 == 1
-                 and self.strides[0] == self.strides[1]
-                 and (self.padding == "valid" or self.strides == (1, 1)))
+        plain = (
+            isinstance(inputs, tf.Tensor)
+            and height
+            and width
+            and self.groups == 1
+            and self.data_format == "channels_last"
+            and self.dilation_rate == (1, 1)
+            and self.kernel_size[0] == self.kernel_size[1]
+            and self.kernel_size[0] % 2 == 1
+            and self.strides[0] == self.strides[1]
+            and (self.padding == "valid" or self.strides == (1, 1))
+        )
         if not plain or tf.config.list_logical_devices("GPU"):
             return False
         _, height, width, _ = self.compute_output_shape(inputs.shape)
@@ -74,8 +85,11 @@ def weight_gradient(images, flow, size, stride, before):
     flow = tf.reshape(flow, [-1, filters])
 
     def at(row, column):
-        seen = images[:, row:row + stride * (height - 1) + 1:stride,
-                      column:column + stride * (width - 1) + 1:stride]
+        seen = images[
+            :,
+            row : row + stride * (height - 1) + 1 : stride,
+            column : column + stride * (width - 1) + 1 : stride,
+        ]
         return tf.matmul(tf.reshape(seen, [-1, channels]), flow, transpose_a=True)
 
     products = [at(row, column) for row in range(size) for column in range(size)]

@@ -5,9 +5,18 @@ import keras
 MODES = ("none", "linear", "nonlinear")
 
 
-def projector(in_dim, *, mode="nonlinear", out_dim=128, hidden_dim=None, num_layers=3,
-              bn_momentum=0.9, normalization=keras.layers.BatchNormalization, seed=0,
-              name="projector"):
+def projector(
+    in_dim,
+    *,
+    mode="nonlinear",
+    out_dim=128,
+    hidden_dim=None,
+    num_layers=3,
+    bn_momentum=0.9,
+    normalization=keras.layers.BatchNormalization,
+    seed=0,
+    name="projector",
+):
     """SimCLR's projection head g: h -> z (Chen et al. 2020, section 2.1; SimCLRv2, section 2.1).
 
     As google-research/simclr tf2 builds it: dense layers without bias, each followed by batch
@@ -36,17 +45,27 @@ def projector(in_dim, *, mode="nonlinear", out_dim=128, hidden_dim=None, num_lay
     for index in range(layers):
         last = index == layers - 1
         kernel = (normal if normalization else by_fan_in)(seed + index)
-        x = keras.layers.Dense(out_dim if last else hidden_dim or in_dim, use_bias=False,
-                               kernel_initializer=kernel)(x)
+        x = keras.layers.Dense(
+            out_dim if last else hidden_dim or in_dim, use_bias=False, kernel_initializer=kernel
+        )(x)
         if normalization:
             x = normalization(momentum=bn_momentum, epsilon=1e-5, center=not last)(x)
         x = x if last else keras.layers.ReLU()(x)
     return keras.Model(inputs, x, name=name)
 
 
-def byol_head(in_dim, *, mode="nonlinear", out_dim=256, hidden_dim=4096, num_layers=2,
-              bn_momentum=0.9, normalization=keras.layers.BatchNormalization, seed=0,
-              name="projector"):
+def byol_head(
+    in_dim,
+    *,
+    mode="nonlinear",
+    out_dim=256,
+    hidden_dim=4096,
+    num_layers=2,
+    bn_momentum=0.9,
+    normalization=keras.layers.BatchNormalization,
+    seed=0,
+    name="projector",
+):
     """BYOL's projector g: h -> z, and of the same form its predictor q: z -> p.
 
     Grill et al. 2020, section 3.3: a linear layer, batch normalization, ReLU, and a final linear
@@ -73,8 +92,10 @@ def byol_head(in_dim, *, mode="nonlinear", out_dim=256, hidden_dim=4096, num_lay
     for index in range(layers):
         last = index == layers - 1
         x = keras.layers.Dense(
-            out_dim if last else hidden_dim or in_dim, use_bias=not last,
-            kernel_initializer=by_fan_in(seed + index))(x)
+            out_dim if last else hidden_dim or in_dim,
+            use_bias=not last,
+            kernel_initializer=by_fan_in(seed + index),
+        )(x)
         if not last and normalization:
             x = normalization(momentum=bn_momentum, epsilon=1e-5)(x)
         x = x if last else keras.layers.ReLU()(x)
@@ -112,8 +133,9 @@ def first_layers(head, count):
 def classifier(in_dim, num_classes, *, zeros=False, seed=0, name="probe"):
     """A linear classifier: float [B, D] -> float32 logits [B, C]; its kernel N(0, 0.01), or 0."""
     inputs = keras.Input((in_dim,), name="representation")
-    logits = keras.layers.Dense(num_classes, dtype="float32",
-                                kernel_initializer="zeros" if zeros else normal(seed))
+    logits = keras.layers.Dense(
+        num_classes, dtype="float32", kernel_initializer="zeros" if zeros else normal(seed)
+    )
     return keras.Model(inputs, logits(inputs), name=name)
 
 

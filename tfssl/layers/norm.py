@@ -30,7 +30,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         learns = bool(training) and self.trainable
         if learns and self.synchronized and replicas.count() > 1:
             outputs, mean, variance = normalize_together(
-                as_image, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), self.epsilon)
+                as_image, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), self.epsilon
+            )
         else:
             outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=as_image,
@@ -80,7 +81,8 @@ def normalize_together(images, gamma, beta, epsilon):
 
     def kernel(images, gamma, beta, **options):
         return tf.raw_ops.FusedBatchNormV3(
-            x=images, scale=gamma, offset=beta, epsilon=epsilon, **options)
+            x=images, scale=gamma, offset=beta, epsilon=epsilon, **options
+        )
 
     @tf.custom_gradient
     def compute(images, gamma, beta):
@@ -89,14 +91,21 @@ def normalize_together(images, gamma, beta, epsilon):
         moments = replicas.gather(own[tf.newaxis])
         mean = tf.reduce_mean(moments[:, 0], axis=0)
         variance = tf.reduce_mean(moments[:, 1] + tf.square(moments[:, 0] - mean), axis=0)
-        outputs, *_, reserve = kernel(images, gamma, beta, mean=mean, variance=variance,
-                                      is_training=False)
+        outputs, *_, reserve = kernel(
+            images, gamma, beta, mean=mean, variance=variance, is_training=False
+        )
 
         def gradient(flow, *_):
             to_images, to_gamma, to_beta, *_ = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=flow, x=images, scale=gamma, reserve_space_1=mean,
-                reserve_space_2=variance, reserve_space_3=reserve, epsilon=epsilon,
-                is_training=False)
+                y_backprop=flow,
+                x=images,
+                scale=gamma,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=reserve,
+                epsilon=epsilon,
+                is_training=False,
+            )
             means = replicas.mean((to_gamma, to_beta))
             through_scale, through_mean = (m / values_per_channel(images) for m in means)
             inverse = tf.math.rsqrt(variance + epsilon)

@@ -46,7 +46,8 @@ def recomputed(segment, inputs):
     @keras.remat
     def compute(inputs, *values):
         outputs, moved = segment.stateless_call(
-            values[:len(learned)], values[len(learned):], inputs, training=True)
+            values[: len(learned)], values[len(learned) :], inputs, training=True
+        )
         return outputs, [tf.stop_gradient(value) for value in moved]
 
     outputs, moved = compute(inputs, *map(tf.convert_to_tensor, learned + others))

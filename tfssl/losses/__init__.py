@@ -12,5 +12,15 @@ from tfssl.losses.metric import (
 )
 from tfssl.losses.regression import regression_loss
 
-__all__ = ["distillation_loss", "info_nce", "n_pair_loss", "nt_xent", "nt_xent_with_scalars",
-           "of_one_class", "regression_loss", "triplet_loss", "tuple_loss", "without_siblings"]
+__all__ = [
+    "distillation_loss",
+    "info_nce",
+    "n_pair_loss",
+    "nt_xent",
+    "nt_xent_with_scalars",
+    "of_one_class",
+    "regression_loss",
+    "triplet_loss",
+    "tuple_loss",
+    "without_siblings",
+]

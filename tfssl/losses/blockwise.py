@@ -31,8 +31,10 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
     """
     n, dimensions = z1.shape
     if n is None:
-        raise ValueError("The number of projections must be known when the graph is built. "
-                         f"Received: z1.shape={z1.shape}")
+        raise ValueError(
+            "The number of projections must be known when the graph is built. "
+            f"Received: z1.shape={z1.shape}"
+        )
     negatives = tf.zeros([0, dimensions]) if negatives is None else negatives
     per_image = 2 * (2 * n + negatives.shape[0])
     size = min(n, images or max(BLOCK_ELEMENTS // per_image, LEAST))
@@ -50,8 +52,13 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
     def part(values, block):
         """The rows of both views of a block's images, [2 * size, ...]."""
         # `tf.slice`, because XLA wants to see that the size does not depend on the block.
-        return tf.concat([tf.slice(values, [start, 0], [size, values.shape[1]])
-                          for start in (block * size, padded + block * size)], axis=0)
+        return tf.concat(
+            [
+                tf.slice(values, [start, 0], [size, values.shape[1]])
+                for start in (block * size, padded + block * size)
+            ],
+            axis=0,
+        )
 
     def logits_of(z, candidates, block):
         mine = tf.pad(part(z, block) / temperature, [[0, 0], [0, 1]], constant_values=1.0)
@@ -65,10 +72,12 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
 
     def over_blocks(function, signature):
         """Results [size, ...] of all blocks below each other, without those of the padding."""
-        made = tf.map_fn(function, tf.range(blocks), fn_output_signature=signature,
-                         parallel_iterations=1)
+        made = tf.map_fn(
+            function, tf.range(blocks), fn_output_signature=signature, parallel_iterations=1
+        )
         return tf.nest.map_structure(
-            lambda values: tf.reshape(values, [padded, *values.shape[2:]])[:n], made)
+            lambda values: tf.reshape(values, [padded, *values.shape[2:]])[:n], made
+        )
 
     @tf.custom_gradient
     def compute(z1, z2):
@@ -76,24 +85,34 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
 
         def forward(block):
             logits, place = logits_of(z, candidates, block)
-            totals = tf.reduce_logsumexp(tf.stack([
-                tf.reduce_logsumexp(one, axis=1)
-                for one in (logits, against_negatives(z, block))]), axis=0)
+            totals = tf.reduce_logsumexp(
+                tf.stack(
+                    [
+                        tf.reduce_logsumexp(one, axis=1)
+                        for one in (logits, against_negatives(z, block))
+                    ]
+                ),
+                axis=0,
+            )
             positives = tf.gather(logits, tf.concat([padded + place, place], axis=0), batch_dims=1)
             across = logits[:size, padded:]
             log_p = across - tf.reduce_logsumexp(across, axis=1, keepdims=True)
             entropy = -tf.reduce_sum(tf.math.multiply_no_nan(log_p, tf.exp(log_p)), axis=1)
             hit = tf.argmax(across, axis=1, output_type=tf.int32) == place
-            return (tf.transpose(tf.reshape(totals, [2, size])),
-                    tf.transpose(tf.reshape(positives, [2, size])),
-                    tf.cast(hit, tf.float32), entropy)
+            return (
+                tf.transpose(tf.reshape(totals, [2, size])),
+                tf.transpose(tf.reshape(positives, [2, size])),
+                tf.cast(hit, tf.float32),
+                entropy,
+            )
 
         totals, positives, hit, entropy = over_blocks(forward, (tf.float32,) * 4)
 
         def gradient(upstream, *_):
             z, candidates = prepare(z1, z2)
             columns = tf.reshape(
-                tf.transpose(tf.pad(totals, [[0, padded - n], [0, 0]])), [2 * padded, 1])
+                tf.transpose(tf.pad(totals, [[0, padded - n], [0, 0]])), [2 * padded, 1]
+            )
 
             def backward(block):
                 logits, _ = logits_of(z, candidates, block)
@@ -108,8 +127,11 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
             scale = upstream / (2 * n * temperature)
             return scale * (flow[:, 0] - 2.0 * z2), scale * (flow[:, 1] - 2.0 * z1)
 
-        return (tf.reduce_sum(totals - positives) / (2 * n), tf.reduce_mean(hit),
-                tf.reduce_mean(entropy)), gradient
+        return (
+            tf.reduce_sum(totals - positives) / (2 * n),
+            tf.reduce_mean(hit),
+            tf.reduce_mean(entropy),
+        ), gradient
 
     loss, accuracy, entropy = compute(z1, z2)
     return loss, {"contrast_acc": accuracy, "contrast_entropy": entropy}

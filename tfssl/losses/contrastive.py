@@ -43,8 +43,8 @@ def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True, negatives=None,
 
     Args:
         in_blocks: whether the matrix is made a few rows at a time and never held whole
-            (`tfssl.losses.blockwise`). The same numbers; the one choice for large batches. N must be
-            known when the graph is built.
+            (`tfssl.losses.blockwise`). The same numbers; the one choice for large batches. N must
+            be known when the graph is built.
 
     Returns:
         A pair: the loss, and a dict of float32 scalars taken over the N x N similarities of view 1
@@ -67,8 +67,10 @@ def _comparable(z1, z2, temperature, normalize, negatives):
     z = tf.concat(float32_pair(z1=z1, z2=z2), axis=0)
     negatives = tf.zeros_like(z[:0]) if negatives is None else tf.cast(negatives, tf.float32)
     if negatives.shape.rank != 2 or not negatives.shape[1:].is_compatible_with(z.shape[1:]):
-        raise ValueError("`negatives` must be a matrix [K, D] for projections [N, D]. Received: "
-                         f"negatives.shape={negatives.shape}, D={z.shape[1]}")
+        raise ValueError(
+            "`negatives` must be a matrix [K, D] for projections [N, D]. Received: "
+            f"negatives.shape={negatives.shape}, D={z.shape[1]}"
+        )
     negatives = tf.stop_gradient(negatives)
     return (unit_rows(z), unit_rows(negatives)) if normalize else (z, negatives)
 
@@ -78,8 +80,10 @@ def _pairwise_logits(z1, z2, temperature, normalize, negatives):
     the negatives, [2N, K]."""
     z, negatives = _comparable(z1, z2, temperature, normalize, negatives)
     logits = tf.matmul(z, z, transpose_b=True) / temperature
-    return (tf.linalg.set_diag(logits, tf.fill(tf.shape(z)[:1], -float("inf"))),
-            tf.matmul(z, negatives, transpose_b=True) / temperature)
+    return (
+        tf.linalg.set_diag(logits, tf.fill(tf.shape(z)[:1], -float("inf"))),
+        tf.matmul(z, negatives, transpose_b=True) / temperature,
+    )
 
 
 def _mean_cross_entropy(logits, against_negatives):

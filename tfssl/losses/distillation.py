@@ -25,4 +25,5 @@ def distillation_loss(student, teacher, temperature):
     student, teacher = float32_pair(student=student, teacher=teacher)
     targets = tf.stop_gradient(tf.nn.softmax(teacher / temperature))
     return tf.reduce_mean(
-        tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=student / temperature))
+        tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=student / temperature)
+    )

@@ -23,6 +23,7 @@ def info_nce(scores):
     scores = tf.cast(scores, tf.float32)
     rows, columns = scores.shape if scores.shape.rank == 2 else (1, 0)
     if rows is not None and columns is not None and columns < rows:
-        raise ValueError("`scores` must be a matrix [N, M] with M >= N. "
-                         f"Received: shape {scores.shape}")
+        raise ValueError(
+            f"`scores` must be a matrix [N, M] with M >= N. Received: shape {scores.shape}"
+        )
     return tf.reduce_mean(tf.reduce_logsumexp(scores, axis=1) - tf.linalg.diag_part(scores))

@@ -53,8 +53,10 @@ def tuple_loss(anchor, positive, negatives):
     anchor, positive = float32_pair(anchor=anchor, positive=positive)
     negatives = tf.cast(negatives, tf.float32)
     if negatives.shape.rank != 3 or not negatives.shape[::2].is_compatible_with(anchor.shape):
-        raise ValueError("`negatives` must be [N, K, D] for anchors [N, D]. Received: "
-                         f"negatives.shape={negatives.shape}, anchor.shape={anchor.shape}")
+        raise ValueError(
+            "`negatives` must be [N, K, D] for anchors [N, D]. Received: "
+            f"negatives.shape={negatives.shape}, anchor.shape={anchor.shape}"
+        )
     gaps = tf.einsum("nd,nkd->nk", anchor, negatives)
     gaps -= tf.reduce_sum(anchor * positive, axis=1, keepdims=True)
     return tf.reduce_mean(tf.reduce_logsumexp(tf.pad(gaps, [[0, 0], [1, 0]]), axis=1))

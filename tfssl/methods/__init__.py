@@ -15,9 +15,26 @@ from tfssl.methods.simclr import MemorySimCLR, SimCLR
 from tfssl.methods.supervised import Supervised
 from tfssl.methods.triplet import Triplet
 
-METHODS = {"simclr": simclr.build, "byol": byol.build, "npair": npair.build,
-           "triplet": triplet.build, "cpc": cpc.build}
+METHODS = {
+    "simclr": simclr.build,
+    "byol": byol.build,
+    "npair": npair.build,
+    "triplet": triplet.build,
+    "cpc": cpc.build,
+}
 PROJECTORS = {name: simclr.build_projector for name in METHODS} | {"byol": byol.build_projector}
 
-__all__ = ["BYOL", "CPC", "Distilled", "METHODS", "MemorySimCLR", "NPair", "PROJECTORS", "Kit",
-           "SelfSupervised", "SimCLR", "Supervised", "Triplet"]
+__all__ = [
+    "BYOL",
+    "CPC",
+    "Distilled",
+    "METHODS",
+    "MemorySimCLR",
+    "NPair",
+    "PROJECTORS",
+    "Kit",
+    "SelfSupervised",
+    "SimCLR",
+    "Supervised",
+    "Triplet",
+]

@@ -98,8 +98,10 @@ class Learner(keras.Model):
     def train_step(self, batch):
         batch, variables = self.prepare(batch), self.learned_variables()
         if self.rows:
-            batch = {name: tf.ensure_shape(value, [self.rows, *value.shape[1:]])
-                     for name, value in batch.items()}
+            batch = {
+                name: tf.ensure_shape(value, [self.rows, *value.shape[1:]])
+                for name, value in batch.items()
+            }
         if self.accumulate_steps == 1:
             gradients, scalars = self.gradients_of(self.loss_on, batch)
         else:
@@ -120,7 +122,8 @@ class Learner(keras.Model):
                 objective /= replicas.count()
         gradients = tape.gradient(objective, self.learned_variables())
         return gradients, replicas.mean(
-            {"total_loss": total_loss, "weight_decay": weight_decay, **scalars})
+            {"total_loss": total_loss, "weight_decay": weight_decay, **scalars}
+        )
 
     def accumulated(self, batch):
         """As `gradients_of` the batch, part by part: the mean over the parts.
@@ -135,13 +138,17 @@ class Learner(keras.Model):
         def add(index, sums):
             part = tf.nest.map_structure(lambda values: values[index], parts)
             made = self.gradients_of(loss_on, part)
-            return index + 1, tf.nest.map_structure(lambda total, one: total + one / count,
-                                                    sums, made)
+            return index + 1, tf.nest.map_structure(
+                lambda total, one: total + one / count, sums, made
+            )
 
-        zeros = ([tf.zeros(v.shape) for v in self.learned_variables()],
-                 {name: tf.constant(0.0) for name in self.trackers})
-        _, means = tf.while_loop(lambda index, _: index < count, add, (0, zeros),
-                                 parallel_iterations=1)
+        zeros = (
+            [tf.zeros(v.shape) for v in self.learned_variables()],
+            {name: tf.constant(0.0) for name in self.trackers},
+        )
+        _, means = tf.while_loop(
+            lambda index, _: index < count, add, (0, zeros), parallel_iterations=1
+        )
         return means
 
     def track(self, **scalars):
@@ -152,8 +159,10 @@ class Learner(keras.Model):
         if self.stop_asked is None:
             return logs
         # Keras takes the mean over workers along an axis, which a scalar has not.
-        return {name: tf.reshape(value, [1])
-                for name, value in (logs | {"stop": self.stop_asked}).items()}
+        return {
+            name: tf.reshape(value, [1])
+            for name, value in (logs | {"stop": self.stop_asked}).items()
+        }
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # All is built. Keras would take a batch for this and add it up over the workers, which it
@@ -166,8 +175,11 @@ class Learner(keras.Model):
         With the metrics, so that a TensorBoard point that straddles the end of one process and the
         start of the next is the mean over all its steps.
         """
-        sums = {f"{name}_{variable.name}": variable for name, tracker in self.trackers.items()
-                for variable in tracker.variables}
+        sums = {
+            f"{name}_{variable.name}": variable
+            for name, tracker in self.trackers.items()
+            for variable in tracker.variables
+        }
         return {"optimizer": self.optimizer, "metrics": sums, **self.parts, **self.followers}
 
     @property
@@ -215,8 +227,11 @@ class SelfSupervised(Learner):
     """
 
     def __init__(self, encoder, probe=None, followers=None, **parts):
-        super().__init__({"encoder": encoder, **parts, **({"probe": probe} if probe else {})},
-                         followers, CLASSIFICATION_SCALARS if probe else ())
+        super().__init__(
+            {"encoder": encoder, **parts, **({"probe": probe} if probe else {})},
+            followers,
+            CLASSIFICATION_SCALARS if probe else (),
+        )
         self.probe = self.classifier = probe
 
     def call(self, images, training=False):
@@ -233,16 +248,21 @@ class SelfSupervised(Learner):
         shapes = {"h": self.encoder.output_shape[-1], "z": projection_dim}
         self.watched = {
             name + view: tf.Variable(
-                tf.zeros([images, dimension]), trainable=False, name=f"watched_{name}{view}",
+                tf.zeros([images, dimension]),
+                trainable=False,
+                name=f"watched_{name}{view}",
                 synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-            for name, dimension in shapes.items() for view in "12"}
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+            for name, dimension in shapes.items()
+            for view in "12"
+        }
 
     def note(self, **values):
         """Keeps the first rows of what is watched; names as in `watched`, float [B, D]."""
         for name, value in values.items() if self.watched else ():
             kept = self.watched[name]
-            kept.assign(tf.cast(value[:kept.shape[0]], tf.float32))
+            kept.assign(tf.cast(value[: kept.shape[0]], tf.float32))
 
     def candidates(self, batch_size):
         """Among how many projections `contrast_loss`, the sum over two directions, finds the
@@ -278,8 +298,11 @@ class SelfSupervised(Learner):
             return 0.0, {}
         weights = label_weights(labels) if weights is None else weights
         views = [tf.shape(h)[0] // tf.shape(labels)[0]]
-        return classification_loss(self.probe(tf.stop_gradient(h), training=True),
-                                   tf.tile(labels, views), tf.tile(weights, views))
+        return classification_loss(
+            self.probe(tf.stop_gradient(h), training=True),
+            tf.tile(labels, views),
+            tf.tile(weights, views),
+        )
 
 
 CLASSIFICATION_SCALARS = ("supervised_loss", "supervised_acc")
@@ -299,11 +322,14 @@ def classification_loss(logits, labels, weights=None):
     logits = tf.cast(logits, tf.float32)
     weights = label_weights(labels) if weights is None else weights
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=tf.maximum(labels, 0), logits=logits)
+        labels=tf.maximum(labels, 0), logits=logits
+    )
     loss = tf.reduce_mean(weights * cross_entropy)
     hit = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
-    return loss, {"supervised_loss": loss,
-                  "supervised_acc": tf.reduce_mean(weights * tf.cast(hit, tf.float32))}
+    return loss, {
+        "supervised_loss": loss,
+        "supervised_acc": tf.reduce_mean(weights * tf.cast(hit, tf.float32)),
+    }
 
 
 def label_weights(labels):
@@ -346,7 +372,8 @@ def follow(leaders, followers, decay):
 def split(batch, count):
     """Tensors [B, ...] as [count, B / count, ...]."""
     return tf.nest.map_structure(
-        lambda values: tf.reshape(values, [count, -1, *values.shape[1:]]), batch)
+        lambda values: tf.reshape(values, [count, -1, *values.shape[1:]]), batch
+    )
 
 
 def l2_penalty(variables, weight_decay):

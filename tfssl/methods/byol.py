@@ -37,20 +37,43 @@ class BYOL(SelfSupervised):
             they follow.
     """
 
-    SCALARS = ("representation_loss", "target_decay", "online_target_cosine", "z_std",
-               "target_z_std")
+    SCALARS = (
+        "representation_loss",
+        "target_decay",
+        "online_target_cosine",
+        "z_std",
+        "target_z_std",
+    )
 
-    def __init__(self, encoder, projector, predictor, target_encoder, target_projector, probe=None,
-                 *, base_target_decay, total_steps):
+    def __init__(
+        self,
+        encoder,
+        projector,
+        predictor,
+        target_encoder,
+        target_projector,
+        probe=None,
+        *,
+        base_target_decay,
+        total_steps,
+    ):
         super().__init__(
-            encoder, probe, projector=projector, predictor=predictor,
-            followers={"target_encoder": target_encoder, "target_projector": target_projector})
+            encoder,
+            probe,
+            projector=projector,
+            predictor=predictor,
+            followers={"target_encoder": target_encoder, "target_projector": target_projector},
+        )
         self.base_target_decay, self.total_steps = base_target_decay, total_steps
-        shapes = [[tuple(v.shape) for v in variables]
-                  for variables in (self.online_variables(), self.target_variables())]
+        shapes = [
+            [tuple(v.shape) for v in variables]
+            for variables in (self.online_variables(), self.target_variables())
+        ]
         if shapes[0] != shapes[1]:
-            raise ValueError("The target networks must have the form of the online ones. Received: "
-                             f"{len(shapes[1])} parameters for {len(shapes[0])}, or other shapes")
+            raise ValueError(
+                "The target networks must have the form of the online ones. Received: "
+                f"{len(shapes[1])} parameters for {len(shapes[0])}, or other shapes"
+            )
 
     def loss_on_views(self, view1, view2, labels=None):
         h1, z1, p1 = self.online(view1)
@@ -59,13 +82,17 @@ class BYOL(SelfSupervised):
         t1, t2 = self.target(view1), self.target(view2)
         loss = regression_loss(p1, t2) + regression_loss(p2, t1)
         z, t = tf.concat([z1, z2], axis=0), tf.concat([t1, t2], axis=0)
-        return loss, {
-            "representation_loss": loss,
-            "target_decay": self.decay(self.optimizer.iterations),
-            "online_target_cosine": 1.0 - 0.5 * regression_loss(z, t),
-            "z_std": spread(replicas.gather(z)),
-            "target_z_std": spread(replicas.gather(t)),
-        }, h1
+        return (
+            loss,
+            {
+                "representation_loss": loss,
+                "target_decay": self.decay(self.optimizer.iterations),
+                "online_target_cosine": 1.0 - 0.5 * regression_loss(z, t),
+                "z_std": spread(replicas.gather(z)),
+                "target_z_std": spread(replicas.gather(t)),
+            },
+            h1,
+        )
 
     def online(self, view):
         h = self.encoder(view, training=True)
@@ -98,11 +125,16 @@ TARGET_SEED = 1_000_003  # between the seeds of the online networks and those of
 def build_projector(config, normalization, in_dim, seed=0, name="projector"):
     """The projector that a `tfssl.Config` describes, and of the same form the predictor."""
     return layers.byol_head(
-        in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
-        hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
+        in_dim,
+        mode=config.proj_head_mode,
+        out_dim=config.proj_out_dim,
+        hidden_dim=config.proj_hidden_dim,
+        num_layers=config.num_proj_layers,
         bn_momentum=config.batch_norm_decay,
         normalization=normalization if config.proj_batch_norm else None,
-        seed=config.seed + 1 + seed, name=name)
+        seed=config.seed + 1 + seed,
+        name=name,
+    )
 
 
 def build(config, kit):
@@ -114,6 +146,13 @@ def build(config, kit):
     predictor = head(projector.output_shape[-1], 100, "predictor")
     target_encoder = kit.encoder(config.seed + TARGET_SEED, "target_encoder")
     target_projector = head(encoder.output_shape[-1], TARGET_SEED, "target_projector")
-    return BYOL(encoder, projector, predictor, target_encoder, target_projector,
-                kit.probe(encoder.output_shape[-1]), base_target_decay=config.base_target_decay,
-                total_steps=kit.total_steps)
+    return BYOL(
+        encoder,
+        projector,
+        predictor,
+        target_encoder,
+        target_projector,
+        kit.probe(encoder.output_shape[-1]),
+        base_target_decay=config.base_target_decay,
+        total_steps=kit.total_steps,
+    )

@@ -45,11 +45,23 @@ class CPC(simclr.SimCLR):
 
     SCALARS = ("contrast_loss", "contrast_acc", "z_std")
 
-    def __init__(self, encoder, projector, context, predictions, probe=None, *, patch, stride,
-                 pixels=(), seed=0):
+    def __init__(
+        self,
+        encoder,
+        projector,
+        context,
+        predictions,
+        probe=None,
+        *,
+        patch,
+        stride,
+        pixels=(),
+        seed=0,
+    ):
         # Not SimCLR's own, which has neither of the parts in the middle.
-        SelfSupervised.__init__(self, encoder, probe, projector=projector, context=context,
-                                predictions=predictions)
+        SelfSupervised.__init__(
+            self, encoder, probe, projector=projector, context=context, predictions=predictions
+        )
         self.patch, self.stride, self.pixels, self.seed = patch, stride, pixels, seed
 
     def project(self, view1, view2):
@@ -57,15 +69,18 @@ class CPC(simclr.SimCLR):
 
         Flat, so that a batch can be computed in parts as SimCLR's is.
         """
-        patches = tf.concat([self.patches_of(i, view) for i, view in enumerate((view1, view2))],
-                            axis=0)
+        patches = tf.concat(
+            [self.patches_of(i, view) for i, view in enumerate((view1, view2))], axis=0
+        )
         rows, columns = patches.shape[1:3]
         h = self.encoder(tf.reshape(patches, [-1, *patches.shape[3:]]), training=True)
         z = self.projector(h, training=True)
         z = tf.transpose(tf.reshape(z, [-1, rows, columns, z.shape[-1]]), [0, 2, 1, 3])
         c = self.context(tf.reshape(z, [-1, rows, z.shape[-1]]), training=True)
-        predicted = [tf.reshape(p, [-1, columns, rows, z.shape[-1]])[:, :, :rows - k]
-                     for k, p in enumerate(self.predictions(c, training=True), start=1)]
+        predicted = [
+            tf.reshape(p, [-1, columns, rows, z.shape[-1]])[:, :, : rows - k]
+            for k, p in enumerate(self.predictions(c, training=True), start=1)
+        ]
         both = tf.concat([tf.cast(values, tf.float32) for values in (z, *predicted)], axis=2)
         self.grid = (rows, columns, z.shape[-1])
         h = tf.reduce_mean(tf.reshape(h, [-1, rows * columns, h.shape[-1]]), axis=1)
@@ -91,8 +106,11 @@ class CPC(simclr.SimCLR):
         losses, hits = zip(*(self.predict(z) for z in (z1, z2)))
         z = tf.concat([self.columns_of(z1)[0], self.columns_of(z2)[0]], axis=0)
         loss = losses[0] + losses[1]
-        return loss, {"contrast_loss": loss, "contrast_acc": (hits[0] + hits[1]) / 2,
-                      "z_std": spread(tf.reshape(z, [-1, self.grid[-1]]))}
+        return loss, {
+            "contrast_loss": loss,
+            "contrast_acc": (hits[0] + hits[1]) / 2,
+            "z_std": spread(tf.reshape(z, [-1, self.grid[-1]])),
+        }
 
     def columns_of(self, z):
         """What `project` laid flat: z [B, C, R, P], and for each k the predictions."""
@@ -108,21 +126,31 @@ class CPC(simclr.SimCLR):
         losses, hits = [], []
         for k, of_k in enumerate(predicted, start=1):
             for t in range(of_k.shape[2]):
-                p, target = (tf.reshape(values, [-1, values.shape[-1]])
-                             for values in (of_k[:, :, t], z[:, :, t + k]))
+                p, target = (
+                    tf.reshape(values, [-1, values.shape[-1]])
+                    for values in (of_k[:, :, t], z[:, :, t + k])
+                )
                 scores = tf.matmul(p, target, transpose_b=True)
                 losses.append(info_nce(scores))
                 best = tf.argmax(scores, axis=1, output_type=tf.int32)
-                hits.append(tf.reduce_mean(
-                    tf.cast(tf.equal(best, tf.range(tf.shape(scores)[0])), tf.float32)))
+                hits.append(
+                    tf.reduce_mean(
+                        tf.cast(tf.equal(best, tf.range(tf.shape(scores)[0])), tf.float32)
+                    )
+                )
         return tf.reduce_mean(tf.stack(losses)), tf.reduce_mean(tf.stack(hits))
 
 
 def cut(images, patch, stride):
     """Overlapping patches of images [B, H, W, 3], row by row: [B, R, C, patch, patch, 3]."""
     tops, lefts = (range(0, side - patch + 1, stride) for side in images.shape[1:3])
-    return tf.stack([tf.stack([images[:, top:top + patch, left:left + patch] for left in lefts],
-                              axis=1) for top in tops], axis=1)
+    return tf.stack(
+        [
+            tf.stack([images[:, top : top + patch, left : left + patch] for left in lefts], axis=1)
+            for top in tops
+        ],
+        axis=1,
+    )
 
 
 def grid(config, size):
@@ -136,19 +164,26 @@ def context(in_dim, seed=0, name="context"):
     """A GRU down a column: [B, R, P] -> [B, R, P]."""
     inputs = keras.Input((None, in_dim), name="column")
     outputs = keras.layers.GRU(
-        in_dim, return_sequences=True,
+        in_dim,
+        return_sequences=True,
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
-        recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 1))(inputs)
+        recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 1),
+    )(inputs)
     return keras.Model(inputs, outputs, name=name)
 
 
 def predictions(in_dim, out_dim, count, seed=0, name="predictions"):
     """The W_k of equation 3, k = 1 to `count`: [B, R, Q] -> count times [B, R, P]."""
     inputs = keras.Input((None, in_dim), name="context")
-    outputs = [keras.layers.Dense(
-        out_dim, use_bias=False, name=f"w_{k}",
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed + k))(inputs)
-        for k in range(1, count + 1)]
+    outputs = [
+        keras.layers.Dense(
+            out_dim,
+            use_bias=False,
+            name=f"w_{k}",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed + k),
+        )(inputs)
+        for k in range(1, count + 1)
+    ]
     return keras.Model(inputs, outputs, name=name)
 
 
@@ -158,7 +193,14 @@ def build(config, kit):
     encoder = kit.encoder(config.seed, "encoder")
     projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
     dimension = projector.output_shape[-1]
-    return CPC(encoder, projector, context(dimension, config.seed + 200),
-               predictions(dimension, dimension, rows - 1, config.seed + 300),
-               kit.probe(encoder.output_shape[-1]), patch=patch, stride=stride,
-               pixels=kit.pixels, seed=config.seed)
+    return CPC(
+        encoder,
+        projector,
+        context(dimension, config.seed + 200),
+        predictions(dimension, dimension, rows - 1, config.seed + 300),
+        kit.probe(encoder.output_shape[-1]),
+        patch=patch,
+        stride=stride,
+        pixels=kit.pixels,
+        seed=config.seed,
+    )

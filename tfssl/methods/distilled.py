@@ -46,8 +46,12 @@ class Distilled(Supervised):
         distill = distillation_loss(logits, answers, self.temperature)
         agree = tf.equal(tf.argmax(logits, axis=1), tf.argmax(answers, axis=1))
         cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=tf.maximum(labels, 0), logits=logits)
+            labels=tf.maximum(labels, 0), logits=logits
+        )
         supervised = tf.reduce_mean(tf.where(labels >= 0, cross_entropy, 0.0))
         loss = self.alpha * distill + (1 - self.alpha) * supervised
-        return loss, {"distill_loss": distill, "supervised_loss": supervised,
-                      "teacher_agreement": tf.reduce_mean(tf.cast(agree, tf.float32))}
+        return loss, {
+            "distill_loss": distill,
+            "supervised_loss": supervised,
+            "teacher_agreement": tf.reduce_mean(tf.cast(agree, tf.float32)),
+        }

@@ -36,11 +36,14 @@ class NPair(simclr.SimCLR):
 
     def contrast(self, z1, z2, labels=None):
         # The temperature in two halves: the loss of the paper then takes z as it is.
-        a, b = (comparable(z, self.normalize) * self.temperature ** -0.5 for z in (z1, z2))
+        a, b = (comparable(z, self.normalize) * self.temperature**-0.5 for z in (z1, z2))
         of_a, of_b = partners(b, labels), partners(a, labels)
         loss = n_pair_loss(a, of_a, labels) + n_pair_loss(b, of_b, labels)
-        return loss, {"contrast_loss": loss, **cross_view_scalars(a, of_a, labels),
-                      "z_std": spread(tf.concat([z1, z2], axis=0))}
+        return loss, {
+            "contrast_loss": loss,
+            **cross_view_scalars(a, of_a, labels),
+            "z_std": spread(tf.concat([z1, z2], axis=0)),
+        }
 
 
 def partners(views, labels):
@@ -73,14 +76,21 @@ def cross_view_scalars(a, b, labels=None):
     log_p = tf.nn.log_softmax(logits if labels is None else without_siblings(logits, labels))
     hit = tf.equal(tf.argmax(log_p, axis=1, output_type=tf.int32), tf.range(tf.shape(a)[0]))
     entropy = -tf.reduce_sum(tf.math.multiply_no_nan(log_p, tf.exp(log_p)), axis=1)
-    return {"contrast_acc": tf.reduce_mean(tf.cast(hit, tf.float32)),
-            "contrast_entropy": tf.reduce_mean(entropy)}
+    return {
+        "contrast_acc": tf.reduce_mean(tf.cast(hit, tf.float32)),
+        "contrast_entropy": tf.reduce_mean(entropy),
+    }
 
 
 def build(config, kit):
     """N-pair from a `tfssl.Config` and a `Kit`."""
     encoder = kit.encoder(config.seed, "encoder")
     projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
-    return NPair(encoder, projector, kit.probe(encoder.output_shape[-1]),
-                 by_class=config.positives == "classes", temperature=config.temperature,
-                 normalize=config.hidden_norm)
+    return NPair(
+        encoder,
+        projector,
+        kit.probe(encoder.output_shape[-1]),
+        by_class=config.positives == "classes",
+        temperature=config.temperature,
+        normalize=config.hidden_norm,
+    )

@@ -37,8 +37,17 @@ class SimCLR(SelfSupervised):
     negatives = None
     by_class = False
 
-    def __init__(self, encoder, projector, probe=None, *, temperature, normalize=True,
-                 in_blocks=False, followers=None):
+    def __init__(
+        self,
+        encoder,
+        projector,
+        probe=None,
+        *,
+        temperature,
+        normalize=True,
+        in_blocks=False,
+        followers=None,
+    ):
         super().__init__(encoder, probe, followers, projector=projector)
         self.temperature, self.normalize = temperature, normalize
         self.in_blocks = in_blocks
@@ -68,11 +77,19 @@ class SimCLR(SelfSupervised):
             labels: numbers [B], where the method is `by_class`.
         """
         loss, scalars = nt_xent_with_scalars(
-            z1, z2, self.temperature, normalize=self.normalize, negatives=self.negatives,
-            in_blocks=self.in_blocks)
+            z1,
+            z2,
+            self.temperature,
+            normalize=self.normalize,
+            negatives=self.negatives,
+            in_blocks=self.in_blocks,
+        )
         loss *= DIRECTIONS
-        return loss, {"contrast_loss": loss, **scalars,
-                      "z_std": spread(tf.concat([z1, z2], axis=0))}
+        return loss, {
+            "contrast_loss": loss,
+            **scalars,
+            "z_std": spread(tf.concat([z1, z2], axis=0)),
+        }
 
     def accumulated(self, batch):
         """Part by part, and yet every image is contrasted with all of the batch.
@@ -86,8 +103,12 @@ class SimCLR(SelfSupervised):
         parts = split((batch["view1"], batch["view2"]), self.accumulate_steps)
         moving = self.encoder.non_trainable_variables + self.projector.non_trainable_variables
         before = [tf.identity(v) for v in moving]
-        z = tf.map_fn(lambda views: tf.cast(self.project(*views)[1], tf.float32), parts,
-                      fn_output_signature=tf.float32, parallel_iterations=1)
+        z = tf.map_fn(
+            lambda views: tf.cast(self.project(*views)[1], tf.float32),
+            parts,
+            fn_output_signature=tf.float32,
+            parallel_iterations=1,
+        )
         for variable, value in zip(moving, before):  # the second time counts
             variable.assign(value)
         z1, z2 = (tf.reshape(view, [-1, view.shape[-1]]) for view in tf.split(z, 2, axis=1))
@@ -99,8 +120,7 @@ class SimCLR(SelfSupervised):
         def loss_on(part):
             h, z = self.project(part["view1"], part["view2"])
             share = tf.reduce_sum(tf.cast(z, tf.float32) * tf.concat(part["flow"], axis=0))
-            probe_loss, probe_scalars = self.probe_loss(
-                h, part.get("label"), part.get("weight"))
+            probe_loss, probe_scalars = self.probe_loss(h, part.get("label"), part.get("weight"))
             # The mean over parts is taken of what is a sum over them here.
             return self.accumulate_steps * share + probe_loss, scalars | probe_scalars
 
@@ -133,15 +153,33 @@ class MemorySimCLR(SimCLR):
         queue: variable [size, P], the oldest entry first.
     """
 
-    def __init__(self, encoder, projector, memory_encoder, memory_projector, probe=None, *, size,
-                 decay, seed=0, **options):
-        super().__init__(encoder, projector, probe, followers={
-            "memory_encoder": memory_encoder, "memory_projector": memory_projector}, **options)
+    def __init__(
+        self,
+        encoder,
+        projector,
+        memory_encoder,
+        memory_projector,
+        probe=None,
+        *,
+        size,
+        decay,
+        seed=0,
+        **options,
+    ):
+        super().__init__(
+            encoder,
+            projector,
+            probe,
+            followers={"memory_encoder": memory_encoder, "memory_projector": memory_projector},
+            **options,
+        )
         self.decay = decay
-        directions = tf.random.stateless_normal([size, projector.output_shape[-1]], [seed, 0],
-                                                alg="philox")
-        self.queue = keras.Variable(tf.math.l2_normalize(directions, axis=1), trainable=False,
-                                    autocast=False, name="queue")
+        directions = tf.random.stateless_normal(
+            [size, projector.output_shape[-1]], [seed, 0], alg="philox"
+        )
+        self.queue = keras.Variable(
+            tf.math.l2_normalize(directions, axis=1), trainable=False, autocast=False, name="queue"
+        )
 
     @property
     def negatives(self):
@@ -158,8 +196,12 @@ class MemorySimCLR(SimCLR):
     def accumulated(self, batch):
         made = super().accumulated(batch)
         parts = split((batch["view1"], batch["view2"]), self.accumulate_steps)
-        z = tf.map_fn(lambda views: self.project_for_memory(*views), parts,
-                      fn_output_signature=[tf.float32] * 2, parallel_iterations=1)
+        z = tf.map_fn(
+            lambda views: self.project_for_memory(*views),
+            parts,
+            fn_output_signature=[tf.float32] * 2,
+            parallel_iterations=1,
+        )
         self.remember(*(tf.reshape(view, [-1, view.shape[-1]]) for view in z))
         return made
 
@@ -173,11 +215,13 @@ class MemorySimCLR(SimCLR):
     def remember(self, z1, z2):
         """Puts the projections of this step, of all replicas, in place of the oldest ones."""
         entries = tf.concat([self.queue, replicas.gather(z1), replicas.gather(z2)], axis=0)
-        self.queue.assign(entries[-self.queue.shape[0]:])
+        self.queue.assign(entries[-self.queue.shape[0] :])
 
     def after_step(self, step):
-        for online, memory in ((self.encoder, self.memory_encoder),
-                               (self.projector, self.memory_projector)):
+        for online, memory in (
+            (self.encoder, self.memory_encoder),
+            (self.projector, self.memory_projector),
+        ):
             follow(online.trainable_variables, memory.trainable_variables, self.decay)
 
     def state(self):
@@ -187,11 +231,16 @@ class MemorySimCLR(SimCLR):
 def build_projector(config, normalization, in_dim, name="projector"):
     """The projector that a `tfssl.Config` describes."""
     return layers.projector(
-        in_dim, mode=config.proj_head_mode, out_dim=config.proj_out_dim,
-        hidden_dim=config.proj_hidden_dim, num_layers=config.num_proj_layers,
+        in_dim,
+        mode=config.proj_head_mode,
+        out_dim=config.proj_out_dim,
+        hidden_dim=config.proj_hidden_dim,
+        num_layers=config.num_proj_layers,
         bn_momentum=config.batch_norm_decay,
-        normalization=normalization if config.proj_batch_norm else None, seed=config.seed + 1,
-        name=name)
+        normalization=normalization if config.proj_batch_norm else None,
+        seed=config.seed + 1,
+        name=name,
+    )
 
 
 def build(config, kit):
@@ -199,11 +248,21 @@ def build(config, kit):
     encoder = kit.encoder(config.seed, "encoder")
     width = encoder.output_shape[-1]
     projector, probe = build_projector(config, kit.normalization, width), kit.probe(width)
-    options = dict(temperature=config.temperature, normalize=config.hidden_norm,
-                   in_blocks=0 < config.blockwise_loss_from <= config.train_batch_size)
+    options = dict(
+        temperature=config.temperature,
+        normalize=config.hidden_norm,
+        in_blocks=0 < config.blockwise_loss_from <= config.train_batch_size,
+    )
     if not config.memory_size:
         return SimCLR(encoder, projector, probe, **options)
     return MemorySimCLR(
-        encoder, projector, kit.encoder(config.seed, "memory_encoder"),
-        build_projector(config, kit.normalization, width, "memory_projector"), probe,
-        size=config.memory_size, decay=config.memory_decay, seed=config.seed, **options)
+        encoder,
+        projector,
+        kit.encoder(config.seed, "memory_encoder"),
+        build_projector(config, kit.normalization, width, "memory_projector"),
+        probe,
+        size=config.memory_size,
+        decay=config.memory_decay,
+        seed=config.seed,
+        **options,
+    )

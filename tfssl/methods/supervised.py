@@ -20,8 +20,9 @@ class Supervised(Learner):
     SCALARS = CLASSIFICATION_SCALARS
 
     def __init__(self, encoder, head, projector=None):
-        super().__init__({"encoder": encoder, **({"projector": projector} if projector else {}),
-                          "head": head})
+        super().__init__(
+            {"encoder": encoder, **({"projector": projector} if projector else {}), "head": head}
+        )
         self.classifier = head
 
     def call(self, images, training=False):
@@ -30,5 +31,6 @@ class Supervised(Learner):
         return images
 
     def loss_on(self, batch):
-        return classification_loss(self(batch["view1"], training=True), batch["label"],
-                                   batch.get("weight"))
+        return classification_loss(
+            self(batch["view1"], training=True), batch["label"], batch.get("weight")
+        )

@@ -48,19 +48,27 @@ class Triplet(simclr.SimCLR):
             distances = squared_distances(anchor, positive)
             negative = tf.gather(positive, semi_hard(distances, alike))
             loss += triplet_loss(anchor, positive, negative, self.margin, weights=counts)
-            gap = (tf.reduce_sum(tf.square(anchor - negative), axis=1)
-                   - tf.reduce_sum(tf.square(anchor - positive), axis=1))
+            gap = tf.reduce_sum(tf.square(anchor - negative), axis=1) - tf.reduce_sum(
+                tf.square(anchor - positive), axis=1
+            )
             active += tf.reduce_mean(counts * tf.cast(gap < self.margin, tf.float32)) / 2
             hits.append(nearest_is_positive(distances, alike))
-        return loss, {"triplet_loss": loss, "triplet_active": active, "contrast_acc": hits[0],
-                      "z_std": spread(tf.concat([z1, z2], axis=0))}
+        return loss, {
+            "triplet_loss": loss,
+            "triplet_active": active,
+            "contrast_acc": hits[0],
+            "z_std": spread(tf.concat([z1, z2], axis=0)),
+        }
 
 
 def squared_distances(a, b):
     """||a_i - b_j||^2, float32 [N, N], up to rounding and without a gradient: it only chooses."""
     a, b = tf.stop_gradient(a), tf.stop_gradient(b)
-    return (tf.reduce_sum(tf.square(a), axis=1)[:, None] + tf.reduce_sum(tf.square(b), axis=1)
-            - 2.0 * tf.matmul(a, b, transpose_b=True))
+    return (
+        tf.reduce_sum(tf.square(a), axis=1)[:, None]
+        + tf.reduce_sum(tf.square(b), axis=1)
+        - 2.0 * tf.matmul(a, b, transpose_b=True)
+    )
 
 
 def semi_hard(distances, alike=None):
@@ -92,6 +100,11 @@ def build(config, kit):
     """Triplet from a `tfssl.Config` and a `Kit`."""
     encoder = kit.encoder(config.seed, "encoder")
     projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
-    return Triplet(encoder, projector, kit.probe(encoder.output_shape[-1]),
-                   margin=config.triplet_margin, normalize=config.hidden_norm,
-                   by_class=config.positives == "classes")
+    return Triplet(
+        encoder,
+        projector,
+        kit.probe(encoder.output_shape[-1]),
+        margin=config.triplet_margin,
+        normalize=config.hidden_norm,
+        by_class=config.positives == "classes",
+    )

@@ -42,15 +42,27 @@ class LARS(keras.optimizers.Optimizer):
         ValueError: if an argument is out of its range.
     """
 
-    def __init__(self, learning_rate, momentum=0.9, weight_decay=0.0, eeta=0.001, nesterov=False,
-                 momentum_form="classic", name="lars", **kwargs):
+    def __init__(
+        self,
+        learning_rate,
+        momentum=0.9,
+        weight_decay=0.0,
+        eeta=0.001,
+        nesterov=False,
+        momentum_form="classic",
+        name="lars",
+        **kwargs,
+    ):
         # Keras's own `weight_decay` stays None: it would be subtracted on top of ours.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         _check(0 <= momentum < 1, "`momentum` must be in [0, 1)", momentum=momentum)
         _check(weight_decay >= 0, "`weight_decay` must not be negative", weight_decay=weight_decay)
         _check(eeta > 0, "`eeta` must be positive", eeta=eeta)
-        _check(momentum_form in MOMENTUM_FORMS, f"`momentum_form` must be one of {MOMENTUM_FORMS}",
-               momentum_form=momentum_form)
+        _check(
+            momentum_form in MOMENTUM_FORMS,
+            f"`momentum_form` must be one of {MOMENTUM_FORMS}",
+            momentum_form=momentum_form,
+        )
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
         self.eeta = eeta
@@ -71,8 +83,11 @@ class LARS(keras.optimizers.Optimizer):
         Raises:
             ValueError: if the optimizer is already built.
         """
-        _check(not self.built, "Variables must be excluded before the optimizer is built",
-               built=self.built)
+        _check(
+            not self.built,
+            "Variables must be excluded before the optimizer is built",
+            built=self.built,
+        )
         self.exclude_from_weight_decay(var_list=variables)
         self._unadapted = frozenset(self._var_key(v) for v in variables)
 
@@ -117,5 +132,5 @@ class LARS(keras.optimizers.Optimizer):
 
 def _check(condition, message, **received):
     if not condition:
-        (name, value), = received.items()
+        ((name, value),) = received.items()
         raise ValueError(f"{message}. Received: {name}={value}")

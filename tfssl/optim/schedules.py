@@ -26,8 +26,10 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, base_learning_rate, warmup_steps, total_steps):
         super().__init__()
         if base_learning_rate < 0:
-            raise ValueError("`base_learning_rate` must not be negative. "
-                             f"Received: base_learning_rate={base_learning_rate}")
+            raise ValueError(
+                "`base_learning_rate` must not be negative. "
+                f"Received: base_learning_rate={base_learning_rate}"
+            )
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
                 "`warmup_steps` must be at least 0 and less than `total_steps`. "

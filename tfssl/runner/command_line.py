@@ -12,11 +12,37 @@ from tfssl.signals import stoppable
 from tfssl.terminal import escape_unencodable, stand_in, to_nowhere, unfailing
 
 # What a disk, a server of files, or whoever changes rights and folders may do to a run.
-DISK = tuple(getattr(errno, name) for name in (
-    "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ENXIO", "ENODEV", "ESTALE", "ETIMEDOUT",
-    "EHOSTDOWN", "EREMOTEIO", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST",
-    "ENOTEMPTY", "ELOOP", "ENAMETOOLONG", "EMFILE", "ENFILE", "ENOMEM", "EBUSY", "ETXTBSY")
-    if hasattr(errno, name))
+DISK = tuple(
+    getattr(errno, name)
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EFBIG",
+        "EROFS",
+        "EIO",
+        "ENXIO",
+        "ENODEV",
+        "ESTALE",
+        "ETIMEDOUT",
+        "EHOSTDOWN",
+        "EREMOTEIO",
+        "EACCES",
+        "EPERM",
+        "ENOENT",
+        "ENOTDIR",
+        "EISDIR",
+        "EEXIST",
+        "ENOTEMPTY",
+        "ELOOP",
+        "ENAMETOOLONG",
+        "EMFILE",
+        "ENFILE",
+        "ENOMEM",
+        "EBUSY",
+        "ETXTBSY",
+    )
+    if hasattr(errno, name)
+)
 
 
 def main(argv):
@@ -54,8 +80,11 @@ def show(text, name):
 
 
 def tell_loss(name, error):
-    print(f"\n{name}: standard output cannot be written ({error.strerror}): the run goes on "
-          "without", file=sys.stderr, flush=True)
+    print(
+        f"\n{name}: standard output cannot be written ({error.strerror}): the run goes on without",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def work(config, given, name):
@@ -78,8 +107,11 @@ def work(config, given, name):
     except OSError as error:
         if error.errno not in DISK:
             raise
-        print(f"\n{name}: {error.filename or 'the disk'} cannot be written or read "
-              f"({error.strerror}); the same command continues once it can", file=sys.stderr)
+        print(
+            f"\n{name}: {error.filename or 'the disk'} cannot be written or read "
+            f"({error.strerror}); the same command continues once it can",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -8,12 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl.errors import UsageError
-from tfssl.text import printable
 from tfssl.storage import export as keras_file
 from tfssl.storage import pretrained, rundir
+from tfssl.text import printable
 
-NAMES = {"keras": "encoder.keras", "saved_model": "encoder_saved_model", "onnx": "encoder.onnx",
-         "npz": "encoder.npz"}
+NAMES = {
+    "keras": "encoder.keras",
+    "saved_model": "encoder_saved_model",
+    "onnx": "encoder.onnx",
+    "npz": "encoder.npz",
+}
 
 
 def export(config, given):
@@ -35,18 +39,25 @@ def export(config, given):
     """
     source = config.checkpoint or config.model_dir
     if source is None or source == pretrained.SCRATCH:
-        raise UsageError("--mode=export needs --checkpoint or --model_dir: the weights to export. "
-                         f"Received: {source}")
+        raise UsageError(
+            "--mode=export needs --checkpoint or --model_dir: the weights to export. "
+            f"Received: {source}"
+        )
     found = pretrained.find(source)
     config = pretrained.adopt(config, given, found.about, source)
     if config.stem != found.about["stem"]:
-        raise UsageError(f"--stem={config.stem} contradicts {source}, whose network has "
-                         f"--stem={found.about['stem']}.")
+        raise UsageError(
+            f"--stem={config.stem} contradicts {source}, whose network has "
+            f"--stem={found.about['stem']}."
+        )
     beside = source if os.path.isdir(source) else os.path.dirname(source)
     path = config.output or os.path.join(beside, NAMES[config.format])
     if os.path.lexists(path):
-        raise UsageError(f"--output must not exist yet. Received: {path}" if config.output else
-                         f"{path} is there already; --output names another place.")
+        raise UsageError(
+            f"--output must not exist yet. Received: {path}"
+            if config.output
+            else f"{path} is there already; --output names another place."
+        )
     if config.format == "keras" and not path.endswith(".keras"):
         raise UsageError(f"--output must end in .keras for --format=keras. Received: {path}")
     encoder = pretrained.load(found, config, keras.layers.BatchNormalization)
@@ -56,10 +67,14 @@ def export(config, given):
     except UsageError:
         raise
     except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: of NUL in a name
-        raise UsageError("--output must be a place that can be written. Received: "
-                         f"{printable(path)} ({rundir.why(error)})") from None
-    print(f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] of any size -> "
-          f"[B, {encoder.output_shape[-1]}]")
+        raise UsageError(
+            "--output must be a place that can be written. Received: "
+            f"{printable(path)} ({rundir.why(error)})"
+        ) from None
+    print(
+        f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] of any size -> "
+        f"[B, {encoder.output_shape[-1]}]"
+    )
     return path
 
 
@@ -89,5 +104,9 @@ def write_npz(encoder, path, about):
     rundir.write_whole(path, lambda file: np.savez(file, about=json.dumps(about), **arrays))
 
 
-WRITERS = {"keras": keras_file.write, "saved_model": write_saved_model, "onnx": write_onnx,
-           "npz": write_npz}
+WRITERS = {
+    "keras": keras_file.write,
+    "saved_model": write_saved_model,
+    "onnx": write_onnx,
+    "npz": write_npz,
+}

@@ -67,9 +67,13 @@ def of_evaluation(config, encode, dim, train_source, eval_source, size):
     return Cost(
         images=images,
         encoding=images * per_image(config, encode, eval_source, size),
-        linear=(evaluation.linear_seconds(fitted, dim, train_source.num_classes)
-                if fitted and config.linear_probe else 0.0),
-        knn=evaluation.knn_seconds(fitted, scored, dim, max(ks)) if fitted and ks else 0.0)
+        linear=(
+            evaluation.linear_seconds(fitted, dim, train_source.num_classes)
+            if fitted and config.linear_probe
+            else 0.0
+        ),
+        knn=evaluation.knn_seconds(fitted, scored, dim, max(ks)) if fitted and ks else 0.0,
+    )
 
 
 def of_encoding(config, encode, source, size, more=0):

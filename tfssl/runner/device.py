@@ -28,8 +28,11 @@ def resolve_precision(precision, width_multiplier):
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
         fast = capability is not None and capability >= (8, 0)
     else:
-        fast = onednn() and encoders.first_filters(width_multiplier) >= NARROW and any(
-            flag in processor_flags() for flag in ("avx512_bf16", "amx_bf16"))
+        fast = (
+            onednn()
+            and encoders.first_filters(width_multiplier) >= NARROW
+            and any(flag in processor_flags() for flag in ("avx512_bf16", "amx_bf16"))
+        )
     return "mixed_bfloat16" if fast else "float32"
 
 

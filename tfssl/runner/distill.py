@@ -12,12 +12,12 @@ import numpy as np
 from tfssl import data, files
 from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
+from tfssl.files import sha256
 from tfssl.runner import device, evaluate, finetune
-from tfssl.storage import export, rundir
-from tfssl.storage.checkpoint import sha256
 from tfssl.runner.finetune import TEACHER
 from tfssl.runner.job import plan
 from tfssl.runner.results import equal, finished
+from tfssl.storage import export, rundir
 
 LOGITS = "teacher_logits.npy"
 SAID = ("classes", "eval_size", "eval_crop_proportion", "step")  # beside a teacher's weights
@@ -32,12 +32,15 @@ def distill(config, given, flagfile, distribution=None):
     config, found, origin = finetune.starting_point(config, given)
     job = plan(config, distribution)
     if config.distill_alpha < 1 and not job.train_source.num_classes:
-        raise UsageError("--distill_alpha below 1 needs labels in --train_split: folders of "
-                         f"classes. Received: {config.distill_alpha}")
+        raise UsageError(
+            "--distill_alpha below 1 needs labels in --train_split: folders of "
+            f"classes. Received: {config.distill_alpha}"
+        )
     finetune.check_begun(job)
     teacher = Teacher.find(job)
     return finished(job, finetune.print_result, finetune.evaluation_settings) or (
-        finetune.carry_on(job, found, origin, flagfile, teacher))
+        finetune.carry_on(job, found, origin, flagfile, teacher)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,58 +71,85 @@ class Teacher:
         if not os.path.exists(file):
             if there and os.path.exists(os.path.join(config.model_dir, LOGITS)):
                 return cls(None, there)
-            raise UsageError("--teacher must be the directory of a finetuned run, or its "
-                             f"{export.CLASSIFIER}. Received: {config.teacher}, where "
-                             f"{file} does not exist")
+            raise UsageError(
+                "--teacher must be the directory of a finetuned run, or its "
+                f"{export.CLASSIFIER}. Received: {config.teacher}, where "
+                f"{file} does not exist"
+            )
         about = export.read_about(file)
         if not about or not {*SAID, *ARCHITECTURE} <= about.keys():
-            raise UsageError(f"--teacher={config.teacher} does not say what it classifies: it is "
-                             "not a classifier.keras of this version of tfssl.")
-        record = {"path": config.teacher, "sha256": sha256(file), "classes": about["classes"],
-                  "answered": answered(job, about), **about}
+            raise UsageError(
+                f"--teacher={config.teacher} does not say what it classifies: it is "
+                "not a classifier.keras of this version of tfssl."
+            )
+        record = {
+            "path": config.teacher,
+            "sha256": sha256(file),
+            "classes": about["classes"],
+            "answered": answered(job, about),
+            **about,
+        }
         if there and there["sha256"] != record["sha256"] and rundir.recorded(config.model_dir):
-            raise UsageError(f"--teacher={config.teacher} is not the one that the run in "
-                             f"--model_dir={config.model_dir} was begun with. Give another "
-                             "--model_dir.")
+            raise UsageError(
+                f"--teacher={config.teacher} is not the one that the run in "
+                f"--model_dir={config.model_dir} was begun with. Give another "
+                "--model_dir."
+            )
         for source in (job.train_source, job.eval_source):
             if source and source.num_classes not in (0, about["classes"]):
-                raise UsageError(f"--teacher={config.teacher} tells {about['classes']} classes "
-                                 f"apart. Received: {source.name} {source.split}, which has "
-                                 f"{source.num_classes}")
+                raise UsageError(
+                    f"--teacher={config.teacher} tells {about['classes']} classes "
+                    f"apart. Received: {source.name} {source.split}, which has "
+                    f"{source.num_classes}"
+                )
         for source in finetune.meant(job):
-            finetune.check_names(source, about["classes"], about.get("class_names", ()),
-                                 f"--teacher={config.teacher}")
+            finetune.check_names(
+                source,
+                about["classes"],
+                about.get("class_names", ()),
+                f"--teacher={config.teacher}",
+            )
         return cls(file, record)
 
     @property
     def described(self):
         record = self.record
-        return (f"teacher {record['path']}: ResNet-{record['resnet_depth']} "
-                f"x{record['width_multiplier']:g}, step {record['step']}")
+        return (
+            f"teacher {record['path']}: ResNet-{record['resnet_depth']} "
+            f"x{record['width_multiplier']:g}, step {record['step']}"
+        )
 
     def ask(self, job):
         """Has it answer for all training images, unless the answers are there."""
         directory = job.config.model_dir
         there = rundir.read_json(directory, TEACHER)
-        same = (there and there["sha256"] == self.record["sha256"]
-                and equal(self.record["answered"], there["answered"]))
+        same = (
+            there
+            and there["sha256"] == self.record["sha256"]
+            and equal(self.record["answered"], there["answered"])
+        )
         path = os.path.join(directory, LOGITS)
         if os.path.exists(path) and (same or self.file is None):
             return
         size = tuple(self.record["answered"]["image_size"])
         classify = evaluate.batch_function(
-            export.load_classifier(self.file, self.record["answered"]["precision"]), size)
+            export.load_classifier(self.file, self.record["answered"]["precision"]), size
+        )
         as_evaluated = job.config.replace(
-            eval_crop_proportion=self.record["answered"]["crop_proportion"])
-        logits, _ = evaluate.represent(as_evaluated, classify, job.train_source, size, "teacher",
-                                       what="logits")
+            eval_crop_proportion=self.record["answered"]["crop_proportion"]
+        )
+        logits, _ = evaluate.represent(
+            as_evaluated, classify, job.train_source, size, "teacher", what="logits"
+        )
         rundir.write_whole(path, lambda file: np.save(file, logits))
         rundir.write_json(directory, TEACHER, self.record)
 
     def train(self, job, model, checkpoints, start):
         """Trains with its answers from a step to the end; as `finetune.train`."""
-        answers = read(os.path.join(job.config.model_dir, LOGITS),
-                       (job.train_source.num_examples, self.record["classes"]))
+        answers = read(
+            os.path.join(job.config.model_dir, LOGITS),
+            (job.train_source.num_examples, self.record["classes"]),
+        )
         labels = np.full(len(answers), -1)
         if job.config.distill_alpha < 1:
             known = slice(None) if job.chosen is None else job.chosen
@@ -132,12 +162,15 @@ class Teacher:
 def answered(job, about):
     """What the answers depend on beside the teacher, as JSON can hold it."""
     size = tuple(about["eval_size"])
-    return {"dataset": job.train_source.name, "split": job.train_source.split,
-            "images": job.train_source.num_examples, "image_size": list(size),
-            "data": data.digest(job.train_source.identity),
-            "crop_proportion": about["eval_crop_proportion"],
-            "precision": device.resolve_precision(
-                job.config.precision, about["width_multiplier"])}
+    return {
+        "dataset": job.train_source.name,
+        "split": job.train_source.split,
+        "images": job.train_source.num_examples,
+        "image_size": list(size),
+        "data": data.digest(job.train_source.identity),
+        "crop_proportion": about["eval_crop_proportion"],
+        "precision": device.resolve_precision(job.config.precision, about["width_multiplier"]),
+    }
 
 
 def read(path, shape):

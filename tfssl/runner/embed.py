@@ -28,32 +28,46 @@ def embed(config, given):
     """
     job, encoder, origin = frozen.encoder(config, given)
     config, source = job.config, job.eval_source
-    name = "-".join([f"step{origin['step']}", source.name, source.split,
-                     "x".join(map(str, job.eval_size))])
+    name = "-".join(
+        [f"step{origin['step']}", source.name, source.split, "x".join(map(str, job.eval_size))]
+    )
     directory = os.path.join(config.model_dir, "embed", slug(name))
     rundir.make(config.model_dir)
     print(f"embeddings by {described(origin)}")
     encode = evaluate.batch_function(encoder, job.eval_size)
     cost.tell("embed", cost.of_encoding(config, encode, source, job.eval_size))
     h, labels = evaluate.represent(
-        config, encode, source, job.eval_size, "embed", config.eval_steps)
-    files = source.ids()[:evaluate.count(config, source)]
+        config, encode, source, job.eval_size, "embed", config.eval_steps
+    )
+    files = source.ids()[: evaluate.count(config, source)]
     rundir.make(directory)
     path = os.path.join(directory, "embeddings.npz")
-    rundir.write_whole(path, lambda file: np.savez(
-        file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(files)))
+    rundir.write_whole(
+        path,
+        lambda file: np.savez(
+            file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(files)
+        ),
+    )
     print(f"{path}: h {h.shape}, labels {labels.shape}, files {len(files):,}")
 
     chosen = np.random.default_rng(config.seed).permutation(len(h))
-    chosen = np.sort(chosen[:min(config.embed_points, MOST_SPRITES)])
-    names = [source.classes[label] if source.classes and label >= 0 else str(label)
-             for label in labels[chosen]]
-    write_projector(directory, h[chosen], [files[place] for place in chosen], names,
-                    thumbnails(job, chosen))
+    chosen = np.sort(chosen[: min(config.embed_points, MOST_SPRITES)])
+    names = [
+        source.classes[label] if source.classes and label >= 0 else str(label)
+        for label in labels[chosen]
+    ]
+    write_projector(
+        directory, h[chosen], [files[place] for place in chosen], names, thumbnails(job, chosen)
+    )
     print(f"tensorboard --logdir {directory}    (Projector, {len(chosen):,} images)")
-    picture(directory, h[chosen], labels[chosen], names,
-            f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}",
-            config.seed)
+    picture(
+        directory,
+        h[chosen],
+        labels[chosen],
+        names,
+        f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}",
+        config.seed,
+    )
     return directory
 
 
@@ -81,11 +95,16 @@ def write_projector(directory, h, files, names, images):
     write(directory, "metadata.tsv", table([("file", "label"), *zip(files, names)]))
     side = int(np.ceil(len(images) ** 0.5))
     sprite = np.zeros((side, side, THUMBNAIL, THUMBNAIL, 3), np.uint8)
-    sprite.reshape(-1, *images.shape[1:])[:len(images)] = images
+    sprite.reshape(-1, *images.shape[1:])[: len(images)] = images
     sprite = sprite.transpose(0, 2, 1, 3, 4).reshape(side * THUMBNAIL, side * THUMBNAIL, 3)
-    rundir.write_whole(os.path.join(directory, "sprite.png"),
-                       lambda file: Image.fromarray(sprite).save(file, "png"))
-    write(directory, "projector_config.pbtxt", f"""embeddings {{
+    rundir.write_whole(
+        os.path.join(directory, "sprite.png"),
+        lambda file: Image.fromarray(sprite).save(file, "png"),
+    )
+    write(
+        directory,
+        "projector_config.pbtxt",
+        f"""embeddings {{
   tensor_name: "representations"
   tensor_path: "tensors.tsv"
   metadata_path: "metadata.tsv"
@@ -95,7 +114,8 @@ def write_projector(directory, h, files, names, images):
     single_image_dim: {THUMBNAIL}
   }}
 }}
-""")
+""",
+    )
 
 
 def table(rows):
@@ -108,6 +128,7 @@ def picture(directory, h, labels, names, title, seed):
     """tsne.png, where the libraries for it are there; of standardised representations."""
     try:
         import matplotlib
+
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
         from sklearn.manifold import TSNE
@@ -115,16 +136,18 @@ def picture(directory, h, labels, names, title, seed):
         print("no picture: it needs the pictures extra, pip install '.[pictures]'")
         return
     h = (h - h.mean(0)) / np.maximum(h.std(0), 1e-6)
-    places = TSNE(2, perplexity=min(30, (len(h) - 1) / 3), init="pca", learning_rate="auto",
-                  random_state=seed).fit_transform(h)
+    places = TSNE(
+        2, perplexity=min(30, (len(h) - 1) / 3), init="pca", learning_rate="auto", random_state=seed
+    ).fit_transform(h)
     figure, axis = plt.subplots(figsize=(7.5, 6), constrained_layout=True)
     kinds = sorted(set(labels.tolist()))
     colours = plt.get_cmap("tab10" if len(kinds) <= 10 else "tab20")
     for number, label in enumerate(kinds):
         at = labels == label
         name = names[int(np.argmax(at))] if len(kinds) > 1 else "all"
-        axis.scatter(*places[at].T, s=7, color=colours(number % colours.N), label=name,
-                     linewidths=0)
+        axis.scatter(
+            *places[at].T, s=7, color=colours(number % colours.N), label=name, linewidths=0
+        )
     if 1 < len(kinds) <= LEGEND:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False)
     axis.set_title(f"{title}\nt-SNE of {len(h):,} representations", fontsize=10)

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment, data, evaluation
+from tfssl.callbacks.progress import Progress
 from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
-from tfssl.callbacks.progress import Progress
 
 MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
 
@@ -36,7 +36,8 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
         Config has it off.
     """
     test_h, test_labels = labelled(
-        *represent(config, encode, eval_source, size, title, config.eval_steps), "eval_split")
+        *represent(config, encode, eval_source, size, title, config.eval_steps), "eval_split"
+    )
     num_classes = train_source.num_classes
     results = {}
     if probe is not None:
@@ -46,25 +47,33 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
     if not (ks or config.linear_probe):
         return results
     if not fits(train_source, test_h.shape[1]):
-        print("linear and kNN evaluation are left out: the representations of the training split "
-              "do not fit in memory")
+        print(
+            "linear and kNN evaluation are left out: the representations of the training split "
+            "do not fit in memory"
+        )
         return results
     train_h, train_labels = labelled(
-        *represent(config, encode, train_source, size, title), "train_split")
+        *represent(config, encode, train_source, size, title), "train_split"
+    )
     ks = tuple(k for k in ks if k <= len(train_h))
     if len(ks) < len(config.neighbours):
-        print(f"kNN with k above {len(train_h):,} is left out: no more training images "
-              "have a label")
+        print(
+            f"kNN with k above {len(train_h):,} is left out: no more training images have a label"
+        )
     if config.linear_probe:
         with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
-            scores = evaluation.linear_probe(train_h, train_labels, test_h,
-                                             num_classes=num_classes)
+            scores = evaluation.linear_probe(train_h, train_labels, test_h, num_classes=num_classes)
         results["linear"] = classified(config, scores, test_labels)
     if ks:
         with told(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
-            scores = evaluation.knn_scores(train_h, train_labels, test_h, k=ks,
-                                           num_classes=num_classes,
-                                           temperature=config.knn_temperature)
+            scores = evaluation.knn_scores(
+                train_h,
+                train_labels,
+                test_h,
+                k=ks,
+                num_classes=num_classes,
+                temperature=config.knn_temperature,
+            )
         results |= {f"knn_{k}": score(scores[k], test_labels) for k in ks}
     return results
 
@@ -77,8 +86,9 @@ def fits(source, dim):
 def batch_function(model, size):
     """images float32 [B, *size, 3] -> float32 [B, D], as one graph for batches of any length."""
     images = tf.TensorSpec([None, *size, 3], tf.float32)
-    return tf.function(lambda batch: tf.cast(model(batch, training=False), tf.float32),
-                       input_signature=[images])
+    return tf.function(
+        lambda batch: tf.cast(model(batch, training=False), tf.float32), input_signature=[images]
+    )
 
 
 def represent(config, encode, source, size, title, steps=0, what="representations"):
@@ -93,12 +103,12 @@ def represent(config, encode, source, size, title, steps=0, what="representation
         TrainingError: they are not finite, or the data is damaged.
     """
     total, batches = crops(config, source, size, steps)
-    progress = Progress(f"{title}: {what} of {source.split}", total,
-                        config.eval_batch_size, unit="batches")
+    progress = Progress(
+        f"{title}: {what} of {source.split}", total, config.eval_batch_size, unit="batches"
+    )
     hs, labels = [], []
     for step, batch in enumerate(read(batches, source), start=1):
-        hs.append(finite(encode(batch["image"]).numpy(),
-                         f"{what} of {source.name} {source.split}"))
+        hs.append(finite(encode(batch["image"]).numpy(), f"{what} of {source.name} {source.split}"))
         labels.append(batch["label"].numpy())
         progress(step)
     return np.concatenate(hs), np.concatenate(labels)
@@ -107,9 +117,11 @@ def represent(config, encode, source, size, title, steps=0, what="representation
 def finite(values, what):
     """What a network made of images; TrainingError where it has diverged."""
     if not np.isfinite(values).all():
-        raise TrainingError(f"The network has diverged: its {what} are not finite. Train with a "
-                            "lower --learning_rate, a longer --warmup_epochs, or "
-                            "--precision=float32.")
+        raise TrainingError(
+            f"The network has diverged: its {what} are not finite. Train with a "
+            "lower --learning_rate, a longer --warmup_epochs, or "
+            "--precision=float32."
+        )
     return values
 
 
@@ -135,16 +147,21 @@ def labelled(values, labels, flag):
         return values, labels
     if not known.any():
         looked_at = "images" if flag == "train_split" else "images that --eval_steps allows"
-        raise UsageError(f"--{flag} must have labels. Received: one in which none of the "
-                         f"{len(labels):,} {looked_at} has one")
+        raise UsageError(
+            f"--{flag} must have labels. Received: one in which none of the "
+            f"{len(labels):,} {looked_at} has one"
+        )
     return values[known], labels[known]
 
 
 def crops(config, source, size, steps=0):
     """The number of evaluation batches of a split, and them; of the first `steps`, if not 0."""
     proportion = crop_proportion(config, size)
-    batches = data.labelled(source, lambda image: augment.center_crop(image, size, proportion),
-                            batch_size=config.eval_batch_size)
+    batches = data.labelled(
+        source,
+        lambda image: augment.center_crop(image, size, proportion),
+        batch_size=config.eval_batch_size,
+    )
     total = -(-source.num_examples // config.eval_batch_size)
     return (min(steps, total), batches.take(steps)) if steps else (total, batches)
 
@@ -172,9 +189,12 @@ def score(scores, labels):
     """
     scores, labels = labelled(scores, labels, "eval_split")
     counts = {k: evaluation.topk_correct(scores, labels, k) for k in evaluation.TOP}
-    return {"examples": len(labels), "classes": scores.shape[1],
-            **{f"correct_top_{k}": count for k, count in counts.items()},
-            **{f"top_{k}": count / len(labels) for k, count in counts.items()}}
+    return {
+        "examples": len(labels),
+        "classes": scores.shape[1],
+        **{f"correct_top_{k}": count for k, count in counts.items()},
+        **{f"top_{k}": count / len(labels) for k, count in counts.items()},
+    }
 
 
 def classified(config, logits, labels):
@@ -193,8 +213,12 @@ def told(what):
     print(f"{time.monotonic() - start:.1f} s", flush=True)
 
 
-NAMES = {"online": "online linear head", "linear": "linear, frozen encoder",
-         "linear_sgd": "linear, SGD, crops", "network": "the whole network"}
+NAMES = {
+    "online": "online linear head",
+    "linear": "linear, frozen encoder",
+    "linear_sgd": "linear, SGD, crops",
+    "network": "the whole network",
+}
 
 
 def table(columns):
@@ -207,12 +231,17 @@ def table(columns):
     columns = {name: results for name, results in columns.items() if results}
     if not columns:
         return "no accuracy: no protocol was asked for that could be had"
-    lines = [f"{'accuracy, %':26}" + "".join(f"{name:>22}" for name in columns),
-             f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns)]
+    lines = [
+        f"{'accuracy, %':26}" + "".join(f"{name:>22}" for name in columns),
+        f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns),
+    ]
     for protocol in list(columns.values())[-1]:
         name = NAMES.get(protocol, protocol.replace("knn_", "kNN, k = "))
-        cells = [cell(results.get(protocol, {}), k) for results in columns.values()
-                 for k in evaluation.TOP]
+        cells = [
+            cell(results.get(protocol, {}), k)
+            for results in columns.values()
+            for k in evaluation.TOP
+        ]
         lines.append(f"{name:26}" + "".join(cells))
     return "\n".join(lines)
 

@@ -12,15 +12,6 @@ from tfssl import augment, data, encoders, layers
 from tfssl.errors import UsageError
 from tfssl.methods import PROJECTORS, Distilled, Supervised
 from tfssl.runner import device, evaluate, loop
-from tfssl.storage import pretrained, rundir
-from tfssl.storage.checkpoint import Checkpoints
-from tfssl.storage.export import (
-    CLASSIFIER,
-    build_encoder,
-    export_classifier,
-    export_encoder,
-    read_about,
-)
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -30,6 +21,15 @@ from tfssl.runner.job import (
     training_layers,
 )
 from tfssl.runner.results import finished, result_of_run, settings_of, write_result
+from tfssl.storage import pretrained, rundir
+from tfssl.storage.checkpoint import Checkpoints
+from tfssl.storage.export import (
+    CLASSIFIER,
+    build_encoder,
+    export_classifier,
+    export_encoder,
+    read_about,
+)
 
 START = "pretrained.json"  # which weights the run started from, and what they say of themselves
 TEACHER = "teacher.json"  # whom a student learns from
@@ -58,7 +58,8 @@ def finetune(config, given, flagfile, distribution=None):
     check_selector(config)
     check_begun(job)
     return finished(job, print_result, evaluation_settings) or carry_on(
-        job, found, origin, flagfile)
+        job, found, origin, flagfile
+    )
 
 
 def starting_point(config, given):
@@ -88,7 +89,8 @@ def starting_point(config, given):
             raise UsageError(
                 f"--fine_tune_after_block={config.fine_tune_after_block} freezes the stem, and "
                 f"--stem={config.stem} in place of the {origin['stem']} stem of "
-                f"--checkpoint={config.checkpoint} is a new one: nothing would train it.")
+                f"--checkpoint={config.checkpoint} is a new one: nothing would train it."
+            )
     if there:
         rundir.check_same(config, there, config.model_dir)
     return config, found, origin
@@ -106,8 +108,10 @@ def check_weights(config, origin):
         found = pretrained.find(config.checkpoint)
     there = origin.get("weights")
     if found and there and found.origin["weights"] != there:
-        raise UsageError(f"--checkpoint={config.checkpoint} holds other weights than when the run "
-                         f"in --model_dir={config.model_dir} was begun. Give another --model_dir.")
+        raise UsageError(
+            f"--checkpoint={config.checkpoint} holds other weights than when the run "
+            f"in --model_dir={config.model_dir} was begun. Give another --model_dir."
+        )
 
 
 def carry_on(job, found, origin, flagfile, teacher=None):
@@ -124,8 +128,12 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     if found is None and origin and not checkpoints_of(job).steps():
         found = pretrained.find(job.config.checkpoint)
         origin = found.origin  # it may have trained on since
-    job.distribution.same({"weights of --checkpoint": origin and origin.get("weights"),
-                           "answers of --teacher": teacher and teacher.record["sha256"]})
+    job.distribution.same(
+        {
+            "weights of --checkpoint": origin and origin.get("weights"),
+            "answers of --teacher": teacher and teacher.record["sha256"],
+        }
+    )
     model = build_model(job, found, teacher and teacher.record["classes"])
     if not job.distribution.chief:
         return follow(job, model, checkpoints_of(job, model), teacher.train if teacher else train)
@@ -147,14 +155,19 @@ def carry_out(job, model, origin, flagfile, teacher):
     announce(job, model, origin, start)
     if start < job.total_steps:
         (teacher.train if teacher else train)(job, model, checkpoints, start)
-    about = {**job.about, "step": job.total_steps, "finetuned_from": origin or None,
-             "eval_size": list(job.eval_size),
-             "eval_crop_proportion": evaluate.crop_proportion(config, job.eval_size)}
+    about = {
+        **job.about,
+        "step": job.total_steps,
+        "finetuned_from": origin or None,
+        "eval_size": list(job.eval_size),
+        "eval_crop_proportion": evaluate.crop_proportion(config, job.eval_size),
+    }
     if teacher:
         about["teacher"] = {name: teacher.record[name] for name in ("path", "sha256")}
-    for path in (export_encoder(config, job.stem, model.encoder, config.model_dir, about),
-                 export_classifier(config, job.stem, model, config.model_dir,
-                                   {**about, **classes})):
+    for path in (
+        export_encoder(config, job.stem, model.encoder, config.model_dir, about),
+        export_classifier(config, job.stem, model, config.model_dir, {**about, **classes}),
+    ):
         print(f"exported: {path}")
     result = report(job, model, job.total_steps) if job.evaluates else None
     job.distribution.part()
@@ -188,8 +201,10 @@ def check_selector(config):
     """Raises UsageError where --ft_proj_selector names a layer that the projector has not."""
     count = {"none": 0, "linear": 1, "nonlinear": config.num_proj_layers}[config.proj_head_mode]
     if config.ft_proj_selector > count or (count == 0 and config.ft_proj_selector):
-        raise UsageError(f"--ft_proj_selector must be at most {count}, the layers of the "
-                         f"projector, or -1 for the last. Received: {config.ft_proj_selector}")
+        raise UsageError(
+            f"--ft_proj_selector must be at most {count}, the layers of the "
+            f"projector, or -1 for the last. Received: {config.ft_proj_selector}"
+        )
 
 
 def labels_record(job):
@@ -209,21 +224,29 @@ def check_begun(job):
     check_data(job, recorded, goes_on=True)
     there, here = rundir.read_json(config.model_dir, LABELS), labels_record(job)
     if there and not here.items() <= there.items():
-        flag = (f"--label_list={config.label_list}" if config.label_list
-                else f"--label_fraction={config.label_fraction:g}")
-        raise UsageError(f"{flag} names other images than when the run in "
-                         f"--model_dir={config.model_dir} was begun: {here['labels']:,} labels, "
-                         f"there {there['labels']:,}. Give another --model_dir.")
+        flag = (
+            f"--label_list={config.label_list}"
+            if config.label_list
+            else f"--label_fraction={config.label_fraction:g}"
+        )
+        raise UsageError(
+            f"{flag} names other images than when the run in "
+            f"--model_dir={config.model_dir} was begun: {here['labels']:,} labels, "
+            f"there {there['labels']:,}. Give another --model_dir."
+        )
     check_classes(job)
 
 
 def check_classes(job):
     """Raises UsageError where labels mean other classes than when the run was begun."""
-    there = rundir.recorded(job.config.model_dir) and rundir.read_json(
-        job.config.model_dir, LABELS)
+    there = rundir.recorded(job.config.model_dir) and rundir.read_json(job.config.model_dir, LABELS)
     for source in meant(job) if there else ():
-        check_names(source, there.get("classes", source.num_classes),
-                    there.get("class_names", ()), f"the run in --model_dir={job.config.model_dir}")
+        check_names(
+            source,
+            there.get("classes", source.num_classes),
+            there.get("class_names", ()),
+            f"the run in --model_dir={job.config.model_dir}",
+        )
 
 
 def meant(job):
@@ -244,20 +267,25 @@ def check_names(source, num_classes, names, whose):
     """
     where = f"--dataset={source.name}, split {source.split}"
     if source.num_classes != num_classes:
-        raise UsageError(f"{where}, must have {num_classes} classes, as {whose} has. "
-                         f"Received: {source.num_classes}")
+        raise UsageError(
+            f"{where}, must have {num_classes} classes, as {whose} has. "
+            f"Received: {source.num_classes}"
+        )
     for number, (name, here) in enumerate(zip(names, source.classes)):
         if name != here:
-            raise UsageError(f"{where}, must call class {number} {name}, as {whose} does. "
-                             f"Received: {here}")
+            raise UsageError(
+                f"{where}, must call class {number} {name}, as {whose} does. Received: {here}"
+            )
 
 
 def class_names(job):
     """What the classes of the run's network are called, a list; [] where nobody says."""
-    sources = [source for source in (job.eval_source, job.train_source)
-               if source and source.num_classes]
+    sources = [
+        source for source in (job.eval_source, job.train_source) if source and source.num_classes
+    ]
     return of_classes(job, "class_names") or next(
-        (list(source.classes) for source in sources if source.classes), [])
+        (list(source.classes) for source in sources if source.classes), []
+    )
 
 
 def of_classes(job, name):
@@ -293,11 +321,22 @@ def build_model(job, found=None, num_classes=None):
         if projector is not None:
             projector = layers.first_layers(projector, config.ft_proj_selector)
         head = layers.classifier(
-            (projector or encoder).output_shape[-1], num_classes or job.train_source.num_classes,
-            zeros=config.zero_init_logits_layer, seed=config.seed + 2, name="head")
+            (projector or encoder).output_shape[-1],
+            num_classes or job.train_source.num_classes,
+            zeros=config.zero_init_logits_layer,
+            seed=config.seed + 2,
+            name="head",
+        )
         if config.task == "distill":
-            return compile_model(job, Distilled(
-                encoder, head, temperature=config.distill_temperature, alpha=config.distill_alpha))
+            return compile_model(
+                job,
+                Distilled(
+                    encoder,
+                    head,
+                    temperature=config.distill_temperature,
+                    alpha=config.distill_alpha,
+                ),
+            )
         return compile_model(job, Supervised(encoder, head, projector))
 
 
@@ -307,8 +346,14 @@ def checkpoints_of(job, model=None):
     return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about, **state)
 
 
-TRAINED = {-1: "the whole network", 0: "all after the stem", 1: "all after group 1",
-           2: "all after group 2", 3: "all after group 3", 4: "the head"}
+TRAINED = {
+    -1: "the whole network",
+    0: "all after the stem",
+    1: "all after group 1",
+    2: "all after group 2",
+    3: "all after group 3",
+    4: "the head",
+}
 
 
 def announce(job, model, origin, start):
@@ -320,47 +365,73 @@ def announce(job, model, origin, start):
     if origin:
         origin_text = f"weights of {pretrained.described(origin)}"
         if origin["stem"] != job.stem:
-            origin_text += (f"\nnew weights in the stem alone: {job.stem} in place of "
-                            f"{origin['stem']}")
+            origin_text += (
+                f"\nnew weights in the stem alone: {job.stem} in place of {origin['stem']}"
+            )
     scored = job.eval_source and (
         f"; evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
-        f"{job.eval_size[0]}x{job.eval_size[1]} px")
-    learned_from = (f"{labels_record(job)['labels']:,} labels" if config.task == "finetune"
-                    else f"{job.train_source.num_examples:,} images")
-    print(f"{config.task} on {job.train_source.name} {job.train_source.split}: "
-          f"{learned_from}, crops of {job.size[0]}x{job.size[1]} px"
-          f"{scored or ''}\n{origin_text}\n"
-          f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem, new head "
-          f"for {model.head.output_shape[-1]} classes; trains "
-          f"{TRAINED[config.fine_tune_after_block]}: {learned:,} of {total:,} parameters\n"
-          f"{job.schedule}\n"
-          f"{job.precision} on {job.devices}, seed {config.seed}\n"
-          f"{config.model_dir}: "
-          + (f"continues from step {start}" if start else "from the start"), flush=True)
+        f"{job.eval_size[0]}x{job.eval_size[1]} px"
+    )
+    learned_from = (
+        f"{labels_record(job)['labels']:,} labels"
+        if config.task == "finetune"
+        else f"{job.train_source.num_examples:,} images"
+    )
+    print(
+        f"{config.task} on {job.train_source.name} {job.train_source.split}: "
+        f"{learned_from}, crops of {job.size[0]}x{job.size[1]} px"
+        f"{scored or ''}\n{origin_text}\n"
+        f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem, new head "
+        f"for {model.head.output_shape[-1]} classes; trains "
+        f"{TRAINED[config.fine_tune_after_block]}: {learned:,} of {total:,} parameters\n"
+        f"{job.schedule}\n"
+        f"{job.precision} on {job.devices}, seed {config.seed}\n"
+        f"{config.model_dir}: " + (f"continues from step {start}" if start else "from the start"),
+        flush=True,
+    )
 
 
 def train(job, model, checkpoints, start):
     config = job.config
     view = augment.supervised_view(
-        job.size, crop_area=(config.crop_area_min, config.crop_area_max),
-        crop_aspect=(config.crop_aspect_min, config.crop_aspect_max), flip_p=config.flip_p)
+        job.size,
+        crop_area=(config.crop_area_min, config.crop_area_max),
+        crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
+        flip_p=config.flip_p,
+    )
     batches = training_batches(job, model, [view], start)
     loop.train(
-        model, batches, checkpoints, title=config.task, distribution=job.distribution,
-        directory=config.model_dir, writer=job.writer(), start=start,
-        stop=job.total_steps, batch_size=config.train_batch_size,
-        seed=config.seed, summary_steps=config.train_summary_steps,
+        model,
+        batches,
+        checkpoints,
+        title=config.task,
+        distribution=job.distribution,
+        directory=config.model_dir,
+        writer=job.writer(),
+        start=start,
+        stop=job.total_steps,
+        batch_size=config.train_batch_size,
+        seed=config.seed,
+        summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
-        dataset=config.dataset, smaller="--train_batch_size or --image_size, a larger "
-                                        "--accumulate_steps, or --remat")
+        dataset=config.dataset,
+        smaller="--train_batch_size or --image_size, a larger --accumulate_steps, or --remat",
+    )
 
 
 def report(job, model, step):
     """Evaluates, writes result.json and result_<step>.json, prints the table."""
     config = job.config
     classify = evaluate.batch_function(model, job.eval_size)
-    logits, labels = evaluate.represent(config, classify, job.eval_source, job.eval_size,
-                                        f"step {step}", config.eval_steps, "logits")
+    logits, labels = evaluate.represent(
+        config,
+        classify,
+        job.eval_source,
+        job.eval_size,
+        f"step {step}",
+        config.eval_steps,
+        "logits",
+    )
     scores = evaluate.score(logits, labels)
     result = {
         **result_of_run(job, model, step, scores),
@@ -385,14 +456,20 @@ def learned_from(job):
     learned = {"labels": labels_record(job)["labels"], "class_names": class_names(job)}
     if job.config.task == "finetune":
         return learned
-    return {**learned, "images": job.train_source.num_examples,
-            "teacher": rundir.read_json(job.config.model_dir, TEACHER)}
+    return {
+        **learned,
+        "images": job.train_source.num_examples,
+        "teacher": rundir.read_json(job.config.model_dir, TEACHER),
+    }
 
 
 def print_result(result, model_dir):
     done = next(word for word in DONE.values() if word in result)
     count = result[done]["network"]["examples"]
-    print(f"\n{evaluate.table({done: result[done]})}\n\n"
-          f"{result['eval_dataset']} {result['eval_split']}, {count:,} images, step "
-          f"{result['global_step']}, {result['labels']:,} labels; {model_dir}/result.json\n"
-          f"tensorboard --logdir {model_dir}", flush=True)
+    print(
+        f"\n{evaluate.table({done: result[done]})}\n\n"
+        f"{result['eval_dataset']} {result['eval_split']}, {count:,} images, step "
+        f"{result['global_step']}, {result['labels']:,} labels; {model_dir}/result.json\n"
+        f"tensorboard --logdir {model_dir}",
+        flush=True,
+    )

@@ -8,8 +8,8 @@ from tfssl import layers
 from tfssl.config import NO_PROBE
 from tfssl.errors import UsageError
 from tfssl.runner import cost, device, evaluate, finetune, pretrain
-from tfssl.storage import pretrained, rundir
 from tfssl.runner.job import plan, reopen
+from tfssl.storage import pretrained, rundir
 
 
 def encoder(config, given):
@@ -31,17 +31,21 @@ def encoder(config, given):
         model, *_, step = restored(job)
         return job, model.encoder, {**job.about, "path": config.model_dir, "step": step}
     if config.probe_dataset:
-        raise UsageError(NO_PROBE.format(f"--mode={config.mode} --checkpoint",
-                                         config.probe_dataset))
+        raise UsageError(
+            NO_PROBE.format(f"--mode={config.mode} --checkpoint", config.probe_dataset)
+        )
     if config.checkpoint == pretrained.SCRATCH:
-        raise UsageError(f"--mode={config.mode} needs the weights of a --checkpoint. "
-                         "Received: none")
+        raise UsageError(
+            f"--mode={config.mode} needs the weights of a --checkpoint. Received: none"
+        )
     found = pretrained.find(config.checkpoint)
     job = plan(pretrained.adopt(config, given, found.about, config.checkpoint))
     if job.stem != found.about["stem"]:
-        raise UsageError(f"--stem={job.stem} contradicts --checkpoint={config.checkpoint}, whose "
-                         f"network has --stem={found.about['stem']}: a frozen encoder keeps its "
-                         "stem.")
+        raise UsageError(
+            f"--stem={job.stem} contradicts --checkpoint={config.checkpoint}, whose "
+            f"network has --stem={found.about['stem']}: a frozen encoder keeps its "
+            "stem."
+        )
     with device.dtype_policy(job.precision):
         network = pretrained.load(found, job.config, layers.FusedBatchNormalization)
     return job, network, found.origin
@@ -64,13 +68,13 @@ def nearest_neighbours(config, given):
         raise UsageError(
             f"--train_split must hold at most {evaluate.MAX_BYTES // (4 * dim):,} images for "
             f"--mode=knn, whose {dim} numbers each fit in memory. Received: "
-            f"{source.split}, {source.num_examples:,}")
+            f"{source.split}, {source.num_examples:,}"
+        )
     rundir.make(config.model_dir)
     print(f"kNN with {pretrained.described(origin)}")
     encode = evaluate.batch_function(network, job.eval_size)
     asked = job.config.replace(linear_probe=False)
-    cost.tell("knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source,
-                                        job.eval_size))
+    cost.tell("knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source, job.eval_size))
     results = evaluate.evaluate(asked, encode, source, job.eval_source, job.eval_size, "knn")
     result = {**record(job, origin), "results": results}
     rundir.write_json(config.model_dir, "knn.json", result)
@@ -81,16 +85,25 @@ def nearest_neighbours(config, given):
 def record(job, origin):
     """What both modes write beside their scores."""
     source = job.labelled_source
-    return {"model_dir": job.config.model_dir,
-            "dataset": source.name, "train_split": source.split,
-            "labels": source.num_labelled, "class_names": list(source.classes),
-            "eval_split": job.eval_source.split,
-            "image_size": list(job.eval_size), "precision": job.precision, "encoder": origin,
-            **device.describe()}
+    return {
+        "model_dir": job.config.model_dir,
+        "dataset": source.name,
+        "train_split": source.split,
+        "labels": source.num_labelled,
+        "class_names": list(source.classes),
+        "eval_split": job.eval_source.split,
+        "image_size": list(job.eval_size),
+        "precision": job.precision,
+        "encoder": origin,
+        **device.describe(),
+    }
 
 
 def print_result(result, file):
     count = max((scores["examples"] for scores in result["results"].values()), default=0)
-    print(f"\n{evaluate.table({'frozen encoder': result['results']})}\n\n"
-          f"{result['dataset']} {result['eval_split']}, {count:,} images, {result['labels']:,} "
-          f"labels; {file}", flush=True)
+    print(
+        f"\n{evaluate.table({'frozen encoder': result['results']})}\n\n"
+        f"{result['dataset']} {result['eval_split']}, {count:,} images, {result['labels']:,} "
+        f"labels; {file}",
+        flush=True,
+    )

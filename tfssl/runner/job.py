@@ -9,13 +9,13 @@ import keras
 import numpy as np
 
 from tfssl import data, encoders, layers, optim
+from tfssl.callbacks.board import Board
 from tfssl.config import Config, sides
 from tfssl.data import Source
-from tfssl.errors import UsageError
 from tfssl.distribute import strategy
+from tfssl.errors import UsageError
 from tfssl.runner import demand, device, objective
 from tfssl.storage import rundir
-from tfssl.callbacks.board import Board
 from tfssl.storage.export import describe
 
 
@@ -56,10 +56,12 @@ class Job:
         epochs = self.total_steps * config.train_batch_size / self.train_source.num_examples
         short = ", which it does not outlast" if self.total_steps <= self.warmup_steps else ""
         steps = f"{self.total_steps} step{'s' if self.total_steps > 1 else ''}"
-        return (f"{steps} of {config.train_batch_size} images ({epochs:.4g} "
-                f"epochs), {config.optimizer}, peak learning rate {self.learning_rate:.4g}, "
-                f"{self.warmup_steps} steps of warm-up{short}, weight decay "
-                f"{config.weight_decay:.4g}")
+        return (
+            f"{steps} of {config.train_batch_size} images ({epochs:.4g} "
+            f"epochs), {config.optimizer}, peak learning rate {self.learning_rate:.4g}, "
+            f"{self.warmup_steps} steps of warm-up{short}, weight decay "
+            f"{config.weight_decay:.4g}"
+        )
 
     def writer(self):
         """The `Board` of the run; None on workers that only follow."""
@@ -79,8 +81,10 @@ class Job:
     @property
     def data(self):
         """What is learned from, as data.json says it."""
-        return {"train": {**self.train_source.identity, "readable": self.readable},
-                "value_ranges": self.value_ranges}
+        return {
+            "train": {**self.train_source.identity, "readable": self.readable},
+            "value_ranges": self.value_ranges,
+        }
 
 
 def plan(config, distributed=None, ranges=None):
@@ -106,28 +110,36 @@ def plan(config, distributed=None, ranges=None):
     readable = train_source.num_examples
     if chosen is not None and not distills:
         part = data.subset(whole, chosen)
-        train_source, labelled_source = (part if source is whole else source
-                                         for source in (train_source, labelled_source))
+        train_source, labelled_source = (
+            part if source is whole else source for source in (train_source, labelled_source)
+        )
     n, batch = train_source.num_examples, config.train_batch_size
     if config.trains and batch > n:
         flag = "label_list" if config.label_list else "label_fraction"
         share = "" if chosen is None else f" by --{flag}"
-        raise UsageError(f"--train_batch_size must be at most {n}, the number of examples in "
-                         f"{config.dataset} {config.train_split}{share}. Received: {batch}")
+        raise UsageError(
+            f"--train_batch_size must be at most {n}, the number of examples in "
+            f"{config.dataset} {config.train_split}{share}. Received: {batch}"
+        )
     nearest = config.mode == "knn" or (
-        config.task == "pretrain" and (config.trains or config.mode == "eval"))
+        config.task == "pretrain" and (config.trains or config.mode == "eval")
+    )
     most = labelled_source.num_labelled
     if nearest and eval_source and any(k > most for k in config.neighbours):
-        raise UsageError(f"--knn_k must be at most {most}, the number of training labels. "
-                         f"Received: {config.knn_k}")
+        raise UsageError(
+            f"--knn_k must be at most {most}, the number of training labels. "
+            f"Received: {config.knn_k}"
+        )
     size = data.image_size(config, train_source)
     eval_size = sides(config.eval_image_size) if config.eval_image_size else size
     stem = config.stem if config.stem != "auto" else "cifar" if min(size) <= 64 else "imagenet"
     smallest = encoders.output_stride(stem)
     for flag, (height, width) in (("image_size", size), ("eval_image_size", eval_size)):
         if min(height, width) < smallest:
-            raise UsageError(f"--{flag} must be at least {smallest} for --stem={stem}. "
-                             f"Received: {height}x{width}")
+            raise UsageError(
+                f"--{flag} must be at least {smallest} for --stem={stem}. "
+                f"Received: {height}x{width}"
+            )
     total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
     per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
     job = Job(
@@ -143,7 +155,8 @@ def plan(config, distributed=None, ranges=None):
         warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
         checkpoint_every=max(1, per_checkpoint),
         learning_rate=optim.scaled_learning_rate(
-            config.learning_rate, batch, config.learning_rate_scaling),
+            config.learning_rate, batch, config.learning_rate_scaling
+        ),
         distribution=distributed or strategy.single(),
         chosen=chosen,
         readable=readable,
@@ -151,10 +164,15 @@ def plan(config, distributed=None, ranges=None):
     demand.check(job)
     objective.check(job)
     images = {**job.data["train"], "black and white": job.value_ranges}
-    job.distribution.same({
-        "labels learned from": data.fingerprint(chosen),
-        **{f"{rundir.DIGESTS.get(name, name)} of the training images": value
-           for name, value in images.items()}})
+    job.distribution.same(
+        {
+            "labels learned from": data.fingerprint(chosen),
+            **{
+                f"{rundir.DIGESTS.get(name, name)} of the training images": value
+                for name, value in images.items()
+            },
+        }
+    )
     return job
 
 
@@ -169,8 +187,9 @@ def evaluation_sources(config, train_source):
     """
     other, labelled = config, train_source
     if config.probe_dataset:
-        other = config.replace(dataset=config.probe_dataset,
-                               data_dir=config.probe_data_dir or config.data_dir)
+        other = config.replace(
+            dataset=config.probe_dataset, data_dir=config.probe_data_dir or config.data_dir
+        )
     ranges = train_source.value_ranges if other is config else None
     if config.mode == "embed":
         return labelled, data.load(other, config.eval_split, "eval_split", ranges)
@@ -179,15 +198,20 @@ def evaluation_sources(config, train_source):
     flag = "train_split" if other is config else "probe_train_split"
     if not labelled.num_classes:
         does_without = config.task == "pretrain" or (
-            config.task == "distill" and config.distill_alpha == 1)
+            config.task == "distill" and config.distill_alpha == 1
+        )
         if other is not config or not (config.trains and does_without):
-            raise UsageError(f"--{flag} must have labels (a folder: one for each class). Received: "
-                             f"{labelled.split} of {other.dataset} {other.data_dir}, without any")
+            raise UsageError(
+                f"--{flag} must have labels (a folder: one for each class). Received: "
+                f"{labelled.split} of {other.dataset} {other.data_dir}, without any"
+            )
         return labelled, None
     scored = data.load(other, config.eval_split, "eval_split", labelled.value_ranges, again=True)
     if not scored.num_classes:
-        raise UsageError("--eval_split must have labels (a folder: one for each class). Received: "
-                         f"{scored.split}, without any")
+        raise UsageError(
+            "--eval_split must have labels (a folder: one for each class). Received: "
+            f"{scored.split}, without any"
+        )
     if config.evaluates:
         data.refuse_shared(config, scored, {flag: labelled, "train_split": train_source})
     return labelled, scored
@@ -208,15 +232,21 @@ def reopen(config, given):
     """
     there = rundir.recorded(config.model_dir)
     if there is None:
-        raise UsageError("--model_dir must be the directory of a run. "
-                         f"Received: {config.model_dir}, which holds none")
+        raise UsageError(
+            "--model_dir must be the directory of a run. "
+            f"Received: {config.model_dir}, which holds none"
+        )
     asks_anew = config.mode in ("linear_eval", "knn")
     new_labels = {"label_fraction", "label_list"} if asks_anew else set()
     rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
     names = set(given) | new_labels | {"mode", "model_dir"}
     data_there = rundir.read_json(config.model_dir, rundir.DATA) or {}
-    job = plan(there.replace(**{**{name: getattr(config, name) for name in names},
-                                "train_mode": there.task}), ranges=data_there.get("value_ranges"))
+    job = plan(
+        there.replace(
+            **{**{name: getattr(config, name) for name in names}, "train_mode": there.task}
+        ),
+        ranges=data_there.get("value_ranges"),
+    )
     if config.mode != "embed":
         check_data(job, there)
     rundir.make(config.model_dir)
@@ -253,14 +283,19 @@ def where_it_was(config, there, here):
 def training_layers(job):
     """What networks train with: the class of all normalizations, and {name: class} of encoders."""
     config = job.config
-    normalization = (layers.FusedBatchNormalization if config.fused_batch_norm
-                     else keras.layers.BatchNormalization)
+    normalization = (
+        layers.FusedBatchNormalization
+        if config.fused_batch_norm
+        else keras.layers.BatchNormalization
+    )
     if job.distribution.replicas > 1 and config.global_bn:
         normalization = functools.partial(normalization, synchronized=True)
     return normalization, {
-        "convolution": (layers.ProductGradientConv2D if config.product_gradients
-                        else keras.layers.Conv2D),
-        "remat": layers.Rematerialized if config.remat else None}
+        "convolution": (
+            layers.ProductGradientConv2D if config.product_gradients else keras.layers.Conv2D
+        ),
+        "remat": layers.Rematerialized if config.remat else None,
+    }
 
 
 def compile_model(job, model):
@@ -270,8 +305,11 @@ def compile_model(job, model):
         model.stop_asked = keras.Variable(0.0, trainable=False, name="stop_asked")
         model.rows = config.train_batch_size // job.distribution.replicas
     model.build((None, *job.size, 3))
-    model.compile(optimizer=build_optimizer(job, model), jit_compile=False,
-                  steps_per_execution=config.steps_per_execution)
+    model.compile(
+        optimizer=build_optimizer(job, model),
+        jit_compile=False,
+        steps_per_execution=config.steps_per_execution,
+    )
     model.accumulate_steps = config.accumulate_steps
     model.optimizer.build(model.learned_variables())
     return model
@@ -289,11 +327,22 @@ def training_batches(job, model, recipes, start):
     config, source = job.config, job.train_source
     on_host, compiled = config.augment_on == "host", config.compile_augmentation
     if not on_host:
-        model.prepare = data.finisher(source, recipes, compiled, in_blocks=False,
-                                      parts=job.distribution.replicas)
-    return job.distribution.batches(functools.partial(
-        data.views, source, recipes, batch_size=config.train_batch_size, seed=config.seed,
-        start_step=start, stop_step=job.total_steps, compiled=compiled, finished=on_host))
+        model.prepare = data.finisher(
+            source, recipes, compiled, in_blocks=False, parts=job.distribution.replicas
+        )
+    return job.distribution.batches(
+        functools.partial(
+            data.views,
+            source,
+            recipes,
+            batch_size=config.train_batch_size,
+            seed=config.seed,
+            start_step=start,
+            stop_step=job.total_steps,
+            compiled=compiled,
+            finished=on_host,
+        )
+    )
 
 
 def follow(job, model, checkpoints, train):
@@ -319,20 +368,27 @@ def build_optimizer(job, model):
     """
     config = job.config
     # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
-    rate = optim.WarmupCosine(job.learning_rate, job.warmup_steps,
-                              max(job.total_steps, job.warmup_steps + 1))
+    rate = optim.WarmupCosine(
+        job.learning_rate, job.warmup_steps, max(job.total_steps, job.warmup_steps + 1)
+    )
     if config.optimizer == "lars":
-        optimizer = optim.LARS(rate, momentum=config.momentum, weight_decay=config.weight_decay,
-                               momentum_form=config.lars_form)
+        optimizer = optim.LARS(
+            rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            momentum_form=config.lars_form,
+        )
         apart = [model.classifier] if model.classifier and config.lars_form == "classic" else []
         adapted = [part for part in model.parts.values() if part not in apart]
         optimizer.exclude_from_adaptation(
             [v for part in apart for v in part.trainable_variables]
-            + [v for part in adapted for v in optim.excluded(part)])
+            + [v for part in adapted for v in optim.excluded(part)]
+        )
         model.penalize([v for part in apart for v in optim.decayed(part)], config.weight_decay)
         return optimizer
-    model.penalize([v for part in model.parts.values() for v in optim.decayed(part)],
-                   config.weight_decay)
+    model.penalize(
+        [v for part in model.parts.values() for v in optim.decayed(part)], config.weight_decay
+    )
     if config.optimizer == "momentum":
         return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
     return keras.optimizers.Adam(rate)

@@ -14,15 +14,15 @@ import keras
 import tensorflow as tf
 
 from tfssl import augment, data, layers, optim
+from tfssl.callbacks.board import Board
 from tfssl.config import without_later
 from tfssl.errors import UsageError
 from tfssl.methods import Supervised
 from tfssl.runner import cost, evaluate, finetune, frozen, loop
+from tfssl.runner.results import top_scalars
 from tfssl.storage import rundir
-from tfssl.callbacks.board import Board
 from tfssl.storage.checkpoint import Checkpoints
 from tfssl.storage.pretrained import described
-from tfssl.runner.results import top_scalars
 
 PROTOCOL = "linear_sgd"
 MOMENTUM = 0.9
@@ -51,15 +51,18 @@ def linear_evaluation(config, given):
     config, source = job.config, job.labelled_source
     batch = config.linear_batch_size
     if batch > source.num_examples:
-        raise UsageError(f"--linear_batch_size must be at most {source.num_examples}, the number "
-                         f"of examples in {config.dataset} {source.split}. Received: {batch}")
+        raise UsageError(
+            f"--linear_batch_size must be at most {source.num_examples}, the number "
+            f"of examples in {config.dataset} {source.split}. Received: {batch}"
+        )
     settings = settings_of(job)
     directory = directory_of(job, f"step{origin['step']}", {**settings, "encoder": known})
     with rundir.held(directory):
         result = rundir.read_json(directory, "result.json")
         if result:
-            finetune.check_names(source, source.num_classes, result.get("class_names", ()),
-                                 directory)
+            finetune.check_names(
+                source, source.num_classes, result.get("class_names", ()), directory
+            )
             print(f"{directory}: finished; nothing left to do")
             frozen.print_result(result, f"{directory}/result.json")
             return result
@@ -72,8 +75,11 @@ def directory_of(job, step, settings):
     root = os.path.join(config.model_dir, "linear_eval")
     name = os.path.join(root, f"{step}-{digest(settings)}")
     of_0_1 = {key: value for key, value in settings.items() if key != "data"}
-    of_0_1["encoder"] = {key: value for key, value in settings["encoder"].items()
-                         if key not in ("weights", "value_ranges")}
+    of_0_1["encoder"] = {
+        key: value
+        for key, value in settings["encoder"].items()
+        if key not in ("weights", "value_ranges")
+    }
     old = os.path.join(root, f"{step}-{digest(of_0_1)}")
     if os.path.isdir(name) or not os.path.isdir(old):
         return name
@@ -92,40 +98,69 @@ def carry_out(job, encoder, origin, settings, directory):
     del state["encoder"]  # which is frozen, and comes from elsewhere
     checkpoints = Checkpoints(directory, keep=1, **state)
     start = checkpoints.restore_newest(aside=True)
-    print(f"linear evaluation with {described(origin)}\n"
-          f"learns from {source.name} {source.split}: {source.num_labelled:,} images, random crops "
-          f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "
-          f"learning rate {rate:.4g}\n"
-          f"scored on {job.eval_source.split}: {job.eval_source.num_examples:,} images\n"
-          f"{directory}: " + (f"continues from step {start}" if start else "from scratch"),
-          flush=True)
+    print(
+        f"linear evaluation with {described(origin)}\n"
+        f"learns from {source.name} {source.split}: {source.num_labelled:,} images, random crops "
+        f"of {job.eval_size[0]}x{job.eval_size[1]} px, {config.linear_epochs:g} epochs, peak "
+        f"learning rate {rate:.4g}\n"
+        f"scored on {job.eval_source.split}: {job.eval_source.num_examples:,} images\n"
+        f"{directory}: " + (f"continues from step {start}" if start else "from scratch"),
+        flush=True,
+    )
     classify = evaluate.batch_function(learner, job.eval_size)
-    cost.tell("linear evaluation", cost.of_encoding(
-        config, classify, job.eval_source, job.eval_size, more=(steps - start) * batch))
+    cost.tell(
+        "linear evaluation",
+        cost.of_encoding(
+            config, classify, job.eval_source, job.eval_size, more=(steps - start) * batch
+        ),
+    )
     if start < steps:
-        batches = data.views(source, [augment.supervised_view(job.eval_size)], batch_size=batch,
-                             seed=config.seed, start_step=start, stop_step=steps,
-                             compiled=config.compile_augmentation)
+        batches = data.views(
+            source,
+            [augment.supervised_view(job.eval_size)],
+            batch_size=batch,
+            seed=config.seed,
+            start_step=start,
+            stop_step=steps,
+            compiled=config.compile_augmentation,
+        )
         per_epoch = config.checkpoint_epochs * source.num_examples / batch
         loop.train(
-            learner, batches, checkpoints, title="linear evaluation", directory=directory,
-            writer=Board(directory), start=start, stop=steps,
-            batch_size=batch, seed=config.seed, summary_steps=config.train_summary_steps,
+            learner,
+            batches,
+            checkpoints,
+            title="linear evaluation",
+            directory=directory,
+            writer=Board(directory),
+            start=start,
+            stop=steps,
+            batch_size=batch,
+            seed=config.seed,
+            summary_steps=config.train_summary_steps,
             checkpoint_steps=config.checkpoint_steps or max(1, round(per_epoch)),
             dataset=config.dataset,
-            smaller="--linear_batch_size, --eval_batch_size or --eval_image_size")
+            smaller="--linear_batch_size, --eval_batch_size or --eval_image_size",
+        )
     return report(job, learner, classify, origin, settings, directory)
 
 
 def build_learner(job, encoder, schedule):
     """A linear classifier on the encoder, which is frozen, with its optimizer."""
     encoder.trainable = False
-    learner = Supervised(encoder, layers.classifier(
-        encoder.output_shape[-1], job.labelled_source.num_classes, seed=job.config.seed + 3,
-        name="head"))
+    learner = Supervised(
+        encoder,
+        layers.classifier(
+            encoder.output_shape[-1],
+            job.labelled_source.num_classes,
+            seed=job.config.seed + 3,
+            name="head",
+        ),
+    )
     learner.build((None, *job.eval_size, 3))
-    learner.compile(jit_compile=False, optimizer=keras.optimizers.SGD(
-        schedule, momentum=MOMENTUM, nesterov=True))
+    learner.compile(
+        jit_compile=False,
+        optimizer=keras.optimizers.SGD(schedule, momentum=MOMENTUM, nesterov=True),
+    )
     learner.optimizer.build(learner.learned_variables())
     return learner
 
@@ -133,15 +168,28 @@ def build_learner(job, encoder, schedule):
 def settings_of(job):
     """All that the result depends on, beside the encoder."""
     config, source = job.config, job.labelled_source
-    return {"dataset": source.name, "train_split": source.split,
-            "eval_split": job.eval_source.split, "size": list(job.eval_size),
-            "precision": job.precision,
-            "labels_sha256": data.fingerprint(job.chosen),
-            "images": evaluate.count(config, job.eval_source),
-            "data": [data.digest(source.identity), data.digest(job.eval_source.identity)],
-            **{name: getattr(config, name) for name in (
-                "label_fraction", "label_list", "seed", "linear_epochs", "linear_learning_rate",
-                "linear_batch_size", "eval_crop_proportion")}}
+    return {
+        "dataset": source.name,
+        "train_split": source.split,
+        "eval_split": job.eval_source.split,
+        "size": list(job.eval_size),
+        "precision": job.precision,
+        "labels_sha256": data.fingerprint(job.chosen),
+        "images": evaluate.count(config, job.eval_source),
+        "data": [data.digest(source.identity), data.digest(job.eval_source.identity)],
+        **{
+            name: getattr(config, name)
+            for name in (
+                "label_fraction",
+                "label_list",
+                "seed",
+                "linear_epochs",
+                "linear_learning_rate",
+                "linear_batch_size",
+                "eval_crop_proportion",
+            )
+        },
+    }
 
 
 def digest(settings):
@@ -151,11 +199,22 @@ def digest(settings):
 def report(job, learner, classify, origin, settings, directory):
     """Scores the evaluation split, writes result.json and a TensorBoard point, prints the table."""
     config = job.config
-    logits, labels = evaluate.represent(config, classify, job.eval_source, job.eval_size,
-                                        "linear evaluation", config.eval_steps, "logits")
+    logits, labels = evaluate.represent(
+        config,
+        classify,
+        job.eval_source,
+        job.eval_size,
+        "linear evaluation",
+        config.eval_steps,
+        "logits",
+    )
     scores = evaluate.score(logits, labels)
-    result = {**frozen.record(job, origin), **settings, "results": {PROTOCOL: scores},
-              **(rundir.read_json(directory, rundir.TIME) or {})}
+    result = {
+        **frozen.record(job, origin),
+        **settings,
+        "results": {PROTOCOL: scores},
+        **(rundir.read_json(directory, rundir.TIME) or {}),
+    }
     writer = Board(os.path.join(directory, "eval"))
     with writer.as_default(step=int(learner.optimizer.iterations)):
         for tag, value in top_scalars(PROTOCOL, scores).items():

@@ -5,15 +5,31 @@ import time
 import tensorflow as tf
 
 from tfssl import data
-from tfssl.errors import TrainingError
-from tfssl.storage import rundir
 from tfssl.callbacks.training import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
 from tfssl.distribute.strategy import single
+from tfssl.errors import TrainingError
+from tfssl.storage import rundir
 
 
-def train(model, batches, checkpoints, *, title, directory, writer, start, stop, batch_size,
-          seed, summary_steps, checkpoint_steps, dataset, smaller, distribution=None,
-          callbacks=()):
+def train(
+    model,
+    batches,
+    checkpoints,
+    *,
+    title,
+    directory,
+    writer,
+    start,
+    stop,
+    batch_size,
+    seed,
+    summary_steps,
+    checkpoint_steps,
+    dataset,
+    smaller,
+    distribution=None,
+    callbacks=(),
+):
     """Trains from one step to another, and adds to the training time of the directory.
 
     Args:
@@ -48,20 +64,29 @@ def train(model, batches, checkpoints, *, title, directory, writer, start, stop,
     began = time.monotonic()
 
     def note_time():
-        rundir.write_json(directory, rundir.TIME, {
-            "train_seconds": spent + time.monotonic() - began,
-            "images_per_second": show.progress.images_per_second})
+        rundir.write_json(
+            directory,
+            rundir.TIME,
+            {
+                "train_seconds": spent + time.monotonic() - began,
+                "images_per_second": show.progress.images_per_second,
+            },
+        )
 
     save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer, note_time)
     callbacks.append(save)
     print("building the graph of the training step ...", flush=True)
     try:
         with distribution.all_there(), data.reading(dataset):
-            model.fit(batches, verbose=0, shuffle=False, callbacks=callbacks,
-                      steps_per_epoch=stop - start if distribution.replicas > 1 else None)
+            model.fit(
+                batches,
+                verbose=0,
+                shuffle=False,
+                callbacks=callbacks,
+                steps_per_epoch=stop - start if distribution.replicas > 1 else None,
+            )
     except tf.errors.ResourceExhaustedError:
-        raise TrainingError("The device ran out of memory. Try a smaller "
-                            f"{smaller}.") from None
+        raise TrainingError(f"The device ran out of memory. Try a smaller {smaller}.") from None
     finally:
         save.release()
         if chief:

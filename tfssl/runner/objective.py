@@ -25,9 +25,11 @@ def check_projections(config):
         return
     if config.proj_out_dim == 1 and config.proj_head_mode != "none" and normalized:
         norm = "which BYOL normalizes" if config.method == "byol" else "with --hidden_norm"
-        raise UsageError(f"--proj_out_dim must be at least 2 for --method={config.method}: "
-                         f"a projection of one number, {norm}, is 1 or -1 and has no gradient. "
-                         "Received: 1")
+        raise UsageError(
+            f"--proj_out_dim must be at least 2 for --method={config.method}: "
+            f"a projection of one number, {norm}, is 1 or -1 and has no gradient. "
+            "Received: 1"
+        )
 
 
 def check_classes(job):
@@ -35,18 +37,22 @@ def check_classes(job):
     source = job.labelled_source
     mode = job.config.task if job.config.trains else job.config.mode
     if source.num_classes == 1:
-        raise UsageError(f"--train_split must have two classes or more for --mode={mode}: "
-                         "with one there is nothing to tell apart. Received: "
-                         f"{source.split} of {source.name}, with 1")
+        raise UsageError(
+            f"--train_split must have two classes or more for --mode={mode}: "
+            "with one there is nothing to tell apart. Received: "
+            f"{source.split} of {source.name}, with 1"
+        )
 
 
 def check_positives(job):
     """Raises UsageError where positives go by classes and there are no two of them."""
     config, source = job.config, job.train_source
     if config.task == "pretrain" and config.positives == "classes" and source.num_classes < 2:
-        raise UsageError("--positives=classes needs images of two classes or more in "
-                         f"--train_split. Received: {source.split} of {source.name}, with "
-                         f"{source.num_classes or 'no classes'}")
+        raise UsageError(
+            "--positives=classes needs images of two classes or more in "
+            f"--train_split. Received: {source.split} of {source.name}, with "
+            f"{source.num_classes or 'no classes'}"
+        )
 
 
 def check_parts(job):
@@ -55,10 +61,13 @@ def check_parts(job):
     why = images == 1 and left_by_normalization(job)
     if why:
         flags = "--train_batch_size / --accumulate_steps" + (
-            "" if config.global_bn else " / replicas without --global_bn")
-        raise UsageError(f"{flags} must be at least 2, or batch normalization sees one image at a "
-                         f"time: {why}. Received: {config.train_batch_size} / "
-                         f"{config.accumulate_steps}")
+            "" if config.global_bn else " / replicas without --global_bn"
+        )
+        raise UsageError(
+            f"{flags} must be at least 2, or batch normalization sees one image at a "
+            f"time: {why}. Received: {config.train_batch_size} / "
+            f"{config.accumulate_steps}"
+        )
 
 
 def images_at_once(job):

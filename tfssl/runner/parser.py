@@ -17,8 +17,12 @@ from tfssl.config import ByMethod, ByTask, Config, google_defaults, kind
 from tfssl.errors import UsageError
 from tfssl.text import printable
 
-HELP = {"help": "Show the flags that are used most.", "helpshort": "The same as --help.",
-        "h": "The same as --help.", "helpfull": "Show every flag, with all that it means."}
+HELP = {
+    "help": "Show the flags that are used most.",
+    "helpshort": "The same as --help.",
+    "h": "The same as --help.",
+    "helpfull": "Show every flag, with all that it means.",
+}
 USAGE = """usage: {command} [mode] [--flag=value ...] [--flagfile=FILE]
 
   {command} --flagfile=flags/shapes.flags               a first run, no download, minutes
@@ -28,8 +32,9 @@ USAGE = """usage: {command} [mode] [--flag=value ...] [--flagfile=FILE]
   {command} --mode=predict --checkpoint=runs/NAME --data_dir=FOLDER   classes, as CSV
   {command} --flagfile=runs/NAME/flags.flags --model_dir=runs/AGAIN    the same run again
 """
-FULL = ("[defaults in brackets]  {command} --helpfull lists all {count} flags and all that they "
-        "mean.")
+FULL = (
+    "[defaults in brackets]  {command} --helpfull lists all {count} flags and all that they mean."
+)
 TEXT, WIDTH = 28, 100  # where the text of --help begins, and where it ends
 FLAGFILE, A_FLAGFILE = ("--flagfile", "-flagfile"), "--flagfile must be a file of flags"
 MOST_FLAGFILES = 200  # that may be opened for one command line
@@ -43,8 +48,9 @@ def define():
         of_type, _, choices = kind(field)
         args = (field.name, field.default, field.metadata["help"])
         if choices and of_type is str:
-            absl_flags.DEFINE_enum(field.name, field.default, choices, field.metadata["help"],
-                                   flag_values=values)
+            absl_flags.DEFINE_enum(
+                field.name, field.default, choices, field.metadata["help"], flag_values=values
+            )
         else:
             DEFINE[of_type](*args, flag_values=values)
     for name, text in HELP.items():
@@ -52,8 +58,12 @@ def define():
     return values
 
 
-DEFINE = {str: absl_flags.DEFINE_string, bool: absl_flags.DEFINE_bool,
-          int: absl_flags.DEFINE_integer, float: absl_flags.DEFINE_float}
+DEFINE = {
+    str: absl_flags.DEFINE_string,
+    bool: absl_flags.DEFINE_bool,
+    int: absl_flags.DEFINE_integer,
+    float: absl_flags.DEFINE_float,
+}
 
 
 def parse(argv):
@@ -75,8 +85,10 @@ def parse(argv):
     if any(values[name].value for name in HELP):
         return None
     if len(rest) > 1:
-        raise UsageError("Only --flags are expected, and before them a mode "
-                         f"({', '.join(modes())}). Received: {printable(rest[1])}")
+        raise UsageError(
+            "Only --flags are expected, and before them a mode "
+            f"({', '.join(modes())}). Received: {printable(rest[1])}"
+        )
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name for name in names if values[name].present}
     settings = {name: values[name].value for name in names}
@@ -124,12 +136,16 @@ def with_flagfiles(words):
         path = shipped(os.path.expanduser(path))
         place = os.path.realpath(path)
         if place in around:
-            raise UsageError(f"--flagfile={printable(path)} includes itself"
-                             + (f", by {printable(around[-1])}." if around[-1] != place else "."))
+            raise UsageError(
+                f"--flagfile={printable(path)} includes itself"
+                + (f", by {printable(around[-1])}." if around[-1] != place else ".")
+            )
         opened.append(path)
         if len(opened) > MOST_FLAGFILES:
-            raise UsageError(f"--flagfile={printable(path)} is one of more than {MOST_FLAGFILES} "
-                             "flagfiles that include each other.")
+            raise UsageError(
+                f"--flagfile={printable(path)} is one of more than {MOST_FLAGFILES} "
+                "flagfiles that include each other."
+            )
         yield from expanded(lines_of(path), (*around, place))
 
     return list(expanded(words, ()))
@@ -183,12 +199,14 @@ def refusal(error):
 def unknown(name, text):
     """The refusal of a flag that there is not, with those that it may have been meant for."""
     if name in ("grid", "range", "skip"):
-        return (f"--{name} says what varies over many runs, which scripts/sweep.py makes: "
-                "python scripts/sweep.py --help")
+        return (
+            f"--{name} says what varies over many runs, which scripts/sweep.py makes: "
+            "python scripts/sweep.py --help"
+        )
     meant = text.partition("Did you mean: ")[2].rstrip(" ?")
-    return (f"--{printable(name)} is an unknown flag."
-            + (f" Did you mean --{meant.replace(' or ', ' or --')}?" if meant else
-               " --helpfull lists all."))
+    return f"--{printable(name)} is an unknown flag." + (
+        f" Did you mean --{meant.replace(' or ', ' or --')}?" if meant else " --helpfull lists all."
+    )
 
 
 def expected_of(name):
@@ -221,8 +239,9 @@ def help_text(argv):
     if any(word.lstrip("-") == "helpfull" for word in argv):
         return f"{usage}\n{grouped(fields, describe)}"
     common = [field for field in fields if field.metadata["common"]]
-    return (f"{usage}\n{grouped(common, in_short)}\n"
-            + FULL.format(command=command, count=len(fields)))
+    return f"{usage}\n{grouped(common, in_short)}\n" + FULL.format(
+        command=command, count=len(fields)
+    )
 
 
 def program(argv):
@@ -250,7 +269,7 @@ def in_short(field):
     name = f"  --{field.name}={told_values(field)}"
     told = textwrap.fill(f"{text} [{default}]" if default else text, WIDTH - TEXT)
     told = textwrap.indent(told, " " * TEXT)
-    return f"{name}\n{told}\n" if len(name) >= TEXT else f"{name}{told[len(name):]}\n"
+    return f"{name}\n{told}\n" if len(name) >= TEXT else f"{name}{told[len(name) :]}\n"
 
 
 def first_sentence(text):
@@ -279,6 +298,8 @@ def told_default(default, elsewhere="see below"):
     """
     if not isinstance(default, (ByMethod, ByTask)):
         return "" if default is None else str(default)
-    told = {case: elsewhere if callable(value) else told_default(value, elsewhere)
-            for case, value in default.cases.items()}
+    told = {
+        case: elsewhere if callable(value) else told_default(value, elsewhere)
+        for case, value in default.cases.items()
+    }
     return "; ".join(f"{case}: {text}" for case, text in told.items() if text)

@@ -45,26 +45,41 @@ def predict(config, given):
     config = as_evaluated(config, given, about, file)
     source, size = images(config, about), sides(config.eval_image_size)
     network = export.load_classifier(
-        file, device.resolve_precision(config.precision, about["width_multiplier"]))
+        file, device.resolve_precision(config.precision, about["width_multiplier"])
+    )
     if network.output_shape[-1] != about["classes"]:
-        raise UsageError(f"--{flag}: {file} is damaged: it says that it has {about['classes']} "
-                         f"classes, and has {network.output_shape[-1]}.")
+        raise UsageError(
+            f"--{flag}: {file} is damaged: it says that it has {about['classes']} "
+            f"classes, and has {network.output_shape[-1]}."
+        )
     check_place(path)
     count = evaluate.count(config, source)
-    print(f"predictions by {pretrained.described({**about, 'path': file})}, of {about['classes']} "
-          f"classes, for {source.name} {source.split}: {count:,} images at {size[0]}x{size[1]} px",
-          flush=True)
-    logits, labels = evaluate.represent(config, evaluate.batch_function(network, size), source,
-                                        size, "predict", config.eval_steps, "logits")
+    print(
+        f"predictions by {pretrained.described({**about, 'path': file})}, of {about['classes']} "
+        f"classes, for {source.name} {source.split}: {count:,} images at {size[0]}x{size[1]} px",
+        flush=True,
+    )
+    logits, labels = evaluate.represent(
+        config,
+        evaluate.batch_function(network, size),
+        source,
+        size,
+        "predict",
+        config.eval_steps,
+        "logits",
+    )
     names = about.get("class_names") or [str(number) for number in range(about["classes"])]
-    rundir.write(os.path.dirname(path), os.path.basename(path),
-                 table(source.ids()[:count], logits, names))
+    rundir.write(
+        os.path.dirname(path), os.path.basename(path), table(source.ids()[:count], logits, names)
+    )
     places = places_of(source, about.get("class_names"))
     if places is not None:
         print(accuracy(logits, labels, places))
     elif source.num_classes:
-        print(f"no accuracy: not all classes of {source.name} {source.split} are known to be the "
-              "network's")
+        print(
+            f"no accuracy: not all classes of {source.name} {source.split} are known to be the "
+            "network's"
+        )
     print(f"{path}: {len(logits):,} images; {counts(logits, names)}", flush=True)
     return path
 
@@ -73,8 +88,10 @@ def target(config):
     """The file to write, or UsageError where it is there."""
     path = config.output or os.path.join(config.model_dir or "", FILE)
     if os.path.lexists(path):
-        raise UsageError("--output must not exist yet. Received: "
-                         + (path if config.output else f"none, which means {path}"))
+        raise UsageError(
+            "--output must not exist yet. Received: "
+            + (path if config.output else f"none, which means {path}")
+        )
     return path
 
 
@@ -86,8 +103,9 @@ def check_place(path):
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise UsageError("--output must be a place that can be written. "
-                         f"Received: {path} ({error.strerror})") from None
+        raise UsageError(
+            f"--output must be a place that can be written. Received: {path} ({error.strerror})"
+        ) from None
 
 
 def find(path, flag):
@@ -107,8 +125,10 @@ def find(path, flag):
     missing = [name for name in (*ARCHITECTURE, "stem", "dataset", "step") if name not in about]
     missing += [] if about.get("image_size") else ["image_size"]
     if missing:
-        raise UsageError(f"--{flag}={path} does not say what its network is ({missing[0]} is "
-                         "missing): it was not written by this version of tfssl.")
+        raise UsageError(
+            f"--{flag}={path} does not say what its network is ({missing[0]} is "
+            "missing): it was not written by this version of tfssl."
+        )
     return file, about
 
 
@@ -118,11 +138,15 @@ def no_classifier(path, flag):
     with contextlib.suppress(UsageError):
         about = pretrained.find(path).about
     if about and about.get("task") not in TASKS[1:]:
-        return UsageError(f"--{flag}={path} is an encoder, which has no classes: "
-                          f"--mode=finetune --checkpoint={path} makes a classifier of it.")
+        return UsageError(
+            f"--{flag}={path} is an encoder, which has no classes: "
+            f"--mode=finetune --checkpoint={path} makes a classifier of it."
+        )
     why = "holds no network with classes" if os.path.exists(path) else "does not exist"
-    return UsageError(f"--{flag} must be the directory of a finetuned or distilled run, or its "
-                      f"{export.CLASSIFIER}, for --mode=predict. Received: {path}, which {why}")
+    return UsageError(
+        f"--{flag} must be the directory of a finetuned or distilled run, or its "
+        f"{export.CLASSIFIER}, for --mode=predict. Received: {path}, which {why}"
+    )
 
 
 def as_evaluated(config, given, about, file):
@@ -135,25 +159,32 @@ def as_evaluated(config, given, about, file):
         raise UsageError(NO_PROBE.format("--mode=predict", config.probe_dataset))
     config = pretrained.adopt(config, given, about, file)
     if config.stem != about["stem"]:
-        raise UsageError(f"--stem={config.stem} contradicts {file}, whose network has "
-                         f"--stem={about['stem']}.")
-    own = {name: "x".join(map(str, about[name])) for name in ("image_size", "eval_size")
-           if name in about}
+        raise UsageError(
+            f"--stem={config.stem} contradicts {file}, whose network has --stem={about['stem']}."
+        )
+    own = {
+        name: "x".join(map(str, about[name]))
+        for name in ("image_size", "eval_size")
+        if name in about
+    }
     own.setdefault("eval_size", own["image_size"])
     flag = "eval_image_size" if config.eval_image_size else "image_size"
     size, smallest = getattr(config, flag), encoders.output_stride(config.stem)
     if size and min(sides(size)) < smallest:
-        raise UsageError(f"--{flag} must be at least {smallest} for --stem={config.stem}. "
-                         f"Received: {size}")
+        raise UsageError(
+            f"--{flag} must be at least {smallest} for --stem={config.stem}. Received: {size}"
+        )
     if "dataset" not in given:
-        config = config.replace(**(dict(dataset="folder") if config.data_dir else
-                                   its_data(about, file)))
+        config = config.replace(
+            **(dict(dataset="folder") if config.data_dir else its_data(about, file))
+        )
     if "seed" in about and "seed" not in given:  # by which shapes draws its images
         config = config.replace(seed=about["seed"])
     return config.replace(
         image_size=config.image_size or own["image_size"],
         eval_image_size=config.eval_image_size or config.image_size or own["eval_size"],
-        eval_crop_proportion=config.eval_crop_proportion or about.get("eval_crop_proportion"))
+        eval_crop_proportion=config.eval_crop_proportion or about.get("eval_crop_proportion"),
+    )
 
 
 def its_data(about, file):
@@ -186,8 +217,9 @@ def table(files, logits, names):
     order = np.argsort(-logits, axis=1, kind="stable")[:, :SHOWN]
     text = io.StringIO()
     write = csv.writer(text).writerow
-    further = [f"{what}_{k}" for k in range(2, order.shape[1] + 1)
-               for what in ("class", "probability")]
+    further = [
+        f"{what}_{k}" for k in range(2, order.shape[1] + 1) for what in ("class", "probability")
+    ]
     write(["file", "class", "probability", *further])
     for file, row, places in zip(files, probabilities, order, strict=True):
         pairs = [(names[place], f"{row[place]:.6f}") for place in places]

@@ -3,13 +3,11 @@
 import functools
 
 from tfssl import augment, layers
+from tfssl.callbacks.pictures import save_views
+from tfssl.callbacks.training import Information, WarnOfCollapse
 from tfssl.errors import UsageError
 from tfssl.methods import METHODS, Kit, cpc
 from tfssl.runner import cost, device, evaluate, loop
-from tfssl.storage import rundir
-from tfssl.callbacks.training import Information, WarnOfCollapse
-from tfssl.storage.checkpoint import Checkpoints
-from tfssl.storage.export import build_encoder, export_encoder
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -18,7 +16,6 @@ from tfssl.runner.job import (
     training_batches,
     training_layers,
 )
-from tfssl.callbacks.pictures import save_views
 from tfssl.runner.results import (
     equal,
     finished,
@@ -27,7 +24,9 @@ from tfssl.runner.results import (
     settings_of,
     write_result,
 )
-
+from tfssl.storage import rundir
+from tfssl.storage.checkpoint import Checkpoints
+from tfssl.storage.export import build_encoder, export_encoder
 
 MOST_ROWS = 32  # of CPC's patches: every pair of them is a loss of its own in the graph
 WATCHED = 256  # images of a batch that the scalars under information/ are made of, at most
@@ -40,18 +39,27 @@ def build_model(job):
         check_patches(job)
     normalization, classes = training_layers(job)
     with job.distribution.scope(), device.dtype_policy(job.precision):
-        model = compile_model(job, METHODS[config.method](config, Kit(
-            encoder=lambda seed, name: build_encoder(config, job.stem, normalization, seed, name,
-                                                     **classes),
-            probe=functools.partial(build_probe, job),
-            normalization=normalization,
-            total_steps=job.total_steps,
-            size=job.size,
-            pixels=tuple(view.pixels for view in view_recipes(config, job.size)))))
+        model = compile_model(
+            job,
+            METHODS[config.method](
+                config,
+                Kit(
+                    encoder=lambda seed, name: build_encoder(
+                        config, job.stem, normalization, seed, name, **classes
+                    ),
+                    probe=functools.partial(build_probe, job),
+                    normalization=normalization,
+                    total_steps=job.total_steps,
+                    size=job.size,
+                    pixels=tuple(view.pixels for view in view_recipes(config, job.size)),
+                ),
+            ),
+        )
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas
-            model.watch(min(WATCHED, config.train_batch_size // parts),
-                        model.projector.output_shape[-1])
+            model.watch(
+                min(WATCHED, config.train_batch_size // parts), model.projector.output_shape[-1]
+            )
     return model
 
 
@@ -59,9 +67,11 @@ def check_patches(job):
     """Raises UsageError where the views do not hold two rows of CPC's patches, or too many."""
     patch, stride, rows, columns = cpc.grid(job.config, job.size)
     if not 2 <= rows <= MOST_ROWS or not columns:
-        raise UsageError("--cpc_patch and --cpc_stride must leave two rows of patches, and at most "
-                         f"{MOST_ROWS}, in views of {job.size[0]}x{job.size[1]} px. "
-                         f"Received: {patch} and {stride}")
+        raise UsageError(
+            "--cpc_patch and --cpc_stride must leave two rows of patches, and at most "
+            f"{MOST_ROWS}, in views of {job.size[0]}x{job.size[1]} px. "
+            f"Received: {patch} and {stride}"
+        )
 
 
 def build_probe(job, in_dim):
@@ -99,7 +109,8 @@ def view_recipe(config, size, view):
         blur_sigma=(of("blur_sigma_min"), of("blur_sigma_max")),
         blur_padding=config.blur_padding,
         solarize_p=of("solarize_p"),
-        solarize_threshold=of("solarize_threshold"))
+        solarize_threshold=of("solarize_threshold"),
+    )
 
 
 def pretrain(config, given, flagfile, distribution=None):
@@ -143,8 +154,9 @@ def carry_out(job, model, flagfile):
     announce(job, model, start)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
-    path = export_encoder(config, job.stem, model.encoder, config.model_dir,
-                          {**job.about, "step": job.total_steps})
+    path = export_encoder(
+        config, job.stem, model.encoder, config.model_dir, {**job.about, "step": job.total_steps}
+    )
     print(f"encoder: {path}")
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
@@ -153,8 +165,10 @@ def carry_out(job, model, flagfile):
     return result
 
 
-NO_LABELS = ("the images have no labels, so there is no online head and nothing to evaluate with; "
-             "--probe_dataset names a labelled set")
+NO_LABELS = (
+    "the images have no labels, so there is no online head and nothing to evaluate with; "
+    "--probe_dataset names a labelled set"
+)
 
 
 def evaluate_pretrained(job):
@@ -177,8 +191,9 @@ def restored(job):
 
 
 def checkpoints_of(job, model):
-    return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about,
-                       **model.state())
+    return Checkpoints(
+        job.config.model_dir, job.config.keep_checkpoint_max, job.about, **model.state()
+    )
 
 
 def evaluate_both(job, model, fresh_weights, step):
@@ -190,15 +205,24 @@ def evaluate_both(job, model, fresh_weights, step):
         The content of result.json.
     """
     config, encode = job.config, evaluate.batch_function(model.encoder, job.eval_size)
-    expected = cost.of_evaluation(config, encode, model.encoder.output_shape[-1],
-                                  job.labelled_source, job.eval_source, job.eval_size)
+    expected = cost.of_evaluation(
+        config,
+        encode,
+        model.encoder.output_shape[-1],
+        job.labelled_source,
+        job.eval_source,
+        job.eval_size,
+    )
     trained = (rundir.read_json(config.model_dir, rundir.TIME) or {}).get("train_seconds")
     extent = cost.affordable(expected, trained, config.eval_baseline)
     missing = extent != cost.NONE and baseline(job, extent) is None
     why = left_out(job, extent, expected, trained)
-    cost.tell("evaluation", expected, (", and as long for the untrained network"
-                                       if missing and extent == cost.WHOLE else "")
-              + (f"; {why}" if why else ""))
+    cost.tell(
+        "evaluation",
+        expected,
+        (", and as long for the untrained network" if missing and extent == cost.WHOLE else "")
+        + (f"; {why}" if why else ""),
+    )
     if missing:
         evaluate_untrained(job, model, fresh_weights, extent, encode)
     return report(job, model, encode, step, why)
@@ -209,10 +233,15 @@ def left_out(job, extent, expected, trained):
     if job.config.eval_baseline is not None or extent == cost.WHOLE or baseline(job, cost.WHOLE):
         return ""
     thinned = extent == cost.THINNED or baseline(job, cost.THINNED)
-    what = ("evaluated without the linear classifier, with which it" if thinned
-            else "left out, as its evaluation")
-    return (f"the untrained network is {what} would take {cost.duration(expected.total)}, after "
-            f"{cost.duration(trained)} of training; --mode=eval --eval_baseline has it whole")
+    what = (
+        "evaluated without the linear classifier, with which it"
+        if thinned
+        else "left out, as its evaluation"
+    )
+    return (
+        f"the untrained network is {what} would take {cost.duration(expected.total)}, after "
+        f"{cost.duration(trained)} of training; --mode=eval --eval_baseline has it whole"
+    )
 
 
 def baseline(job, least=cost.THINNED):
@@ -243,14 +272,24 @@ def evaluate_untrained(job, model, fresh_weights, extent, encode):
     weights = model.get_weights()
     model.set_weights(fresh_weights)
     results = evaluate_model(job, model, encode, "untrained", extent)
-    rundir.write_json(job.config.model_dir, "untrained.json",
-                      {"settings": evaluation_settings(job, extent), "results": results})
+    rundir.write_json(
+        job.config.model_dir,
+        "untrained.json",
+        {"settings": evaluation_settings(job, extent), "results": results},
+    )
     model.set_weights(weights)
 
 
 def evaluate_model(job, model, encode, title, extent=cost.WHOLE):
-    return evaluate.evaluate(extent_config(job.config, extent), encode, job.labelled_source,
-                             job.eval_source, job.eval_size, title, probe=model.probe)
+    return evaluate.evaluate(
+        extent_config(job.config, extent),
+        encode,
+        job.labelled_source,
+        job.eval_source,
+        job.eval_size,
+        title,
+        probe=model.probe,
+    )
 
 
 def announce(job, model, start):
@@ -258,22 +297,32 @@ def announce(job, model, start):
     config, counts = job.config, parameters(model)
     evaluated = f"{config.probe_dataset} " if config.probe_dataset else ""
     place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
-    print(f"{config.method} on {job.train_source.name} {job.train_source.split}: "
-          f"{job.train_source.num_examples:,} images as views of {job.size[0]}x{job.size[1]} px; "
-          + (f"evaluated on {evaluated}{job.eval_source.split}: "
-             f"{job.eval_source.num_examples:,} images at {job.eval_size[0]}x{job.eval_size[1]} px"
-             if job.eval_source else NO_LABELS) + "\n"
-          f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem: "
-          + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + " parameters\n"
-          f"{job.schedule}"
-          + (f", target decay from {config.base_target_decay:.4g}"
-             if config.method == "byol" else "")
-          + (f", memory of {config.memory_size:,} projections" if config.memory_size else "")
-          + (f", learns from {job.train_source.num_labelled:,} labels"
-             if config.positives == "classes" else "") + "\n"
-          f"{job.precision} on {job.devices}, seed {config.seed}\n"
-          f"{config.model_dir}: "
-          + place.get(start, f"continues from step {start}"), flush=True)
+    print(
+        f"{config.method} on {job.train_source.name} {job.train_source.split}: "
+        f"{job.train_source.num_examples:,} images as views of {job.size[0]}x{job.size[1]} px; "
+        + (
+            f"evaluated on {evaluated}{job.eval_source.split}: "
+            f"{job.eval_source.num_examples:,} images at {job.eval_size[0]}x{job.eval_size[1]} px"
+            if job.eval_source
+            else NO_LABELS
+        )
+        + "\n"
+        f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem: "
+        + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        + " parameters\n"
+        f"{job.schedule}"
+        + (f", target decay from {config.base_target_decay:.4g}" if config.method == "byol" else "")
+        + (f", memory of {config.memory_size:,} projections" if config.memory_size else "")
+        + (
+            f", learns from {job.train_source.num_labelled:,} labels"
+            if config.positives == "classes"
+            else ""
+        )
+        + "\n"
+        f"{job.precision} on {job.devices}, seed {config.seed}\n"
+        f"{config.model_dir}: " + place.get(start, f"continues from step {start}"),
+        flush=True,
+    )
 
 
 def train(job, model, checkpoints, start):
@@ -286,13 +335,24 @@ def train(job, model, checkpoints, start):
     if start == 0 and writer:
         save_views(job.train_source, recipes, config, writer)
     loop.train(
-        model, batches, checkpoints, title="pretrain", distribution=job.distribution,
-        directory=config.model_dir, writer=writer, start=start, stop=job.total_steps,
-        batch_size=config.train_batch_size, seed=config.seed,
-        summary_steps=config.train_summary_steps, checkpoint_steps=job.checkpoint_every,
+        model,
+        batches,
+        checkpoints,
+        title="pretrain",
+        distribution=job.distribution,
+        directory=config.model_dir,
+        writer=writer,
+        start=start,
+        stop=job.total_steps,
+        batch_size=config.train_batch_size,
+        seed=config.seed,
+        summary_steps=config.train_summary_steps,
+        checkpoint_steps=job.checkpoint_every,
         callbacks=[WarnOfCollapse(start), *information(job, model, writer, start)],
-        dataset=config.dataset, smaller="--train_batch_size, --image_size or --width_multiplier, "
-                                        "a larger --accumulate_steps, or --remat")
+        dataset=config.dataset,
+        smaller="--train_batch_size, --image_size or --width_multiplier, "
+        "a larger --accumulate_steps, or --remat",
+    )
 
 
 def information(job, model, writer, start):
@@ -300,8 +360,16 @@ def information(job, model, writer, start):
     config = job.config
     if not (model.watched and writer):
         return []
-    return [Information(start, job.total_steps, writer, config.train_summary_steps,
-                        config.train_batch_size, config.temperature)]
+    return [
+        Information(
+            start,
+            job.total_steps,
+            writer,
+            config.train_summary_steps,
+            config.train_batch_size,
+            config.temperature,
+        )
+    ]
 
 
 def report(job, model, encode, step, why=""):
@@ -313,10 +381,13 @@ def report(job, model, encode, step, why=""):
     """
     config = job.config
     results = evaluate_model(job, model, encode, f"step {step}")
-    result = {**result_of_run(job, model, step, results.get("online", {})),
-              "pretrained": results, "untrained": baseline(job),
-              "evaluated": evaluation_settings(job),
-              **({"left_out": why} if why else {})}
+    result = {
+        **result_of_run(job, model, step, results.get("online", {})),
+        "pretrained": results,
+        "untrained": baseline(job),
+        "evaluated": evaluation_settings(job),
+        **({"left_out": why} if why else {}),
+    }
     write_result(job, result, results)
     print_result(result, config.model_dir)
     return result
@@ -328,7 +399,10 @@ def print_result(result, model_dir):
     columns = {name: result[name] for name in ("untrained", "pretrained")}
     dataset = result.get("eval_dataset", result["dataset"])
     why = f"{result['left_out']}\n" if "left_out" in result else ""
-    print(f"\n{evaluate.table(columns)}\n\n{why}"
-          f"{dataset} {result['eval_split']}, {count:,} images, "
-          f"step {result['global_step']}; {model_dir}/result.json\n"
-          f"tensorboard --logdir {model_dir}", flush=True)
+    print(
+        f"\n{evaluate.table(columns)}\n\n{why}"
+        f"{dataset} {result['eval_split']}, {count:,} images, "
+        f"step {result['global_step']}; {model_dir}/result.json\n"
+        f"tensorboard --logdir {model_dir}",
+        flush=True,
+    )

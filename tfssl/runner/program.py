@@ -14,11 +14,11 @@ from tfssl.config import (
     Config,
     google_defaults,
 )
-from tfssl.errors import UsageError
 from tfssl.distribute import strategy
+from tfssl.errors import UsageError
 from tfssl.runner import convert, distill, embed, finetune, frozen, linear_eval, predict, pretrain
-from tfssl.storage import rundir
 from tfssl.runner.job import reopen
+from tfssl.storage import rundir
 
 
 def run(config, given=None, flagfile=None):
@@ -50,8 +50,9 @@ def run(config, given=None, flagfile=None):
         return convert.export(config, given)
     if config.of_a_run and config.model_dir is None:
         checkpoint = "" if config.mode == "eval" else " or --checkpoint"
-        raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it "
-                         "concerns.")
+        raise UsageError(
+            f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it concerns."
+        )
     if config.mode == "predict":
         return predict.predict(config, given)
     config = named(config)
@@ -96,8 +97,7 @@ def named(config):
     split, flag = config.train_split, "train_split"
     if config.mode == "embed":
         split, flag = config.eval_split, "eval_split"
-    return config.replace(model_dir=rundir.directory_of(
-        config, data.identify(config, split, flag)))
+    return config.replace(model_dir=rundir.directory_of(config, data.identify(config, split, flag)))
 
 
 def chosen(config):
@@ -106,29 +106,46 @@ def chosen(config):
     Those of evaluation and logging, and of the others those that are not at their default: a
     network, say, comes from the checkpoint unless it is spelled out.
     """
-    plain = Config(method=config.method, mode=config.mode, train_mode=config.train_mode,
-                   checkpoint=config.checkpoint, teacher=config.teacher)
-    names = {field.name for field in dataclasses.fields(Config)
-             if getattr(config, field.name) is not None}
-    return {name for name in names
-            if name in FREE or getattr(config, name) != getattr(plain, name)}
+    plain = Config(
+        method=config.method,
+        mode=config.mode,
+        train_mode=config.train_mode,
+        checkpoint=config.checkpoint,
+        teacher=config.teacher,
+    )
+    names = {
+        field.name
+        for field in dataclasses.fields(Config)
+        if getattr(config, field.name) is not None
+    }
+    return {name for name in names if name in FREE or getattr(config, name) != getattr(plain, name)}
 
 
 def tell_compatibility(config, given):
     """Says what a command line of google-research/simclr means here where that is not plain."""
     theirs = google_defaults(config.train_mode)
     of_checkpoint = ARCHITECTURE if config.loads else ()
-    taken = [name for name, value in theirs.items() if name not in given
-             and name not in of_checkpoint and getattr(config, name) == value]
+    taken = [
+        name
+        for name, value in theirs.items()
+        if name not in given and name not in of_checkpoint and getattr(config, name) == value
+    ]
     if "train_mode" in given and config.trains and taken and config.method == "simclr":
         left = {k: v for k, v in GOOGLE_DEFAULTS_LEFT.items() if k not in given}
-        print("--train_mode is google-research/simclr's spelling; taken from its defaults: "
-              + spelled({name: theirs[name] for name in taken})
-              + (f"\nnot taken, as the dataset and the devices say it here: {spelled(left)}"
-                 if left else ""))
+        print(
+            "--train_mode is google-research/simclr's spelling; taken from its defaults: "
+            + spelled({name: theirs[name] for name in taken})
+            + (
+                f"\nnot taken, as the dataset and the devices say it here: {spelled(left)}"
+                if left
+                else ""
+            )
+        )
     if "variable_schema" in given and config.loads:
-        print("--variable_schema says what is loaded here too: "
-              + ("the encoder and the projector" if config.ft_proj_selector else "the encoder"))
+        print(
+            "--variable_schema says what is loaded here too: "
+            + ("the encoder and the projector" if config.ft_proj_selector else "the encoder")
+        )
     ignored = without_effect(config, given)
     if ignored:
         print("accepted and without effect here: " + ", ".join(f"--{name}" for name in ignored))
@@ -140,14 +157,19 @@ def spelled(settings):
 
 def without_effect(config, given):
     """The flags that were given for compatibility, or for a TPU, and change nothing here."""
-    on_tpu = config.trains and (config.distribute == "tpu"
-                                or config.use_tpu and config.distribute == "auto")
+    on_tpu = config.trains and (
+        config.distribute == "tpu" or config.use_tpu and config.distribute == "auto"
+    )
     honoured = {"eval_name"} | ({"variable_schema"} if config.loads else set())
     honoured |= set(OF_A_TPU) if on_tpu else set()
-    return [f.name for f in dataclasses.fields(Config)
-            if (f.metadata["group"] == COMPAT or f.name in OF_A_TPU)
-            and f.name in given and f.name not in honoured
-            and getattr(config, f.name) != f.default]
+    return [
+        f.name
+        for f in dataclasses.fields(Config)
+        if (f.metadata["group"] == COMPAT or f.name in OF_A_TPU)
+        and f.name in given
+        and f.name not in honoured
+        and getattr(config, f.name) != f.default
+    ]
 
 
 OF_A_TPU = ("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master")

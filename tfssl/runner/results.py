@@ -5,9 +5,9 @@ import os
 import tensorflow as tf
 
 from tfssl import data, evaluation
+from tfssl.callbacks.board import Board
 from tfssl.runner import device, evaluate
 from tfssl.storage import rundir
-from tfssl.callbacks.board import Board
 from tfssl.storage.checkpoint import Checkpoints
 from tfssl.storage.export import FILE
 
@@ -49,16 +49,22 @@ def settings_of(job, *knobs):
         knobs: names of the settings of the protocols.
     """
     config, fitted, scored = job.config, job.labelled_source, job.eval_source
-    return {"dataset": scored.name, "fitted_to": fitted.split, "split": scored.split,
-            "size": list(job.eval_size), "images": evaluate.count(config, scored),
-            "data": [data.digest(fitted.identity), data.digest(scored.identity)],
-            **{name: getattr(config, name) for name in knobs}}
+    return {
+        "dataset": scored.name,
+        "fitted_to": fitted.split,
+        "split": scored.split,
+        "size": list(job.eval_size),
+        "images": evaluate.count(config, scored),
+        "data": [data.digest(fitted.identity), data.digest(scored.identity)],
+        **{name: getattr(config, name) for name in knobs},
+    }
 
 
 def equal(settings, recorded):
     """Whether results were made by these settings; what tfssl 0.1 did not record is taken as is."""
     return recorded is not None and recorded == {
-        name: value for name, value in settings.items() if name in recorded}
+        name: value for name, value in settings.items() if name in recorded
+    }
 
 
 def finished(job, show, settings):
@@ -76,8 +82,10 @@ def finished(job, show, settings):
     wanted, there = settings(job), result.get("evaluated", {})
     if not equal(wanted, there):
         differing = [name for name in wanted if wanted[name] != there.get(name)]
-        print(f"{model_dir}: finished, and evaluated again: {', '.join(differing)} differs from "
-              "when it was")
+        print(
+            f"{model_dir}: finished, and evaluated again: {', '.join(differing)} differs from "
+            "when it was"
+        )
         return None
     print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
     if not os.path.exists(os.path.join(model_dir, FILE)) and Checkpoints(model_dir).steps():
@@ -123,5 +131,7 @@ def write_result(job, result, protocols):
 
 def top_scalars(protocol, scores):
     """The accuracies of a protocol that say something, as {tag: value}."""
-    return {f"eval/{protocol}_top_{k}_accuracy": scores[f"top_{k}"]
-            for k in evaluation.telling(scores.get("classes"))}
+    return {
+        f"eval/{protocol}_top_{k}_accuracy": scores[f"top_{k}"]
+        for k in evaluation.telling(scores.get("classes"))
+    }

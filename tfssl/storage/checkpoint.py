@@ -11,7 +11,6 @@ Where a run starts from: 1. the newest checkpoint in its own directory; 2. --che
 only (`pretrained.py`); 3. scratch.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -46,8 +45,9 @@ class Checkpoints:
     def steps(self):
         """Steps that have a checkpoint, ascending."""
         names = os.listdir(self.directory) if os.path.isdir(self.directory) else ()
-        return sorted(int(match[1]) for name in names
-                      if (match := re.fullmatch(r"step_(\d+)", name)))
+        return sorted(
+            int(match[1]) for name in names if (match := re.fullmatch(r"step_(\d+)", name))
+        )
 
     def path(self, step):
         return os.path.join(self.directory, f"step_{step:08}")
@@ -60,10 +60,13 @@ class Checkpoints:
         self.clear()
         os.makedirs(unfinished)
         self.checkpoint.write(os.path.join(unfinished, "state"))
-        sums = {name: sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)}
+        sums = {
+            name: files.sha256(os.path.join(unfinished, name)) for name in os.listdir(unfinished)
+        }
         with open(os.path.join(unfinished, MANIFEST), "w") as file:
-            json.dump({"format": FORMAT, "step": step, "about": self.about, "files": sums}, file,
-                      indent=1)
+            json.dump(
+                {"format": FORMAT, "step": step, "about": self.about, "files": sums}, file, indent=1
+            )
         for name in (*sums, MANIFEST):
             flush(os.path.join(unfinished, name))
         os.rename(unfinished, self.path(step))
@@ -73,7 +76,7 @@ class Checkpoints:
 
     def prune(self):
         """Removes the checkpoints that are no longer kept."""
-        for old in self.steps()[:-self.keep] if self.keep else ():
+        for old in self.steps()[: -self.keep] if self.keep else ():
             shutil.rmtree(self.path(old))
 
     def clear(self):
@@ -103,21 +106,28 @@ class Checkpoints:
             break
         else:
             if steps:
-                raise UsageError(f"Every checkpoint in {self.directory} is damaged. The newest: "
-                                 f"{problems[0][1]} Give another --model_dir to start anew.")
+                raise UsageError(
+                    f"Every checkpoint in {self.directory} is damaged. The newest: "
+                    f"{problems[0][1]} Give another --model_dir to start anew."
+                )
             newest = os.path.join(self.model_dir, NEWEST)
             if os.path.exists(newest):
-                raise UsageError(f"The checkpoints of this run are gone: {newest} says that there "
-                                 f"were some, and {self.directory} has none. Give another "
-                                 "--model_dir to start anew.")
+                raise UsageError(
+                    f"The checkpoints of this run are gone: {newest} says that there "
+                    f"were some, and {self.directory} has none. Give another "
+                    "--model_dir to start anew."
+                )
             return 0
         for damaged, problem in problems:
             kept = os.path.join(self.directory, f"damaged_{os.path.basename(self.path(damaged))}")
             if aside:
                 shutil.rmtree(kept, ignore_errors=True)
                 os.rename(self.path(damaged), kept)
-            report(f"{problem} " + (f"Kept as {kept}; " if aside else "")
-                   + f"the one of step {step} is taken.")
+            report(
+                f"{problem} "
+                + (f"Kept as {kept}; " if aside else "")
+                + f"the one of step {step} is taken."
+            )
         return step
 
     def restore_newest(self, aside=False):
@@ -149,8 +159,9 @@ class Checkpoints:
             status = self.checkpoint.read(os.path.join(path, "state"))
             status.assert_existing_objects_matched()
         except (AssertionError, ValueError, RuntimeError, tf.errors.OpError) as error:
-            raise UsageError(f"The checkpoint {path} does not fit this network "
-                             f"({rundir.why(error)}).") from None
+            raise UsageError(
+                f"The checkpoint {path} does not fit this network ({rundir.why(error)})."
+            ) from None
 
 
 def verify(path):
@@ -165,8 +176,9 @@ def verify(path):
     except (OSError, ValueError, RecursionError) as error:
         wrong = rundir.why(error)
     if wrong:
-        raise UsageError(f"{path} is not a checkpoint of tfssl: it has no {MANIFEST} that can be "
-                         f"read ({wrong}).")
+        raise UsageError(
+            f"{path} is not a checkpoint of tfssl: it has no {MANIFEST} that can be read ({wrong})."
+        )
     for name, digest in manifest["files"].items():
         if not whole(os.path.join(path, name), digest):
             raise UsageError(f"The checkpoint {path} is damaged ({name} is not what was written).")
@@ -176,14 +188,9 @@ def verify(path):
 def whole(path, digest):
     """Whether a file is what was written, and can be read."""
     try:
-        return sha256(path) == digest
+        return files.sha256(path) == digest
     except OSError:
         return False
-
-
-def sha256(path):
-    with files.opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush(path):

@@ -22,10 +22,18 @@ SIZED = ("units", "filters")  # what in the description of a layer says how many
 def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes):
     """The encoder that a Config describes; further classes as `encoders.resnet` takes them."""
     return encoders.resnet(
-        config.resnet_depth, stem=stem, width_multiplier=config.width_multiplier,
-        sk_ratio=config.sk_ratio, se_ratio=config.se_ratio, bn_momentum=config.batch_norm_decay,
-        input_normalization=config.input_normalization, normalization=normalization,
-        seed=seed, name=name, **classes)
+        config.resnet_depth,
+        stem=stem,
+        width_multiplier=config.width_multiplier,
+        sk_ratio=config.sk_ratio,
+        se_ratio=config.se_ratio,
+        bn_momentum=config.batch_norm_decay,
+        input_normalization=config.input_normalization,
+        normalization=normalization,
+        seed=seed,
+        name=name,
+        **classes,
+    )
 
 
 def describe(config, stem, size, **more):
@@ -79,8 +87,9 @@ def export_classifier(config, stem, model, model_dir, about):
     for name, part in model.parts.items():
         plain = plain_encoder(config, stem, part) if name == "encoder" else plain_head(part)
         outputs = plain(outputs)
-    return write(keras.Model(inputs, outputs, name="classifier"),
-                 os.path.join(model_dir, CLASSIFIER), about)
+    return write(
+        keras.Model(inputs, outputs, name="classifier"), os.path.join(model_dir, CLASSIFIER), about
+    )
 
 
 def load_classifier(path, precision="float32"):
@@ -94,6 +103,7 @@ def load_classifier(path, precision="float32"):
     Raises:
         UsageError: it is not a Keras model.
     """
+
     def in_precision(layer):
         settings = layer.get_config()
         if not isinstance(layer, (keras.layers.Dense, keras.layers.Rescaling)):
@@ -117,6 +127,7 @@ def plain_encoder(config, stem, encoder):
 
 def plain_head(head):
     """A projector or classifier likewise."""
+
     def replaced(layer):
         settings = layer.get_config()
         settings["dtype"] = "float32"
@@ -165,11 +176,15 @@ def archive_of(path):
             unpacked = sum(info.file_size for info in archive.infolist())
         except Exception as error:  # what the numbers in a damaged directory lead to is any kind
             why = getattr(error, "strerror", None)
-            raise UsageError(f"{path} is not a .keras file, or only a part of one"
-                             + (f" ({why})." if why else ".")) from None
+            raise UsageError(
+                f"{path} is not a .keras file, or only a part of one"
+                + (f" ({why})." if why else ".")
+            ) from None
         if unpacked > max(AT_LEAST, UNPACKED * os.path.getsize(path)):
-            raise UsageError(f"{path} is not a .keras file: it says that it unpacks to "
-                             f"{unpacked / 2**20:,.0f} MiB.")
+            raise UsageError(
+                f"{path} is not a .keras file: it says that it unpacks to "
+                f"{unpacked / 2**20:,.0f} MiB."
+            )
         yield archive
 
 
@@ -178,8 +193,9 @@ def parsed(path, archive, name):
     try:
         return json.loads(archive.read(name))
     except Exception:  # of zipfile, zlib and the json module, on whatever the bytes are
-        raise UsageError(f"{path} is damaged, or not a Keras model: {name} in it cannot be "
-                         "read.") from None
+        raise UsageError(
+            f"{path} is damaged, or not a Keras model: {name} in it cannot be read."
+        ) from None
 
 
 def check_about(about, path):
@@ -228,17 +244,23 @@ def load_model(file):
         raise UsageError(f"{file} is not a Keras model ({reason[:200]}).") from None
     shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
     if not all(isinstance(shape, tuple) for shape in shapes) or (
-            [len(shape) for shape in shapes] != [4, 2] or shapes[0][-1] != 3):
-        raise UsageError(f"{file} is not a network from images [B, H, W, 3] to [B, D]: it is one "
-                         f"from {told(shapes[0])} to {told(shapes[1])}.")
+        [len(shape) for shape in shapes] != [4, 2] or shapes[0][-1] != 3
+    ):
+        raise UsageError(
+            f"{file} is not a network from images [B, H, W, 3] to [B, D]: it is one "
+            f"from {told(shapes[0])} to {told(shapes[1])}."
+        )
     require_finite(model, file)
     return model
 
 
 def told(shape):
     """A shape of Keras's, in words."""
-    return (f"[{', '.join('?' if side is None else str(side) for side in shape)}]"
-            if isinstance(shape, tuple) else "something else")
+    return (
+        f"[{', '.join('?' if side is None else str(side) for side in shape)}]"
+        if isinstance(shape, tuple)
+        else "something else"
+    )
 
 
 def check_sizes(path, archive):
@@ -252,18 +274,25 @@ def check_sizes(path, archive):
     most = sum(info.file_size for info in archive.infolist())
     while ahead:
         part = ahead.pop()
-        ahead += part.values() if isinstance(part, dict) else part if isinstance(
-            part, list) else ()
+        ahead += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         for name in SIZED if isinstance(part, dict) else ():
             size = part.get(name)
             if records.is_number(size) and size > most:
-                raise UsageError(f"{path} is damaged: {name} of a layer in it is {size:,}, more "
-                                 "than it holds weights.")
+                raise UsageError(
+                    f"{path} is damaged: {name} of a layer in it is {size:,}, more "
+                    "than it holds weights."
+                )
 
 
 def require_finite(model, path):
     """Raises UsageError for weights that are not finite numbers."""
-    wrong = next((variable.path for variable in model.variables
-                  if not np.isfinite(np.asarray(variable, np.float32)).all()), None)
+    wrong = next(
+        (
+            variable.path
+            for variable in model.variables
+            if not np.isfinite(np.asarray(variable, np.float32)).all()
+        ),
+        None,
+    )
     if wrong:
         raise UsageError(f"{path} is of no use: its weights {wrong} are no finite numbers.")

@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from tfssl import encoders
 from tfssl.config import ARCHITECTURE, LATER
-from tfssl.errors import UsageError
 from tfssl.encoders import google
+from tfssl.errors import UsageError
+from tfssl.files import sha256
 from tfssl.storage import export, rundir
-from tfssl.storage.checkpoint import MANIFEST, Checkpoints, sha256, verify
+from tfssl.storage.checkpoint import MANIFEST, Checkpoints, verify
 
 SCRATCH = "none"
 LEARNED = {"finetune": "finetuned", "distill": "distilled"}  # how, in words, where not by a method
@@ -56,8 +57,10 @@ class Pretrained:
         """
         if self.is_encoder:
             if projector is not None:
-                raise UsageError(f"--ft_proj_selector needs the projector, which {self.path} does "
-                                 "not hold: give the directory of the run as --checkpoint.")
+                raise UsageError(
+                    f"--ft_proj_selector needs the projector, which {self.path} does "
+                    "not hold: give the directory of the run as --checkpoint."
+                )
             try:
                 encoder.set_weights(export.load_encoder(self.path).get_weights())
             except ValueError as error:
@@ -75,8 +78,10 @@ class Pretrained:
 
     def unfit(self, error):
         """The UsageError for weights of another form than what is said of them."""
-        return UsageError(f"--checkpoint={self.path} does not fit the network that it describes "
-                          f"({rundir.why(error)}).")
+        return UsageError(
+            f"--checkpoint={self.path} does not fit the network that it describes "
+            f"({rundir.why(error)})."
+        )
 
 
 def find(path):
@@ -94,30 +99,42 @@ def find(path):
     if theirs and not os.path.exists(os.path.join(path, MANIFEST)):
         return google.find(theirs)
     if not os.path.exists(path):
-        raise UsageError("--checkpoint must be the directory of a run, a checkpoint in it, or an "
-                         f"encoder.keras. Received: {path}, which does not exist")
+        raise UsageError(
+            "--checkpoint must be the directory of a run, a checkpoint in it, or an "
+            f"encoder.keras. Received: {path}, which does not exist"
+        )
     if os.path.isdir(path) and not os.path.exists(os.path.join(path, MANIFEST)):
         checkpoints = Checkpoints(path)
         step = checkpoints.newest_whole()
         file = os.path.join(path, export.FILE)
         if not step and not os.path.exists(file):
-            raise UsageError("--checkpoint must be the directory of a run, a checkpoint in it, or "
-                             f"an encoder.keras. Received: {path}, which holds no weights")
+            raise UsageError(
+                "--checkpoint must be the directory of a run, a checkpoint in it, or "
+                f"an encoder.keras. Received: {path}, which holds no weights"
+            )
         path = checkpoints.path(step) if step else file
     if os.path.isdir(path):
         manifest = verify(path)
         about = export.check_about(
-            {**(manifest.get("about") or {}), "step": manifest["step"]}, path)
+            {**(manifest.get("about") or {}), "step": manifest["step"]}, path
+        )
     else:
         about = export.read_about(path)
-    missing = [name for name in (*ARCHITECTURE, "stem", "dataset", "image_size", "step")
-               if name not in (about or {})]
+    missing = [
+        name
+        for name in (*ARCHITECTURE, "stem", "dataset", "image_size", "step")
+        if name not in (about or {})
+    ]
     if missing:
-        raise UsageError(f"--checkpoint={path} does not say what its network is ({missing[0]} is "
-                         "missing): it was not written by this version of tfssl.")
+        raise UsageError(
+            f"--checkpoint={path} does not say what its network is ({missing[0]} is "
+            "missing): it was not written by this version of tfssl."
+        )
     if "classes" in about:
-        raise UsageError(f"--checkpoint={path} is a classifier, not an encoder: give the directory "
-                         f"of its run, or the {export.FILE} there.")
+        raise UsageError(
+            f"--checkpoint={path} is a classifier, not an encoder: give the directory "
+            f"of its run, or the {export.FILE} there."
+        )
     return Pretrained(path, about)
 
 
@@ -137,8 +154,10 @@ def adopt(config, given, about, path):
     for name in ARCHITECTURE:
         value = getattr(config, name)
         if name in given and value != about[name]:
-            raise UsageError(f"--{name}={value} contradicts --checkpoint={path}, whose network has "
-                             f"--{name}={about[name]}.")
+            raise UsageError(
+                f"--{name}={value} contradicts --checkpoint={path}, whose network has "
+                f"--{name}={about[name]}."
+            )
     stem = about["stem"] if config.stem in ("auto", "keep") else config.stem
     return config.replace(**{name: about[name] for name in ARCHITECTURE}, stem=stem)
 
@@ -157,6 +176,7 @@ def load(pretrained, config, normalization, projector=None, **classes):
     Returns:
         A functional `keras.Model`, images [B, H, W, 3] in [0, 1] -> h [B, D].
     """
+
     def build(stem):
         return export.build_encoder(config, stem, normalization, config.seed, **classes)
 
@@ -173,5 +193,8 @@ def described(origin):
     """Which encoder it is, as text."""
     size = origin["image_size"]
     what = LEARNED.get(origin.get("task"), origin["method"])
-    return (f"{origin['path']}: {what} on {origin['dataset']}"
-            + (f" at {size[0]}x{size[1]} px" if size else "") + f", step {origin['step']}")
+    return (
+        f"{origin['path']}: {what} on {origin['dataset']}"
+        + (f" at {size[0]}x{size[1]} px" if size else "")
+        + f", step {origin['step']}"
+    )

@@ -21,8 +21,11 @@ def checked(expected, holds):
 
 
 def is_number(value):
-    return (isinstance(value, (int, float)) and not isinstance(value, bool)
-            and abs(value) <= sys.float_info.max)
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )
 
 
 def is_integer(value):
@@ -46,23 +49,28 @@ def optional(check):
 
 def several(check, *counts):
     """A list whose items pass a check; of one of these lengths, where any is given."""
+
     def check_list(value):
         if not isinstance(value, list) or counts and len(value) not in counts:
             length = " or ".join(map(str, counts))
             return f"must be a list{' of ' + length if length else ''}"
-        return next((f"[{place}] {wrong}" for place, item in enumerate(value)
-                     if (wrong := check(item))), None)
+        return next(
+            (f"[{place}] {wrong}" for place, item in enumerate(value) if (wrong := check(item))),
+            None,
+        )
 
     return check_list
 
 
 def by_name(check):
     """An object whose values pass a check."""
+
     def check_values(value):
         if not isinstance(value, dict):
             return "must be an object"
-        return next((f"{key}: {wrong}" for key, item in value.items() if (wrong := check(item))),
-                    None)
+        return next(
+            (f"{key}: {wrong}" for key, item in value.items() if (wrong := check(item))), None
+        )
 
     return check_values
 
@@ -83,8 +91,14 @@ def holding(required=None, may=None):
         if missing:
             return f"{missing[0]} is missing"
         known = {**required, **may}
-        return next((f"{key}: {wrong}" for key, item in value.items()
-                     if key in known and (wrong := known[key](item))), None)
+        return next(
+            (
+                f"{key}: {wrong}"
+                for key, item in value.items()
+                if key in known and (wrong := known[key](item))
+            ),
+            None,
+        )
 
     return check_object
 
@@ -103,32 +117,65 @@ def of_knob(name):
 
 
 SIZE = several(POSITIVE, 2)
-RISING = checked("a list of two numbers, the lower one first",
-                 lambda value: several(NUMBER, 2)(value) is None and value[0] < value[1])
+RISING = checked(
+    "a list of two numbers, the lower one first",
+    lambda value: several(NUMBER, 2)(value) is None and value[0] < value[1],
+)
 VALUE_RANGES = by_name(RISING)
 # What says which network it is, beside weights; and where they are from.
-NETWORK = {**{name: of_knob(name) for name in ARCHITECTURE if name not in LATER},
-           "stem": checked("cifar or imagenet", lambda value: value in ("cifar", "imagenet"))}
+NETWORK = {
+    **{name: of_knob(name) for name in ARCHITECTURE if name not in LATER},
+    "stem": checked("cifar or imagenet", lambda value: value in ("cifar", "imagenet")),
+}
 ORIGIN = {
     **{name: of_knob(name) for name in ARCHITECTURE if name in LATER},
-    "image_size": optional(SIZE), "dataset": TEXT, "train_split": TEXT, "task": TEXT, "seed": COUNT,
-    "step": COUNT, "value_ranges": VALUE_RANGES, "weights": TEXT}
+    "image_size": optional(SIZE),
+    "dataset": TEXT,
+    "train_split": TEXT,
+    "task": TEXT,
+    "seed": COUNT,
+    "step": COUNT,
+    "value_ranges": VALUE_RANGES,
+    "weights": TEXT,
+}
 WEIGHTS = holding({**NETWORK, "path": TEXT, "step": COUNT}, ORIGIN)
 CLASSES = {"classes": COUNT, "class_names": several(TEXT)}
-ABOUT = holding(may={  # what is said in an archive of weights, or a manifest
-    **NETWORK, **ORIGIN, "classes": POSITIVE, "class_names": several(TEXT), "eval_size": SIZE,
-    "eval_crop_proportion": of_knob("eval_crop_proportion")})
+ABOUT = holding(
+    may={  # what is said in an archive of weights, or a manifest
+        **NETWORK,
+        **ORIGIN,
+        "classes": POSITIVE,
+        "class_names": several(TEXT),
+        "eval_size": SIZE,
+        "eval_crop_proportion": of_knob("eval_crop_proportion"),
+    }
+)
 
-SCORES = holding({"examples": POSITIVE, "top_1": SHARE, "top_5": SHARE},
-                 {"correct_top_1": COUNT, "correct_top_5": COUNT, "classes": POSITIVE,
-                  "information_bound": NUMBER})
+SCORES = holding(
+    {"examples": POSITIVE, "top_1": SHARE, "top_5": SHARE},
+    {
+        "correct_top_1": COUNT,
+        "correct_top_5": COUNT,
+        "classes": POSITIVE,
+        "information_bound": NUMBER,
+    },
+)
 PROTOCOLS = by_name(SCORES)
 ACCURACIES = ("pretrained", "finetuned", "distilled", "results")
 EVALUATED = holding(
     {"dataset": TEXT, "eval_split": TEXT},
-    {"global_step": COUNT, "eval_dataset": TEXT, "labels": COUNT, "left_out": TEXT,
-     "train_seconds": AMOUNT, "class_names": several(TEXT), "evaluated": OBJECT,
-     "untrained": optional(PROTOCOLS), **{name: PROTOCOLS for name in ACCURACIES}})
+    {
+        "global_step": COUNT,
+        "eval_dataset": TEXT,
+        "labels": COUNT,
+        "left_out": TEXT,
+        "train_seconds": AMOUNT,
+        "class_names": several(TEXT),
+        "evaluated": OBJECT,
+        "untrained": optional(PROTOCOLS),
+        **{name: PROTOCOLS for name in ACCURACIES},
+    },
+)
 
 
 def result(value):
@@ -143,16 +190,28 @@ def lacking(value):
     """What a result needs for its table and does not have: its step, and its labels."""
     needed = {"pretrained": ["global_step"], "results": ["labels"]}
     done = next(name for name in ACCURACIES if name in value)
-    return next((f"{key} is missing" for key in needed.get(done, ["global_step", "labels"])
-                 if key not in value), None)
+    return next(
+        (
+            f"{key} is missing"
+            for key in needed.get(done, ["global_step", "labels"])
+            if key not in value
+        ),
+        None,
+    )
 
 
 def sums(value):
     """The check of {file: digest}, of files that lie beside it."""
     if wrong := by_name(TEXT)(value):
         return wrong
-    return next((f"{name}: must be the name of a file" for name in value
-                 if name in ("", ".", "..") or set(name) & set("/\\\0")), None)
+    return next(
+        (
+            f"{name}: must be the name of a file"
+            for name in value
+            if name in ("", ".", "..") or set(name) & set("/\\\0")
+        ),
+        None,
+    )
 
 
 RECORDS = {
@@ -162,12 +221,18 @@ RECORDS = {
     "untrained.json": holding({"settings": OBJECT, "results": PROTOCOLS}),
     "labels.json": holding({"labels": COUNT}, {"sha256": TEXT, **CLASSES}),
     "teacher.json": holding(
-        {**NETWORK, "path": TEXT, "sha256": TEXT, "classes": POSITIVE, "step": COUNT,
-         "answered": holding({"image_size": SIZE, "crop_proportion": SHARE, "precision": TEXT})},
-        {**ORIGIN, "class_names": several(TEXT)}),
+        {
+            **NETWORK,
+            "path": TEXT,
+            "sha256": TEXT,
+            "classes": POSITIVE,
+            "step": COUNT,
+            "answered": holding({"image_size": SIZE, "crop_proportion": SHARE, "precision": TEXT}),
+        },
+        {**ORIGIN, "class_names": several(TEXT)},
+    ),
     "pretrained.json": lambda value: None if value == {} else WEIGHTS(value),
-    "manifest.json": holding({"step": COUNT, "files": sums},
-                             {"about": optional(ABOUT)}),
+    "manifest.json": holding({"step": COUNT, "files": sums}, {"about": optional(ABOUT)}),
 }
 
 

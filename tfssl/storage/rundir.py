@@ -1,22 +1,22 @@
 """The directory of a run: what was asked for, and what came of it.
 
-    flags.flags, flags.json   the configuration; the first replays it with --flagfile
-    data.json                 what the training images are, wherever they lie, and which of their
-                              values are black and white
-    checkpoints/, newest.json see `tfssl.storage.checkpoint`
-    encoder.keras             the encoder, for use without tfssl
-    views.png                 some images and what augmentation makes of them
-    labels.json               how many labels are learned from, the fingerprint of their places,
-                              and what the classes are called
-    teacher.json, teacher_logits.npy  whom a student learns from, and all that it learns
-    untrained.json            the baseline: the untrained encoder by the same protocols
-    lock                      held by the process that trains here
-    diagnosis.json            see `tfssl.callbacks.training.StopOnNaN`
-    time.json                 seconds of training so far, over all processes, those that were
-                              killed until their last checkpoint, and images/s of the last one
-    result.json, result_<step>.json
-    linear_eval/              the classifiers of --mode=linear_eval, one directory per setting
-    events.out.tfevents.*     TensorBoard, and eval/ beside it
+flags.flags, flags.json   the configuration; the first replays it with --flagfile
+data.json                 what the training images are, wherever they lie, and which of their
+                          values are black and white
+checkpoints/, newest.json see `tfssl.storage.checkpoint`
+encoder.keras             the encoder, for use without tfssl
+views.png                 some images and what augmentation makes of them
+labels.json               how many labels are learned from, the fingerprint of their places,
+                          and what the classes are called
+teacher.json, teacher_logits.npy  whom a student learns from, and all that it learns
+untrained.json            the baseline: the untrained encoder by the same protocols
+lock                      held by the process that trains here
+diagnosis.json            see `tfssl.callbacks.training.StopOnNaN`
+time.json                 seconds of training so far, over all processes, those that were
+                          killed until their last checkpoint, and images/s of the last one
+result.json, result_<step>.json
+linear_eval/              the classifiers of --mode=linear_eval, one directory per setting
+events.out.tfevents.*     TensorBoard, and eval/ beside it
 """
 
 import contextlib
@@ -30,8 +30,8 @@ import tempfile
 from tfssl import files
 from tfssl.config import ABSENT, FREE, LATER, Config, default_model_dir, differences
 from tfssl.errors import UsageError
-from tfssl.text import printable
 from tfssl.storage import records
+from tfssl.text import printable
 
 DATA, TIME, LOCK = "data.json", "time.json", "lock"
 
@@ -45,13 +45,16 @@ def recorded(model_dir):
     path = os.path.join(model_dir, "flags.json")
     if not os.path.exists(path):
         if os.path.exists(os.path.join(model_dir, "checkpoints")):
-            raise UsageError(f"--model_dir={model_dir} holds checkpoints but no flags.json: it is "
-                             "not a run of tfssl.")
+            raise UsageError(
+                f"--model_dir={model_dir} holds checkpoints but no flags.json: it is "
+                "not a run of tfssl."
+            )
         return None
     try:
         there = {**ABSENT, **LATER, **json.loads(files.text(path))}
-        missing = [name for name in Config.__dataclass_fields__
-                   if name not in there and name not in FREE]
+        missing = [
+            name for name in Config.__dataclass_fields__ if name not in there and name not in FREE
+        ]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
         return Config(**there)
@@ -87,18 +90,26 @@ def directory_of(config, data):
     there = recorded(old)
     if there is None:  # of a frozen encoder; which folder it was of is not known
         return name if config.dataset == "folder" else old
-    same_place = there.data_dir and config.data_dir and os.path.realpath(
-        there.data_dir) == os.path.realpath(config.data_dir)
+    same_place = (
+        there.data_dir
+        and config.data_dir
+        and os.path.realpath(there.data_dir) == os.path.realpath(config.data_dir)
+    )
     return old if same_place or config.dataset != "folder" else name
 
 
 def check_images(model_dir, here, there):
     """Raises UsageError naming what differs between the images of a run and those that it had."""
-    told = [difference(key, here.get(key), there.get(key))
-            for key in dict.fromkeys([*there, *here]) if here.get(key) != there.get(key)]
+    told = [
+        difference(key, here.get(key), there.get(key))
+        for key in dict.fromkeys([*there, *here])
+        if here.get(key) != there.get(key)
+    ]
     if told:
-        raise UsageError(f"--model_dir={model_dir} holds a run on other images: "
-                         f"{', '.join(told)}. Give another --model_dir, or the images of that run.")
+        raise UsageError(
+            f"--model_dir={model_dir} holds a run on other images: "
+            f"{', '.join(told)}. Give another --model_dir, or the images of that run."
+        )
 
 
 def difference(key, here, there):
@@ -108,15 +119,20 @@ def difference(key, here, there):
             here, there = (" ".join(map(printable, one)) for one in (here, there))
         else:
             key = "images of " + ", ".join(printable(k) for k in here if here[k] != there[k])
-            here, there = ("+".join(str(one[k]) for k in one if here[k] != there[k])
-                           for one in (dict(here), dict(there)))
+            here, there = (
+                "+".join(str(one[k]) for k in one if here[k] != there[k])
+                for one in (dict(here), dict(there))
+            )
     if key in DIGESTS:
         return DIGESTS[key]
     return f"{key} {here} (there {there})"
 
 
-DIGESTS = {"names": "names or sizes of files", "content": "contents of files",
-           "info": "features or splits"}
+DIGESTS = {
+    "names": "names or sizes of files",
+    "content": "contents of files",
+    "info": "features or splits",
+}
 
 
 def check_same(config, other, model_dir, names=None):
@@ -125,13 +141,17 @@ def check_same(config, other, model_dir, names=None):
     Args:
         names: the only flags that count; None: all, as its training is to go on.
     """
-    differing = [n for n in differences(config, other, goes_on=names is None)
-                 if names is None or n in names]
+    differing = [
+        n for n in differences(config, other, goes_on=names is None) if names is None or n in names
+    ]
     if differing:
-        told = ", ".join(f"--{n}={getattr(config, n)} (there {getattr(other, n)})"
-                         for n in differing)
-        raise UsageError(f"--model_dir={model_dir} holds a run of another configuration: {told}. "
-                         "Give another --model_dir, or the flags of that run.")
+        told = ", ".join(
+            f"--{n}={getattr(config, n)} (there {getattr(other, n)})" for n in differing
+        )
+        raise UsageError(
+            f"--model_dir={model_dir} holds a run of another configuration: {told}. "
+            "Give another --model_dir, or the flags of that run."
+        )
 
 
 def make(model_dir):
@@ -141,8 +161,10 @@ def make(model_dir):
         with tempfile.TemporaryFile(dir=model_dir):
             pass
     except (OSError, ValueError) as error:
-        raise UsageError("--model_dir must be a directory that can be written. Received: "
-                         f"{printable(model_dir)} ({why(error)})") from None
+        raise UsageError(
+            "--model_dir must be a directory that can be written. Received: "
+            f"{printable(model_dir)} ({why(error)})"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -176,8 +198,10 @@ def check_files(model_dir):
     """Raises UsageError where a record in the directory is damaged, or a folder in its place."""
     for name in os.listdir(model_dir):
         if name.endswith(FILES) and os.path.isdir(os.path.join(model_dir, name)):
-            raise UsageError(f"--model_dir={printable(model_dir)} holds a folder called {name}, "
-                             "where a file of the run belongs. Give another --model_dir.")
+            raise UsageError(
+                f"--model_dir={printable(model_dir)} holds a folder called {name}, "
+                "where a file of the run belongs. Give another --model_dir."
+            )
     for name in records.RECORDS:
         read_json(model_dir, name)
 
@@ -210,14 +234,21 @@ def locked(model_dir):
             file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666), "rb+", 0)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"--model_dir={printable(model_dir)} is in use: another process "
-                             "trains in it. Wait for it, or give another --model_dir.") from None
+            raise UsageError(
+                f"--model_dir={printable(model_dir)} is in use: another process "
+                "trains in it. Wait for it, or give another --model_dir."
+            ) from None
         except OSError as error:
             if error.errno not in UNLOCKABLE:
-                raise UsageError(f"--model_dir={printable(model_dir)} cannot be locked: {LOCK} in "
-                                 f"it cannot be written ({why(error)}).") from None
-            print(f"WARNING: nothing keeps other processes from training in "
-                  f"{printable(model_dir)}: its disk has no locks.", flush=True)
+                raise UsageError(
+                    f"--model_dir={printable(model_dir)} cannot be locked: {LOCK} in "
+                    f"it cannot be written ({why(error)})."
+                ) from None
+            print(
+                f"WARNING: nothing keeps other processes from training in "
+                f"{printable(model_dir)}: its disk has no locks.",
+                flush=True,
+            )
             return None
         if is_still(path, file):
             return file
@@ -282,8 +313,9 @@ def read_json(model_dir, name):
     except (OSError, ValueError, RecursionError) as error:
         wrong = why(error)
     if wrong:
-        raise UsageError(f"{path} is damaged ({wrong}). Without it, the same command makes it "
-                         "again.")
+        raise UsageError(
+            f"{path} is damaged ({wrong}). Without it, the same command makes it again."
+        )
     return value
 
 

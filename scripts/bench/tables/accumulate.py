@@ -9,8 +9,9 @@ VARIANTS = {f"{count} part{'s' * (count > 1)}": None for count in (1, 2, 4, 8)}
 
 
 def build(name, settings):
-    job, model = network.model_of(precision="mixed_bfloat16", train_batch_size=BATCH,
-                                  accumulate_steps=int(name.split()[0]))
+    job, model = network.model_of(
+        precision="mixed_bfloat16", train_batch_size=BATCH, accumulate_steps=int(name.split()[0])
+    )
     return network.step_of(model, BATCH), BATCH, 0
 
 

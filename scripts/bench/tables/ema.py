@@ -8,6 +8,7 @@ VARIANTS = {"moving average alone": None, "BYOL training step, batch 64": None}
 
 def build(name, settings):
     import tensorflow as tf
+
     _, model = network.model_of(method="byol", resnet_depth=50, train_batch_size=64)
     if name != "moving average alone":
         return network.step_of(model, 64), 0, 0

@@ -16,12 +16,15 @@ def build(name, settings):
 
     from tfssl.callbacks.board import Board
     from tfssl.callbacks.training import Information
+
     _, model = network.model_of(train_batch_size=BATCH, information_scalars=name == ADDED)
     if name == STEPS:
         step = network.step_of(model, BATCH)
         return lambda: [step() for _ in range(EVERY)], 0, 0
-    made = {kept: tf.random.stateless_normal([BATCH, *variable.shape[1:]], [0, i])
-            for i, (kept, variable) in enumerate(model.watched.items())}
+    made = {
+        kept: tf.random.stateless_normal([BATCH, *variable.shape[1:]], [0, i])
+        for i, (kept, variable) in enumerate(model.watched.items())
+    }
     keep = tf.function(lambda: model.note(**made))
     callback = Information(0, STEPS, Board(tempfile.mkdtemp()), EVERY, BATCH, temperature=0.25)
     callback.set_model(model)

@@ -2,9 +2,12 @@
 
 UNIT = None
 CASES = {
-    "plain, 8,192 embeddings": (4096, False), "blocks, 8,192 embeddings": (4096, True),
-    "plain, 2,048 embeddings": (1024, False), "blocks, 2,048 embeddings": (1024, True),
-    "blocks, 65,536 embeddings": (32768, True)}
+    "plain, 8,192 embeddings": (4096, False),
+    "blocks, 8,192 embeddings": (4096, True),
+    "plain, 2,048 embeddings": (1024, False),
+    "blocks, 2,048 embeddings": (1024, True),
+    "blocks, 65,536 embeddings": (32768, True),
+}
 LIGHTLY = {"lightly, 8,192 embeddings": 4096}
 VARIANTS = {**dict.fromkeys(CASES), **dict.fromkeys(LIGHTLY, "lightly")}
 
@@ -15,6 +18,7 @@ def build(name, settings):
     import tensorflow as tf
 
     from tfssl.losses import nt_xent_with_scalars
+
     images, in_blocks = CASES[name]
     z1, z2 = (tf.random.stateless_normal([images, 128], [0, i]) for i in (1, 2))
 
@@ -32,6 +36,7 @@ def build(name, settings):
 def build_lightly(images):
     import torch
     from lightly.loss import NTXentLoss
+
     criterion = NTXentLoss(0.25)
     z1, z2 = (torch.randn(images, 128, requires_grad=True) for _ in range(2))
 
@@ -47,8 +52,13 @@ def targets(rows):
     plain, blocks = rows["plain, 8,192 embeddings"], rows["blocks, 8,192 embeddings"]
     large = rows["blocks, 65,536 embeddings"]
     return [
-        ("8,192 embeddings in at most 200 MB, not slower than the plain form: "
-         f"{blocks['peak, MB']:.0f} MB, {blocks['ms'] / plain['ms']:.2f} of its time",
-         blocks["peak, MB"] <= 200 and blocks["ms"] <= plain["ms"]),
-        (f"65,536 embeddings in less than 2.5 GB: {large['peak, MB']:.0f} MB",
-         large["peak, MB"] < 2500)]
+        (
+            "8,192 embeddings in at most 200 MB, not slower than the plain form: "
+            f"{blocks['peak, MB']:.0f} MB, {blocks['ms'] / plain['ms']:.2f} of its time",
+            blocks["peak, MB"] <= 200 and blocks["ms"] <= plain["ms"],
+        ),
+        (
+            f"65,536 embeddings in less than 2.5 GB: {large['peak, MB']:.0f} MB",
+            large["peak, MB"] < 2500,
+        ),
+    ]

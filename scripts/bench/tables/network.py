@@ -5,16 +5,31 @@ import functools
 
 def config(**changes):
     from tfssl import Config
-    return Config(**{**dict(
-        dataset="shapes", train_split="train[:512]", image_size=32, stem="cifar", resnet_depth=18,
-        optimizer="momentum", train_batch_size=128, train_steps=10**6, warmup_epochs=0.0,
-        eval_baseline=False), **changes})
+
+    return Config(
+        **{
+            **dict(
+                dataset="shapes",
+                train_split="train[:512]",
+                image_size=32,
+                stem="cifar",
+                resnet_depth=18,
+                optimizer="momentum",
+                train_batch_size=128,
+                train_steps=10**6,
+                warmup_epochs=0.0,
+                eval_baseline=False,
+            ),
+            **changes,
+        }
+    )
 
 
 def model_of(**changes):
     """(the Job, the compiled model) of a training of tfssl."""
     from tfssl.runner.job import plan
     from tfssl.runner.pretrain import build_model
+
     job = plan(config(**changes))
     return job, build_model(job)
 
@@ -22,6 +37,7 @@ def model_of(**changes):
 def step_of(model, batch_size, size=32):
     """The training step on a constant batch, as a function without arguments."""
     import tensorflow as tf
+
     views = [tf.random.stateless_uniform([batch_size, size, size, 3], [0, i]) for i in (1, 2)]
     batch = {"view1": views[0], "view2": views[1], "label": tf.range(batch_size) % 8}
     train = tf.function(model.train_step, autograph=False)
@@ -34,6 +50,7 @@ def flops(encoder, size=32):
     Convolutions and dense layers; everything else is a few per cent of them.
     """
     import keras
+
     total, shapes = 0, {}
     model = keras.models.clone_model(encoder, input_tensors=keras.Input((size, size, 3)))
     for layer in model.layers:
@@ -68,8 +85,9 @@ def torch_model(precision, compiled=False):
             return self.head(self.encoder(images))
 
     net = Net().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True,
-                                weight_decay=5e-4)
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
     criterion = NTXentLoss(0.25)
     forward = torch.compile(net) if compiled else net
     cast = functools.partial(torch.autocast, "cpu", torch.bfloat16, precision == "bfloat16")

@@ -14,8 +14,9 @@ BATCH, STEPS = 128, 6
 UNIT = "images"
 OURS = {f"whole, {precision}": precision for precision in ("mixed_bfloat16", "float32")}
 ALONE = {f"step alone, {precision}": precision for precision in ("mixed_bfloat16", "float32")}
-LIGHTLY = {f"lightly, channels_last, {precision}": precision
-           for precision in ("bfloat16", "float32")}
+LIGHTLY = {
+    f"lightly, channels_last, {precision}": precision for precision in ("bfloat16", "float32")
+}
 VARIANTS = {**dict.fromkeys(OURS), **dict.fromkeys(ALONE), **dict.fromkeys(LIGHTLY, "lightly")}
 
 
@@ -52,9 +53,17 @@ def whole_run(precision, settings, protocol):
     data = {"dataset": "cifar10", "data_dir": settings["data_dir"], "train_split": "train"}
     pretrain.WarnOfCollapse = lambda start: Turns()
     with tempfile.TemporaryDirectory() as directory:
-        tfssl.run(network.config(
-            precision=precision, mode="train", train_mode="pretrain", model_dir=directory,
-            use_blur=True, checkpoint_steps=10**5, **(data if settings["data_dir"] else {})))
+        tfssl.run(
+            network.config(
+                precision=precision,
+                mode="train",
+                train_mode="pretrain",
+                model_dir=directory,
+                use_blur=True,
+                checkpoint_steps=10**5,
+                **(data if settings["data_dir"] else {}),
+            )
+        )
 
 
 def lightly_step(precision):
@@ -64,6 +73,7 @@ def lightly_step(precision):
 
     def call():
         import torch
+
         view1, view2 = (view.to(memory_format=torch.channels_last) for view in next(batches))
         return step(view1, view2)
 
@@ -74,11 +84,13 @@ def targets(rows):
     made = []
     whole, alone = rows["whole, mixed_bfloat16"], rows["step alone, mixed_bfloat16"]
     cost = 1 - whole["images/s"] / alone["images/s"]
-    made.append((f"pipeline and callbacks at most 5 % of the step: {100 * cost:.1f} %",
-                 cost <= 0.05))
+    made.append(
+        (f"pipeline and callbacks at most 5 % of the step: {100 * cost:.1f} %", cost <= 0.05)
+    )
     peer = rows.get("lightly, channels_last, bfloat16")
     if peer:
         ratio = whole["images/s"] / peer["images/s"]
-        made.append((f"whole run at least 1.25 times lightly in bfloat16: {ratio:.2f}",
-                     ratio >= 1.25))
+        made.append(
+            (f"whole run at least 1.25 times lightly in bfloat16: {ratio:.2f}", ratio >= 1.25)
+        )
     return made

@@ -12,8 +12,17 @@ COMMANDS = {
     "--help": (["--help"], None),
     "a rejected flag": (["--temperature=-1"], None),
     "first step, ResNet-18, 32 px": (
-        ["--dataset=shapes", "--resnet_depth=18", "--stem=cifar", "--train_batch_size=128",
-         "--train_steps=100", "--noeval_baseline", "--mode=train"], " 1/100 steps"),
+        [
+            "--dataset=shapes",
+            "--resnet_depth=18",
+            "--stem=cifar",
+            "--train_batch_size=128",
+            "--train_steps=100",
+            "--noeval_baseline",
+            "--mode=train",
+        ],
+        " 1/100 steps",
+    ),
 }
 VARIANTS = dict.fromkeys(COMMANDS)
 
@@ -24,8 +33,11 @@ def build(name, settings):
     def call():
         with tempfile.TemporaryDirectory() as directory:
             more = [f"--model_dir={directory}/run"] if until else []
-            with subprocess.Popen([sys.executable, os.path.join(ROOT, "run.py"), *flags, *more],
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            with subprocess.Popen(
+                [sys.executable, os.path.join(ROOT, "run.py"), *flags, *more],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            ) as process:
                 seen = b""
                 while chunk := process.stdout.read1(4096):
                     seen += chunk
@@ -39,7 +51,14 @@ def build(name, settings):
 
 
 def targets(rows):
-    return [(f"{name} in less than {limit} s: {rows[name]['ms'] / 1e3:.2f} s",
-             rows[name]["ms"] < 1e3 * limit)
-            for name, limit in (("--help", 0.8), ("a rejected flag", 0.8),
-                                ("first step, ResNet-18, 32 px", 20))]
+    return [
+        (
+            f"{name} in less than {limit} s: {rows[name]['ms'] / 1e3:.2f} s",
+            rows[name]["ms"] < 1e3 * limit,
+        )
+        for name, limit in (
+            ("--help", 0.8),
+            ("a rejected flag", 0.8),
+            ("first step, ResNet-18, 32 px", 20),
+        )
+    ]

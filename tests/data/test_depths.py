@@ -100,7 +100,7 @@ def test_every_value_comes_through_the_pipeline(
             agree(image, central(tf.constant(expected[int(label)], tf.float32)))
     if sizes == "one":  # whose whole is the view; of other shapes a window of it is
         (batch,) = data.views(source, [WHOLE], batch_size=6, seed=0, stop_step=1)
-        for image, label in zip(batch["view1"], batch["label"]):
+        for image, label in zip(batch["views"][0], batch["label"]):
             agree(image, expected[int(label)])
 
 

@@ -264,7 +264,7 @@ def test_the_pipeline_takes_folders_of_mixed_sizes(tmp_path):
     source, _ = load(tmp_path, "train")
     view = augment.supervised_view((12, 16))
     (batch,) = data.views(source, [view, view], batch_size=6, seed=0, stop_step=1)
-    assert batch["view1"].shape == (6, 12, 16, 3) and set(batch["label"].numpy()) <= {0, 1, 2}
+    assert batch["views"][0].shape == (6, 12, 16, 3) and set(batch["label"].numpy()) <= {0, 1, 2}
     config = Config(mode="finetune", checkpoint="run", label_fraction=0.5)
     subset = data.subset(source, data.chosen_places(config, source))
     assert subset.num_examples == 6

@@ -65,7 +65,7 @@ def test_parts_of_a_jpeg_are_parts_of_the_upright_image(orientation, tmp_path):
     for kind in ("parts", "whole"):
         source, _ = load(tmp_path / kind, "train")
         batches = data.views(source, [view, view], batch_size=2, seed=3, stop_step=4)
-        made.append(np.stack([[b["view1"], b["view2"]] for b in batches.as_numpy_iterator()]))
+        made.append(np.stack([[b["views"][0], b["views"][1]] for b in batches.as_numpy_iterator()]))
     assert np.abs(made[0] - made[1]).mean() < 0.006 and np.abs(made[0] - made[1]).max() < 0.1
 
 
@@ -120,7 +120,7 @@ def test_all_16_bits_are_kept(name, held, tmp_path):
     np.testing.assert_allclose(shown, np.broadcast_to(expected, (2, 20, 30, 3)), atol=1e-6)
     whole = augment.View(augment.identity(), augment.identity())
     (batch,) = data.views(source, [whole], batch_size=2, seed=0, stop_step=1)
-    np.testing.assert_allclose(batch["view1"], shown, atol=1e-6)
+    np.testing.assert_allclose(batch["views"][0], shown, atol=1e-6)
 
 
 def test_twelve_bits_in_sixteen_fill_the_range(tmp_path):

@@ -90,17 +90,17 @@ def test_every_example_comes_once_per_epoch_in_an_order_of_its_own(source):
 
 def test_the_seed_decides_order_and_views(source):
     one, same, other = (views(source, stop=2, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one[1]["view2"], same[1]["view2"])
+    np.testing.assert_array_equal(one[1]["views"][1], same[1]["views"][1])
     assert list(labels(one)) != list(labels(other))
-    assert not np.array_equal(one[0]["view1"], other[0]["view1"])
+    assert not np.array_equal(one[0]["views"][0], other[0]["views"][0])
 
 
 def test_views_differ_from_each_other_and_from_step_to_step(source):
     batches = views(source, stop=10)
-    assert not np.array_equal(batches[0]["view1"], batches[0]["view2"])
+    assert not np.array_equal(batches[0]["views"][0], batches[0]["views"][1])
     by_number = {}
     for batch in batches:
-        for number, view in zip(batch["label"].numpy(), batch["view1"].numpy()):
+        for number, view in zip(batch["label"].numpy(), batch["views"][0].numpy()):
             by_number.setdefault(number, []).append(view)
     again = [v for v in by_number.values() if len(v) > 1]
     assert again and all(not np.array_equal(v[0], v[1]) for v in again)
@@ -149,7 +149,7 @@ def test_identical_recipes_without_randomness_return_the_image(source):
     batch = views(source, stop=1, recipe=still)[0]
     images = source.arrays[0] if source.arrays else np.stack([e["image"] for e in source.records()])
     expected = images[batch["label"].numpy()] / np.float32(255)
-    np.testing.assert_allclose(batch["view1"], expected, atol=1e-6)
+    np.testing.assert_allclose(batch["views"][0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ def test_images_of_mixed_sizes_become_one_batch():
     (batch,) = data.views(
         source, (augment.supervised_view((12, 10)),), batch_size=4, seed=0, stop_step=1
     )
-    assert batch["view1"].shape == (4, 12, 10, 3)
-    for view, label in zip(batch["view1"], batch["label"]):
+    assert batch["views"][0].shape == (4, 12, 10, 3)
+    for view, label in zip(batch["views"][0], batch["label"]):
         np.testing.assert_allclose(view, 50 * int(label) / 255, atol=1e-4)
     crops = data.labelled(source, lambda i: augment.center_crop(i, (12, 10), 0.875), batch_size=3)
     assert [b["image"].shape[1:] for b in crops] == [(12, 10, 3)] * 2

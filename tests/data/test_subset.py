@@ -85,7 +85,7 @@ def test_numbered_images_carry_their_place(in_memory):
     seen = {}
     whole = augment.supervised_view((8, 8), crop_area=(1.0, 1.0), crop_aspect=(1.0, 1.0), flip_p=0)
     for batch in data.views(data.numbered(source), [whole], batch_size=5, seed=0, stop_step=4):
-        for image, place in zip(batch["view1"].numpy(), batch["label"].numpy()):
+        for image, place in zip(batch["views"][0].numpy(), batch["label"].numpy()):
             seen[int(place)] = image
     assert sorted(seen) == list(range(20))
     np.testing.assert_array_equal(data.labels_of(source), source_of("train[5:25]").arrays[1])

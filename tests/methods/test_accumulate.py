@@ -90,7 +90,8 @@ def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
     before = [v.numpy() for v in moving]
     with tf.GradientTape() as tape:
         both = [
-            model.project(data["view1"][i : i + 4], data["view2"][i : i + 4]) for i in (0, 4, 8)
+            model.project(data["views"][0][i : i + 4], data["views"][1][i : i + 4])
+            for i in (0, 4, 8)
         ]
         z1, z2 = (tf.concat([tf.split(z, 2)[view] for _, z in both], axis=0) for view in (0, 1))
         probe = (

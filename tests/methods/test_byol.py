@@ -25,7 +25,7 @@ def test_no_gradient_reaches_the_target():
     assert {id(v) for v in model.online_variables()} < learned
     with tf.GradientTape() as tape:
         tape.watch([v.value for v in model.target_variables()])
-        loss, _, _ = model.loss_on_views(views["view1"], views["view2"])
+        loss, _, _ = model.loss_on_views(views["views"][0], views["views"][1])
     gradients = tape.gradient(
         loss, [[v.value for v in model.target_variables()], model.learned_variables()[:3]]
     )
@@ -77,20 +77,20 @@ def test_the_target_starts_elsewhere():
 def test_the_targets_batch_normalization_trains_on_its_own_batches():
     """In training mode the output does not depend on the moving averages, and they move."""
     model, views = byol(base_target_decay=1.0), batch()
-    plain = model.target(views["view1"]).numpy()
+    plain = model.target(views["views"][0]).numpy()
     moving = [v for v in model.target_encoder.non_trainable_variables if "moving" in v.name]
     for v in moving:
         v.assign(v * 3.0 + 1.0)
     changed = values(moving)
-    np.testing.assert_allclose(model.target(views["view1"]), plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.target(views["views"][0]), plain, rtol=1e-5, atol=1e-6)
     assert all(not np.array_equal(a, b) for a, b in zip(changed, values(moving)))
 
 
 def test_the_loss_is_the_sum_of_both_directions_by_hand():
     model, views = byol(), batch()
-    loss, scalars, h = model.loss_on_views(views["view1"], views["view2"])
-    (_, z1, p1), (_, z2, p2) = model.online(views["view1"]), model.online(views["view2"])
-    t1, t2 = model.target(views["view1"]), model.target(views["view2"])
+    loss, scalars, h = model.loss_on_views(views["views"][0], views["views"][1])
+    (_, z1, p1), (_, z2, p2) = model.online(views["views"][0]), model.online(views["views"][1])
+    t1, t2 = model.target(views["views"][0]), model.target(views["views"][1])
 
     def unit(x):
         return x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -109,8 +109,8 @@ def test_the_loss_is_the_sum_of_both_directions_by_hand():
 def test_each_view_is_a_batch_of_its_own():
     """Were both views normalized together, changing one would change h of the other."""
     model, views = byol(), batch()
-    plain = model.loss_on_views(views["view1"], views["view2"])[2]
-    shifted = model.loss_on_views(views["view1"], views["view2"] * 0.2)[2]
+    plain = model.loss_on_views(views["views"][0], views["views"][1])[2]
+    shifted = model.loss_on_views(views["views"][0], views["views"][1] * 0.2)[2]
     np.testing.assert_allclose(plain, shifted, rtol=1e-5, atol=1e-6)
 
 

@@ -14,7 +14,7 @@ from tfssl.methods import cpc, npair, triplet
 
 def projections(model, n=8):
     views = batch(n)
-    _, z = model.project(views["view1"], views["view2"])
+    _, z = model.project(views["views"][0], views["views"][1])
     return tf.split(tf.cast(z, tf.float32), 2)
 
 
@@ -209,8 +209,8 @@ def test_cpc_asks_which_patch_of_the_row_below_it_is():
 def test_cpcs_probe_learns_from_the_mean_over_patches():
     model = build("cpc")
     views = batch()
-    h, _ = model.project(views["view1"], views["view2"])
-    patches = cpc.cut(tf.concat([views["view1"], views["view2"]], axis=0), 8, 4)
+    h, _ = model.project(views["views"][0], views["views"][1])
+    patches = cpc.cut(tf.concat([views["views"][0], views["views"][1]], axis=0), 8, 4)
     of_patches = model.encoder(tf.reshape(patches, [-1, 8, 8, 3]), training=True)
     assert h.shape == (16, 32)
     np.testing.assert_allclose(h, np.reshape(of_patches, (16, 9, 32)).mean(1), rtol=1e-3, atol=1e-5)

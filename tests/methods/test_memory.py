@@ -32,12 +32,12 @@ def unit(z):
 def test_the_loss_is_the_softmax_over_the_batch_and_the_queue_before_the_step(blockwise_loss_from):
     model = build(memory_size=SIZE, temperature=0.3, blockwise_loss_from=blockwise_loss_from)
     views, queue = batch(), model.queue.numpy()
-    z = unit(model.project(views["view1"], views["view2"])[1].numpy().astype("float64"))
+    z = unit(model.project(views["views"][0], views["views"][1])[1].numpy().astype("float64"))
     logits = z @ np.concatenate([z, queue]).T / 0.3
     logits[range(16), range(16)] = -np.inf
     positives = logits[range(16), np.roll(range(16), 8)]
     expected = np.mean(np.log(np.exp(logits).sum(axis=1)) - positives)
-    loss, scalars, _ = model.loss_on_views(views["view1"], views["view2"])
+    loss, scalars, _ = model.loss_on_views(views["views"][0], views["views"][1])
     assert float(loss) == float(scalars["contrast_loss"]) == pytest.approx(2 * expected, rel=1e-4)
 
 
@@ -46,7 +46,7 @@ def test_the_queue_holds_the_last_projections_of_the_following_network_in_order(
     made = [model.queue.numpy()]
     for step in range(4):
         views = batch(seed=step)
-        made += model.project_for_memory(views["view1"], views["view2"])
+        made += model.project_for_memory(views["views"][0], views["views"][1])
         model.train_step(views)
         np.testing.assert_allclose(model.queue, np.concatenate(made)[-SIZE:], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(model.queue, axis=1), 1, rtol=1e-5)
@@ -54,7 +54,7 @@ def test_the_queue_holds_the_last_projections_of_the_following_network_in_order(
 
 def test_a_queue_shorter_than_a_step_holds_the_last_of_it():
     model, views = build(memory_size=5), batch()
-    _, z2 = model.project_for_memory(views["view1"], views["view2"])
+    _, z2 = model.project_for_memory(views["views"][0], views["views"][1])
     model.train_step(views)
     np.testing.assert_allclose(model.queue, z2[-5:], atol=1e-5)
 
@@ -99,7 +99,7 @@ def test_no_gradient_reaches_the_queue_or_who_fills_it():
     constants = [v.value for v in (*following(model), model.queue)]
     with tf.GradientTape() as tape:
         tape.watch(constants)
-        loss, _, _ = model.loss_on_views(views["view1"], views["view2"])
+        loss, _, _ = model.loss_on_views(views["views"][0], views["views"][1])
     assert all(g is None for g in tape.gradient(loss, constants))
 
 

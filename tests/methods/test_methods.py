@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfssl.methods.base import spread
 
 from tests.reference import nt_xent_loop
 from tfssl import encoders, layers
 from tfssl.config import Config
 from tfssl.methods import METHODS, Kit, SimCLR
-from tfssl.methods.base import spread
 
 
 def build(method="simclr", probe=True, optimizer=None, total_steps=100, **settings):
@@ -74,7 +74,7 @@ def test_the_probe_sends_no_gradient_to_the_encoder(method):
 def test_the_probe_learns_from_the_images_with_a_label_alone(method):
     model, data = build(method), batch()
     labels = np.where(np.arange(8) % 3 == 0, -1, data["label"])
-    _, _, h = model.loss_on_views(data["view1"], data["view2"])
+    _, _, h = model.loss_on_views(data["views"][0], data["views"][1])
     known = np.tile(labels, len(h) // 8) >= 0
 
     def learned(h, labels):
@@ -100,7 +100,7 @@ def test_the_model_is_its_encoder_for_inference(method):
 def test_simclr_is_twice_algorithm_1():
     model = build(temperature=0.3)
     views = batch()
-    loss, scalars, h = model.loss_on_views(views["view1"], views["view2"])
+    loss, scalars, h = model.loss_on_views(views["views"][0], views["views"][1])
     z = model.projector(h, training=True).numpy()
     paper = nt_xent_loop(z[:8], z[8:], 0.3)
     assert float(loss) == pytest.approx(2 * paper, rel=1e-4)
@@ -112,8 +112,8 @@ def test_both_views_share_one_batch_normalization():
     """Were the views normalized apart, shifting one of them would change nothing."""
     model = build()
     views = batch()
-    plain = model.loss_on_views(views["view1"], views["view2"])[2]
-    shifted = model.loss_on_views(views["view1"], views["view2"] * 0.2)[2]
+    plain = model.loss_on_views(views["views"][0], views["views"][1])[2]
+    shifted = model.loss_on_views(views["views"][0], views["views"][1] * 0.2)[2]
     assert np.abs(plain[:8] - shifted[:8]).max() > 1e-3
 
 
@@ -121,8 +121,8 @@ def test_both_views_share_one_batch_normalization():
 def test_swapping_the_views_leaves_the_loss(method):
     model = build(method)
     views = batch()
-    one = model.loss_on_views(views["view1"], views["view2"])[0]
-    two = model.loss_on_views(views["view2"], views["view1"])[0]
+    one = model.loss_on_views(views["views"][0], views["views"][1])[0]
+    two = model.loss_on_views(views["views"][1], views["views"][0])[0]
     assert float(one) == pytest.approx(float(two), rel=1e-4)  # rounding of batch statistics
 
 

@@ -127,7 +127,7 @@ def test_what_is_not_refused_has_a_gradient(settings, tmp_path):
 def positive_cosine(config):
     """How alike the projections of both views of one image are."""
     model, images = build_model(plan(config)), batch(1)
-    z = model.project(images["view1"], images["view2"])[1]
+    z = model.project(images["views"][0], images["views"][1])[1]
     return float(tf.tensordot(*tf.unstack(tf.math.l2_normalize(z, axis=1)), 1))
 
 

@@ -20,7 +20,7 @@ def save_views(source, recipes, config, writer):
     )
     with data.reading(source.name):
         batch = next(iter(batches))
-    rows = [batch[f"view{i + 1}"] for i in range(len(recipes))]
+    rows = list(batch["views"])
     grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in rows], axis=0)
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, 64 // rows[0].shape[1])  # so that 32 px can be seen

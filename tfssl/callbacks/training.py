@@ -20,6 +20,13 @@ from tfssl.information import representation
 from tfssl.losses import nt_xent
 from tfssl.storage import rundir
 
+STOP = "stop"  # the log by which a worker tells the others that it was asked to stop
+
+
+def tag(name):
+    """What a log is called in the files of a run: Keras's "loss" there is "total_loss"."""
+    return "total_loss" if name == "loss" else name
+
 
 class StepCallback(keras.callbacks.Callback):
     """Calls `on_step(step, logs)` after each step, counted from the start of the run.
@@ -62,8 +69,8 @@ class StopOnNaN(StepCallback):
         self.directory, self.seed = directory, seed
 
     def on_step(self, step, logs):
-        if not math.isfinite(logs["total_loss"]):
-            self.stop(step, logs, f"The loss is {logs['total_loss']} at step {step}.")
+        if not math.isfinite(logs["loss"]):
+            self.stop(step, logs, f"The loss is {logs['loss']} at step {step}.")
 
     def stop(self, step, logs, what):
         """Writes the diagnosis and raises TrainingError."""
@@ -77,7 +84,7 @@ class StopOnNaN(StepCallback):
                     "try": self.TRY,
                     "step": step,
                     "batch": {"seed": self.seed, "step": step - 1},
-                    "losses": {name: repr(float(value)) for name, value in logs.items()},
+                    "losses": {tag(name): repr(float(value)) for name, value in logs.items()},
                     "loss_scale": repr(float(getattr(self.model.optimizer, "dynamic_scale", 1.0))),
                     "norms": {
                         v.path: repr(float(tf.norm(tf.cast(v, tf.float32))))
@@ -120,7 +127,7 @@ class ShowProgress(StepCallback):
         self.progress = Progress(title, total_steps, batch_size, start_step)
 
     def on_step(self, step, logs):
-        shown = {"loss": logs["total_loss"]}
+        shown = {"loss": logs["loss"]}
         if "contrast_acc" in logs:
             shown["contrast_acc"] = logs["contrast_acc"]
         if "supervised_acc" in logs:
@@ -176,7 +183,7 @@ class Scalars(Points):
         if self.writer:
             with self.writer.as_default(step=step):
                 for name in self.model.trackers:
-                    tf.summary.scalar(f"train/{name}", logs[name])
+                    tf.summary.scalar(f"train/{tag(name)}", logs[name])
                 tf.summary.scalar("train/images_per_second", rate)
                 tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
         self.model.reset_metrics()
@@ -260,9 +267,14 @@ class SaveCheckpoints(StepCallback):
         self.release()  # the second one does what it would have done
         print(f"\n{signal.Signals(number).name}: stopping after this step", flush=True)
 
+    @property
+    def stop_asked(self):
+        """The variable of this worker that tells all; None where there is one worker."""
+        return self.model.also_logged.get(STOP)
+
     def on_train_batch_begin(self, batch, logs=None):
-        if self.asked and self.model.stop_asked is not None:
-            self.model.stop_asked.assign(1.0)
+        if self.asked and self.stop_asked is not None:
+            self.stop_asked.assign(1.0)
 
     def release(self):
         """Gives the signals back to whom they belonged."""
@@ -272,8 +284,8 @@ class SaveCheckpoints(StepCallback):
 
     def on_step(self, step, logs):
         asked = self.asked
-        if self.model.stop_asked is not None:
-            asked = (self.asked or signal.SIGTERM) if logs["stop"] > 0 else None
+        if self.stop_asked is not None:
+            asked = (self.asked or signal.SIGTERM) if logs[STOP] > 0 else None
         if self.due(step, self.every) or step == self.total_steps or asked:
             self.save(step, logs)
         if asked:  # of several workers each stops after the step in which all were told

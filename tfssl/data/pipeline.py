@@ -65,7 +65,7 @@ def views(
             in however many parts a batch is made.
 
     Returns:
-        `tf.data.Dataset` of stop - start dicts {"view1", "view2", ...: float32 [B, H, W, 3] in
+        `tf.data.Dataset` of stop - start dicts {"views": a tuple of float32 [B, H, W, 3] in
         [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes. Of parts, as many times
         the share's count.
     """
@@ -122,7 +122,7 @@ def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
         images = batch["images"]
         images = images if isinstance(images, tuple) else (images,) * len(recipes)
         made = augmented(images, batch["seeds"], batch["part"])
-        return {f"view{i + 1}": view for i, view in enumerate(made)} | {"label": batch["label"]}
+        return {"views": tuple(made), "label": batch["label"]}
 
     return finish
 

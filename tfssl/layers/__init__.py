@@ -6,7 +6,7 @@ these three need TensorFlow.
 """
 
 from tfssl.layers.conv import ProductGradientConv2D
-from tfssl.layers.heads import byol_head, classifier, first_layers, projector
+from tfssl.layers.heads import build_head, byol_head, classifier, first_layers, projector
 from tfssl.layers.norm import FusedBatchNormalization
 from tfssl.layers.remat import Rematerialized
 
@@ -14,6 +14,7 @@ __all__ = [
     "FusedBatchNormalization",
     "ProductGradientConv2D",
     "Rematerialized",
+    "build_head",
     "byol_head",
     "classifier",
     "first_layers",

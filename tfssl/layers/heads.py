@@ -139,6 +139,28 @@ def classifier(in_dim, num_classes, *, zeros=False, seed=0, name="probe"):
     return keras.Model(inputs, logits(inputs), name=name)
 
 
+def build_head(head, in_dim, name):
+    """Builds a head of any kind for inputs [B, in_dim], and returns the dimension of its output.
+
+    Args:
+        head: a `keras.Layer`.
+        in_dim: dimension of the input.
+        name: of the argument that it came by, for messages.
+
+    Raises:
+        ValueError: it is no layer, or does not map [B, in_dim] to [B, P].
+    """
+    if not isinstance(head, keras.Layer):
+        raise ValueError(f"`{name}` must be a keras.Layer. Received: {head!r}")
+    try:
+        shape = head(keras.KerasTensor((None, in_dim), dtype="float32")).shape
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must take features [B, {in_dim}]: {error}") from error
+    if len(shape) != 2 or shape[-1] is None:
+        raise ValueError(f"`{name}` must return [B, P] with P known. Received: {shape}")
+    return shape[-1]
+
+
 def by_fan_in(seed):
     return keras.initializers.VarianceScaling(seed=seed)
 

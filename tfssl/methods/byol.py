@@ -1,16 +1,18 @@
 """BYOL: predict what a slowly following copy of the network makes of the other view."""
 
-import functools
-
+import keras
 import tensorflow as tf
 
 from tfssl import layers
 from tfssl.distribute import replicas
 from tfssl.losses import regression_loss
-from tfssl.methods.base import SelfSupervised, follow, spread
+from tfssl.methods import targets
+from tfssl.methods.learner import Outputs
+from tfssl.methods.selfsupervised import SelfSupervised, direction_std
 from tfssl.optim.schedules import target_decay
 
 
+@keras.saving.register_keras_serializable(package="tfssl")
 class BYOL(SelfSupervised):
     """Grill et al. 2020, "Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning".
 
@@ -20,21 +22,27 @@ class BYOL(SelfSupervised):
 
     The target networks follow the online ones by a moving average of their parameters. The moving
     averages of their batch normalizations are not part of that: they come from the target's own
-    passes. A target is never frozen by `trainable = False`, which would make Keras's batch
-    normalization use those averages; it is left out of the list of learned variables.
+    passes.
 
     Args:
-        encoder, projector: the online networks, images -> h [B, D] -> z [B, P].
-        predictor: `keras.Model`, z -> p [B, P]; online only.
-        target_encoder, target_projector: networks of the same form, with initial weights of their
-            own.
-        probe: `keras.Model`, h -> logits, or None.
+        encoder, probe, num_classes, **options: as for `SelfSupervised`.
+        projector: a `keras.Layer`, h [B, D] -> z [B, P]; None: the paper's, `layers.byol_head`.
+        predictor: a `keras.Layer`, z -> p [B, P], of the online network alone; None: likewise.
+        target_encoder, target_projector: networks of the form of the online ones; None: clones.
+        target_init: "copy": the target starts from the weights of the online network; "fresh": from
+            weights of its own, as DeepMind's does.
         base_target_decay: decay of the target at the first step, in [0, 1].
-        total_steps: steps of the run, over which the decay rises to 1.
+        total_steps: steps of the training, over which the decay rises to 1; None: those of `fit`,
+            and where `fit` does not know them the decay stays as it is.
 
     Raises:
-        ValueError: the parameters of the target networks differ in number or shape from those that
-            they follow.
+        ValueError: the encoder cannot be cloned, or a target network has another form.
+
+    Example:
+
+    >>> model = tfssl.BYOL(encoder, num_classes=10)
+    >>> model.compile(tfssl.LARS(0.2), weight_decay=1.5e-6)
+    >>> model.fit(tfssl.views(images, tfssl.augment.byol(32), batch_size=256), epochs=10)
     """
 
     SCALARS = (
@@ -44,115 +52,82 @@ class BYOL(SelfSupervised):
         "z_std",
         "target_z_std",
     )
+    PROBE_VIEWS = 1
 
     def __init__(
         self,
         encoder,
-        projector,
-        predictor,
-        target_encoder,
-        target_projector,
-        probe=None,
+        projector=None,
+        predictor=None,
         *,
-        base_target_decay,
-        total_steps,
+        target_encoder=None,
+        target_projector=None,
+        target_init="copy",
+        base_target_decay=0.99,
+        total_steps=None,
+        **options,
     ):
-        super().__init__(
-            encoder,
-            probe,
-            projector=projector,
-            predictor=predictor,
-            followers={"target_encoder": target_encoder, "target_projector": target_projector},
-        )
-        self.base_target_decay, self.total_steps = base_target_decay, total_steps
-        shapes = [
-            [tuple(v.shape) for v in variables]
-            for variables in (self.online_variables(), self.target_variables())
-        ]
-        if shapes[0] != shapes[1]:
+        super().__init__(encoder, **options)
+        targets.check_init(target_init)
+        if not 0 <= base_target_decay <= 1:
             raise ValueError(
-                "The target networks must have the form of the online ones. Received: "
-                f"{len(shapes[1])} parameters for {len(shapes[0])}, or other shapes"
+                f"`base_target_decay` must be in [0, 1]. Received: {base_target_decay}"
             )
+        self.target_init, self.base_target_decay = target_init, base_target_decay
+        self.total_steps = total_steps
+        self.hidden.heads = {"projector": projector, "predictor": predictor}
+        self.hidden.targets = {"encoder": target_encoder, "projector": target_projector}
 
-    def loss_on_views(self, view1, view2, labels=None):
-        h1, z1, p1 = self.online(view1)
-        h2, z2, p2 = self.online(view2)
-        self.note(h1=h1, h2=h2, z1=z1, z2=z2)
-        t1, t2 = self.target(view1), self.target(view2)
+    def make_heads(self):
+        given = self.hidden.heads
+        projector = given["projector"] or layers.byol_head(self.dim, seed=self.seed + 1)
+        projector = self.head(projector, self.dim, "projector")
+        width = self.dims["projector"]
+        predictor = given["predictor"] or layers.byol_head(
+            width, out_dim=width, seed=self.seed + 101, name="predictor"
+        )
+        return {"projector": projector, "predictor": self.head(predictor, width, "predictor")}
+
+    def make_followers(self, parts):
+        online = {"encoder": self.encoder, "projector": parts["projector"]}
+        made, self.hidden.pairs = targets.networks(
+            self, online, self.hidden.targets, "target", self.target_init
+        )
+        return made
+
+    def loss_on_views(self, views, labels=None, training=True):
+        (h1, z1, p1), (h2, z2, p2) = (self.online(view, training) for view in views)
+        t1, t2 = (self.target(view, training) for view in views)
         loss = regression_loss(p1, t2) + regression_loss(p2, t1)
         z, t = tf.concat([z1, z2], axis=0), tf.concat([t1, t2], axis=0)
-        return (
-            loss,
-            {
-                "representation_loss": loss,
-                "target_decay": self.decay(self.optimizer.iterations),
-                "online_target_cosine": 1.0 - 0.5 * regression_loss(z, t),
-                "z_std": spread(replicas.gather(z)),
-                "target_z_std": spread(replicas.gather(t)),
-            },
-            h1,
-        )
+        scalars = {
+            "representation_loss": loss,
+            "target_decay": self.decay(self.optimizer.iterations),
+            "online_target_cosine": 1.0 - 0.5 * regression_loss(z, t),
+            "z_std": direction_std(replicas.gather(z)),
+            "target_z_std": direction_std(replicas.gather(t)),
+        }
+        return Outputs(loss, scalars, (h1, h2), (z1, z2))
 
-    def online(self, view):
-        h = self.encoder(view, training=True)
-        z = self.projector(h, training=True)
-        return h, z, self.predictor(z, training=True)
+    def online(self, view, training=True):
+        """h, z and p of a view by the online network."""
+        h = self.encode(view, training)
+        z = self.projector(h, training=training)
+        return h, z, self.predictor(z, training=training)
 
-    def target(self, view):
-        z = self.target_projector(self.target_encoder(view, training=True), training=True)
+    def target(self, view, training=True):
+        """z of a view by the target network."""
+        h = self.encode(view, training, encoder=self.target_encoder)
         # No gradient is asked for the target's variables: this spares computing what would be
         # thrown away.
-        return tf.stop_gradient(z)
+        return tf.stop_gradient(self.target_projector(h, training=training))
 
     def decay(self, step):
-        return target_decay(step, self.total_steps, self.base_target_decay)
-
-    def online_variables(self):
-        """The parameters that the target follows, in the order of `target_variables`."""
-        return self.encoder.trainable_variables + self.projector.trainable_variables
-
-    def target_variables(self):
-        return self.target_encoder.trainable_variables + self.target_projector.trainable_variables
+        """Decay of the target at a step, float32 scalar."""
+        total = self.total_steps or self.fitted_steps
+        if total is None:
+            return tf.constant(self.base_target_decay)
+        return target_decay(step, total, self.base_target_decay)
 
     def after_step(self, step):
-        follow(self.online_variables(), self.target_variables(), self.decay(step))
-
-
-TARGET_SEED = 1_000_003  # between the seeds of the online networks and those of their targets
-
-
-def build_projector(config, normalization, in_dim, seed=0, name="projector"):
-    """The projector that a `tfssl.Config` describes, and of the same form the predictor."""
-    return layers.byol_head(
-        in_dim,
-        mode=config.proj_head_mode,
-        out_dim=config.proj_out_dim,
-        hidden_dim=config.proj_hidden_dim,
-        num_layers=config.num_proj_layers,
-        bn_momentum=config.batch_norm_decay,
-        normalization=normalization if config.proj_batch_norm else None,
-        seed=config.seed + 1 + seed,
-        name=name,
-    )
-
-
-def build(config, kit):
-    """BYOL from a `tfssl.Config` and a `Kit`."""
-    head = functools.partial(build_projector, config, kit.normalization)
-    encoder = kit.encoder(config.seed, "encoder")
-    projector = head(encoder.output_shape[-1])
-    # The seeds of the heads' layers are consecutive: leave room between one head and the next.
-    predictor = head(projector.output_shape[-1], 100, "predictor")
-    target_encoder = kit.encoder(config.seed + TARGET_SEED, "target_encoder")
-    target_projector = head(encoder.output_shape[-1], TARGET_SEED, "target_projector")
-    return BYOL(
-        encoder,
-        projector,
-        predictor,
-        target_encoder,
-        target_projector,
-        kit.probe(encoder.output_shape[-1]),
-        base_target_decay=config.base_target_decay,
-        total_steps=kit.total_steps,
-    )
+        targets.follow(self.hidden.pairs, self.decay(step))

@@ -4,15 +4,17 @@ import keras
 import tensorflow as tf
 
 from tfssl.distribute import replicas
+from tfssl.encoders import adapt
 from tfssl.losses import info_nce
-from tfssl.methods import simclr
-from tfssl.methods.base import SelfSupervised, spread
+from tfssl.methods.selfsupervised import direction_std
+from tfssl.methods.simclr import Contrastive
 
 PATCHES = 4  # what a seed is for, beside the uses that `tfssl.data` has
 SMALL_PATCH = 16  # pixels: smaller ones show too little, unless the view is smaller than two
 
 
-class CPC(simclr.SimCLR):
+@keras.saving.register_keras_serializable(package="tfssl")
+class CPC(Contrastive):
     """van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding", 3.2.
 
     A view is cut into overlapping patches, a grid of R rows and C columns. Each goes through the
@@ -32,15 +34,16 @@ class CPC(simclr.SimCLR):
     Differs from the paper: it reads columns by a GRU, where the paper reads rows by a PixelCNN.
 
     Args:
-        encoder: `keras.Model`, images -> h [B, D].
-        projector: `keras.Model`, h -> z [B, P].
-        context: `keras.Model`, z of a column [B, R, P] -> c [B, R, Q].
-        predictions: `keras.Model`, c [B, R, Q] -> list of R - 1 predictions [B, R, P], the W_k c.
-        probe: `keras.Model`, h -> logits, or None.
-        patch, stride: side of a patch and pixels from one to the next.
-        pixels: two random functions, (patches float32 [N, p, p, 3], seed int32 [2]) -> patches, for
-            those of the two views; none: patches stay as they are.
-        seed: integer; with the step it decides what they draw.
+        encoder, projector, probe, num_classes, **options: as for `Contrastive`.
+        context: a `keras.Layer`, z of a column [B, R, P] -> c [B, R, Q]; None: a GRU.
+        predictions: a `keras.Layer`, c [B, R, Q] -> list of R - 1 predictions [B, R, P], the W_k c;
+            None: linear ones.
+        patch, stride: side of a patch and pixels from one to the next; None: what `grid` says.
+        pixels: two random functions, (patches float32 [N, p, p, C], seed int32 [2]) -> patches, for
+            those of the two views; none: patches stay as they are. A model with them is not saved.
+
+    Raises:
+        ValueError: views that do not hold two rows of patches.
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "z_std")
@@ -48,59 +51,85 @@ class CPC(simclr.SimCLR):
     def __init__(
         self,
         encoder,
-        projector,
-        context,
-        predictions,
-        probe=None,
+        projector=None,
         *,
-        patch,
-        stride,
+        context=None,
+        predictions=None,
+        patch=None,
+        stride=None,
         pixels=(),
-        seed=0,
+        **options,
     ):
-        # Not SimCLR's own, which has neither of the parts in the middle.
-        SelfSupervised.__init__(
-            self, encoder, probe, projector=projector, context=context, predictions=predictions
-        )
-        self.patch, self.stride, self.pixels, self.seed = patch, stride, pixels, seed
+        super().__init__(encoder, projector, **options)
+        self.hidden.grid = patch, stride
+        self.hidden.made = {"context": context, "predictions": predictions}
+        self.hidden.pixels = tuple(pixels)
 
-    def project(self, view1, view2):
+    def build_if_known(self):
+        pass  # how many rows of patches there are is known of the views alone
+
+    def encoder_shape(self, input_shape):
+        _, height, width, channels = input_shape
+        if height is None or width is None:
+            raise ValueError(
+                f"CPC needs views of a known size. Received: images {adapt.shape_text(input_shape)}"
+            )
+        self.patch, self.stride, self.rows, columns = grid((height, width), *self.hidden.grid)
+        if self.rows < 2 or not columns:
+            raise ValueError(
+                "`patch` and `stride` must leave two rows of patches in the views. Received: "
+                f"{self.patch} and {self.stride} for views of {height}x{width}"
+            )
+        return None, self.patch, self.patch, channels
+
+    def make_heads(self):
+        parts = super().make_heads()
+        dim, given = self.dims["projector"], self.hidden.made
+        parts["context"] = given["context"] or context(dim, self.seed + 200)
+        width = parts["context"](keras.KerasTensor((None, self.rows, dim))).shape[-1]
+        parts["predictions"] = given["predictions"] or predictions(
+            width, dim, self.rows - 1, self.seed + 300
+        )
+        return parts
+
+    def project(self, views, training=True):
         """h [2B, D], and of each view all that the loss compares, [2B, (predictions and z) * P].
 
         Flat, so that a batch can be computed in parts as SimCLR's is.
         """
         patches = tf.concat(
-            [self.patches_of(i, view) for i, view in enumerate((view1, view2))], axis=0
+            [self.patches_of(i, view, training) for i, view in enumerate(views)], axis=0
         )
         rows, columns = patches.shape[1:3]
-        h = self.encoder(tf.reshape(patches, [-1, *patches.shape[3:]]), training=True)
-        z = self.projector(h, training=True)
+        h = self.encode(tf.reshape(patches, [-1, *patches.shape[3:]]), training)
+        z = self.projector(h, training=training)
         z = tf.transpose(tf.reshape(z, [-1, rows, columns, z.shape[-1]]), [0, 2, 1, 3])
-        c = self.context(tf.reshape(z, [-1, rows, z.shape[-1]]), training=True)
+        c = self.context(tf.reshape(z, [-1, rows, z.shape[-1]]), training=training)
         predicted = [
             tf.reshape(p, [-1, columns, rows, z.shape[-1]])[:, :, : rows - k]
-            for k, p in enumerate(self.predictions(c, training=True), start=1)
+            for k, p in enumerate(self.predictions(c, training=training), start=1)
         ]
         both = tf.concat([tf.cast(values, tf.float32) for values in (z, *predicted)], axis=2)
-        self.grid = (rows, columns, z.shape[-1])
+        self.laid_out = (rows, columns, z.shape[-1])
         h = tf.reduce_mean(tf.reshape(h, [-1, rows * columns, h.shape[-1]]), axis=1)
-        (h1, h2), (z1, z2) = tf.split(h, 2), tf.split(tf.reduce_mean(z, axis=[1, 2]), 2)
-        self.note(h1=h1, h2=h2, z1=z1, z2=z2)
         return h, tf.reshape(both, [-1, columns * both.shape[2] * z.shape[-1]])
 
-    def patches_of(self, number, view):
+    def outputs(self, loss, scalars, h, z):
+        return super().outputs(loss, scalars, h, tf.reduce_mean(self.columns_of(z)[0], axis=[1, 2]))
+
+    def patches_of(self, number, view, training=True):
         """The patches of the view of a number, 0 or 1, as the encoder sees them."""
         patches = cut(view, self.patch, self.stride)
-        if not self.pixels:
+        if not (self.hidden.pixels and training):
             return patches
         seed = tf.constant([self.seed, PATCHES], tf.int32)
         for part in (self.optimizer.iterations, replicas.index(), number):
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(part, tf.int32))
         flat = tf.reshape(patches, [-1, *patches.shape[3:]])
-        return tf.reshape(self.pixels[number](flat, seed), tf.shape(patches))
+        return tf.reshape(self.hidden.pixels[number](flat, seed), tf.shape(patches))
 
     def candidates(self, batch_size):
-        return batch_size * self.grid[1]
+        return batch_size * self.laid_out[1]
 
     def contrast(self, z1, z2, labels=None):
         losses, hits = zip(*(self.predict(z) for z in (z1, z2)))
@@ -109,12 +138,12 @@ class CPC(simclr.SimCLR):
         return loss, {
             "contrast_loss": loss,
             "contrast_acc": (hits[0] + hits[1]) / 2,
-            "z_std": spread(tf.reshape(z, [-1, self.grid[-1]])),
+            "z_std": direction_std(tf.reshape(z, [-1, self.laid_out[-1]])),
         }
 
     def columns_of(self, z):
         """What `project` laid flat: z [B, C, R, P], and for each k the predictions."""
-        rows, columns, dimension = self.grid
+        rows, columns, dimension = self.laid_out
         pieces = [rows, *range(rows - 1, 0, -1)]
         z = tf.reshape(z, [-1, columns, sum(pieces), dimension])
         z, *predicted = tf.split(z, pieces, axis=2)
@@ -153,10 +182,17 @@ def cut(images, patch, stride):
     )
 
 
-def grid(config, size):
-    """(patch, stride, rows, columns) of views of a size (height, width), by a `tfssl.Config`."""
-    patch = config.cpc_patch or max(min(size) // 4, min(SMALL_PATCH, min(size) // 2))
-    stride = config.cpc_stride or max(1, patch // 2)
+def grid(size, patch=None, stride=None):
+    """The patches of views: (patch, stride, rows, columns).
+
+    Args:
+        size: (height, width) of the views in pixels.
+        patch: side of a patch; None: a quarter of the shorter side of the views; where that is
+            below 16, 16 or half of the side.
+        stride: pixels from one to the next; None: half of a patch.
+    """
+    patch = patch or max(min(size) // 4, min(SMALL_PATCH, min(size) // 2))
+    stride = stride or max(1, patch // 2)
     return patch, stride, *(max(0, (side - patch) // stride + 1) for side in size)
 
 
@@ -185,22 +221,3 @@ def predictions(in_dim, out_dim, count, seed=0, name="predictions"):
         for k in range(1, count + 1)
     ]
     return keras.Model(inputs, outputs, name=name)
-
-
-def build(config, kit):
-    """CPC from a `tfssl.Config` and a `Kit`."""
-    patch, stride, rows, _ = grid(config, kit.size)
-    encoder = kit.encoder(config.seed, "encoder")
-    projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
-    dimension = projector.output_shape[-1]
-    return CPC(
-        encoder,
-        projector,
-        context(dimension, config.seed + 200),
-        predictions(dimension, dimension, rows - 1, config.seed + 300),
-        kit.probe(encoder.output_shape[-1]),
-        patch=patch,
-        stride=stride,
-        pixels=kit.pixels,
-        seed=config.seed,
-    )

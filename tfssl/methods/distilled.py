@@ -1,11 +1,14 @@
 """A student of a teacher: a classifier that learns to answer as another one does."""
 
+import keras
 import tensorflow as tf
 
 from tfssl.losses import distillation_loss
+from tfssl.methods.learner import check_positive
 from tfssl.methods.supervised import Supervised
 
 
+@keras.saving.register_keras_serializable(package="tfssl")
 class Distilled(Supervised):
     """Distillation as in SimCLRv2, Chen et al. 2020, arXiv:2006.10029, Eq. (2) and (3).
 
@@ -13,36 +16,77 @@ class Distilled(Supervised):
          + (1 - alpha) * sum over labelled images of the cross-entropy with the label / images
 
     Both parts are over the images of a batch, as the paper's are over the whole set: rare labels
-    weigh little. A batch is {"view1": float32 [B, H, W, 3], "label": int [B]}, where the label is
-    the place of the image among those that the teacher answered for.
+    weigh little. `fit` takes datasets as for `Supervised`; labels may be missing with alpha = 1.
 
     Args:
-        encoder, head: as for `Supervised`.
+        encoder, num_classes, head, **options: as for `Supervised`; without a head, `num_classes` is
+            the teacher's.
+        teacher: a `keras.Layer`, images float [B, H, W, C] in [0, 1] -> logits [B, C], which
+            answers for the views themselves. None where `teach` tells its answers.
         temperature: of both softmaxes, above 0.
         alpha: weight of the teacher's answers, in [0, 1].
     """
 
     SCALARS = ("distill_loss", "teacher_agreement", "supervised_loss")
 
-    def __init__(self, encoder, head, *, temperature, alpha):
-        super().__init__(encoder, head)
+    def __init__(
+        self,
+        encoder,
+        teacher=None,
+        num_classes=None,
+        *,
+        temperature=1.0,
+        alpha=1.0,
+        head=None,
+        **options,
+    ):
+        self.check_teacher(teacher)
+        if head is None and not num_classes and teacher is not None:
+            num_classes = teacher.output_shape[-1]
+        super().__init__(encoder, num_classes, head=head, **options)
+        check_positive("temperature", temperature)
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"`alpha` must be in [0, 1]. Received: alpha={alpha}")
         self.temperature, self.alpha = temperature, alpha
+        self.hidden.teacher, self.hidden.answers = teacher, None
+
+    @staticmethod
+    def check_teacher(teacher):
+        if teacher is not None and not isinstance(teacher, keras.Model):
+            raise ValueError(f"`teacher` must be a keras.Model. Received: {teacher!r}")
+
+    def make_parts(self):
+        parts, _ = super().make_parts()
+        teacher = self.hidden.teacher
+        return parts, {} if teacher is None else {"teacher": teacher}
 
     def teach(self, answers, labels):
-        """What is learned.
+        """What is learned, told once: a batch's "label" is then the place of each image here.
 
         Args:
             answers: the teacher's logits, float32 [N, C].
             labels: int [N], -1 where none is known.
         """
         with tf.device("CPU"):
-            self.answers, self.labels = tf.constant(answers), tf.constant(labels, tf.int64)
+            self.hidden.answers = tf.constant(answers), tf.constant(labels, tf.int64)
 
-    def loss_on(self, batch):
-        logits = tf.cast(self(batch["view1"], training=True), tf.float32)
-        with tf.device("CPU"):
-            answers = tf.gather(self.answers, batch["label"])
-            labels = tf.gather(self.labels, batch["label"])
+    def answers_for(self, batch):
+        """The teacher's logits [B, C], and the labels [B], below 0 where there is none."""
+        if self.hidden.answers:
+            with tf.device("CPU"):
+                return [tf.gather(known, batch["label"]) for known in self.hidden.answers]
+        if self.hidden.teacher is None:
+            raise ValueError("`teacher` must be given, or its answers told by `teach`")
+        view = batch["views"][0]
+        labels = batch.get("label")
+        if labels is None and self.alpha < 1:
+            labels = self.labels_of(batch)
+        known = -tf.ones(tf.shape(view)[:1], tf.int64) if labels is None else labels
+        return self.hidden.teacher(view, training=False), tf.cast(known, tf.int64)
+
+    def loss_on(self, batch, training=True):
+        logits = tf.cast(self(batch["views"][0], training=training), tf.float32)
+        answers, labels = self.answers_for(batch)
         distill = distillation_loss(logits, answers, self.temperature)
         agree = tf.equal(tf.argmax(logits, axis=1), tf.argmax(answers, axis=1))
         cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -55,3 +99,6 @@ class Distilled(Supervised):
             "supervised_loss": supervised,
             "teacher_agreement": tf.reduce_mean(tf.cast(agree, tf.float32)),
         }
+
+    def state(self):
+        return {name: part for name, part in super().state().items() if name != "teacher"}

@@ -1,13 +1,16 @@
 """N-pair: contrast view 1 of an image with view 2 of all others; or of other classes."""
 
+import keras
 import tensorflow as tf
 
 from tfssl.losses import n_pair_loss, of_one_class, without_siblings
-from tfssl.methods import simclr
-from tfssl.methods.base import spread
+from tfssl.methods.learner import check_positive
+from tfssl.methods.selfsupervised import direction_std
+from tfssl.methods.simclr import Contrastive
 
 
-class NPair(simclr.SimCLR):
+@keras.saving.register_keras_serializable(package="tfssl")
+class NPair(Contrastive):
     """Sohn 2016, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", two views.
 
     Everything is SimCLR's but the candidates: N for each projection, all of the other view, where
@@ -23,13 +26,17 @@ class NPair(simclr.SimCLR):
     batches are random, where his have one pair of each class.
 
     Args:
-        encoder, projector, probe, **options: as for `SimCLR`.
-        by_class: whether pairs are of one class, not of one image.
+        encoder, projector, normalize, probe, num_classes, **options: as for `Contrastive`.
+        temperature: by which the inner products are divided, above 0.
+        by_class: whether pairs are of one class, not of one image; it takes labels then.
     """
 
-    def __init__(self, encoder, projector, probe=None, *, by_class=False, **options):
-        super().__init__(encoder, projector, probe, **options)
-        self.by_class = by_class
+    SCALARS = ("contrast_loss", "contrast_acc", "contrast_entropy", "z_std")
+
+    def __init__(self, encoder, projector=None, *, temperature=0.1, by_class=False, **options):
+        super().__init__(encoder, projector, **options)
+        check_positive("temperature", temperature)
+        self.temperature, self.by_class = temperature, by_class
 
     def candidates(self, batch_size):
         return None if self.by_class else batch_size
@@ -42,7 +49,7 @@ class NPair(simclr.SimCLR):
         return loss, {
             "contrast_loss": loss,
             **cross_view_scalars(a, of_a, labels),
-            "z_std": spread(tf.concat([z1, z2], axis=0)),
+            "z_std": direction_std(tf.concat([z1, z2], axis=0)),
         }
 
 
@@ -80,17 +87,3 @@ def cross_view_scalars(a, b, labels=None):
         "contrast_acc": tf.reduce_mean(tf.cast(hit, tf.float32)),
         "contrast_entropy": tf.reduce_mean(entropy),
     }
-
-
-def build(config, kit):
-    """N-pair from a `tfssl.Config` and a `Kit`."""
-    encoder = kit.encoder(config.seed, "encoder")
-    projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
-    return NPair(
-        encoder,
-        projector,
-        kit.probe(encoder.output_shape[-1]),
-        by_class=config.positives == "classes",
-        temperature=config.temperature,
-        normalize=config.hidden_norm,
-    )

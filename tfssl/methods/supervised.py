@@ -1,36 +1,72 @@
 """A classifier on an encoder: the encoder learns too, or in part, or not at all."""
 
-from tfssl.methods.base import CLASSIFICATION_SCALARS, Learner, classification_loss
+import keras
+
+from tfssl import layers
+from tfssl.methods.classification import CLASSIFICATION_SCALARS, classification_loss
+from tfssl.methods.learner import Learner
 
 
+@keras.saving.register_keras_serializable(package="tfssl")
 class Supervised(Learner):
     """Learns classes from labels, as finetuning and linear evaluation do.
 
-    What is to stay as it is has `trainable = False` before the model is made: its parameters get no
-    gradient, and its batch normalizations use and keep their moving averages. A batch is a dict
-    {"view1": float32 [B, H, W, 3] in [0, 1], "label": int [B]}, the label below 0 where there is
-    none; `model(images)` is the logits, float32 [B, C].
+    `fit` takes datasets of (images, label), or {"views": (images,), "label": label}. What is to
+    stay as it is has `trainable = False` before the model is made: its parameters get no gradient,
+    and its batch normalizations use and keep their moving averages. `model(images)` is the logits,
+    float32 [B, C].
 
     Args:
-        encoder: `keras.Model`, images [B, H, W, 3] -> h [B, D].
-        head: `keras.Model`, its input -> logits [B, C].
-        projector: `keras.Model` between the two, or None.
+        encoder: as for `Learner`.
+        num_classes: C.
+        head: a `keras.Layer`, its input -> logits [B, C]; None: a linear one.
+        projector: a `keras.Layer` between encoder and head; None for none.
+        **options: as for `Learner`.
+
+    Example:
+
+    >>> encoder.trainable = False                      # a linear classifier on it alone
+    >>> model = tfssl.Supervised(encoder, num_classes=10)
+    >>> model.compile("adam")
+    >>> model.fit(tfssl.views((images, labels), tfssl.augment.supervised(32), 256), epochs=10)
     """
 
     SCALARS = CLASSIFICATION_SCALARS
+    NUM_VIEWS = 1
 
-    def __init__(self, encoder, head, projector=None):
-        super().__init__(
-            {"encoder": encoder, **({"projector": projector} if projector else {}), "head": head}
-        )
-        self.classifier = head
+    def __init__(self, encoder, num_classes=None, *, head=None, projector=None, **options):
+        super().__init__(encoder, **options)
+        if head is None and not num_classes:
+            raise ValueError("`num_classes` must be given, or a `head`")
+        self.num_classes = num_classes
+        self.hidden.head, self.hidden.projector = head, projector
+
+    def make_parts(self):
+        projector, head, width = self.hidden.projector, self.hidden.head, self.dim
+        if projector is not None:
+            width = layers.build_head(projector, width, "projector")
+        head = head or layers.classifier(width, self.num_classes, seed=self.seed, name="head")
+        self.num_classes = layers.build_head(head, width, "head")
+        between = {"projector": projector} if projector is not None else {}
+        return {**between, "head": head}, {}
+
+    @property
+    def classifier(self):
+        return self.head
 
     def call(self, images, training=False):
-        for part in self.parts.values():
-            images = part(images, training=training)
-        return images
+        outputs = self.encode(images, training)
+        for part in list(self.parts.values())[1:]:
+            outputs = part(outputs, training=training)
+        return outputs
 
-    def loss_on(self, batch):
-        return classification_loss(
-            self(batch["view1"], training=True), batch["label"], batch.get("weight")
-        )
+    def loss_on(self, batch, training=True):
+        logits = self(batch["views"][0], training=training)
+        return classification_loss(logits, self.labels_of(batch), batch.get("weight"))
+
+    def labels_of(self, batch):
+        if "label" not in batch:
+            raise ValueError(
+                f"{type(self).__name__} learns from labels: `x` must give (images, label)"
+            )
+        return batch["label"]

@@ -1,15 +1,17 @@
 """Triplet: the other view of an image must be nearer than a view of another image, by a margin; or
 another image of its class nearer than one of another class."""
 
+import keras
 import tensorflow as tf
 
 from tfssl.losses import of_one_class, triplet_loss
-from tfssl.methods import simclr
-from tfssl.methods.base import spread
 from tfssl.methods.npair import comparable, partners
+from tfssl.methods.selfsupervised import direction_std
+from tfssl.methods.simclr import Contrastive
 
 
-class Triplet(simclr.SimCLR):
+@keras.saving.register_keras_serializable(package="tfssl")
+class Triplet(Contrastive):
     """Schroff et al. 2015, "FaceNet: A Unified Embedding for Face Recognition and Clustering".
 
     Everything is SimCLR's but the loss. A view is the anchor, the other view of its image the
@@ -23,19 +25,18 @@ class Triplet(simclr.SimCLR):
     labels then.
 
     Args:
-        encoder, projector, probe, normalize: as for `SimCLR`.
+        encoder, projector, normalize, probe, num_classes, **options: as for `Contrastive`.
         margin: float >= 0, in squared distance.
-        by_class: whether positives are of one class, not of one image.
+        by_class: whether positives are of one class, not of one image; it takes labels then.
     """
 
     SCALARS = ("triplet_loss", "triplet_active", "contrast_acc", "z_std")
 
-    def __init__(self, encoder, projector, probe=None, *, margin, normalize=True, by_class=False):
-        super().__init__(encoder, projector, probe, temperature=1.0, normalize=normalize)
+    def __init__(self, encoder, projector=None, *, margin=0.8, by_class=False, **options):
+        super().__init__(encoder, projector, **options)
+        if margin < 0:
+            raise ValueError(f"`margin` must not be negative. Received: margin={margin}")
         self.margin, self.by_class = margin, by_class
-
-    def candidates(self, batch_size):
-        return None
 
     def contrast(self, z1, z2, labels=None):
         a, b = comparable(z1, self.normalize), comparable(z2, self.normalize)
@@ -57,7 +58,7 @@ class Triplet(simclr.SimCLR):
             "triplet_loss": loss,
             "triplet_active": active,
             "contrast_acc": hits[0],
-            "z_std": spread(tf.concat([z1, z2], axis=0)),
+            "z_std": direction_std(tf.concat([z1, z2], axis=0)),
         }
 
 
@@ -94,17 +95,3 @@ def nearest_is_positive(distances, alike=None):
         distances = tf.linalg.set_diag(tf.where(alike, float("inf"), distances), positives)
     hit = tf.equal(tf.argmin(distances, axis=1), tf.range(tf.shape(distances)[0], dtype=tf.int64))
     return tf.reduce_mean(tf.cast(hit, tf.float32))
-
-
-def build(config, kit):
-    """Triplet from a `tfssl.Config` and a `Kit`."""
-    encoder = kit.encoder(config.seed, "encoder")
-    projector = simclr.build_projector(config, kit.normalization, encoder.output_shape[-1])
-    return Triplet(
-        encoder,
-        projector,
-        kit.probe(encoder.output_shape[-1]),
-        margin=config.triplet_margin,
-        normalize=config.hidden_norm,
-        by_class=config.positives == "classes",
-    )

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tfssl import augment, data, encoders, layers
 from tfssl.errors import UsageError
-from tfssl.methods import PROJECTORS, Distilled, Supervised
+from tfssl.methods import Distilled, Supervised
 from tfssl.runner import device, evaluate, loop
+from tfssl.runner.build import PROJECTORS
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -328,16 +329,16 @@ def build_model(job, found=None, num_classes=None):
             name="head",
         )
         if config.task == "distill":
-            return compile_model(
-                job,
-                Distilled(
-                    encoder,
-                    head,
-                    temperature=config.distill_temperature,
-                    alpha=config.distill_alpha,
-                ),
+            model = Distilled(
+                encoder,
+                head=head,
+                input_range="0,1",
+                temperature=config.distill_temperature,
+                alpha=config.distill_alpha,
             )
-        return compile_model(job, Supervised(encoder, head, projector))
+        else:
+            model = Supervised(encoder, head=head, projector=projector, input_range="0,1")
+        return compile_model(job, model, [view_recipe(job)])
 
 
 def checkpoints_of(job, model=None):
@@ -359,7 +360,7 @@ TRAINED = {
 def announce(job, model, origin, start):
     """Says what is about to happen, in one block."""
     config = job.config
-    learned = sum(int(tf.size(v)) for v in model.learned_variables())
+    learned = sum(int(tf.size(v)) for v in model.trainable_variables)
     total = sum(part.count_params() for part in model.parts.values())
     origin_text = "from scratch, without pretrained weights"
     if origin:
@@ -391,15 +392,20 @@ def announce(job, model, origin, start):
     )
 
 
-def train(job, model, checkpoints, start):
+def view_recipe(job):
+    """The one view that is learned from: crop and flip, with the ranges of the flags."""
     config = job.config
-    view = augment.supervised_view(
+    return augment.supervised_view(
         job.size,
         crop_area=(config.crop_area_min, config.crop_area_max),
         crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
         flip_p=config.flip_p,
     )
-    batches = training_batches(job, model, [view], start)
+
+
+def train(job, model, checkpoints, start):
+    config = job.config
+    batches = training_batches(job, [view_recipe(job)], start)
     loop.train(
         model,
         batches,

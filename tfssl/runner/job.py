@@ -7,9 +7,11 @@ from typing import Optional
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfssl import data, encoders, layers, optim
 from tfssl.callbacks.board import Board
+from tfssl.callbacks.training import STOP
 from tfssl.config import Config, sides
 from tfssl.data import Source
 from tfssl.distribute import strategy
@@ -298,38 +300,68 @@ def training_layers(job):
     }
 
 
-def compile_model(job, model):
-    """Gives a `Learner` its optimizer and all variables; within the scope of the distribution."""
-    config = job.config
-    if job.distribution.workers > 1:
-        model.stop_asked = keras.Variable(0.0, trainable=False, name="stop_asked")
-        model.rows = config.train_batch_size // job.distribution.replicas
+def compile_model(job, model, recipes):
+    """Builds a `Learner` and compiles it; within the scope of the distribution.
+
+    Args:
+        model: a `tfssl.methods.Learner`.
+        recipes: the views that it will be fed with, each a `tfssl.augment.View`.
+    """
+    config, several = job.config, job.distribution.workers > 1
     model.build((None, *job.size, 3))
     model.compile(
-        optimizer=build_optimizer(job, model),
+        build_optimizer(job),
+        weight_decay=config.weight_decay,
+        accumulate_steps=config.accumulate_steps,
         jit_compile=False,
         steps_per_execution=config.steps_per_execution,
+        prepare=preparation(job, recipes),
+        also_log=(
+            {STOP: keras.Variable(0.0, trainable=False, name="stop_asked")} if several else None
+        ),
     )
-    model.accumulate_steps = config.accumulate_steps
-    model.optimizer.build(model.learned_variables())
     return model
 
 
-def training_batches(job, model, recipes, start):
+def preparation(job, recipes):
+    """What is done with a batch within the step: None, or batch -> batch.
+
+    With --augment_on=device it is the augmentation. Batches of several workers do not tell how many
+    images they are of.
+    """
+    config, steps = job.config, []
+    if config.augment_on == "device":
+        steps.append(
+            data.finisher(
+                job.train_source,
+                recipes,
+                config.compile_augmentation,
+                in_blocks=False,
+                parts=job.distribution.replicas,
+            )
+        )
+    if job.distribution.workers > 1:
+        rows = config.train_batch_size // job.distribution.replicas
+        steps.append(
+            functools.partial(
+                tf.nest.map_structure,
+                lambda value: tf.ensure_shape(value, [rows, *value.shape[1:]]),
+            )
+        )
+    if not steps:
+        return None
+    return lambda batch: functools.reduce(lambda made, step: step(made), steps, batch)
+
+
+def training_batches(job, recipes, start):
     """Batches of views from a step to the end of the training.
 
-    With --augment_on=device they come unfinished, and the model is told to finish them.
+    With --augment_on=device they come unfinished: see `preparation`.
 
     Args:
-        model: the `tfssl.methods.base.Learner` that will be fed with them.
         recipes: the views, each a `tfssl.augment.View`.
     """
     config, source = job.config, job.train_source
-    on_host, compiled = config.augment_on == "host", config.compile_augmentation
-    if not on_host:
-        model.prepare = data.finisher(
-            source, recipes, compiled, in_blocks=False, parts=job.distribution.replicas
-        )
     return job.distribution.batches(
         functools.partial(
             data.views,
@@ -339,8 +371,8 @@ def training_batches(job, model, recipes, start):
             seed=config.seed,
             start_step=start,
             stop_step=job.total_steps,
-            compiled=compiled,
-            finished=on_host,
+            compiled=config.compile_augmentation,
+            finished=config.augment_on == "host",
         )
     )
 
@@ -360,35 +392,15 @@ def follow(job, model, checkpoints, train):
     job.distribution.part()
 
 
-def build_optimizer(job, model):
-    """LARS, SGD or Adam, with weight decay where the reference has it.
-
-    LARS adds it to the gradient of what it adapts: every kernel, but in google-research/simclr's
-    form not the probe's, which has it in the loss. So has everything under the other optimizers.
-    """
+def build_optimizer(job):
+    """LARS, SGD or Adam at the run's learning rate; `Learner.compile` gives the weight decay."""
     config = job.config
     # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
     rate = optim.WarmupCosine(
         job.learning_rate, job.warmup_steps, max(job.total_steps, job.warmup_steps + 1)
     )
     if config.optimizer == "lars":
-        optimizer = optim.LARS(
-            rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            momentum_form=config.lars_form,
-        )
-        apart = [model.classifier] if model.classifier and config.lars_form == "classic" else []
-        adapted = [part for part in model.parts.values() if part not in apart]
-        optimizer.exclude_from_adaptation(
-            [v for part in apart for v in part.trainable_variables]
-            + [v for part in adapted for v in optim.excluded(part)]
-        )
-        model.penalize([v for part in apart for v in optim.decayed(part)], config.weight_decay)
-        return optimizer
-    model.penalize(
-        [v for part in model.parts.values() for v in optim.decayed(part)], config.weight_decay
-    )
+        return optim.LARS(rate, momentum=config.momentum, momentum_form=config.lars_form)
     if config.optimizer == "momentum":
         return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
     return keras.optimizers.Adam(rate)

@@ -149,7 +149,8 @@ def build_learner(job, encoder, schedule):
     encoder.trainable = False
     learner = Supervised(
         encoder,
-        layers.classifier(
+        input_range="0,1",
+        head=layers.classifier(
             encoder.output_shape[-1],
             job.labelled_source.num_classes,
             seed=job.config.seed + 3,
@@ -161,7 +162,6 @@ def build_learner(job, encoder, schedule):
         jit_compile=False,
         optimizer=keras.optimizers.SGD(schedule, momentum=MOMENTUM, nesterov=True),
     )
-    learner.optimizer.build(learner.learned_variables())
     return learner
 
 

@@ -6,8 +6,8 @@ from tfssl import augment, layers
 from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.training import Information, WarnOfCollapse
 from tfssl.errors import UsageError
-from tfssl.methods import METHODS, Kit, cpc
-from tfssl.runner import cost, device, evaluate, loop
+from tfssl.methods import cpc
+from tfssl.runner import build, cost, device, evaluate, loop
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -39,21 +39,18 @@ def build_model(job):
         check_patches(job)
     normalization, classes = training_layers(job)
     with job.distribution.scope(), device.dtype_policy(job.precision):
-        model = compile_model(
-            job,
-            METHODS[config.method](
-                config,
-                Kit(
-                    encoder=lambda seed, name: build_encoder(
-                        config, job.stem, normalization, seed, name, **classes
-                    ),
-                    probe=functools.partial(build_probe, job),
-                    normalization=normalization,
-                    total_steps=job.total_steps,
-                    size=job.size,
-                    pixels=tuple(view.pixels for view in view_recipes(config, job.size)),
-                ),
+        kit = build.Kit(
+            encoder=lambda seed, name: build_encoder(
+                config, job.stem, normalization, seed, name, **classes
             ),
+            probe=functools.partial(build_probe, job),
+            normalization=normalization,
+            total_steps=job.total_steps,
+            size=job.size,
+            pixels=tuple(view.pixels for view in view_recipes(config, job.size)),
+        )
+        model = compile_model(
+            job, build.METHODS[config.method](config, kit), trained_recipes(config, job.size)
         )
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas
@@ -65,7 +62,7 @@ def build_model(job):
 
 def check_patches(job):
     """Raises UsageError where the views do not hold two rows of CPC's patches, or too many."""
-    patch, stride, rows, columns = cpc.grid(job.config, job.size)
+    patch, stride, rows, columns = cpc.grid(job.size, job.config.cpc_patch, job.config.cpc_stride)
     if not 2 <= rows <= MOST_ROWS or not columns:
         raise UsageError(
             "--cpc_patch and --cpc_stride must leave two rows of patches, and at most "
@@ -86,6 +83,14 @@ def build_probe(job, in_dim):
 def view_recipes(config, size):
     """The two views, with the ranges and probabilities of the flags."""
     return tuple(view_recipe(config, size, view) for view in (1, 2))
+
+
+def trained_recipes(config, size):
+    """The views as the training gets them: of CPC crops alone, for it changes patches itself."""
+    recipes = view_recipes(config, size)
+    if config.method != "cpc":
+        return recipes
+    return tuple(recipe._replace(pixels=augment.identity()) for recipe in recipes)
 
 
 def view_recipe(config, size, view):
@@ -328,12 +333,10 @@ def announce(job, model, start):
 def train(job, model, checkpoints, start):
     """Trains from a step to the end."""
     config = job.config
-    recipes = view_recipes(config, job.size)
-    crops = [recipe._replace(pixels=augment.identity()) for recipe in recipes]
-    batches = training_batches(job, model, crops if config.method == "cpc" else recipes, start)
+    batches = training_batches(job, trained_recipes(config, job.size), start)
     writer = job.writer()
     if start == 0 and writer:
-        save_views(job.train_source, recipes, config, writer)
+        save_views(job.train_source, view_recipes(config, job.size), config, writer)
     loop.train(
         model,
         batches,

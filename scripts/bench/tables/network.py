@@ -39,9 +39,9 @@ def step_of(model, batch_size, size=32):
     import tensorflow as tf
 
     views = [tf.random.stateless_uniform([batch_size, size, size, 3], [0, i]) for i in (1, 2)]
-    batch = {"view1": views[0], "view2": views[1], "label": tf.range(batch_size) % 8}
+    batch = {"views": (views[0], views[1]), "label": tf.range(batch_size) % 8}
     train = tf.function(model.train_step, autograph=False)
-    return lambda: float(train(batch)["total_loss"])
+    return lambda: float(train(batch)["loss"])
 
 
 def flops(encoder, size=32):

@@ -1,0 +1,198 @@
+"""Images in memory, and `tf.data.Dataset`s of images, as sources."""
+
+import functools
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl.data.source import Source
+
+NAMES = itertools.count(1)
+INTEGERS = {"uint8": 255.0, "uint16": 65535.0}
+
+
+def source_of(x, value_range=None):
+    """Arrays as a `Source`.
+
+    Args:
+        x: images [N, H, W, C] or [N, H, W], of uint8, uint16 or floats; or a pair of these and
+            labels, integers [N] or [N, 1], below 0 where there is none.
+        value_range: (low, high), the values that become 0 and 1; None: the whole range of the
+            integer type, and [0, 1] of floats.
+
+    Raises:
+        ValueError: images or labels are of another form, or values lie outside of their range.
+    """
+    images, labels = x if isinstance(x, tuple) and len(x) == 2 else (x, None)
+    images = scaled(as_images(images), value_range)
+    labels = as_labels(labels, len(images))
+    name = f"array{next(NAMES)}"
+    return Source(
+        name=name,
+        split="all",
+        examples=("all", 0, len(images)),
+        num_classes=int(labels.max(initial=-1)) + 1,
+        image_shape=tuple(images.shape[1:3]),
+        records=functools.partial(
+            tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
+        ),
+        decode=lambda example: (example["image"], example["label"]),
+        arrays=(images, labels),
+        ids=lambda: [str(place) for place in range(len(images))],
+        origin=(name,),
+        dtype=images.dtype.type,
+        channels=images.shape[-1],
+    )
+
+
+def as_images(images):
+    """An array of images [N, H, W, C]."""
+    images = np.asarray(images)
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            "`x` must be images [N, H, W, C] or [N, H, W]. "
+            f"Received: an array of {images.dtype} and shape {images.shape}"
+        )
+    return images
+
+
+def scaled(images, value_range=None):
+    """Images of a type that the pipeline scales to [0, 1]: uint8, uint16, or float32 in [0, 1]."""
+    if value_range is not None:
+        low, high = check_range(value_range)
+        images = (np.asarray(images, np.float32) - low) / np.float32(high - low)
+        return check_unit(images, value_range)
+    if images.dtype.name in INTEGERS:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(
+            f"`x` must be of uint8, uint16 or floats. Received: {images.dtype}; value_range=(low, "
+            "high) says which values are black and white"
+        )
+    return check_unit(images.astype(np.float32, copy=False), None)
+
+
+def check_range(value_range):
+    """(low, high) as floats; ValueError where it is no range."""
+    try:
+        low, high = map(float, value_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(f"`value_range` must be (low, high). Received: {value_range!r}")
+    return low, high
+
+
+def check_unit(images, value_range):
+    """The images, once all values are found to be in [0, 1]."""
+    low, high = float(images.min()), float(images.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("`x` must be finite. Received: values that are not")
+    if low < -1e-3 or high > 1 + 1e-3:
+        if value_range is None:
+            raise ValueError(
+                f"Floats in `x` must be in [0, 1]. Received: values in [{low:.4g}, {high:.4g}]; "
+                "value_range=(low, high) says which are black and white"
+            )
+        raise ValueError(
+            f"`value_range` must hold all values of `x`. Received: {value_range} for values that "
+            f"become [{low:.4g}, {high:.4g}]"
+        )
+    return images
+
+
+def as_labels(labels, count):
+    """Labels int64 [count]; -1 for all where there are none."""
+    if labels is None:
+        return np.full(count, -1, np.int64)
+    labels = np.asarray(labels)
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"Labels must be integers [N], N = {count}. "
+            f"Received: an array of {labels.dtype} and shape {labels.shape}"
+        )
+    return labels.astype(np.int64)
+
+
+def examples_of(dataset, value_range=None):
+    """A `tf.data.Dataset` as one of single examples: {"image", "label"}.
+
+    Args:
+        dataset: of images, (image, label), or dicts with "image" and perhaps "label"; batched or
+            not. A batch that it makes is taken apart.
+        value_range: as for `source_of`.
+
+    Returns:
+        `tf.data.Dataset` of dicts: "image" uint8, uint16, or float32 in [0, 1], [H, W, C]; "label"
+        int64, -1 where there is none.
+
+    Raises:
+        ValueError: its elements are of another form.
+    """
+    image, label = parts(dataset.element_spec)
+    rank = image.shape.rank
+    if rank not in (3, 4) or image.shape[-1] is None:
+        raise ValueError(
+            "`x` must be a dataset of images [H, W, C] or of batches [B, H, W, C] with C known. "
+            f"Received: {image.dtype.name} {image.shape}"
+        )
+    scale = scale_of(image.dtype, value_range)
+
+    def example(*element):
+        image, label = parts(element[0] if len(element) == 1 else element)
+        label = tf.constant(-1, tf.int64) if label is None else tf.cast(label, tf.int64)
+        return {"image": scale(image), "label": label}
+
+    def batch(*element):
+        image, label = parts(element[0] if len(element) == 1 else element)
+        label = -tf.ones(tf.shape(image)[:1], tf.int64) if label is None else label
+        return {"image": scale(image), "label": tf.cast(tf.reshape(label, [-1]), tf.int64)}
+
+    if label is not None and not label.dtype.is_integer:
+        raise ValueError(
+            f"Labels in `x` must be integers, one of each image. Received: {label.dtype.name} "
+            f"{label.shape}"
+        )
+    return dataset.map(batch).unbatch() if rank == 4 else dataset.map(example)
+
+
+def parts(element):
+    """Image and label of an element, or their specs; the label None where there is none."""
+    if isinstance(element, dict) and "image" in element:
+        return element["image"], element.get("label")
+    if isinstance(element, (tuple, list)) and len(element) == 2:
+        return tuple(element)
+    if isinstance(element, (tuple, list)) and len(element) == 1:
+        return element[0], None
+    if hasattr(element, "shape"):
+        return element, None
+    raise ValueError(
+        "`x` must be a dataset of images, of (image, label), or of dicts with 'image'. "
+        f"Received: elements {element!r}"
+    )
+
+
+def scale_of(dtype, value_range):
+    """The function that brings images of a type to one that the pipeline knows."""
+    if value_range is not None:
+        low, high = check_range(value_range)
+        return lambda images: (tf.cast(images, tf.float32) - low) / (high - low)
+    if dtype.name in INTEGERS:
+        return lambda images: images
+    if not dtype.is_floating:
+        raise ValueError(
+            f"`x` must be of uint8, uint16 or floats. Received: {dtype.name}; value_range=(low, "
+            "high) says which values are black and white"
+        )
+    return lambda images: tf.cast(images, tf.float32)
+
+
+def check_first(examples):
+    """Raises ValueError where the first image of `examples_of` has floats outside of [0, 1]."""
+    if examples.element_spec["image"].dtype != tf.float32:
+        return
+    for example in examples.take(1).as_numpy_iterator():
+        check_unit(example["image"], None)

@@ -1,0 +1,241 @@
+"""Views of any images, as `fit` takes them."""
+
+import dataclasses
+import os
+import re
+
+import tensorflow as tf
+
+from tfssl import augment
+from tfssl.data import arrays, folder, shapes, tfds
+from tfssl.data.clock import Clock
+from tfssl.data.pipeline import (
+    ORDER,
+    PARALLEL,
+    PIXELS,
+    VIEWS,
+    crops,
+    finisher,
+    fold,
+)
+from tfssl.data.pipeline import views as batches_of
+from tfssl.data.source import Source, held
+from tfssl.errors import UsageError
+from tfssl.notes import say
+
+MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held
+BUFFER_BYTES = 2**28  # of decoded images that a dataset is shuffled within
+BUFFER_MOST, BUFFER_UNKNOWN = 10_000, 256  # images of it
+
+
+def views(
+    x,
+    recipe,
+    batch_size,
+    *,
+    num_views=None,
+    seed=0,
+    value_range=None,
+    split=None,
+    data_dir=None,
+    compiled=None,
+):
+    """A `tf.data.Dataset` of random views of images, for `fit`.
+
+    Order and draws depend on the seed, the epoch that `fit` is in, and the step alone: a training
+    that starts again at an epoch sees what it would have seen. Iterated without `fit`, every
+    iteration is the next epoch.
+
+    Args:
+        x: images: an array [N, H, W, C] or [N, H, W] of uint8, uint16 or floats in [0, 1]; a pair
+            (images, labels), labels integers [N]; a `tf.data.Dataset` of images, (image, label) or
+            {"image": ..., "label": ...}, batched or not; a directory of image files; "shapes", the
+            embedded dataset; or the name of a dataset of tensorflow_datasets.
+        recipe: what makes a view: what `tfssl.augment` returns, or a function of its own
+            (`tfssl.augment.view`), a Keras layer or a `keras.Sequential`; or a tuple of these, one
+            for each view.
+        batch_size: images per batch; a last, smaller batch is left out.
+        num_views: views of each image; None: as many as recipes, and 2 of a single one.
+        seed: integer.
+        value_range: (low, high), the values that become 0 and 1; None: the whole range of an
+            integer type, and [0, 1] of floats.
+        split, data_dir: of a directory or a named dataset: the split (None: "train", or all there
+            is of a directory), and where datasets are prepared.
+        compiled: whether XLA compiles the augmentation, which takes seconds once and is several
+            times as fast afterwards; None: where the recipe draws from the seed alone.
+
+    Returns:
+        A dataset of {"views": tuple of float32 [B, H, W, C] in [0, 1], "label": int64 [B]}; without
+        "label" where no image has one.
+
+    Raises:
+        ValueError: an argument is not what is described here, or there are fewer images than a
+            batch has.
+
+    Example:
+
+    >>> views = tfssl.views((images, labels), tfssl.augment.simclr(32), batch_size=256)
+    >>> model.fit(views, epochs=10)
+    """
+    recipes = as_recipes(recipe, num_views)
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be an integer of 1 or more. Received: {batch_size!r}")
+    if not all(recipe.stateless for recipe in recipes):
+        say("the recipe keeps random state of its own: a training that starts again differs")
+    compiled = all(recipe.stateless for recipe in recipes) if compiled is None else compiled
+    if isinstance(x, tf.data.Dataset):
+        return of_dataset(x, recipes, batch_size, seed, value_range, compiled)
+    return of_source(as_source(x, value_range, split, data_dir), recipes, batch_size, seed, compiled)
+
+
+def as_recipes(recipe, num_views=None):
+    """A recipe, or several, as one `augment.View` for each view."""
+    single = isinstance(recipe, augment.View) or not isinstance(recipe, (tuple, list))
+    count = 2 if num_views is None else num_views
+    recipes = [recipe] * count if single else list(recipe)
+    if not recipes or num_views not in (None, len(recipes)):
+        raise ValueError(
+            "`num_views` must be 1 or more, and as many as the recipes. "
+            f"Received: num_views={num_views} and {len(recipes)} recipes"
+        )
+    return tuple(
+        one if isinstance(one, augment.View) else augment.view(one) for one in recipes
+    )
+
+
+def as_source(x, value_range=None, split=None, data_dir=None):
+    """Arrays, a directory or a named dataset as a `Source`.
+
+    Args, Raises: as `views`.
+    """
+    if isinstance(x, Source):
+        return x
+    if not isinstance(x, (str, os.PathLike)):
+        return arrays.source_of(x, value_range)
+    try:
+        return held(opened(os.fspath(x), value_range, split, data_dir), MEMORY_LIMIT)
+    except UsageError as error:  # which names flags, of the names that the arguments have here
+        raise ValueError(re.sub(r"--(\w+)", r"`\1`", str(error))) from None
+
+
+def opened(x, value_range, split, data_dir):
+    """A directory or a named dataset as a `Source`."""
+    value_range = "auto" if value_range is None else arrays.check_range(value_range)
+    if x == "shapes":
+        return shapes_source(split or "train")
+    if os.path.isdir(x):
+        return folder.load(x, split or "train", flag="split", value_range=value_range, report=say)
+    return tfds.load(x, split or "train", data_dir=data_dir, flag="split", value_range=value_range)
+
+
+def shapes_source(split, size=(32, 32), seed=0):
+    """The embedded dataset as a `Source`."""
+    images, labels = shapes.generate(split, shapes.NUM_EXAMPLES[split], size, seed)
+    return dataclasses.replace(
+        arrays.source_of((images, labels)), name="shapes", classes=tuple(shapes.CLASSES)
+    )
+
+
+def of_source(source, recipes, batch_size, seed, compiled):
+    """`views` of a source, whose number of images is known."""
+    steps = source.num_examples // batch_size
+    if not steps:
+        raise ValueError(
+            f"`batch_size` must be at most {source.num_examples}, the number of images. "
+            f"Received: batch_size={batch_size}"
+        )
+    if source.arrays:  # once, in place of constants in a graph for every epoch
+        source = dataclasses.replace(source, arrays=tuple(map(tf.constant, source.arrays)))
+
+    def of_epoch(epoch):
+        first = epoch * steps
+        return batches_of(
+            source,
+            recipes,
+            batch_size=batch_size,
+            seed=seed,
+            start_step=first,
+            stop_step=first + steps,
+            compiled=compiled,
+        )
+
+    return finished(Clock(), of_epoch, source.num_classes, steps)
+
+
+def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
+    """`views` of a `tf.data.Dataset`, whose images may differ in size and number."""
+    examples = arrays.examples_of(dataset, value_range)
+    arrays.check_first(examples)
+    image = examples.element_spec["image"]
+    cropped = all(isinstance(recipe.crop, augment.Crop) for recipe in recipes)
+    if not cropped and None in image.shape[:2]:
+        raise ValueError(
+            "Images of different sizes need a recipe that begins with a crop, such as "
+            "tfssl.augment.simclr(size)"
+        )
+    source = stream_source(image)
+    buffer = buffer_size(image)
+
+    def of_epoch(epoch):
+        def crop(place, example):
+            seeds = tf.unstack(fold_views(seed, VIEWS, epoch, place, len(recipes)))
+            return crops(source, example, [recipe.crop for recipe in recipes], seeds)
+
+        def unfinished(step, batch):
+            images, labels = batch
+            seeds = fold_views(seed, PIXELS, epoch, step, len(recipes))
+            return {"images": images, "label": labels, "seeds": seeds, "part": 0}
+
+        order = tf.cast(fold(seed, ORDER, epoch), tf.int64)[0]
+        shuffled = examples.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
+        made = shuffled.enumerate().map(crop, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = made.batch(batch_size, drop_remainder=True).enumerate().map(unfinished)
+        return batches.map(finisher(source, recipes, compiled), num_parallel_calls=PARALLEL)
+
+    labelled = arrays.parts(dataset.element_spec)[1] is not None
+    count = int(examples.cardinality())
+    if 0 <= count < batch_size:
+        raise ValueError(
+            f"`batch_size` must be at most {count}, the number of images. "
+            f"Received: batch_size={batch_size}"
+        )
+    return finished(Clock(), of_epoch, labelled, count // batch_size if count > 0 else None)
+
+
+def finished(clock, of_epoch, labelled, steps):
+    """The dataset of all epochs; its length, where it is known."""
+    dataset = clock.dataset(of_epoch)
+    if not labelled:
+        dataset = dataset.map(lambda batch: {"views": batch["views"]})
+    if steps:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    dataset = dataset.prefetch(2)
+    dataset.clock = clock
+    return dataset
+
+
+def stream_source(image):
+    """What `crops` and `finisher` know of a dataset of {"image", "label"}."""
+    return Source(
+        name="dataset",
+        split="all",
+        examples=("all", 0, 0),
+        num_classes=0,
+        image_shape=tuple(image.shape[:2]),
+        records=None,
+        decode=lambda example: (example["image"], example["label"]),
+        dtype=image.dtype.as_numpy_dtype,
+        channels=image.shape[-1],
+    )
+
+
+def buffer_size(image):
+    """How many images a dataset is shuffled within."""
+    if None in image.shape:
+        return BUFFER_UNKNOWN
+    return max(1, min(BUFFER_MOST, BUFFER_BYTES // (image.shape.num_elements() * image.dtype.size)))
+
+
+def fold_views(seed, use, epoch, number, views):
+    """A seed for every view of an epoch's image or batch of a number, int32 [views, 2]."""
+    return tf.stack([fold(seed, use, epoch, number, view) for view in range(views)])

@@ -1,0 +1,177 @@
+"""How any Keras encoder is taken: what it expects, what it returns, and a second one like it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
+LARGEST_NORMALIZED = 20.0  # spread that normalized images may have at most
+
+
+def resolve_input_range(input_range, encoder):
+    """The range of pixel values that an encoder expects, (low, high).
+
+    "auto" reads the Rescaling and Normalization layers that come first in a functional or
+    sequential model: where they bring values of 0 to 255 to the scale on which networks compute,
+    the encoder expects those; otherwise images in [0, 1].
+
+    Args:
+        input_range: "auto", "0,1", "0,255", "-1,1", or a pair of numbers, low below high.
+        encoder: a `keras.Layer`.
+
+    Raises:
+        ValueError: `input_range` is none of these.
+    """
+    if input_range == "auto":
+        return RANGES["0,255"] if expects_bytes(encoder) else RANGES["0,1"]
+    if isinstance(input_range, str) and input_range in RANGES:
+        return RANGES[input_range]
+    if isinstance(input_range, (tuple, list)) and len(input_range) == 2:
+        low, high = map(float, input_range)
+        if low < high:
+            return low, high
+    choices = ", ".join(map(repr, ("auto", *RANGES)))
+    raise ValueError(
+        f"`input_range` must be one of {choices}, or a pair (low, high). "
+        f"Received: input_range={input_range!r}"
+    )
+
+
+def expects_bytes(encoder):
+    """Whether the leading layers of an encoder bring values of 0 to 255 to a network's scale."""
+    scale = leading_scale(encoder)
+    return scale is not None and 255.0 * scale <= LARGEST_NORMALIZED
+
+
+def leading_scale(encoder):
+    """The factor of the Rescaling and Normalization layers that come first; None without any."""
+    found = None
+    for layer in getattr(encoder, "layers", ()):
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        if isinstance(layer, keras.layers.Rescaling):
+            scale = np.mean(np.abs(layer.scale))
+        elif isinstance(layer, keras.layers.Normalization):
+            scale = normalization_scale(layer)
+        else:
+            inner = leading_scale(layer) if isinstance(layer, keras.Model) else None
+            return found if inner is None else inner * (1.0 if found is None else found)
+        found = scale if found is None else found * scale
+    return found
+
+
+def normalization_scale(layer):
+    """The mean of 1 / standard deviation over the channels of a Normalization layer."""
+    variance = layer.input_variance if layer.input_variance is not None else layer.variance
+    deviation = np.sqrt(np.asarray(variance, np.float64))
+    return float(np.mean(1.0 / np.maximum(deviation, 1e-12)))
+
+
+def scaled(images, input_range):
+    """Images in [0, 1] as an encoder of this input range expects them.
+
+    Args:
+        images: float [B, H, W, C] in [0, 1].
+        input_range: (low, high); (0, 1) returns the images themselves.
+    """
+    low, high = input_range
+    return images if (low, high) == (0.0, 1.0) else low + (high - low) * images
+
+
+def pooled(features):
+    """Features [B, D] as they are; feature maps [B, h, w, D] and tokens [B, n, D] as their mean."""
+    axes = list(range(1, features.shape.rank - 1))
+    return tf.reduce_mean(features, axis=axes) if axes else features
+
+
+def build(encoder, input_shape, name="encoder"):
+    """Builds an encoder and returns the shape of its output.
+
+    Args:
+        encoder: a `keras.Layer`, built or not.
+        input_shape: (batch, height, width, channels); None where a side is not known.
+        name: what to call it in messages.
+
+    Returns:
+        The output's shape, a tuple of 2, 3 or 4 entries, the last one known.
+
+    Raises:
+        ValueError: it takes no images of this shape, or returns no single tensor [B, D],
+            [B, h, w, D] or [B, n, D].
+    """
+    check_input(encoder, input_shape, name)
+    try:
+        outputs = encoder(keras.KerasTensor(input_shape, dtype="float32"))
+    except Exception as error:  # whatever the encoder's own code raises
+        raise ValueError(
+            f"`{name}` could not be built for images {shape_text(input_shape)}: {error}"
+        ) from error
+    shape = getattr(outputs, "shape", None)
+    if shape is None or len(shape) not in (2, 3, 4) or shape[-1] is None:
+        got = shape_text(shape) if shape is not None else type(outputs).__name__
+        raise ValueError(
+            f"`{name}` must return one tensor [B, D], [B, h, w, D] or [B, n, D] with D known. "
+            f"Received: {got}"
+        )
+    return tuple(shape)
+
+
+def check_input(encoder, input_shape, name="encoder"):
+    """Raises ValueError where an encoder of a fixed input shape cannot take images of another."""
+    expected = known_input_shape(encoder)
+    if expected is None:
+        return
+    fits = len(expected) == len(input_shape) and all(
+        theirs is None or ours is None or theirs == ours
+        for theirs, ours in zip(expected[1:], input_shape[1:])
+    )
+    if not fits:
+        raise ValueError(
+            f"`{name}` takes images {shape_text(expected)}. "
+            f"Received: images {shape_text(input_shape)}"
+        )
+
+
+def known_input_shape(encoder):
+    """The input shape of a built functional or sequential model; None for any other layer."""
+    if not getattr(encoder, "built", False):
+        return None
+    try:
+        shape = encoder.input_shape
+    except (AttributeError, ValueError):
+        return None
+    return tuple(shape) if isinstance(shape, (tuple, list)) and len(shape) == 4 else None
+
+
+def shape_text(shape):
+    """A shape as text: [?, 32, 32, 3]."""
+    return "[" + ", ".join("?" if side is None else str(side) for side in shape) + "]"
+
+
+def clone(encoder, argument="target_encoder"):
+    """A second encoder of the same form, with initial weights of its own.
+
+    Args:
+        encoder: a `keras.Layer` that Keras can make again from its `get_config()`.
+        argument: the argument that gives one by hand, for messages.
+
+    Raises:
+        ValueError: Keras cannot make it again.
+    """
+    try:
+        if isinstance(encoder, keras.Sequential) or hasattr(encoder, "operations"):
+            return keras.models.clone_model(encoder)
+        return type(encoder).from_config(encoder.get_config())
+    except Exception as error:  # get_config and constructors are the user's code
+        missing = isinstance(error, NotImplementedError)
+        why = "it defines no get_config()" if missing else first_line(error)
+        raise ValueError(
+            f"`encoder` ({type(encoder).__name__}) cannot be cloned: {why}. Define get_config(), "
+            f"give `{argument}`, or give a function that builds the encoder in its place."
+        ) from None
+
+
+def first_line(error):
+    """The first line of an error that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

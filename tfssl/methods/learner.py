@@ -1,0 +1,680 @@
+"""The one training step, and everything else that all methods share as `keras.Model`s."""
+
+import dataclasses
+import functools
+import inspect
+import types
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfssl import compat, optim
+from tfssl.distribute import replicas
+from tfssl.encoders import adapt
+from tfssl.methods import batches
+from tfssl.methods.classification import weighted
+from tfssl.notes import say
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What a method computes from the views of a batch.
+
+    Attributes:
+        loss: float32 scalar, minimised.
+        scalars: {name: scalar} for every name in the method's SCALARS.
+        h: representations, one tensor [B, D] for each view; the probe learns from them.
+        z: projections, one tensor [B, P] for each view; None where there are none.
+    """
+
+    loss: Any
+    scalars: dict
+    h: tuple = ()
+    z: tuple | None = None
+
+
+class BuildsWhenItCan(type(keras.Model)):
+    """Keeps the arguments that a model was made from, and builds it where its encoder says how."""
+
+    def __call__(cls, *args, **kwargs):
+        model = super().__call__(*args, **kwargs)
+        if isinstance(model, Learner) and not model.built:
+            model.hidden.given = arguments(cls, args, kwargs)
+            model.build_if_known()
+        return model
+
+
+def arguments(cls, args, kwargs):
+    """{name: value} of the arguments that a class was called with."""
+    bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+    found = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        kind = bound.signature.parameters[name].kind
+        found |= value if kind == inspect.Parameter.VAR_KEYWORD else {name: value}
+    return found
+
+
+class Learner(keras.Model, metaclass=BuildsWhenItCan):
+    """A `keras.Model` that learns from views by its own `train_step`.
+
+    `fit` takes a `tf.data.Dataset` of views, such as `tfssl.views` makes: elements are
+    (view1, view2), ((view1, view2), label) or {"views": (view1, view2), "label": label}, views
+    float32 [B, H, W, C] in [0, 1], labels integers [B], below 0 where there is none.
+    `model(images)` is the representation h of images in [0, 1], float [B, D].
+
+    Subclasses implement `make_parts`, which says what beside the encoder learns, and `loss_on`, and
+    name what they log in SCALARS.
+
+    Args:
+        encoder: a `keras.Layer` from images [B, H, W, C] to features [B, D], feature maps
+            [B, h, w, D] or tokens [B, n, D]; of the last two the mean over places is taken. Or a
+            function without arguments that builds one.
+        input_range: the pixel values that the encoder expects: "auto" (read from the Rescaling and
+            Normalization layers that it begins with, otherwise [0, 1]), "0,1", "0,255", "-1,1", or
+            a pair (low, high).
+        seed: integer, of the initial weights of what is made inside, and of all that is drawn.
+        more_scalars: names that this instance logs beside SCALARS.
+        name, dtype: as for `keras.Model`.
+
+    Attributes:
+        parts: {name: layer} that learn, in the order of the forward pass.
+        followers: {name: layer} that no gradient reaches, such as target networks.
+        dim: D, the dimension of h.
+    """
+
+    SCALARS = ()
+    NUM_VIEWS = 2
+    accumulate_steps = 1
+
+    def __init__(
+        self, encoder, *, input_range="auto", seed=0, more_scalars=(), name=None, dtype=None
+    ):
+        name = name or type(self).__name__.lower()
+        super().__init__(name=name, **({} if dtype is None else {"dtype": dtype}))
+        self.builder = None if isinstance(encoder, keras.Layer) else built_by(encoder)
+        self.encoder = self.builder() if self.builder else encoder
+        self.input_range = adapt.resolve_input_range(input_range, self.encoder)
+        if input_range == "auto" and self.input_range != (0.0, 1.0):
+            say(f"{self.encoder.name} begins with a rescaling of values in [0, 255]: it gets those")
+        self.seed = seed
+        self.parts, self.followers = {}, {}
+        self.fitted_steps = None
+        # Keras would count the layers and variables in here as this model's a second time.
+        self.hidden = types.SimpleNamespace(given={}, compiled={}, prepare=None, also_log={})
+        self.penalize([], 0.0)
+        names = ("loss", "weight_decay", *self.SCALARS, *more_scalars)
+        self.trackers = {name: Average(name) for name in names}
+
+    # Building
+
+    def make_parts(self):
+        """Makes what the encoder does not: called once, when `self.dim` is known.
+
+        Returns:
+            A pair: {name: built layer} of what learns beside the encoder, in the order of the
+            forward pass, and likewise of what follows it by a moving average.
+        """
+        return {}, {}
+
+    def build_if_known(self):
+        """Builds the model where the encoder's input shape is known."""
+        shape = adapt.known_input_shape(self.encoder)
+        if shape is not None and shape[-1] is not None:
+            self.build((None, *shape[1:]))
+
+    def encoder_shape(self, input_shape):
+        """The shape of the images that the encoder gets of views of a shape."""
+        return tuple(input_shape)
+
+    def build(self, input_shape):
+        """Builds the encoder and makes the other parts.
+
+        Args:
+            input_shape: (None, height, width, channels) of the views; None where not known.
+
+        Raises:
+            ValueError: the encoder does not take such images, or two parts are the same layer.
+        """
+        if self.built:
+            adapt.check_input(self.encoder, self.encoder_shape(input_shape))
+            return
+        self.views_shape = tuple(input_shape)
+        with self.distribute_strategy.scope(), compat.dtype_policy(self.dtype_policy):
+            features = adapt.build(self.encoder, self.encoder_shape(input_shape))
+            self.dim = features[-1]
+            if len(features) > 2:
+                say(f"{self.encoder.name} returns {adapt.shape_text(features)}: h is its mean")
+            parts, self.followers = self.make_parts()
+            self.parts = {"encoder": self.encoder, **parts}
+        for name, part in (self.parts | self.followers).items():
+            setattr(self, name, part)
+        check_apart(self.parts | self.followers)
+        for part in self.followers.values():
+            # Not `part.trainable`, by which batch normalization would use its moving averages.
+            for variable in part.variables:
+                variable.trainable = False
+        self.built = True
+        self.prepare_optimizer()
+
+    def get_build_config(self):
+        return {"input_shape": self.views_shape} if self.built else None
+
+    def build_from_config(self, config):
+        if config:
+            self.build(tuple(config["input_shape"]))
+
+    @property
+    def classifier(self):
+        """The linear classifier among the parts, or None."""
+        return None
+
+    # Forward
+
+    def encode(self, images, training=False, encoder=None):
+        """h, float [B, D], of images in [0, 1] by the encoder, or by another one like it."""
+        encoder = encoder or self.encoder
+        return adapt.pooled(encoder(adapt.scaled(images, self.input_range), training=training))
+
+    def call(self, images, training=False):
+        return self.encode(images, training=training)
+
+    def loss_on(self, batch, training=True):
+        """The loss of one batch: a float32 scalar, and {name: scalar} for every name logged.
+
+        On one of several replicas the batch is its share, and the mean over the replicas is what
+        is minimised and logged.
+
+        Args:
+            batch: what `batches.unpack` returned, and "weight" where it is a part of a batch.
+            training: False evaluates: no state changes, and batch normalization uses its moving
+                averages.
+        """
+        raise NotImplementedError
+
+    def after_step(self, step):
+        """What follows an optimizer step, such as the update of a target network.
+
+        Args:
+            step: integer scalar tensor, the optimizer steps made before this one.
+        """
+
+    # Steps
+
+    def batch_of(self, data):
+        """A batch as `loss_on` takes it."""
+        return batches.unpack(self.hidden.prepare(data) if self.hidden.prepare else data)
+
+    def train_step(self, data):
+        batch = self.batch_of(data)
+        if self.accumulate_steps == 1:
+            gradients, scalars = self.gradients_of(self.loss_on, batch)
+        else:
+            gradients, scalars = self.accumulated(batch)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.after_step(step)
+        return self.track(scalars)
+
+    def test_step(self, data):
+        batch = self.batch_of(data)
+        self.clear_losses()
+        loss, scalars = self.loss_on(batch, training=False)
+        return self.track(replicas.mean(self.with_penalties(loss, scalars)))
+
+    def gradients_of(self, loss_on, batch):
+        """Gradients for the learned variables, and {name: scalar} for every name logged."""
+        self.clear_losses()
+        with tf.GradientTape() as tape:
+            loss, scalars = loss_on(batch)
+            logs = self.with_penalties(loss, scalars)
+            objective = self.optimizer.scale_loss(logs["loss"])
+            if replicas.count() > 1:  # the optimizer adds up the gradients of all
+                objective /= replicas.count()
+        gradients = tape.gradient(objective, self.trainable_variables)
+        return gradients, replicas.mean(logs)
+
+    def with_penalties(self, loss, scalars):
+        """All that is logged: the loss with weight decay and the encoder's own regularization."""
+        missing = set(self.trackers) - {"loss", "weight_decay"} ^ set(scalars)
+        if missing:
+            raise ValueError(
+                f"{type(self).__name__}.SCALARS must name the scalars of its loss. "
+                f"Received: {sorted(scalars)}; differing: {sorted(missing)}"
+            )
+        weight_decay = self.weight_decay_loss()
+        own = [tf.cast(value, tf.float32) for part in self.parts.values() for value in part.losses]
+        return {
+            "loss": total(loss, weight_decay, *own),
+            "weight_decay": weight_decay,
+            **scalars,
+        }
+
+    def clear_losses(self):
+        for part in self.parts.values():
+            compat.clear_losses(part)
+
+    def accumulated(self, batch):
+        """As `gradients_of` the batch, part by part: the mean over the parts.
+
+        That is the whole batch's where the loss is a mean over images.
+        """
+        return self.mean_over_parts(self.loss_on, batch)
+
+    def mean_over_parts(self, loss_on, batch):
+        count, parts = self.accumulate_steps, split(weighted(batch), self.accumulate_steps)
+
+        def add(index, sums):
+            part = tf.nest.map_structure(lambda values: values[index], parts)
+            made = self.gradients_of(loss_on, part)
+            return index + 1, tf.nest.map_structure(
+                lambda total, one: total + one / count, sums, made
+            )
+
+        zeros = (
+            [tf.zeros(v.shape) for v in self.trainable_variables],
+            {name: tf.constant(0.0) for name in self.trackers},
+        )
+        _, means = tf.while_loop(
+            lambda index, _: index < count, add, (0, zeros), parallel_iterations=1
+        )
+        return means
+
+    def track(self, scalars):
+        """Feeds the trackers; their means since the last reset are the logs of `fit`."""
+        for name, value in scalars.items():
+            self.trackers[name].update_state(value)
+        logs = {name: tracker.result() for name, tracker in self.trackers.items()}
+        logs |= self.hidden.also_log
+        if not compat.several_workers(self.distribute_strategy):
+            return logs
+        # Keras takes the mean over workers along an axis, which a scalar has not.
+        return {name: tf.reshape(value, [1]) for name, value in logs.items()}
+
+    # Compiling
+
+    def compile(
+        self,
+        optimizer="adam",
+        *,
+        weight_decay=None,
+        accumulate_steps=1,
+        jit_compile="auto",
+        steps_per_execution=1,
+        run_eagerly=False,
+        auto_scale_loss=True,
+        prepare=None,
+        also_log=None,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+    ):
+        """Configures the training.
+
+        Args:
+            optimizer: a Keras optimizer, `tfssl.LARS`, or a name.
+            weight_decay: float >= 0, on kernels alone: biases and normalizations are left out.
+                Under LARS it is the optimizer's; otherwise 0.5 * weight_decay * ||w||^2 is added to
+                the loss. Keras's own, of AdamW, leaves out the same variables. None: none, or the
+                optimizer's own.
+            accumulate_steps: parts that a batch is computed in, one after the other, for one step
+                of the optimizer; it divides the batch. Batch normalization sees a part at a time.
+            jit_compile: "auto" compiles with XLA where a GPU trains.
+            steps_per_execution, run_eagerly, auto_scale_loss: as for `keras.Model.compile`.
+            prepare: batch as it comes -> batch as the step takes it, within the step and outside
+                the tape.
+            also_log: {name: variable} of each worker, logged as their mean over the workers.
+            loss, loss_weights, metrics, weighted_metrics: refused.
+
+        Raises:
+            ValueError: a loss or metrics, which the method has itself; weight decay in two places.
+
+        Example:
+
+        >>> model.compile(tfssl.LARS(0.3), weight_decay=1e-4)
+        """
+        for other in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if locals()[other] is not None:
+                raise ValueError(
+                    f"`{other}` cannot be set: {type(self).__name__} has a loss and scalars of its "
+                    "own; the callbacks KNN and Probe of tfssl.callbacks measure accuracies"
+                )
+        if weight_decay is not None and weight_decay < 0:
+            raise ValueError(f"`weight_decay` must not be negative. Received: {weight_decay}")
+        if not isinstance(accumulate_steps, int) or accumulate_steps < 1:
+            raise ValueError(
+                f"`accumulate_steps` must be an integer of 1 or more. Received: {accumulate_steps}"
+            )
+        if jit_compile == "auto":
+            jit_compile = bool(tf.config.list_physical_devices("GPU")) and not run_eagerly
+        settings = {
+            "optimizer": keras.optimizers.get(optimizer),
+            "jit_compile": jit_compile,
+            "steps_per_execution": steps_per_execution,
+            "run_eagerly": run_eagerly,
+            "auto_scale_loss": auto_scale_loss,
+        }
+        super().compile(**settings)
+        self.weight_decay, self.accumulate_steps = weight_decay, accumulate_steps
+        self.hidden.prepare, self.hidden.also_log = prepare, also_log or {}
+        self.hidden.compiled = {
+            **settings,
+            "weight_decay": weight_decay,
+            "accumulate_steps": accumulate_steps,
+        }
+        self.prepare_optimizer()
+
+    @property
+    def also_logged(self):
+        """{name: variable} of `compile`'s `also_log`."""
+        return self.hidden.also_log
+
+    def prepare_optimizer(self):
+        """Tells the optimizer what it leaves alone, and makes its variables; once all is known."""
+        if not (self.built and self.compiled):
+            return
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if optimizer.built:
+            raise ValueError(
+                "`optimizer` must be a new one. Received: one that has trained a model already"
+            )
+        with self.distribute_strategy.scope():
+            spare(self, optimizer)
+            self.optimizer.build(self.trainable_variables)
+
+    def penalize(self, variables, weight_decay):
+        """Adds 0.5 * weight_decay * ||v||^2 of these variables to the loss."""
+        # A closure, because Keras would count variables in an attribute as this model's own.
+        self.weight_decay_loss = functools.partial(l2_penalty, tuple(variables), weight_decay)
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        return keras.saving.serialize_keras_object(self.hidden.compiled)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    # Fitting
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
+        """`keras.Model.fit` on a dataset of views; see the class.
+
+        Raises:
+            ValueError: `x` is no dataset of views in [0, 1], of as many as the method takes.
+        """
+        self.take(x, y)
+        steps = options.get("steps_per_epoch") or cardinality(x)
+        self.plan_steps(epochs * steps if steps else None)
+        held = compat.clock_of(options.get("validation_data"))
+        if held:
+            held.set(0)
+        clock = compat.clock_of(x)
+        if clock:
+            callbacks = options.pop("callbacks", None)
+            options["callbacks"] = compat.with_callback(callbacks, FollowEpochs(clock))
+        options.setdefault("shuffle", False)
+        return super().fit(x, y, batch_size, epochs, **options)
+
+    def evaluate(self, x=None, y=None, **options):
+        """`keras.Model.evaluate` on a dataset of views: the loss and scalars, by no new state."""
+        if not options.get("_use_cached_eval_dataset"):
+            self.take(x, y, "evaluate")
+        clock = compat.clock_of(x)
+        if clock:
+            clock.set(0)
+        return super().evaluate(x, y, **options)
+
+    def take(self, x, y=None, function="fit"):
+        """Checks a dataset and builds the model for it."""
+        spec = getattr(x, "element_spec", None)
+        if spec is None or y is not None:
+            raise ValueError(
+                f"`{function}` needs a tf.data.Dataset of views. Received: {type(x).__name__}; "
+                "tfssl.views(images, recipe, batch_size) makes one of images, and "
+                "tf.data.Dataset.from_generator of a generator"
+            )
+        if isinstance(x, tf.distribute.DistributedDataset) or self.hidden.prepare:
+            return
+        views = batches.unpack(spec)["views"]
+        self.check_views(views)
+        self.build((None, *views[0].shape[1:]))
+        if compat.clock_of(x) is None:
+            self.check_first(x)
+
+    def check_views(self, views):
+        """Raises ValueError where views, or their specs, are not what the method takes."""
+        if self.NUM_VIEWS and len(views) != self.NUM_VIEWS:
+            raise ValueError(
+                f"{type(self).__name__} takes {self.NUM_VIEWS} views. Received: {len(views)}"
+            )
+        channels = {view.shape[-1] for view in views}
+        if len(channels) > 1 or None in channels:
+            raise ValueError(
+                "Views must have one known number of channels. "
+                f"Received: {batches.describe(tuple(views))}"
+            )
+
+    def check_first(self, dataset):
+        """Checks the values of the first batch of a dataset that tfssl did not make."""
+        for data in dataset.take(1).as_numpy_iterator():
+            batches.check_values(batches.unpack(data), list(self.input_range))
+
+    def plan_steps(self, total):
+        """Keeps the length of the training for schedules that go by it.
+
+        Args:
+            total: optimizer steps of the whole training; None where it is not known.
+        """
+        if total != self.fitted_steps:
+            self.fitted_steps, self.train_function = total, None
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # `fit` has built all. Keras would take a batch for this and add it up over the workers,
+        # which it cannot do with a dict (Keras 3.15).
+        pass
+
+    # Saving
+
+    def state(self):
+        """All that a run goes on from: {name: trackable object}, for a `tf.train.Checkpoint`.
+
+        With the metrics, so that a TensorBoard point that straddles the end of one process and the
+        start of the next is the mean over all its steps.
+        """
+        sums = {
+            f"{'total_loss' if name == 'loss' else name}_{variable.name}": variable
+            for name, tracker in self.trackers.items()
+            for variable in tracker.variables
+        }
+        return {"optimizer": self.optimizer, "metrics": sums, **self.parts, **self.followers}
+
+    def get_config(self):
+        """The arguments of the constructor, with all layers as they were built."""
+        parts = self.parts | self.followers | {"encoder": self.encoder}
+        accepted = inspect.signature(type(self).__init__).parameters
+        named = {name: part for name, part in parts.items() if name in accepted}
+        passed = {name: part for name, part in parts.items() if name in PASSED_ON}
+        values = {
+            "name": self.name,
+            "dtype": self.dtype_policy,
+            **self.hidden.given,
+            **passed,
+            **named,
+        }
+        values["input_range"] = list(self.input_range)
+        values["fitted_steps"] = self.fitted_steps
+        return {name: serialized(name, value) for name, value in values.items()}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        fitted_steps = config.pop("fitted_steps", None)
+        values = {
+            name: keras.saving.deserialize_keras_object(value)
+            if isinstance(value, dict) and "class_name" in value
+            else value
+            for name, value in config.items()
+        }
+        model = cls(**values)
+        model.fitted_steps = fitted_steps
+        return model
+
+    @property
+    def metrics(self):
+        # Keras takes the logs of an epoch from here: without it they would be the untouched
+        # tracker of the compiled loss, 0.
+        return list(self.trackers.values())
+
+
+def serialized(name, value):
+    """An argument as JSON can hold it.
+
+    Raises:
+        ValueError: it cannot be saved.
+    """
+    if inspect.isfunction(value) or isinstance(value, (tuple, list)) and any(map(callable, value)):
+        raise ValueError(f"`{name}` is a function, and a model with one cannot be saved")
+    try:
+        return keras.saving.serialize_keras_object(value)
+    except Exception as error:  # get_config is the user's code
+        missing = isinstance(error, NotImplementedError)
+        why = "it defines no get_config()" if missing else adapt.first_line(error)
+        raise ValueError(f"`{name}` ({type(value).__name__}) cannot be saved: {why}") from None
+
+
+PASSED_ON = ("probe",)  # what every self-supervised method takes by **options
+
+
+def built_by(encoder):
+    """The function that builds an encoder.
+
+    Raises:
+        ValueError: what was given is neither an encoder nor such a function.
+    """
+    if callable(encoder) and not isinstance(encoder, type):
+        return encoder
+    raise ValueError(
+        "`encoder` must be a keras.Layer, or a function without arguments that builds one. "
+        f"Received: {encoder!r}"
+    )
+
+
+def check_apart(parts):
+    """Raises ValueError where two parts share variables."""
+    owner = {}
+    for name, part in parts.items():
+        for variable in part.variables:
+            other = owner.setdefault(id(variable), name)
+            if other != name:
+                raise ValueError(
+                    f"`{name}` must be a layer of its own. Received: the layer of `{other}`, or "
+                    "one that shares weights with it"
+                )
+
+
+def spare(model, optimizer):
+    """Leaves biases and normalizations without weight decay, and under LARS without adaptation.
+
+    LARS adds weight decay to the gradient of what it adapts: every kernel, but in
+    google-research/simclr's form not the linear classifier's, which has it in the loss. So has
+    everything under the other optimizers.
+    """
+    parts, decay = list(model.parts.values()), model.weight_decay
+    if not isinstance(optimizer, optim.LARS):
+        own = getattr(optimizer, "weight_decay", None)
+        refuse_two(decay, own)
+        if own:
+            optimizer.exclude_from_weight_decay(
+                var_list=[v for part in parts for v in optim.excluded(part)]
+            )
+        decayed = [v for part in parts for v in optim.decayed(part)]
+        return model.penalize(decayed, decay or 0.0)
+    refuse_two(decay, optimizer.coupled_weight_decay)
+    if decay is not None:
+        optimizer.coupled_weight_decay = decay
+    alone = [model.classifier] if model.classifier and optimizer.momentum_form == "classic" else []
+    adapted = [part for part in parts if part not in alone]
+    optimizer.exclude_from_adaptation(
+        [v for part in alone for v in part.trainable_variables]
+        + [v for part in adapted for v in optim.excluded(part)]
+    )
+    decayed = [v for part in alone for v in optim.decayed(part)]
+    return model.penalize(decayed, optimizer.coupled_weight_decay)
+
+
+def refuse_two(decay, own):
+    """Raises ValueError where weight decay is given to `compile` and to the optimizer."""
+    if decay and own and decay != own:
+        raise ValueError(
+            "`weight_decay` must be given once. "
+            f"Received: {decay} in compile and {own} of the optimizer"
+        )
+
+
+class FollowEpochs(keras.callbacks.Callback):
+    """Tells a dataset of views which epoch it makes, so that a training can start at any."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.clock.set(epoch)
+
+
+class Average(keras.metrics.Metric):
+    """The mean of scalars since the last reset.
+
+    `keras.metrics.Mean` adds up its replicas whenever it is read, which takes all workers at once;
+    here every replica holds the whole, so it must be fed with the same values on all of them.
+    """
+
+    def __init__(self, name):
+        super().__init__(name=name)
+        self.total = keras.Variable(0.0, trainable=False, name="total")
+        self.count = keras.Variable(0.0, trainable=False, name="count")
+
+    def update_state(self, value):
+        self.total.assign(self.total + value)
+        self.count.assign(self.count + 1.0)
+
+    def result(self):
+        return tf.math.divide_no_nan(tf.convert_to_tensor(self.total), self.count)
+
+
+def check_positive(name, value):
+    """Raises ValueError for an argument that is not above 0."""
+    if not value > 0:
+        raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
+
+
+def cardinality(dataset):
+    """Batches of a dataset; None where that is not known."""
+    if isinstance(dataset, tf.distribute.DistributedDataset):
+        return None
+    count = int(dataset.cardinality())
+    return count if count > 0 else None
+
+
+def total(*losses):
+    """The sum of scalars, in their order.
+
+    Not a chain of plain sums: TensorFlow's optimizer of graphs joins those, in an order that
+    differs from process to process, and so would the last digit of what is logged.
+    """
+    return tf.reduce_sum(tf.stack(losses))
+
+
+def split(batch, count):
+    """Tensors [B, ...] as [count, B / count, ...]."""
+    return tf.nest.map_structure(
+        lambda values: tf.reshape(values, [count, -1, *values.shape[1:]]), batch
+    )
+
+
+def l2_penalty(variables, weight_decay):
+    """0.5 * weight_decay * the sum of all squares, a float32 scalar."""
+    squares = [tf.nn.l2_loss(tf.convert_to_tensor(v)) for v in variables]
+    return weight_decay * tf.add_n(squares) if squares else tf.constant(0.0)

@@ -1,0 +1,34 @@
+"""What the library has to say while it works: one line each, on the logger "tfssl".
+
+Silence it with `logging.getLogger("tfssl").setLevel("WARNING")`.
+"""
+
+import logging
+import sys
+
+LOGGER = logging.getLogger("tfssl")
+
+
+class Stderr(logging.StreamHandler):
+    """Writes to whatever `sys.stderr` is when a line comes, as notebooks replace it."""
+
+    def __init__(self):
+        super().__init__()
+        self.setFormatter(logging.Formatter("tfssl: %(message)s"))
+
+    @property
+    def stream(self):
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _):
+        pass
+
+
+def say(message):
+    """Logs a line at level INFO; to stderr, unless the program has set up its own logging."""
+    if LOGGER.level == logging.NOTSET:
+        LOGGER.setLevel(logging.INFO)
+    if not LOGGER.hasHandlers():
+        LOGGER.addHandler(Stderr())
+    LOGGER.info(message)

@@ -86,10 +86,19 @@ def test_one_by_one_changes_nothing(side):
     np.testing.assert_allclose(each, op(images, SEED), atol=1e-5)
 
 
-def test_bytes_become_fractions():
-    images = np.array([[[[0, 51, 255]]]], np.uint8)
-    np.testing.assert_allclose(ops.on_bytes(ops.identity())(images, SEED), [[[[0, 0.2, 1]]]])
-    np.testing.assert_array_equal(ops.on_bytes(ops.clip())(images / 255.0, SEED), images / 255.0)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype, full", [(np.uint8, 255), (np.uint16, 65535)])
+def test_integers_become_fractions(dtype, full, compiled):
+    images = np.array([[[[0, full // 5, full]]]], dtype)
+    convert = tf.function(ops.on_bytes(ops.identity()), jit_compile=compiled)
+    np.testing.assert_allclose(convert(images, SEED), [[[[0, 0.2, 1]]]])
+    assert convert(images, SEED).dtype == tf.float32
+
+
+def test_fractions_pass():
+    images = random_images(2, 3, 3)
+    assert ops.as_float(images) is images
+    np.testing.assert_array_equal(ops.on_bytes(ops.clip())(images, SEED), images)
 
 
 @pytest.mark.parametrize("op", EVERY_OP, ids=lambda op: op.name)

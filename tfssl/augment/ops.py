@@ -4,7 +4,9 @@ Every operation is an `Op`. `draw` turns a seed into plain tensors, one value pe
 deterministic, so a test can hand it a draw of its own. All of it is graph code without Python
 randomness: the same seed gives the same draw eagerly, in `tf.data` and under `jit_compile=True`.
 
-Throughout, images are float32 [B, H, W, 3] in [0, 1] and a seed is int32 [2].
+Throughout, images are float32 [B, H, W, C] in [0, 1], with any number of channels, and a seed is
+int32 [2]. Saturation, hue and grayscale need RGB: other numbers of channels raise a ValueError, or,
+where the graph does not know the number, an InvalidArgumentError when it runs.
 """
 
 import dataclasses
@@ -14,11 +16,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-BLOCK_PIXELS = 2**17  # of one view, augmented at a time by `in_blocks`: 1.5 MB, to stay in cache
+from tfssl.augment import colour
+
+BLOCK_PIXELS = 2**17  # RGB, of one view, augmented at a time by `in_blocks`: 1.5 MB, for the cache
 LARGE = 2**12  # pixels of an image from which on it is worth a look by itself
 _ATTEMPTS = 16
 _MIN_COVERED = 0.1
-_LUMA = (0.2989, 0.587, 0.114)
+_FULL_SCALE = {tf.uint8: 255.0, tf.uint16: 65535.0}
 _CHANGES = ("brightness", "contrast", "saturation", "hue")
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
 
@@ -56,16 +60,17 @@ class Crop(Op):
         """The crop of a single image, by TensorFlow's kernel for it: the same up to rounding.
 
         Args:
-            image: uint8 [h, w, 3] in [0, 255], or float32 in [0, 1].
+            image: uint8 [h, w, C] in [0, 255], uint16 in [0, 65535], or float32 in [0, 1].
             window: (top, left, height, width), integer scalars.
 
         Returns:
-            float32 [*size, 3]; as of the op, not clipped to [0, 1].
+            float32 [*size, C]; as of the op, not clipped to [0, 1].
         """
         top, left, height, width = window
         image = image[top : top + height, left : left + width]
         resized = tf.image.resize(image, self.size, "bicubic")
-        return resized / 255.0 if image.dtype == tf.uint8 else resized
+        scale = _full_scale(image)
+        return resized / scale if scale else resized
 
 
 def identity():
@@ -122,15 +127,15 @@ def maybe(op, p):
     return Op(f"maybe_{op.name}", draw, apply)
 
 
+def as_float(images):
+    """uint8 in [0, 255] and uint16 in [0, 65535] -> float32 in [0, 1]; other types pass."""
+    scale = _full_scale(images)
+    return tf.cast(images, tf.float32) / scale if scale else images
+
+
 def on_bytes(op):
-    """The op for uint8 images in [0, 255], which become float32 in [0, 1] first; others pass."""
-
-    def apply(images, drawn):
-        if images.dtype == tf.uint8:
-            images = tf.cast(images, tf.float32) / 255.0
-        return op.apply(images, drawn)
-
-    return Op(op.name, op.draw, apply)
+    """The op for images of any type that `as_float` takes, which it converts first."""
+    return Op(op.name, op.draw, lambda images, drawn: op.apply(as_float(images), drawn))
 
 
 def in_blocks(op, pixels=BLOCK_PIXELS):
@@ -140,14 +145,14 @@ def in_blocks(op, pixels=BLOCK_PIXELS):
 
     Args:
         op: an `Op`.
-        pixels: rough size of a block.
+        pixels: rough size of a block of RGB images; with more channels it has fewer.
     """
 
     def apply(images, drawn):
-        batch, height, width = _shape(images)
-        if not all(isinstance(side, int) for side in (batch, height, width)):
+        batch, height, width, channels = shape = _shape(images)
+        if not all(isinstance(side, int) for side in shape):
             return op.apply(images, drawn)  # XLA, for whose sake this is, knows every size
-        blocks = -(-batch // max(1, pixels // (height * width)))
+        blocks = -(-batch // max(1, 3 * pixels // (height * width * channels)))
         size = -(-batch // blocks)
         blocks = -(-batch // size)
         if blocks == 1:
@@ -177,7 +182,7 @@ def one_by_one(op):
     blocks = in_blocks(op, pixels=1)
 
     def apply(images, drawn):
-        _, height, width = _shape(images)
+        _, height, width, _ = _shape(images)
         large = isinstance(height, int) and isinstance(width, int) and height * width >= LARGE
         return (blocks if large else op).apply(images, drawn)
 
@@ -212,7 +217,7 @@ def random_resized_crop(size, area=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
     ratios = [bound * size[1] / size[0] for bound in aspect]
 
     def draw(seed, images):
-        batch, *sides = _shape(images)
+        batch, *sides, _ = _shape(images)
         full_height, full_width = (tf.cast(side, tf.float32) for side in sides)
         shares = _uniform(seed, [batch, 2, 1 + _ATTEMPTS])
         height, width = _window(shares[:, :, 1:], full_height, full_width, area, ratios)
@@ -221,7 +226,7 @@ def random_resized_crop(size, area=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
         return {"top": top, "left": left, "height": height, "width": width}
 
     def apply(images, drawn):
-        _, height, width = _shape(images)
+        _, height, width, _ = _shape(images)
         rows = _bicubic(drawn["top"], drawn["height"], size[0], height)
         columns = _bicubic(drawn["left"], drawn["width"], size[1], width)
         return _separable(images, rows, columns)
@@ -262,7 +267,7 @@ def rotate(angle=(-math.pi, math.pi), fill="reflect", value=0.0):
         return {"angle": angle[0] + (angle[1] - angle[0]) * share}
 
     def apply(images, drawn):
-        rows, columns = _turned(drawn["angle"], *_shape(images)[1:])
+        rows, columns = _turned(drawn["angle"], *_shape(images)[1:3])
         return _bilinear(images, rows, columns, fill, value)
 
     return Op("rotate", draw, apply)
@@ -284,7 +289,8 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
 
     SimCLR, Appendix A. Values are clipped to [0, 1] after each change. Contrast scales about the
     mean of each channel; saturation and hue are those of HSV, as in `tf.image.adjust_saturation`
-    and `tf.image.adjust_hue`. A strength of 0 leaves that change out.
+    and `tf.image.adjust_hue`. A strength of 0 leaves that change out. Brightness and contrast take
+    any number of channels, saturation and hue RGB only.
 
     The draw is `{"order": int32 [B, n], ...}`, the n changes that are on (0 brightness, 1 contrast,
     2 saturation, 3 hue) in their order, and per change "brightness", "contrast", "saturation"
@@ -298,7 +304,8 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
         brightness_mode: "multiplicative" (SimCLR) or "additive" (BYOL).
 
     Raises:
-        ValueError: a strength is negative, `hue` exceeds 0.5, or the mode is unknown.
+        ValueError: a strength is negative, `hue` exceeds 0.5, or the mode is unknown; when it is
+            applied: saturation or hue is on and the images are not RGB.
     """
     strengths = (brightness, contrast, saturation, hue)
     for name, strength in zip(_CHANGES, strengths):
@@ -309,6 +316,7 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
     ranges = [(max(0.0, 1.0 - strength), 1.0 + strength) for strength in strengths[:3]]
     ranges = [(-brightness, brightness) if additive else ranges[0], *ranges[1:], (-hue, hue)]
     codes = [code for code, strength in enumerate(strengths) if strength > 0]
+    of_colours = [_CHANGES[code] for code in codes if code in (_SATURATION, _HUE)]
     if not codes:
         return identity()
 
@@ -321,14 +329,15 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
         return drawn
 
     def apply(images, drawn):
-        batch, height, width = _shape(images)
-        planes = tf.transpose(tf.reshape(images, [batch, height * width, 3]), [2, 0, 1])
+        images = colour.known_as_rgb(images, *of_colours)
+        batch, height, width, channels = _shape(images)
+        planes = tf.transpose(tf.reshape(images, [batch, height * width, channels]), [2, 0, 1])
 
         def change(planes, code, drawn=drawn):
             planes = _scale(planes, code, drawn, additive)
             if "hue" in drawn:
                 turn = tf.where(code == _HUE, drawn["hue"], 0.0)
-                planes = _shift_hue(planes, turn[:, None])
+                planes = colour.shift_hue(planes, turn[:, None])
             return tf.clip_by_value(planes, 0.0, 1.0)
 
         def change_one(planes, code):
@@ -346,16 +355,18 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
         # Not tf.transpose, of which oneDNN complains for integers, as of an error.
         order = tf.stack(tf.unstack(drawn["order"], num=len(codes), axis=1))
         planes = tf.foldl(change_one if _alone(images) else change, order, planes)
-        return tf.reshape(tf.transpose(planes, [1, 2, 0]), [batch, height, width, 3])
+        return tf.reshape(tf.transpose(planes, [1, 2, 0]), [batch, height, width, channels])
 
     return Op("color_jitter", draw, apply)
 
 
 def grayscale():
-    """Replaces the three channels by their luma, weighted as in `tf.image.rgb_to_grayscale`."""
+    """Replaces the channels of RGB by their luma, weighted as in `tf.image.rgb_to_grayscale`.
 
-    weights = [[share] * 3 for share in _LUMA]
-    return _fixed("grayscale", lambda images: tf.tensordot(images, weights, 1))
+    Raises:
+        ValueError: when it is applied: the images are not RGB.
+    """
+    return _fixed("grayscale", colour.gray)
 
 
 def blur(sigma=(0.1, 2.0), taps=None, padding="reflect"):
@@ -388,7 +399,7 @@ def blur(sigma=(0.1, 2.0), taps=None, padding="reflect"):
         return {"sigma": sigma[0] + (sigma[1] - sigma[0]) * share}
 
     def apply(images, drawn):
-        _, height, width = _shape(images)
+        _, height, width, _ = _shape(images)
         if taps is not None:
             radius = taps // 2
         elif isinstance(height, int) and isinstance(width, int):
@@ -419,13 +430,13 @@ def center_crop(images, size, proportion):
     size, where the reference skips this at 32 pixels and below and can only reshape.
 
     Args:
-        images: float32 [h, w, 3] or [B, h, w, 3] in [0, 1].
+        images: float32 [h, w, C] or [B, h, w, C] in [0, 1].
         size: (height, width) of the result, pixels.
         proportion: share kept of the side that limits a window of the result's aspect ratio; one
             pixel at the least.
 
     Returns:
-        float32 [*size, 3] or [B, *size, 3] in [0, 1].
+        float32 [*size, C] or [B, *size, C] in [0, 1].
 
     Raises:
         ValueError: `size` is not positive or `proportion` lies outside (0, 1].
@@ -492,15 +503,16 @@ def _gaussian(sigma, radius):
 
 def _filter(images, weights, radius, axis, padding):
     """Weighted sums of 2 * radius + 1 neighbours along an axis: 1 for rows, 2 for columns."""
-    batch, height, width = _shape(images)
+    batch, height, width, channels = _shape(images)
     padded = tf.pad(images, [[radius, radius] if i == axis else [0, 0] for i in range(4)], padding)
     # Rows of numbers, not of pixels, which XLA works through in vectors.
-    step = 3 if axis == 2 else 1
-    padded = tf.reshape(padded, [batch, -1, _shape(padded)[2] * 3])
+    step = channels if axis == 2 else 1
+    padded = tf.reshape(padded, [batch, -1, _shape(padded)[2] * channels])
 
     def tap(place):
         start = [0, place * step * (axis == 1), place * step * (axis == 2)]
-        return weights[place][:, None, None] * tf.slice(padded, start, [batch, height, width * 3])
+        taken = tf.slice(padded, start, [batch, height, width * channels])
+        return weights[place][:, None, None] * taken
 
     if isinstance(radius, int):
         total = tf.add_n([tap(place) for place in range(2 * radius + 1)])
@@ -508,11 +520,11 @@ def _filter(images, weights, radius, axis, padding):
         total = tf.foldl(
             lambda total, place: total + tap(place), tf.range(1, 2 * radius + 1), initializer=tap(0)
         )
-    return tf.reshape(total, [batch, height, width, 3])
+    return tf.reshape(total, [batch, height, width, channels])
 
 
 def _separable(images, rows, columns):
-    """Mixes rows by `rows` [B, h, H], then columns by `columns` [B, w, W]: [B, h, w, 3]."""
+    """Mixes rows by `rows` [B, h, H], then columns by `columns` [B, w, W]: [B, h, w, C]."""
     mixed = tf.einsum("bhy,byxc->bhxc", rows, images)
     return tf.einsum("bwx,bhxc->bhwc", columns, mixed)
 
@@ -531,13 +543,13 @@ def _turned(angle, height, width):
 
 
 def _bilinear(images, rows, columns, fill, value):
-    """Images [B, H, W, 3] at places between pixels, rows and columns [B, h, w]: [B, h, w, 3].
+    """Images [B, H, W, C] at places between pixels, rows and columns [B, h, w]: [B, h, w, C].
 
     `fill` and `value` as of `rotate`.
     """
     # Gathered, for XLA has no kernel for TensorFlow's ImageProjectiveTransformV3.
-    batch, height, width = _shape(images)
-    pixels = tf.reshape(images, [batch, height * width, 3])
+    batch, height, width, channels = _shape(images)
+    pixels = tf.reshape(images, [batch, height * width, channels])
 
     def pixel(row, column):
         found = tf.gather(
@@ -569,7 +581,7 @@ def _inside(place, size, fill):
 
 
 def _scale(planes, code, drawn, additive):
-    """Changes brightness, contrast or saturation of planes [3, B, H * W], as `code` [B] says.
+    """Changes brightness, contrast or saturation of planes [C, B, H * W], as `code` [B] says.
 
     All three scale a value's distance from a base: black, the channel's mean, or the pixel's
     largest value. Saturation cannot exceed 1, which bounds its factor.
@@ -587,7 +599,7 @@ def _scale(planes, code, drawn, additive):
         factor *= where_code(_CONTRAST, drawn["contrast"], 1.0)
         base += where_code(_CONTRAST, 1.0, 0.0) * tf.reduce_mean(planes, axis=2, keepdims=True)
     if "saturation" in drawn:
-        high, spread = _high_and_spread(planes)
+        high, spread = colour.high_and_spread(planes)
         factor *= where_code(_SATURATION, drawn["saturation"], 1.0)
         bound = tf.maximum(high / spread, where_code(_SATURATION, 0.0, float("inf")))
         factor = tf.minimum(factor, bound)
@@ -595,27 +607,9 @@ def _scale(planes, code, drawn, additive):
     return base + factor * (planes - base)
 
 
-def _shift_hue(planes, shift):
-    """Turns the hue by `shift` [B, 1] of a full circle, keeping the extremes of each pixel."""
-    red, green, blue = tf.unstack(planes)
-    high, spread = _high_and_spread(planes)
-    sector = tf.where(
-        red == high,
-        (green - blue) / spread,
-        tf.where(green == high, (blue - red) / spread + 2.0, (red - green) / spread + 4.0),
-    )
-    turn = sector / 6.0 + shift
-    sector = 6.0 * (turn - tf.floor(turn))
-    missing = [2.0 - tf.abs(sector - 3.0), tf.abs(sector - 2.0) - 1.0, tf.abs(sector - 4.0) - 1.0]
-    return tf.stack([high - spread * tf.clip_by_value(share, 0.0, 1.0) for share in missing])
-
-
-def _high_and_spread(planes):
-    """The largest value of each pixel [B, H * W], and its distance from the smallest, never 0."""
-    red, green, blue = tf.unstack(planes)
-    high = tf.maximum(tf.maximum(red, green), blue)
-    low = tf.minimum(tf.minimum(red, green), blue)
-    return high, tf.maximum(high - low, 1e-9)
+def _full_scale(images):
+    """What stands for 1 in images of integers; None for others."""
+    return _FULL_SCALE.get(tf.as_dtype(images.dtype))
 
 
 def _fixed(name, apply):
@@ -640,9 +634,9 @@ def _alone(images):
 
 
 def _shape(images):
-    """Batch, height and width: Python integers where known, else scalar tensors."""
+    """Batch, height, width and channels: Python integers where known, else scalar tensors."""
     known, actual = images.shape, tf.shape(images)
-    return [known[i] if known[i] is not None else actual[i] for i in range(3)]
+    return [known[i] if known[i] is not None else actual[i] for i in range(4)]
 
 
 def _require(condition, name, expected, value):

@@ -170,11 +170,43 @@ def test_input_normalization_is_part_of_the_encoder_and_saved_with_it(tmp_path):
         ({"stem": "vgg"}, "stem"),
         ({"width_multiplier": 0.001}, "width"),
         ({"input_normalization": "cifar"}, "input_normalization"),
+        ({"channels": 0}, "channels"),
+        ({"channels": 4, "input_normalization": "imagenet"}, "channels.*imagenet"),
     ],
 )
 def test_bad_arguments(options, name):
     with pytest.raises(ValueError, match=name):
         tiny(**options)
+
+
+@pytest.mark.parametrize("stem, kernel", [("cifar", 3), ("imagenet", 7)])
+@pytest.mark.parametrize("channels", [1, 2, 4, 6, 13])
+def test_images_of_any_channels_differ_in_the_first_kernel_alone(channels, stem, kernel):
+    rgb, other = tiny(stem=stem), tiny(stem=stem, channels=channels)
+    assert other.input_shape == (None, None, None, channels)
+    first, *rest = other.weights
+    assert first.shape == (kernel, kernel, channels, rgb.weights[0].shape[-1])
+    assert [w.path for w in other.weights] == [w.path for w in rgb.weights]
+    for ours, theirs in zip(rest, rgb.weights[1:], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    images = np.random.default_rng(0).random((2, 40, 33, channels), np.float32)
+    h = other(images)
+    assert h.shape == (2, rgb.output_shape[1]) and np.std(h) > 0
+
+
+def test_weights_of_rgb_are_those_of_version_0_2():
+    """The sum of their magnitudes, as that version made them."""
+    encoder = tiny(seed=7)
+    assert [layer.name for layer in encoder.layers[:4]] == ["images", "conv1", "norm1", "stem"]
+    total = sum(np.abs(w).sum(dtype=np.float64) for w in encoder.get_weights())
+    assert total == pytest.approx(3190.133344549542, rel=1e-7)
+
+
+def test_weights_behind_the_stem_go_to_images_of_other_channels():
+    rgb, other = tiny(seed=1), tiny(seed=2, channels=6)
+    encoders.copy_all_but_the_stem(rgb, other)
+    for theirs, ours in zip(rgb.weights[5:], other.weights[5:], strict=True):
+        np.testing.assert_array_equal(theirs, ours)
 
 
 def test_the_narrowest_network_has_a_filter_everywhere():

@@ -32,6 +32,7 @@ def resnet(
     normalization=keras.layers.BatchNormalization,
     convolution=keras.layers.Conv2D,
     remat=None,
+    channels=3,
     seed=0,
     name="encoder",
 ):
@@ -59,15 +60,16 @@ def resnet(
         convolution: class of the convolutions, likewise.
         remat: class of a model that computes its blocks again for the gradient, such as
             `Rematerialized`; None: `keras.Model`, which keeps all that is inside them.
+        channels: of the images.
         seed: integer; equal seeds give equal initial weights.
 
     Returns:
-        A functional `keras.Model`: float [B, H, W, 3] -> float [B, D]; D is 512 (depth 18, 34) or
-        2048 times the width multiplier.
+        A functional `keras.Model`: float [B, H, W, channels] -> float [B, D]; D is 512 (depth 18,
+        34) or 2048 times the width multiplier.
 
     Raises:
-        ValueError: an unknown depth, stem or input normalization, or a width that leaves no
-            filter.
+        ValueError: an unknown depth, stem or input normalization, a width that leaves no filter,
+            no channel, or ImageNet's normalization of other channels than RGB.
     """
     if depth not in BLOCKS:
         raise ValueError(f"`depth` must be one of {sorted(BLOCKS)}. Received: depth={depth}")
@@ -78,6 +80,13 @@ def resnet(
             f"`input_normalization` must be one of {tuple(INPUT_NORMALIZATIONS)}. "
             f"Received: input_normalization={input_normalization!r}"
         )
+    if channels < 1:
+        raise ValueError(f"`channels` must be at least 1. Received: channels={channels}")
+    if input_normalization == "imagenet" and channels != 3:
+        raise ValueError(
+            "`channels` must be 3 with input_normalization='imagenet'. "
+            f"Received: channels={channels}"
+        )
     filters = first_filters(width_multiplier)
     if filters < 1:
         raise ValueError(
@@ -87,7 +96,7 @@ def resnet(
     bottlenecks, groups = BLOCKS[depth]
     parts = Parts(normalization, bn_momentum, sk_ratio, se_ratio, seed, convolution)
     block = parts.bottleneck if bottlenecks else parts.basic
-    inputs = keras.Input((None, None, 3), name="images")
+    inputs = keras.Input((None, None, channels), name="images")
     x = parts.stem(standardized(inputs, input_normalization), filters, stem)
     ends = [x]
     for group, count in enumerate(groups):

@@ -16,14 +16,36 @@ from tfssl.config import Config
 from tfssl.errors import TrainingError, UsageError
 
 __version__ = "0.2.0"
-__all__ = ["Config", "TrainingError", "UsageError", "load_encoder", "run"]
 
 loading.watch()
 
-_LAZY = {"run": "tfssl.runner.program", "load_encoder": "tfssl.storage.export"}
+_LAZY = {
+    "run": "tfssl.runner.program",
+    "load_encoder": "tfssl.storage.export",
+    "views": "tfssl.data.views",
+    "LARS": "tfssl.optim",
+    "WarmupCosine": "tfssl.optim",
+    **{
+        name: "tfssl.methods"
+        for name in (
+            *("BYOL", "CPC", "Distilled", "NPair", "Outputs", "SelfSupervised", "SimCLR"),
+            *("Supervised", "Triplet"),
+        )
+    },
+}
+_MODULES = ("augment", "callbacks", "encoders", "evaluation", "layers", "losses", "optim")
+
+
+__all__ = ["Config", "TrainingError", "UsageError", *sorted(_LAZY), *_MODULES]
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"tfssl.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'tfssl' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__():
+    return sorted(__all__)

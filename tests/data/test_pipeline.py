@@ -265,3 +265,98 @@ def test_folding_depends_on_every_number():
         for n in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2**40)]
     }
     assert len(seeds) == 5
+
+
+CHANNELS = [(1, np.uint8), (2, np.float32), (4, np.uint16), (6, np.uint8), (13, np.uint16)]
+
+
+def of_channels(channels, dtype=np.uint8, streamed=True):
+    """Ten images of so many channels, whose label is their number."""
+    values = np.random.default_rng(channels).random((10, 12, 9, channels))
+    images = (values * (1 if dtype == np.float32 else np.iinfo(dtype).max)).astype(dtype)
+    source = data.Source(
+        "channels",
+        "train",
+        ("train", 0, 10),
+        10,
+        (12, 9),
+        lambda: tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(10)}),
+        lambda e: (e["image"], e["label"]),
+        dtype=dtype,
+        channels=channels,
+    )
+    return source if streamed else data.held(source, 1e9)
+
+
+def first_view(batch):
+    return batch["view1"]
+
+
+def test_a_source_is_of_rgb_unless_it_says_otherwise(held):
+    assert held.channels == 3
+
+
+@pytest.mark.parametrize("channels, dtype", CHANNELS)
+def test_a_source_of_any_channels_is_held_as_it_is_decoded(channels, dtype):
+    source = of_channels(channels, dtype)
+    kept = data.held(source, source.decoded_bytes)
+    images = np.stack([e["image"] for e in source.records()])
+    assert source.decoded_bytes == images.nbytes and kept.arrays[0].dtype == dtype
+    np.testing.assert_array_equal(kept.arrays[0], images)
+    assert data.held(source, source.decoded_bytes - 1) is source
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("channels, dtype", CHANNELS)
+def test_views_and_evaluation_keep_every_channel(channels, dtype, streamed):
+    source = of_channels(channels, dtype, streamed)
+    whole = dict(crop_area=(1.0, 1.0), crop_aspect=(1.0, 1.0), flip_p=0.0)
+    (batch,) = views(source, stop=1, recipe=augment.supervised_view((12, 9), **whole))
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    images = np.stack([e["image"] for e in of_channels(channels, dtype).records()]) / full
+    np.testing.assert_allclose(first_view(batch), images[batch["label"]], atol=1e-5)
+    seen = np.concatenate(
+        [b["image"] for b in data.labelled(source, lambda image: image, batch_size=4)]
+    )
+    np.testing.assert_allclose(seen, images, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_views_of_six_channels_are_the_same_in_parts(compiled):
+    source = of_channels(6, streamed=False)
+    recipe = augment.simclr_view((8, 8), saturation=0.0, hue=0.0, grayscale_p=0.0, blur_p=0.5)
+    options = dict(batch_size=6, seed=0, stop_step=2, compiled=compiled)
+    whole = list(data.views(source, (recipe,), **options))
+    parts = list(data.views(source, (recipe,), **options, share=pipeline.Share(0, 2, 2)))
+    for step, batch in enumerate(whole):
+        joined = np.concatenate([first_view(part) for part in parts[2 * step : 2 * step + 2]])
+        assert joined.shape == (6, 8, 8, 6)
+        np.testing.assert_allclose(joined, first_view(batch), atol=2e-6)
+
+
+@pytest.mark.parametrize("channels, encode", [(1, tf.io.encode_jpeg), (4, tf.io.encode_png)])
+def test_of_a_grey_jpeg_only_what_is_seen_is_decoded(channels, encode):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 31, channels), np.uint8)
+    source = data.Source(
+        "files",
+        "train",
+        ("train", 0, 1),
+        1,
+        (None, None),
+        records=None,
+        decode=lambda e: (tf.io.decode_image(e, channels, expand_animations=False), 0),
+        channels=channels,
+    )
+    content = encode(pixels)
+    crop, seeds = augment.supervised_view((12, 10)).crop, tf.unstack(pipeline.view_seeds(0, 1, 1))
+    image = augment.as_float(source.decode(content)[0])[tf.newaxis]
+    for one in (source, dataclasses.replace(source, content=lambda e: e)):
+        (made,), _ = pipeline.crops(one, content, [crop], seeds)
+        assert made.shape == (12, 10, channels)
+        np.testing.assert_allclose(made, crop(image, seeds[0])[0], atol=2e-3)
+
+
+def test_a_source_that_decodes_other_channels_than_it_says_is_refused():
+    source = dataclasses.replace(of_channels(4), channels=3)
+    with pytest.raises(ValueError, match="4"):
+        views(source, stop=1)

@@ -18,6 +18,7 @@ from tfssl.data.orientation import stored_window, upright, upright_shape
 ORDER, VIEWS, PIXELS = 0, 1, 2  # what a seed is for: keeps the streams of random numbers apart
 WINDOW = ("top", "left", "height", "width")
 SEEP = 2  # pixels that a JPEG's colours, held at half the resolution, are interpolated from
+JPEG_CHANNELS = (1, 3)  # that one can be decoded to
 PARALLEL = max(2, os.cpu_count() or 2)  # batches augmented at once, each by about one core
 SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
 
@@ -48,26 +49,26 @@ def views(
 ):
     """Training batches of several random views of each image.
 
-    Args:
-        source: a `Source`; held in memory, its images are augmented as one batch; streamed, each
-            image is decoded and cropped by itself and the other operations run on the batch, and
-            the order is random within blocks only.
-        recipes: the views, each a `tfssl.augment.View`.
-        batch_size: images per batch.
-        seed: integer; with the step it decides order and augmentation.
-        start_step, stop_step: the steps to make, stop excluded.
-        compiled: whether XLA compiles what runs on batches: several times as fast, after some
-            seconds of compilation; the same views up to rounding.
-        finished: whether to run what runs on batches here; otherwise it is left to `finisher`,
-            which can run it on another device.
-        share: which parts of every batch to make. A part is B / parts images in a row, and the
-            parts of a step follow each other. Their images, and what is done to each, are the same
-            in however many parts a batch is made.
+        Args:
+            source: a `Source`; held in memory, its images are augmented as one batch; streamed, each
+                image is decoded and cropped by itself and the other operations run on the batch, and
+                the order is random within blocks only.
+            recipes: the views, each a `tfssl.augment.View`.
+            batch_size: images per batch.
+            seed: integer; with the step it decides order and augmentation.
+            start_step, stop_step: the steps to make, stop excluded.
+            compiled: whether XLA compiles what runs on batches: several times as fast, after some
+                seconds of compilation; the same views up to rounding.
+            finished: whether to run what runs on batches here; otherwise it is left to `finisher`,
+                which can run it on another device.
+            share: which parts of every batch to make. A part is B / parts images in a row, and the
+                parts of a step follow each other. Their images, and what is done to each, are the same
+                in however many parts a batch is made.
 
-    Returns:
-        `tf.data.Dataset` of stop - start dicts {"views": a tuple of float32 [B, H, W, 3] in
-        [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes. Of parts, as many times
-        the share's count.
+        Returns:
+                `tf.data.Dataset` of stop - start dicts {"views": a tuple of float32 [B, H, W, C] in
+                [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes. Of parts, as many times
+            the share's count.
     """
     build = batches_in_memory if source.arrays else batches_streamed
     batches = build(source, recipes, batch_size, seed, start_step, share)
@@ -128,8 +129,8 @@ def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
 
 
 def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
-    """{"images": [B, h, w, 3] as decoded, "seeds": int32 [views, 2], "label", "part": int32}."""
-    images, labels = map(tf.constant, source.arrays)
+    """{"images": [B, h, w, C] as decoded, "seeds": int32 [views, 2], "label", "part": int32}."""
+    images, labels = map(tf.convert_to_tensor, source.arrays)
 
     def gather(step, part, indices):
         return {
@@ -152,7 +153,7 @@ def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
 
 
 def batches_streamed(source, recipes, batch_size, seed, start_step, share):
-    """As `batches_in_memory`, but "images" are, per view, the crops [B, H, W, 3]."""
+    """As `batches_in_memory`, but "images" are, per view, the crops [B, H, W, C]."""
     records = source.records()
 
     def crop(place, example):
@@ -210,11 +211,11 @@ def in_parts(stream, function, batch_size, start_step, share):
 
 
 def crops(source, example, operations, seeds):
-    """One example's crops by the operations, float32 [H, W, 3] each, and its label."""
+    """One example's crops by the operations, float32 [H, W, C] each, and its label."""
     image, label = source.decode(example)  # a graph runs what is used of it alone
-    image = tf.ensure_shape(image, [None, None, 3])
+    image = tf.ensure_shape(image, [None, None, source.channels])
     if not all(isinstance(operation, augment.Crop) for operation in operations):
-        image = as_float(image)[tf.newaxis]
+        image = augment.as_float(image)[tf.newaxis]
         return tuple(op(image, s)[0] for op, s in zip(operations, seeds)), label
 
     def windows(shape):
@@ -241,7 +242,7 @@ def crops(source, example, operations, seeds):
         stored = [top, left, bottom - top, right - left]
         if orientation is not None:
             stored = stored_window(stored, orientation, shape[0], shape[1])
-        part = tf.image.decode_and_crop_jpeg(content, stored, channels=3)
+        part = tf.image.decode_and_crop_jpeg(content, stored, channels=source.channels)
         if orientation is not None:
             part = upright(part, orientation)
         return tuple(
@@ -249,7 +250,8 @@ def crops(source, example, operations, seeds):
             for op, window in zip(operations, chosen)
         )
 
-    if source.content is None or image.dtype != tf.uint8:  # other values are scaled by `decode`
+    # Values of other types are scaled by `decode`, and a JPEG has no other channels.
+    if source.content is None or image.dtype != tf.uint8 or source.channels not in JPEG_CHANNELS:
         return from_all(), label
     content = source.content(example)
     orientation = source.orientation and source.orientation(example)
@@ -287,11 +289,11 @@ def labelled(source, crop, *, batch_size):
     """Evaluation batches: the whole split once, in its own order, the last batch short.
 
     Args:
-        crop: image float32 [H, W, 3] in [0, 1] -> float32 [h, w, 3].
+        crop: image float32 [H, W, C] in [0, 1] -> float32 [h, w, C].
         batch_size: images in a batch; with more than there are, one batch has all.
 
     Returns:
-        `tf.data.Dataset` of dicts {"image": float32 [B, h, w, 3], "label": int64 [B]}.
+        `tf.data.Dataset` of dicts {"image": float32 [B, h, w, C], "label": int64 [B]}.
     """
     # TensorFlow prepares a place for each image of a batch, those that never come too.
     batch_size = min(batch_size, max(1, source.num_examples))
@@ -302,15 +304,10 @@ def labelled(source, crop, *, batch_size):
 
     def prepare(*example):
         image, label = decode(*example)
-        return {"image": crop(as_float(image)), "label": label}
+        return {"image": crop(augment.as_float(image)), "label": label}
 
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     return examples.batch(batch_size).prefetch(2)
-
-
-def as_float(images):
-    """uint8 in [0, 255] -> float32 in [0, 1]; float32 passes."""
-    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
 
 
 def view_seeds(seed, number, views, use=VIEWS):

@@ -33,10 +33,10 @@ class Source:
             no example has one.
         image_shape: (height, width) in pixels, None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
-        decode: example -> (image [H, W, 3] of `dtype`, label int64), as graph code.
+        decode: example -> (image [H, W, C] of `dtype`, label int64), as graph code.
         content: example -> the bytes of its image file, for sources that have such; of a JPEG then
             only what the views show is decoded.
-        arrays: (images [N, H, W, 3] of `dtype`, labels int64 [N]) where the split is held in
+        arrays: (images [N, H, W, C] of `dtype`, labels int64 [N]) where the split is held in
             memory, in the order of `records`.
         ids: () -> list of text [N], what each example is called, in the order of `records`: its
             file below the folder, the identifier that tensorflow_datasets gives it, or its place.
@@ -47,8 +47,10 @@ class Source:
         origin: where the split is from: equal for one place, however that is spelled.
         identity: what the images of the split that this is a slice of are, as JSON can hold it:
             equal for copies in different places.
-        dtype: numpy type of the decoded images: uint8 in [0, 255], or float32 in [0, 1].
+        dtype: numpy type of the decoded images: uint8 in [0, 255], uint16 in [0, 65535], or float32
+            in [0, 1].
         value_ranges: {type of stored values: (low, high), which become 0 and 1}.
+        channels: C, of the decoded images.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Source:
     identity: dict = dataclasses.field(default_factory=dict)
     dtype: type = np.uint8
     value_ranges: dict = dataclasses.field(default_factory=dict)
+    channels: int = 3
 
     @property
     def num_examples(self):
@@ -111,7 +114,7 @@ class Source:
         if None in self.image_shape:
             return None
         pixels = self.num_examples * self.image_shape[0] * self.image_shape[1]
-        return pixels * 3 * np.dtype(self.dtype).itemsize
+        return pixels * self.channels * np.dtype(self.dtype).itemsize
 
 
 def held(source, limit_bytes):
@@ -125,7 +128,7 @@ def held(source, limit_bytes):
     """
     if source.arrays or source.decoded_bytes is None or source.decoded_bytes > limit_bytes:
         return source
-    images = np.empty((source.num_examples, *source.image_shape, 3), source.dtype)
+    images = np.empty((source.num_examples, *source.image_shape, source.channels), source.dtype)
     labels = np.empty(source.num_examples, np.int64)
     filled = 0
     decoded = source.records().map(source.decode, num_parallel_calls=tf.data.AUTOTUNE)

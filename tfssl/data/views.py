@@ -85,7 +85,9 @@ def views(
     compiled = all(recipe.stateless for recipe in recipes) if compiled is None else compiled
     if isinstance(x, tf.data.Dataset):
         return of_dataset(x, recipes, batch_size, seed, value_range, compiled)
-    return of_source(as_source(x, value_range, split, data_dir), recipes, batch_size, seed, compiled)
+    return of_source(
+        as_source(x, value_range, split, data_dir), recipes, batch_size, seed, compiled
+    )
 
 
 def as_recipes(recipe, num_views=None):
@@ -98,9 +100,7 @@ def as_recipes(recipe, num_views=None):
             "`num_views` must be 1 or more, and as many as the recipes. "
             f"Received: num_views={num_views} and {len(recipes)} recipes"
         )
-    return tuple(
-        one if isinstance(one, augment.View) else augment.view(one) for one in recipes
-    )
+    return tuple(one if isinstance(one, augment.View) else augment.view(one) for one in recipes)
 
 
 def as_source(x, value_range=None, split=None, data_dir=None):

@@ -1,5 +1,6 @@
 """Random views of images, drawn per image and seeded without state."""
 
+from tfssl.augment.functions import view
 from tfssl.augment.ops import (
     Crop,
     Op,
@@ -10,18 +11,29 @@ from tfssl.augment.ops import (
     on_bytes,
     one_by_one,
 )
-from tfssl.augment.recipes import View, simclr_view, supervised_view
+from tfssl.augment.recipes import (
+    View,
+    byol,
+    simclr,
+    simclr_view,
+    supervised,
+    supervised_view,
+)
 
 __all__ = [
     "Crop",
     "Op",
     "View",
     "as_float",
+    "byol",
     "center_crop",
     "identity",
     "in_blocks",
     "on_bytes",
     "one_by_one",
+    "simclr",
     "simclr_view",
+    "supervised",
     "supervised_view",
+    "view",
 ]

@@ -36,11 +36,17 @@ class Op:
         draw: `draw(seed, images) -> drawn`, a (possibly nested) dict of tensors whose first axis is
             the batch; of the images only the shape is used.
         apply: `apply(images, drawn) -> images`, deterministic.
+        per_image: whether what becomes of an image depends on it and its own draw only, so that
+            `in_blocks` and `one_by_one` may split a batch.
+        stateless: whether images and seed decide the result; False for what keeps a state of its
+            own, such as a Keras layer.
     """
 
     name: str
     draw: Callable
     apply: Callable
+    per_image: bool = dataclasses.field(default=True, kw_only=True)
+    stateless: bool = dataclasses.field(default=True, kw_only=True)
 
     def __call__(self, images, seed):
         return self.apply(images, self.draw(seed, images))
@@ -88,15 +94,21 @@ def compose(*ops):
     names = [f"{place}_{op.name}" for place, op in enumerate(ops)]
 
     def draw(seed, images):
-        seeds = _split(seed, len(ops))
-        return {name: op.draw(seeds[i], images) for i, (name, op) in enumerate(zip(names, ops))}
+        own = _split(seed, len(ops))
+        return {name: op.draw(own[i], images) for i, (name, op) in enumerate(zip(names, ops))}
 
     def apply(images, drawn):
         for name, op in zip(names, ops):
             images = op.apply(images, drawn[name])
         return images
 
-    return Op("compose", draw, apply)
+    return Op(
+        "compose",
+        draw,
+        apply,
+        per_image=all(op.per_image for op in ops),
+        stateless=all(op.stateless for op in ops),
+    )
 
 
 def maybe(op, p):
@@ -113,9 +125,9 @@ def maybe(op, p):
         return op if p else identity()
 
     def draw(seed, images):
-        seeds = _split(seed, 2)
-        chosen = _uniform(seeds[0], [_shape(images)[0]]) < p
-        return {"chosen": chosen, op.name: op.draw(seeds[1], images)}
+        of_choice, of_op = _split(seed, 2)
+        chosen = _uniform(of_choice, [_shape(images)[0]]) < p
+        return {"chosen": chosen, op.name: op.draw(of_op, images)}
 
     def apply(images, drawn):
         chosen = drawn["chosen"]
@@ -124,7 +136,7 @@ def maybe(op, p):
         # Unlike `tf.where`, this takes one condition per image, and is five times as fast on it.
         return tf.raw_ops.Select(condition=chosen, x=op.apply(images, drawn[op.name]), y=images)
 
-    return Op(f"maybe_{op.name}", draw, apply)
+    return _like(op, f"maybe_{op.name}", draw, apply)
 
 
 def as_float(images):
@@ -133,20 +145,28 @@ def as_float(images):
     return tf.cast(images, tf.float32) / scale if scale else images
 
 
+def seeds(seed, count):
+    """As many seeds of one, int32 [count, 2]."""
+    return tf.random.split(seed, count, alg="philox")
+
+
 def on_bytes(op):
     """The op for images of any type that `as_float` takes, which it converts first."""
-    return Op(op.name, op.draw, lambda images, drawn: op.apply(as_float(images), drawn))
+    return _like(op, op.name, op.draw, lambda images, drawn: op.apply(as_float(images), drawn))
 
 
 def in_blocks(op, pixels=BLOCK_PIXELS):
     """Draws for the whole batch and applies to some images at a time: the same result.
 
-    Intermediate images then stay in the processor's cache.
+    Intermediate images then stay in the processor's cache. An op that is not `per_image` is
+    returned as it is.
 
     Args:
         op: an `Op`.
         pixels: rough size of a block of RGB images; with more channels it has fewer.
     """
+    if not op.per_image:
+        return op
 
     def apply(images, drawn):
         batch, height, width, channels = shape = _shape(images)
@@ -170,7 +190,7 @@ def in_blocks(op, pixels=BLOCK_PIXELS):
         )
         return tf.reshape(made, [blocks * size, *made.shape[2:]])[:batch]
 
-    return Op(op.name, op.draw, apply)
+    return _like(op, op.name, op.draw, apply)
 
 
 def one_by_one(op):
@@ -186,7 +206,7 @@ def one_by_one(op):
         large = isinstance(height, int) and isinstance(width, int) and height * width >= LARGE
         return (blocks if large else op).apply(images, drawn)
 
-    return Op(op.name, op.draw, apply)
+    return _like(op, op.name, op.draw, apply)
 
 
 def random_resized_crop(size, area=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
@@ -616,8 +636,13 @@ def _fixed(name, apply):
     return Op(name, lambda seed, images: {}, lambda images, drawn: apply(images))
 
 
+def _like(op, name, draw, apply):
+    """An `Op` made of another, of which the same can be relied on."""
+    return Op(name, draw, apply, per_image=op.per_image, stateless=op.stateless)
+
+
 def _split(seed, parts):
-    return tf.unstack(tf.random.split(seed, parts, alg="philox"))
+    return tf.unstack(seeds(seed, parts))
 
 
 def _uniform(seed, shape):

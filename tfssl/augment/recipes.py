@@ -1,12 +1,20 @@
 """The papers' augmentations, each a visible list.
 
+`simclr`, `byol` and `supervised` are the recipes with the papers' settings; `simclr_view` and
+`supervised_view` take every setting.
+
 Images of different sizes cannot share a batch before they are cropped, so a recipe has two stages:
 `crop` may run on one image at a time as [1, h, w, 3], `pixels` on the batch of equal crops.
 """
 
+import numbers
+import sys
+import warnings
 from typing import NamedTuple
 
 from tfssl.augment import ops
+
+LARGE = 64  # pixels of the smaller side from which on images are treated as ImageNet's, not CIFAR's
 
 
 class View(NamedTuple):
@@ -24,9 +32,112 @@ class View(NamedTuple):
         """Both stages as one `Op`."""
         return ops.compose(*self)
 
+    @property
+    def stateless(self):
+        """Whether images and seed decide the result: so for every recipe of the papers."""
+        return self.whole.stateless
+
+
+def simclr(size, channels=3, *, jitter_strength=None, blur_p=None, **settings):
+    """SimCLR's view (Chen et al. 2020, Appendix A): crop, flip, jitter, grayscale, blur.
+
+    Use it for both views of an image. As in the paper, small images get weaker colours and no
+    blur: see `jitter_strength` and `blur_p`.
+
+    Example:
+
+    ```python
+    view = tfssl.augment.simclr(32)
+    images = np.random.rand(8, 40, 40, 3).astype("float32")
+    view(images, seed=[0, 1]).shape  # (8, 32, 32, 3)
+    ```
+
+    Args:
+        size: side of the result in pixels, or (height, width).
+        channels: of the images. Other numbers than 3 leave saturation, hue and grayscale out, with
+            a warning.
+        jitter_strength: factor on the strengths of the colour jitter. None: 1.0 (ImageNet) where
+            the smaller side has 64 pixels or more, else 0.5 (the paper's for CIFAR-10).
+        blur_p: probability of the Gaussian blur. None: 0.5 from 64 pixels on, else 0, likewise.
+        **settings: what else `simclr_view` takes.
+
+    Returns:
+        A `View`: (images [B, h, w, channels] in [0, 1], seed int32 [2]) -> float32
+        [B, height, width, channels] in [0, 1].
+
+    Raises:
+        ValueError: an argument lies outside its range.
+    """
+    large = min(_sides(size)) >= LARGE
+    return simclr_view(
+        size,
+        channels,
+        jitter_strength=(1.0 if large else 0.5) if jitter_strength is None else jitter_strength,
+        blur_p=0.5 * large if blur_p is None else blur_p,
+        **settings,
+    )
+
+
+def byol(size, channels=3):
+    """The two views of BYOL (Grill et al. 2020, Appendix B and Table 6).
+
+    The first is always blurred and never solarized; the second is blurred with probability 0.1 and
+    solarized with 0.2. Brightness is added (at most 0.4), contrast changes by 0.4, saturation by
+    0.2, hue by 0.1. These are the settings of deepmind-research byol (f5de0ed), at every size.
+
+    Example:
+
+    ```python
+    first, second = tfssl.augment.byol(96)
+    ```
+
+    Args:
+        size: side of the results in pixels, or (height, width).
+        channels: of the images. Other numbers than 3 leave saturation, hue and grayscale out, with
+            one warning.
+
+    Returns:
+        Two `View`s; see `simclr`.
+
+    Raises:
+        ValueError: an argument lies outside its range.
+    """
+    colours = {"saturation": 0.2, "hue": 0.1, "grayscale_p": 0.2}
+    if not _has_colours(channels, saturation=0.2, hue=0.1, grayscale=0.2):
+        colours = dict.fromkeys(colours, 0.0)
+    common = dict(brightness=0.4, contrast=0.4, brightness_mode="additive", **colours)
+    return (
+        simclr_view(size, channels, blur_p=1.0, **common),
+        simclr_view(size, channels, blur_p=0.1, solarize_p=0.2, **common),
+    )
+
+
+def supervised(size, channels=3, **settings):
+    """The view for training with labels: crop and flip, as He et al. 2016 train on ImageNet.
+
+    Example:
+
+    ```python
+    view = tfssl.augment.supervised((96, 128))
+    ```
+
+    Args:
+        size: side of the result in pixels, or (height, width).
+        channels: of the images; nothing here depends on it.
+        **settings: what else `supervised_view` takes.
+
+    Returns:
+        A `View`; see `simclr`.
+
+    Raises:
+        ValueError: an argument lies outside its range.
+    """
+    return supervised_view(size, channels, **settings)
+
 
 def simclr_view(
     size,
+    channels=3,
     *,
     crop_area=(0.08, 1.0),
     crop_aspect=(3 / 4, 4 / 3),
@@ -48,7 +159,9 @@ def simclr_view(
     """SimCLR's view (Chen et al. 2020, Appendix A); with `solarize_p` also BYOL's (Appendix B).
 
     Args:
-        size: (height, width) of the result, pixels.
+        size: side of the result in pixels, or (height, width).
+        channels: of the images. Other numbers than 3 leave saturation, hue and grayscale out; a
+            warning names those that were on.
         crop_area: range of the crop's share of the image.
         crop_aspect: range of the crop's width / height, relative to that of `size`.
         flip_p: probability of a left-right flip.
@@ -67,14 +180,19 @@ def simclr_view(
         solarize_threshold: value from which solarization inverts.
 
     Returns:
-        A `View` whose images are float32 [B, *size, 3] in [0, 1].
+        A `View` whose images are float32 [B, height, width, channels] in [0, 1].
 
     Raises:
         ValueError: an argument lies outside its range.
     """
+    jittered = jitter_p * jitter_strength
+    if not _has_colours(
+        channels, saturation=jittered * saturation, hue=jittered * hue, grayscale=grayscale_p
+    ):
+        saturation = hue = grayscale_p = 0.0
     jitter = [jitter_strength * s for s in (brightness, contrast, saturation, hue)]
     return View(
-        crop=ops.random_resized_crop(size, crop_area, crop_aspect),
+        crop=ops.random_resized_crop(_sides(size), crop_area, crop_aspect),
         pixels=ops.compose(
             ops.flip_left_right(flip_p),
             ops.maybe(ops.color_jitter(*jitter, brightness_mode), jitter_p),
@@ -86,9 +204,56 @@ def simclr_view(
     )
 
 
-def supervised_view(size, *, crop_area=(0.08, 1.0), crop_aspect=(3 / 4, 4 / 3), flip_p=0.5):
+def supervised_view(
+    size, channels=3, *, crop_area=(0.08, 1.0), crop_aspect=(3 / 4, 4 / 3), flip_p=0.5
+):
     """The view for training with labels: crop and flip, no colour. Arguments: see `simclr_view`."""
+    _require_channels(channels)
     return View(
-        crop=ops.random_resized_crop(size, crop_area, crop_aspect),
+        crop=ops.random_resized_crop(_sides(size), crop_area, crop_aspect),
         pixels=ops.compose(ops.flip_left_right(flip_p), ops.clip()),
     )
+
+
+def _sides(size):
+    """(height, width) of a size that may be a single number."""
+    sides = (size, size) if isinstance(size, numbers.Integral) else size
+    if not _is_pair(sides):
+        raise ValueError(
+            f"`size` must be a side or (height, width), in pixels. Received: size={size!r}"
+        )
+    return tuple(sides)
+
+
+def _is_pair(sides):
+    return (
+        isinstance(sides, (tuple, list))
+        and len(sides) == 2
+        and all(isinstance(side, numbers.Integral) for side in sides)
+    )
+
+
+def _has_colours(channels, **settings):
+    """Whether images are RGB; if not, warns of the settings that need it and are not 0."""
+    _require_channels(channels)
+    on = [name for name, value in settings.items() if value]
+    if channels != 3 and on:
+        warnings.warn(
+            f"Left out of the view, as images need 3 channels for it: {', '.join(on)}. "
+            f"Received: channels={channels}",
+            stacklevel=_level_outside(),
+        )
+    return channels == 3
+
+
+def _level_outside():
+    """How many calls up from the caller the code outside this module is, as `warnings` counts."""
+    level, frame = 1, sys._getframe(1)
+    while frame and frame.f_code.co_filename == __file__:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _require_channels(channels):
+    if not isinstance(channels, numbers.Integral) or channels < 1:
+        raise ValueError(f"`channels` must be a positive integer. Received: channels={channels!r}")

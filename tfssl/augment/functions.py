@@ -16,9 +16,10 @@ def view(function):
 
     The images that it is given are float32 [B, H, W, C] in [0, 1], the whole batch at once; what it
     returns is cast to float32. A function of two arguments takes its randomness from the seed,
-    int32 [2]: its views are `stateless`, and equal seeds give equal views. A function of one
-    argument and a layer may keep a state of their own, and count as not `stateless`. In a batch
-    that is made in parts, as for several replicas, each part has a seed of its own.
+    int32 [2]: its views are `stateless`, and equal seeds give equal views (XLA's random numbers may
+    be other than TensorFlow's). A function of one argument and a layer may keep a state of their
+    own, and count as not `stateless`. In a batch that is made in parts, as for several replicas,
+    each part has a seed of its own.
 
     Nothing is cropped before the function: images that differ in size cannot become a batch.
 

@@ -49,26 +49,26 @@ def views(
 ):
     """Training batches of several random views of each image.
 
-        Args:
-            source: a `Source`; held in memory, its images are augmented as one batch; streamed, each
-                image is decoded and cropped by itself and the other operations run on the batch, and
-                the order is random within blocks only.
-            recipes: the views, each a `tfssl.augment.View`.
-            batch_size: images per batch.
-            seed: integer; with the step it decides order and augmentation.
-            start_step, stop_step: the steps to make, stop excluded.
-            compiled: whether XLA compiles what runs on batches: several times as fast, after some
-                seconds of compilation; the same views up to rounding.
-            finished: whether to run what runs on batches here; otherwise it is left to `finisher`,
-                which can run it on another device.
-            share: which parts of every batch to make. A part is B / parts images in a row, and the
-                parts of a step follow each other. Their images, and what is done to each, are the same
-                in however many parts a batch is made.
+    Args:
+        source: a `Source`; held in memory, its images are augmented as one batch; streamed, each
+            image is decoded and cropped by itself and the other operations run on the batch, and
+            the order is random within blocks only.
+        recipes: the views, each a `tfssl.augment.View`.
+        batch_size: images per batch.
+        seed: integer; with the step it decides order and augmentation.
+        start_step, stop_step: the steps to make, stop excluded.
+        compiled: whether XLA compiles what runs on batches: several times as fast, after some
+            seconds of compilation; the same views up to rounding.
+        finished: whether to run what runs on batches here; otherwise it is left to `finisher`,
+            which can run it on another device.
+        share: which parts of every batch to make. A part is B / parts images in a row, and the
+            parts of a step follow each other. Their images, and what is done to each, are the same
+            in however many parts a batch is made.
 
-        Returns:
-                `tf.data.Dataset` of stop - start dicts {"views": a tuple of float32 [B, H, W, C] in
-                [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes. Of parts, as many times
-            the share's count.
+    Returns:
+        `tf.data.Dataset` of stop - start dicts {"views": a tuple of float32 [B, H, W, C] in
+        [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes. Of parts, as many times
+        the share's count.
     """
     build = batches_in_memory if source.arrays else batches_streamed
     batches = build(source, recipes, batch_size, seed, start_step, share)

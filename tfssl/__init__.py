@@ -14,6 +14,7 @@ import importlib
 from tfssl import loading
 from tfssl.config import Config
 from tfssl.errors import TrainingError, UsageError
+from tfssl.registry import register
 
 __version__ = "0.2.0"
 
@@ -36,7 +37,7 @@ _LAZY = {
 _MODULES = ("augment", "callbacks", "encoders", "evaluation", "layers", "losses", "optim")
 
 
-__all__ = ["Config", "TrainingError", "UsageError", *sorted(_LAZY), *_MODULES]
+__all__ = ["Config", "TrainingError", "UsageError", "register", *sorted(_LAZY), *_MODULES]
 
 
 def __getattr__(name):

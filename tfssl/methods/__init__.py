@@ -9,7 +9,7 @@ from tfssl.methods.cpc import CPC
 from tfssl.methods.distilled import Distilled
 from tfssl.methods.learner import Learner, Outputs
 from tfssl.methods.npair import NPair
-from tfssl.methods.selfsupervised import SelfSupervised
+from tfssl.methods.selfsupervised import SelfSupervised, direction_std
 from tfssl.methods.simclr import SimCLR
 from tfssl.methods.supervised import Supervised
 from tfssl.methods.triplet import Triplet
@@ -25,4 +25,5 @@ __all__ = [
     "SimCLR",
     "Supervised",
     "Triplet",
+    "direction_std",
 ]

@@ -67,7 +67,8 @@ class BYOL(SelfSupervised):
         total_steps=None,
         **options,
     ):
-        super().__init__(encoder, **options)
+        heads = {"projector": projector, "predictor": predictor}
+        super().__init__(encoder, heads=heads, **options)
         targets.check_init(target_init)
         if not 0 <= base_target_decay <= 1:
             raise ValueError(
@@ -75,15 +76,13 @@ class BYOL(SelfSupervised):
             )
         self.target_init, self.base_target_decay = target_init, base_target_decay
         self.total_steps = total_steps
-        self.hidden.heads = {"projector": projector, "predictor": predictor}
         self.hidden.targets = {"encoder": target_encoder, "projector": target_projector}
 
-    def make_heads(self):
-        given = self.hidden.heads
-        projector = given["projector"] or layers.byol_head(self.dim, seed=self.seed + 1)
+    def make_heads(self, projector, predictor):
+        projector = projector or layers.byol_head(self.dim, seed=self.seed + 1)
         projector = self.head(projector, self.dim, "projector")
         width = self.dims["projector"]
-        predictor = given["predictor"] or layers.byol_head(
+        predictor = predictor or layers.byol_head(
             width, out_dim=width, seed=self.seed + 101, name="predictor"
         )
         return {"projector": projector, "predictor": self.head(predictor, width, "predictor")}

@@ -62,7 +62,7 @@ class CPC(Contrastive):
     ):
         super().__init__(encoder, projector, **options)
         self.hidden.grid = patch, stride
-        self.hidden.made = {"context": context, "predictions": predictions}
+        self.hidden.heads |= {"context": context, "predictions": predictions}
         self.hidden.pixels = tuple(pixels)
 
     def build_if_known(self):
@@ -82,14 +82,12 @@ class CPC(Contrastive):
             )
         return None, self.patch, self.patch, channels
 
-    def make_heads(self):
-        parts = super().make_heads()
-        dim, given = self.dims["projector"], self.hidden.made
-        parts["context"] = given["context"] or context(dim, self.seed + 200)
+    def make_heads(self, projector, context, predictions):
+        parts = super().make_heads(projector)
+        dim = self.dims["projector"]
+        parts["context"] = context or gru(dim, self.seed + 200)
         width = parts["context"](keras.KerasTensor((None, self.rows, dim))).shape[-1]
-        parts["predictions"] = given["predictions"] or predictions(
-            width, dim, self.rows - 1, self.seed + 300
-        )
+        parts["predictions"] = predictions or products(width, dim, self.rows - 1, self.seed + 300)
         return parts
 
     def project(self, views, training=True):
@@ -196,7 +194,7 @@ def grid(size, patch=None, stride=None):
     return patch, stride, *(max(0, (side - patch) // stride + 1) for side in size)
 
 
-def context(in_dim, seed=0, name="context"):
+def gru(in_dim, seed=0, name="context"):
     """A GRU down a column: [B, R, P] -> [B, R, P]."""
     inputs = keras.Input((None, in_dim), name="column")
     outputs = keras.layers.GRU(
@@ -208,7 +206,7 @@ def context(in_dim, seed=0, name="context"):
     return keras.Model(inputs, outputs, name=name)
 
 
-def predictions(in_dim, out_dim, count, seed=0, name="predictions"):
+def products(in_dim, out_dim, count, seed=0, name="predictions"):
     """The W_k of equation 3, k = 1 to `count`: [B, R, Q] -> count times [B, R, P]."""
     inputs = keras.Input((None, in_dim), name="context")
     outputs = [

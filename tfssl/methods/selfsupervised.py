@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfssl import layers
+from tfssl.distribute import replicas
 from tfssl.methods.classification import CLASSIFICATION_SCALARS, classification_loss, label_weights
 from tfssl.methods.learner import Learner
 
@@ -10,10 +11,12 @@ from tfssl.methods.learner import Learner
 class SelfSupervised(Learner):
     """An encoder that learns from views of images, and a linear probe beside it.
 
-    Subclasses implement `make_heads` and `loss_on_views`, and name what they log in SCALARS.
+    Subclasses implement `make_heads` and `loss_on_views`, and name what they log in SCALARS;
+    "z_std", which says whether the projections collapse, is logged for all.
 
     Args:
         encoder: as for `Learner`.
+        heads: {name: a `keras.Layer`, or None to have one made inside}, as `make_heads` takes them.
         probe: a `keras.Layer`, h [B, D] -> logits [B, C], trained beside the encoder on h with its
             gradient stopped, where the views come with labels; None for none, or one made inside:
         num_classes: C, where a linear probe is to be made inside.
@@ -22,16 +25,21 @@ class SelfSupervised(Learner):
 
     PROBE_VIEWS = None  # views, from the first on, that the probe learns from; None: all
 
-    def __init__(self, encoder, *, probe=None, num_classes=None, **options):
-        wanted = probe is not None or num_classes
-        super().__init__(encoder, more_scalars=CLASSIFICATION_SCALARS if wanted else (), **options)
-        self.hidden.probe, self.num_classes, self.hidden.dims = probe, num_classes, {}
+    def __init__(self, encoder, *, heads=None, probe=None, num_classes=None, **options):
+        more = () if "z_std" in self.SCALARS else ("z_std",)
+        more += CLASSIFICATION_SCALARS if probe is not None or num_classes else ()
+        super().__init__(encoder, more_scalars=more, **options)
+        self.hidden.heads, self.hidden.probe, self.hidden.dims = heads or {}, probe, {}
+        self.num_classes = num_classes
         self.probe = None
 
-    def make_heads(self):
+    def make_heads(self, **heads):
         """The parts between h and the loss: {name: layer}, each built by `self.head`.
 
         Called once, when `self.dim`, the dimension of h, is known.
+
+        Args:
+            **heads: those given to the constructor, or None.
         """
         return {}
 
@@ -40,7 +48,7 @@ class SelfSupervised(Learner):
         return {}
 
     def make_parts(self):
-        parts = self.make_heads()
+        parts = self.make_heads(**self.hidden.heads)
         followers = self.make_followers(parts)
         probe = self.hidden.probe
         if probe is None and self.num_classes:
@@ -87,10 +95,13 @@ class SelfSupervised(Learner):
         made = self.loss_on_views(batch["views"], batch.get("label"), training)
         if training:
             self.note(made)
+        scalars = dict(made.scalars)
+        if "z_std" not in scalars:
+            scalars["z_std"] = direction_std(replicas.gather(tf.concat(made.z, axis=0)))
         probe_loss, probe_scalars = self.probe_loss(
             tf.concat(made.h[: self.PROBE_VIEWS], axis=0), batch, training
         )
-        return made.loss + probe_loss, made.scalars | probe_scalars
+        return made.loss + probe_loss, scalars | probe_scalars
 
     def probe_loss(self, h, batch, training=True):
         """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe.

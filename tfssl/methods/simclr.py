@@ -34,11 +34,11 @@ class Contrastive(SelfSupervised):
     by_class = False
 
     def __init__(self, encoder, projector=None, *, normalize=True, **options):
-        super().__init__(encoder, **options)
-        self.hidden.projector, self.normalize = projector, normalize
+        super().__init__(encoder, heads={"projector": projector}, **options)
+        self.normalize = normalize
 
-    def make_heads(self):
-        projector = self.hidden.projector or layers.projector(self.dim, seed=self.seed + 1)
+    def make_heads(self, projector):
+        projector = projector or layers.projector(self.dim, seed=self.seed + 1)
         return {"projector": self.head(projector, self.dim, "projector")}
 
     def loss_on_views(self, views, labels=None, training=True):

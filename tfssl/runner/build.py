@@ -111,8 +111,8 @@ def contrastive_predictive_coding(config, kit):
     dim = options["projector"].output_shape[-1]
     return CPC(
         **options,
-        context=cpc.context(dim, config.seed + 200),
-        predictions=cpc.predictions(dim, dim, rows - 1, config.seed + 300),
+        context=cpc.gru(dim, config.seed + 200),
+        predictions=cpc.products(dim, dim, rows - 1, config.seed + 300),
         patch=patch,
         stride=stride,
         pixels=kit.pixels,

@@ -1,0 +1,102 @@
+"""What users add to tfssl by name: methods, encoders, sources of images, recipes, protocols."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+KINDS = ("method", "encoder", "source", "recipe", "protocol")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Something that was registered.
+
+    Attributes:
+        name, kind: as it was registered.
+        value: the class or function.
+        origin: the file that it is from; "" for what was typed in, as in a notebook.
+        options: a frozen dataclass of its options, or None; see `register`.
+    """
+
+    name: str
+    kind: str
+    value: Any
+    origin: str
+    options: Any = None
+
+
+ENTRIES = {kind: {} for kind in KINDS}
+BUILT_IN = {
+    "method": ("simclr", "byol", "npair", "triplet", "cpc"),
+    "encoder": ("resnet",),
+    "source": ("shapes", "folder"),
+    "recipe": ("simclr", "byol", "supervised"),
+    "protocol": ("knn", "linear", "linear_sgd", "online"),
+}
+
+
+def register(name, *, kind="method", options=None):
+    """A decorator that gives a class or function a name, for `--plugin` and the command line.
+
+    The same name again from the same file, or from another cell of a notebook, replaces.
+
+    Args:
+        name: a name of letters, digits and underscores; `--method=NAME` for a method.
+        kind: "method", a subclass of `tfssl.SelfSupervised`; "encoder", a function (input_shape) ->
+            `keras.Layer`; "source", a function (split) -> images as `tfssl.views` takes them;
+            "recipe", a function (size, channels) -> `tfssl.augment.View`; or "protocol".
+        options: a frozen dataclass, whose fields are arguments of the class by the same names, each
+            with a type (bool, int, float or str), a default, and `metadata={"help": text}`. Each
+            becomes a flag of the command line.
+
+    Raises:
+        ValueError: the name is no name, or belongs to tfssl or to another file; an unknown kind.
+
+    Example:
+
+    ```python
+    @tfssl.register("simsiam")
+    class SimSiam(tfssl.SelfSupervised): ...
+    ```
+    """
+    check(name, kind, options)
+
+    def add(value):
+        entry = Entry(name, kind, value, origin_of(value), options)
+        there = ENTRIES[kind].get(name)
+        if there and there.origin != entry.origin:
+            raise ValueError(
+                f"`name` {name!r} is taken: another {kind} of {there.origin or 'this session'} has "
+                f"it. Received: one of {entry.origin or 'this session'}"
+            )
+        ENTRIES[kind][name] = entry
+        return value
+
+    return add
+
+
+def check(name, kind, options):
+    """Raises ValueError where the arguments of `register` are not what it takes."""
+    if kind not in KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: {kind!r}")
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"`name` must be of letters, digits and underscores. Received: {name!r}")
+    if name in BUILT_IN[kind]:
+        raise ValueError(f"`name` {name!r} is taken: tfssl has a {kind} of that name")
+    if options is not None and not dataclasses.is_dataclass(options):
+        raise ValueError(f"`options` must be a dataclass. Received: {options!r}")
+
+
+def origin_of(value):
+    """The file that a class or function is from; "" for what was typed in."""
+    if getattr(value, "__module__", None) == "__main__":
+        return ""  # a notebook has a file of its own for every cell
+    try:
+        return inspect.getsourcefile(value) or ""
+    except TypeError:
+        return ""
+
+
+def find(kind, name):
+    """The `Entry` of a name, or None."""
+    return ENTRIES[kind].get(name)

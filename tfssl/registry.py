@@ -1,7 +1,10 @@
 """What users add to tfssl by name: methods, encoders, sources of images, recipes, protocols."""
 
 import dataclasses
+import importlib.util
 import inspect
+import os
+import sys
 from typing import Any
 
 KINDS = ("method", "encoder", "source", "recipe", "protocol")
@@ -70,7 +73,7 @@ def register(name, *, kind="method", options=None):
                 f"it. Received: one of {entry.origin or 'this session'}"
             )
         ENTRIES[kind][name] = entry
-        return value
+        return saved_by_keras(name, value)
 
     return add
 
@@ -87,6 +90,14 @@ def check(name, kind, options):
         raise ValueError(f"`options` must be a dataclass. Received: {options!r}")
 
 
+def saved_by_keras(name, value):
+    """A layer or model as Keras finds it when it loads one that was saved; others as they are."""
+    keras = sys.modules.get("keras")
+    if keras is None or not (isinstance(value, type) and issubclass(value, keras.Layer)):
+        return value
+    return keras.saving.register_keras_serializable(package="plugin", name=name)(value)
+
+
 def origin_of(value):
     """The file that a class or function is from; "" for what was typed in."""
     if getattr(value, "__module__", None) == "__main__":
@@ -100,3 +111,32 @@ def origin_of(value):
 def find(kind, name):
     """The `Entry` of a name, or None."""
     return ENTRIES[kind].get(name)
+
+
+def module_of(path):
+    """A Python file as a module; run once in a process.
+
+    What it imports beside it is found there.
+
+    Raises:
+        ValueError: it fails.
+    """
+    place = os.path.realpath(path)
+    if place in MODULES:
+        return MODULES[place]
+    spec = importlib.util.spec_from_file_location(f"tfssl_plugin_{len(MODULES)}", place)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and Keras look for it
+    sys.path.insert(0, os.path.dirname(place))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the file is the user's
+        del sys.modules[spec.name]
+        raise ValueError(f"{path} fails: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(os.path.dirname(place))
+    MODULES[place] = module
+    return module
+
+
+MODULES = {}  # real path of a file that was run -> the module that it became

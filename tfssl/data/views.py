@@ -62,7 +62,7 @@ def views(
         split, data_dir: of a directory or a named dataset: the split (None: "train", or all there
             is of a directory), and where datasets are prepared.
         compiled: whether XLA compiles the augmentation, which takes seconds once and is several
-            times as fast afterwards; None: where the recipe draws from the seed alone.
+            times as fast afterwards; None: where the recipe is of tfssl's own operations.
 
     Returns:
         A dataset of {"views": tuple of float32 [B, H, W, C] in [0, 1], "label": int64 [B]}; without
@@ -82,7 +82,8 @@ def views(
         raise ValueError(f"`batch_size` must be an integer of 1 or more. Received: {batch_size!r}")
     if not all(recipe.stateless for recipe in recipes):
         say("the recipe keeps random state of its own: a training that starts again differs")
-    compiled = all(recipe.stateless for recipe in recipes) if compiled is None else compiled
+    if compiled is None:
+        compiled = all(recipe.stateless and recipe.whole.per_image for recipe in recipes)
     if isinstance(x, tf.data.Dataset):
         return of_dataset(x, recipes, batch_size, seed, value_range, compiled)
     return of_source(

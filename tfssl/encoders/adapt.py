@@ -5,7 +5,6 @@ import numpy as np
 import tensorflow as tf
 
 RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
-FUNCTIONAL = type(keras.Model(*[keras.Input((1,))] * 2))  # what keras.Model(inputs, outputs) makes
 LARGEST_NORMALIZED = 20.0  # spread that normalized images may have at most
 
 
@@ -160,7 +159,7 @@ def clone(encoder, argument="target_encoder"):
         ValueError: Keras cannot make it again.
     """
     try:
-        if type(encoder) in (keras.Sequential, keras.Model, FUNCTIONAL):
+        if type(encoder).__name__ in ("Functional", "Sequential"):
             return keras.models.clone_model(encoder)
         return type(encoder).from_config(encoder.get_config())
     except Exception as error:  # get_config and constructors are the user's code

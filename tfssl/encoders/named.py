@@ -1,4 +1,4 @@
-"""Encoders by name: registered ones, keras.applications, keras-hub, files of code and of weights."""
+"""Encoders by name: registered ones, keras.applications, keras-hub, files."""
 
 import ast
 import importlib

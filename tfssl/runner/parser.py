@@ -1,4 +1,4 @@
-"""The command line as a `tfssl.Config`: a flag for each knob of the table in `tfssl/config.py`.
+"""The command line as a `tfssl.Config`: a flag for each knob of `tfssl.config.options`.
 
 Nothing else in the project reads flags. absl parses them, so `--flagfile`, `--nouse_blur` and "the
 later one wins" work as everywhere with absl. The flag set is not absl's global one: other
@@ -13,7 +13,7 @@ import textwrap
 from absl import flags as absl_flags
 
 from tfssl import files
-from tfssl.config import ByMethod, ByTask, Config, google_defaults, kind
+from tfssl.config import Config, google_defaults, kind, listed
 from tfssl.errors import UsageError
 from tfssl.text import printable
 
@@ -90,13 +90,12 @@ def parse(argv):
             f"({', '.join(modes())}). Received: {printable(rest[1])}"
         )
     names = [field.name for field in dataclasses.fields(Config)]
-    given = {name for name in names if values[name].present}
-    settings = {name: values[name].value for name in names}
+    given = {name: values[name].value for name in names if values[name].present}
+    theirs = {}
     if "train_mode" in given:
-        theirs = google_defaults(settings["train_mode"]) if settings["method"] == "simclr" else {}
+        theirs = google_defaults(given["train_mode"], values["method"].value)
         theirs = {"mode": "train"} | theirs
-        settings |= {k: v for k, v in theirs.items() if k not in given}
-    return Config(**settings), given
+    return Config(**{**theirs, **given}), set(given)
 
 
 def with_mode(words):
@@ -264,7 +263,7 @@ def grouped(fields, told):
 
 def in_short(field):
     """A flag as --help has it: the first sentence alone, beside the name where there is room."""
-    default = told_default(field.metadata["default"], elsewhere="see --helpfull")
+    default = told_default(listed(field), elsewhere="see --helpfull")
     text = first_sentence(field.metadata["help"])
     name = f"  --{field.name}={told_values(field)}"
     told = textwrap.fill(f"{text} [{default}]" if default else text, WIDTH - TEXT)
@@ -279,7 +278,7 @@ def first_sentence(text):
 
 def describe(field):
     """A flag as --helpfull has it."""
-    default = told_default(field.metadata["default"])
+    default = told_default(listed(field))
     default = default and f"  (default: {default})"
     text = textwrap.indent(textwrap.fill(field.metadata["help"], 90), " " * 6)
     return f"\n  --{field.name}={told_values(field)}{default}\n{text}\n"
@@ -294,12 +293,13 @@ def told_default(default, elsewhere="see below"):
     """A default as text; "" where there is none.
 
     Args:
+        default: as `tfssl.config.listed` gives it.
         elsewhere: what stands for one that the help text has to say.
     """
-    if not isinstance(default, (ByMethod, ByTask)):
+    if not isinstance(default, dict):
         return "" if default is None else str(default)
     told = {
         case: elsewhere if callable(value) else told_default(value, elsewhere)
-        for case, value in default.cases.items()
+        for case, value in default.items()
     }
     return "; ".join(f"{case}: {text}" for case, text in told.items() if text)

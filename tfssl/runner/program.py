@@ -9,7 +9,6 @@ from tfssl import data
 from tfssl.config import (
     ARCHITECTURE,
     COMPAT,
-    FREE,
     GOOGLE_DEFAULTS_LEFT,
     Config,
     google_defaults,
@@ -26,7 +25,8 @@ def run(config, given=None, flagfile=None):
 
     Args:
         config: a `tfssl.Config`.
-        given: names of the settings that were chosen; None: see `chosen`.
+        given: names of the settings that count as given; None: those that the Config was asked
+            for.
         flagfile: (Config, header) -> text of the run's flagfile; None: `--name=value` lines.
 
     Returns:
@@ -41,7 +41,7 @@ def run(config, given=None, flagfile=None):
     """
     if not isinstance(config, Config):
         raise UsageError(f"`config` must be a tfssl.Config. Received: {type(config).__name__}")
-    given = chosen(config) if given is None else set(given)
+    given = config.asked if given is None else set(given)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     spread = strategy.of(config)
@@ -100,37 +100,16 @@ def named(config):
     return config.replace(model_dir=rundir.directory_of(config, data.identify(config, split, flag)))
 
 
-def chosen(config):
-    """The settings of a Config that was made in Python which count as given.
-
-    Those of evaluation and logging, and of the others those that are not at their default: a
-    network, say, comes from the checkpoint unless it is spelled out.
-    """
-    plain = Config(
-        method=config.method,
-        mode=config.mode,
-        train_mode=config.train_mode,
-        checkpoint=config.checkpoint,
-        teacher=config.teacher,
-    )
-    names = {
-        field.name
-        for field in dataclasses.fields(Config)
-        if getattr(config, field.name) is not None
-    }
-    return {name for name in names if name in FREE or getattr(config, name) != getattr(plain, name)}
-
-
 def tell_compatibility(config, given):
     """Says what a command line of google-research/simclr means here where that is not plain."""
-    theirs = google_defaults(config.train_mode)
+    theirs = google_defaults(config.train_mode, config.method)
     of_checkpoint = ARCHITECTURE if config.loads else ()
     taken = [
         name
         for name, value in theirs.items()
         if name not in given and name not in of_checkpoint and getattr(config, name) == value
     ]
-    if "train_mode" in given and config.trains and taken and config.method == "simclr":
+    if "train_mode" in given and config.trains and taken:
         left = {k: v for k, v in GOOGLE_DEFAULTS_LEFT.items() if k not in given}
         print(
             "--train_mode is google-research/simclr's spelling; taken from its defaults: "

@@ -159,7 +159,8 @@ def adopt(config, given, about, path):
                 f"--{name}={about[name]}."
             )
     stem = about["stem"] if config.stem in ("auto", "keep") else config.stem
-    return config.replace(**{name: about[name] for name in ARCHITECTURE}, stem=stem)
+    network = {name: about[name] for name in ARCHITECTURE}
+    return config.explicit().replace(**network, stem=stem)  # how it trains stays as it was
 
 
 def load(pretrained, config, normalization, projector=None, **classes):

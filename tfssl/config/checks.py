@@ -1,0 +1,215 @@
+"""What is refused before anything is loaded: wrong types, values out of range, contradictions."""
+
+import math
+import re
+
+from tfssl.config.defaults import METHODS, TASKS
+from tfssl.config.google import check_schema
+from tfssl.config.schema import kind
+from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, written
+from tfssl.errors import UsageError, told
+
+NO_PROBE = (
+    "--probe_dataset concerns pretraining, distillation and their evaluation; {} evaluates "
+    "on --dataset. Received: {}"
+)
+ORDERED = (
+    ("crop_area_min", "crop_area_max"),
+    ("crop_aspect_min", "crop_aspect_max"),
+    ("blur_sigma_min", "blur_sigma_max"),
+)
+PATHS = ("model_dir", "checkpoint", "teacher", "label_list", "output")
+
+
+def check_type(field, value):
+    """The value, as its declared type; an integer serves as a float, several as a size or list.
+
+    Raises:
+        UsageError: any other type, or a value that is none of the choices.
+    """
+    of_type, optional, choices = kind(field)
+    if value is None and optional:
+        return None
+    check = field.metadata["check"]
+    if check in JOINED_BY:
+        value = written(value, check)
+    if choices is not None:
+        if not isinstance(value, of_type) or value not in choices or isinstance(value, bool):
+            raise UsageError(
+                f"--{field.name} must be one of {', '.join(map(str, choices))}. "
+                f"Received: {told(value)}"
+            )
+        return value
+    if of_type is float and isinstance(value, int) and not isinstance(value, bool):
+        beyond = math.inf if value > 0 else -math.inf
+        value = float(value) if abs(value) < MOST_FLOAT else beyond
+    if not isinstance(value, of_type) or (of_type is int and isinstance(value, bool)):
+        expected = check[1] if check in JOINED_BY else f"of type {of_type.__name__}"
+        given = repr(value) if isinstance(value, str) else told(value)
+        raise UsageError(f"--{field.name} must be {expected}. Received: {given}")
+    return value
+
+
+def check_range(field, value):
+    """Raises UsageError for a value that fails the knob's check, or that 32 bits do not hold."""
+    check = field.metadata["check"]
+    expected = check and value is not None and not check[0](value) and check[1]
+    for wrong, limits in LIMITS.get(type(value), ()):
+        expected = limits if wrong(value) else expected
+    if expected:
+        raise UsageError(f"--{field.name} must be {expected}. Received: {told(value)}")
+
+
+def check_together(config):
+    """Raises UsageError for the first contradiction between the settings of a Config."""
+    for check in (
+        check_paths,
+        check_views,
+        check_batch,
+        check_method,
+        check_mode,
+        check_task,
+        check_weights,
+    ):
+        check(config)
+
+
+def check_paths(config):
+    """Raises UsageError for an address such as gs://bucket where files of this machine are."""
+    names = [*PATHS]
+    names += ["data_dir"] if config.dataset == "folder" else []
+    names += ["probe_data_dir"] if config.probe_dataset == "folder" else []
+    for name in names:
+        value = getattr(config, name) or ""
+        if re.match(r"[a-z][a-z0-9]*://", value, re.IGNORECASE):
+            raise UsageError(
+                f"--{name} must be a path on this machine: copy what is at such "
+                "an address here (gcloud storage cp -r), or mount its bucket "
+                f"(gcsfuse). Received: {value}"
+            )
+
+
+def check_views(config):
+    for view, prefix in ((1, ""), (2, "view2_")):
+        for low, high in ORDERED:
+            least, most = config.of_view(low, view), config.of_view(high, view)
+            if least > most:
+                raise UsageError(
+                    f"--{prefix}{low} must not exceed --{prefix}{high}. "
+                    f"Received: {least} and {most}"
+                )
+        hue = config.of_view("color_jitter_strength", view) * config.of_view("jitter_hue", view)
+        if hue > 0.5:
+            raise UsageError(
+                f"--{prefix}color_jitter_strength times --{prefix}jitter_hue must "
+                "be at most 0.5, half of the colour circle. "
+                f"Received: {hue:.4g}"
+            )
+
+
+def check_batch(config):
+    if config.train_batch_size % config.accumulate_steps:
+        raise UsageError(
+            "--accumulate_steps must divide --train_batch_size. Received: "
+            f"{config.accumulate_steps} and {config.train_batch_size}"
+        )
+
+
+def check_method(config):
+    takes = METHODS[config.method].takes
+    if config.memory_size and "memory_size" not in takes:
+        raise UsageError(
+            f"--memory_size concerns {methods_with('memory_size')}. Received: "
+            f"{config.memory_size} with --method={config.method}"
+        )
+    if config.positives == "classes" and "positives" not in takes:
+        raise UsageError(
+            f"--positives=classes concerns {methods_with('positives')}. "
+            f"Received: --method={config.method}"
+        )
+
+
+def methods_with(name):
+    """The methods that take a knob, in words."""
+    return " and ".join(f"--method={method}" for method, of in METHODS.items() if name in of.takes)
+
+
+def check_mode(config):
+    if config.mode in TASKS and config.train_mode not in (None, config.mode):
+        raise UsageError(
+            f"--mode={config.mode} contradicts --train_mode={config.train_mode}; "
+            "give one of them, or --mode=train_then_eval."
+        )
+
+
+def check_task(config):
+    if config.trains and config.task == "finetune":
+        check_finetuning(config)
+    if config.label_list and config.label_fraction < 1:
+        raise UsageError(
+            "--label_list says which labels there are; --label_fraction must not "
+            f"be given with it. Received: {config.label_list} and "
+            f"{config.label_fraction}"
+        )
+    if config.trains and config.task == "distill":
+        check_distillation(config)
+    elif config.trains:
+        refuse(config, f"--mode={config.task}", "teacher", "distill_temperature", "distill_alpha")
+    if config.trains and config.task == "pretrain":
+        check_pretraining(config)
+
+
+def check_finetuning(config):
+    if config.probe_dataset:
+        raise UsageError(NO_PROBE.format("finetuning", config.probe_dataset))
+    if config.checkpoint is None:
+        raise UsageError(
+            "--mode=finetune needs --checkpoint: the directory of a run, a "
+            "checkpoint in it, an encoder.keras, or none to start from scratch."
+        )
+
+
+def check_distillation(config):
+    if config.teacher is None:
+        raise UsageError(
+            "--mode=distill needs --teacher: the directory of a finetuned "
+            "run, or its classifier.keras."
+        )
+    if config.distill_alpha == 1 and (config.label_list or config.label_fraction < 1):
+        raise UsageError(
+            "--label_fraction and --label_list say which labels are learned "
+            "from beside the teacher, which needs --distill_alpha below 1. "
+            "Received: 1.0"
+        )
+    refuse(config, "distillation", "ft_proj_selector")
+
+
+def check_pretraining(config):
+    refuse(
+        config,
+        "--mode=pretrain",
+        "checkpoint",
+        "label_fraction",
+        "label_list",
+        "fine_tune_after_block",
+        "ft_proj_selector",
+        "zero_init_logits_layer",
+    )
+    if config.stem == "keep":
+        raise UsageError("--stem=keep needs a --checkpoint; --mode=pretrain starts from scratch.")
+
+
+def refuse(config, by, *names):
+    """Raises UsageError where one of these knobs is not at its default."""
+    for name in names:
+        value = getattr(config, name)
+        if value != type(config).__dataclass_fields__[name].default:
+            concerns = "distillation" if name.startswith(("teacher", "distill")) else "finetuning"
+            raise UsageError(
+                f"--{name} concerns {concerns}; {by} does not take it. Received: {value}"
+            )
+
+
+def check_weights(config):
+    if config.variable_schema is not None and config.loads:
+        check_schema(config.variable_schema, config.ft_proj_selector)

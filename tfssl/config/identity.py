@@ -1,0 +1,83 @@
+"""Which knobs make a run, or a network, another one; the names of runs."""
+
+import dataclasses
+import hashlib
+import json
+import os
+
+from tfssl.config.defaults import ABSENT, without_later
+from tfssl.config.schema import COMPAT, DEVICES, EVAL, EXPORT, LINEAR, LOG
+from tfssl.config.settings import Config
+
+# Knobs that say what a network is: a checkpoint brings its own. Of its stem, see the knob.
+ARCHITECTURE = (
+    "method",
+    "resnet_depth",
+    "width_multiplier",
+    "sk_ratio",
+    "se_ratio",
+    "input_normalization",
+    "proj_head_mode",
+    "proj_out_dim",
+    "proj_hidden_dim",
+    "num_proj_layers",
+    "proj_batch_norm",
+)
+
+# Knobs that do not change what is learned: a finished or interrupted run may be continued or
+# evaluated with other values of these. model_dir is where the run is, not what it is.
+FREE = frozenset(
+    f.name
+    for f in dataclasses.fields(Config)
+    if f.metadata["group"] in (EVAL, LINEAR, EXPORT, LOG, DEVICES, COMPAT)
+) - {"probe_dataset", "global_bn"} | {
+    "mode",
+    "train_mode",
+    "model_dir",
+    "data_dir",
+    "eval_split",
+    "cache_dataset",
+    "max_shared_fraction",
+}
+
+
+def differences(config, other, goes_on=False):
+    """The knobs that two runs disagree on and that decide what is learned, in table order.
+
+    Args:
+        goes_on: whether one is to continue the other's training, in the order of its images.
+    """
+    free = FREE
+    if goes_on:
+        free -= {"cache_dataset"}  # images in memory are shuffled whole
+        if config.dataset == "shapes":
+            free -= {"eval_image_size"}  # which are drawn for the larger of both sizes
+    return [
+        f.name
+        for f in dataclasses.fields(Config)
+        if f.name not in free and getattr(config, f.name) != getattr(other, f.name)
+    ]
+
+
+def default_model_dir(config, data):
+    """`runs/<what>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings and data, equal name.
+
+    Args:
+        data: what the training images are, as JSON can hold it; None: as tfssl 0.1 named runs, by
+            the settings that there were.
+    """
+    learned = without_later(
+        {f.name: getattr(config, f.name) for f in dataclasses.fields(Config) if f.name not in FREE}
+    )
+    if data is None:
+        learned = {name: value for name, value in learned.items() if name not in ABSENT}
+    else:
+        learned["data"] = json.dumps(data, sort_keys=True)
+    digest = hashlib.sha256(repr(sorted(learned.items())).encode()).hexdigest()[:8]
+    dataset = config.dataset.replace("/", "_").replace(":", "_")
+    if not config.trains:
+        return os.path.join("runs", f"{config.mode}-{dataset}-{digest}")
+    task = config.method if config.task == "pretrain" else config.task
+    return os.path.join(
+        "runs", f"{task}-{dataset}-r{config.resnet_depth}-b{config.train_batch_size}-{digest}"
+    )

@@ -1,0 +1,79 @@
+"""What the views of an image are."""
+
+from typing import Literal, Optional
+
+from tfssl.config.schema import VIEW, Schema, group, knob, second_view
+from tfssl.config.values import FRACTION, NON_NEGATIVE, POSITIVE, PROBABILITY
+
+
+@group
+class ViewOptions(Schema):
+    """How each view is made; view 2 by the same settings where it has none of its own."""
+
+    crop_area_min: float = knob(
+        0.08, VIEW, "Smallest random crop, as a fraction of the image's area.", FRACTION
+    )
+    crop_area_max: float = knob(1.0, VIEW, "Largest random crop, likewise.", FRACTION)
+    crop_aspect_min: float = knob(3 / 4, VIEW, "Smallest width/height of a crop.", POSITIVE)
+    crop_aspect_max: float = knob(4 / 3, VIEW, "Largest width/height of a crop.", POSITIVE)
+    flip_p: float = knob(0.5, VIEW, "Probability of a left-right flip.", PROBABILITY)
+    color_jitter_p: float = knob(0.8, VIEW, "Probability of colour jitter.", PROBABILITY)
+    color_jitter_strength: float = knob(
+        0.25,
+        VIEW,
+        "Multiplies the four ranges --jitter_* (Table 4: 0.25 is best at batch 512, 0.75 at 1024).",
+        NON_NEGATIVE,
+        common=True,
+    )
+    jitter_brightness: float = knob(0.8, VIEW, "Range of brightness at strength 1.", NON_NEGATIVE)
+    jitter_contrast: float = knob(0.8, VIEW, "Range of contrast at strength 1.", NON_NEGATIVE)
+    jitter_saturation: float = knob(0.8, VIEW, "Range of saturation at strength 1.", NON_NEGATIVE)
+    jitter_hue: float = knob(
+        0.2,
+        VIEW,
+        "Range of hue at strength 1, in turns of the colour wheel.",
+        NON_NEGATIVE,
+    )
+    brightness_mode: Literal["multiplicative", "additive"] = knob(
+        "multiplicative",
+        VIEW,
+        "Brightness jitter: a factor (SimCLR) or a shift (BYOL).",
+    )
+    grayscale_p: float = knob(0.2, VIEW, "Probability of losing all colour.", PROBABILITY)
+    use_blur: bool = knob(
+        False,
+        VIEW,
+        "Gaussian blur, by --blur_p and --blur_sigma_* (Table 8: it helps).",
+        common=True,
+    )
+    blur_p: float = knob(
+        0.5,
+        VIEW,
+        "Probability of blur, where --use_blur is on.",
+        PROBABILITY,
+    )
+    blur_sigma_min: float = knob(0.1, VIEW, "Smallest sigma of the blur, in pixels.", POSITIVE)
+    blur_sigma_max: float = knob(2.0, VIEW, "Largest sigma of the blur, in pixels.", POSITIVE)
+    blur_padding: Literal["reflect", "constant"] = knob(
+        "reflect",
+        VIEW,
+        "What the blur sees beyond the border: the image mirrored, or black as in "
+        "google-research/simclr.",
+    )
+    solarize_p: float = knob(0.0, VIEW, "Probability of solarization.", PROBABILITY)
+    solarize_threshold: float = knob(0.5, VIEW, "Values from here up are inverted.", PROBABILITY)
+    view2_crop_area_min: Optional[float] = second_view(crop_area_min)
+    view2_crop_area_max: Optional[float] = second_view(crop_area_max)
+    view2_flip_p: Optional[float] = second_view(flip_p)
+    view2_color_jitter_p: Optional[float] = second_view(color_jitter_p)
+    view2_color_jitter_strength: Optional[float] = second_view(color_jitter_strength)
+    view2_jitter_brightness: Optional[float] = second_view(jitter_brightness)
+    view2_jitter_contrast: Optional[float] = second_view(jitter_contrast)
+    view2_jitter_saturation: Optional[float] = second_view(jitter_saturation)
+    view2_jitter_hue: Optional[float] = second_view(jitter_hue)
+    view2_grayscale_p: Optional[float] = second_view(grayscale_p)
+    view2_blur_p: Optional[float] = second_view(blur_p)
+    view2_blur_sigma_min: Optional[float] = second_view(blur_sigma_min)
+    view2_blur_sigma_max: Optional[float] = second_view(blur_sigma_max)
+    view2_solarize_p: Optional[float] = second_view(solarize_p)
+    view2_solarize_threshold: Optional[float] = second_view(solarize_threshold)

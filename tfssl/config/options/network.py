@@ -1,0 +1,141 @@
+"""Which network learns, and by which method."""
+
+from typing import Literal, Optional
+
+from tfssl.config.defaults import METHODS, STANDARD, as_standard, by_length
+from tfssl.config.schema import METHOD, NET, Schema, group, knob
+from tfssl.config.values import NON_NEGATIVE, POSITIVE, PROBABILITY, at_least, within
+
+
+@group
+class NetworkOptions(Schema):
+    """The encoder."""
+
+    resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(
+        18, NET, "Layers of the ResNet.", common=True
+    )
+    width_multiplier: float = knob(
+        1.0,
+        NET,
+        "Multiplies every number of filters; fractions are fine.",
+        (lambda x: x >= 1 / 64, "1/64 or more: one filter"),
+        common=True,
+    )
+    stem: Literal["auto", "keep", "cifar", "imagenet"] = knob(
+        "auto",
+        NET,
+        "First layers. cifar: 3x3, no pooling. imagenet: 7x7 and max-pooling, both "
+        "with stride 2. keep: that of --checkpoint; another one starts with new weights in these "
+        "layers alone. auto: keep where there is a checkpoint, else cifar up to 64 px.",
+    )
+    sk_ratio: float = knob(
+        0.0, NET, "Selective kernels: 0.0625 as in SimCLRv2; 0: none.", within(0, 16)
+    )
+    se_ratio: float = knob(
+        0.0, NET, "Squeeze-and-excitation: bottleneck ratio; 0: none.", within(0, 16)
+    )
+    batch_norm_decay: float = knob(
+        0.9, NET, "Momentum of the moving averages of batch normalization.", PROBABILITY
+    )
+    input_normalization: Literal["none", "imagenet"] = knob(
+        "none",
+        NET,
+        "What the encoder does to images in [0, 1] first: nothing, or subtract the mean of "
+        "ImageNet's channels and divide by their standard deviation. It is part of the encoder, "
+        "saved with it.",
+    )
+
+
+@group
+class MethodOptions(Schema):
+    """The self-supervised method and its heads."""
+
+    method: str = knob(
+        STANDARD,
+        METHOD,
+        "Self-supervised method. It decides the defaults of other flags too; where they differ, "
+        f"both are listed. What is listed for {STANDARD} holds for {as_standard()}, where they "
+        "have no value of their own.",
+        common=True,
+        choices=METHODS,
+    )
+    temperature: float = knob(
+        0.25, METHOD, "Temperature of NT-Xent (Table 4) and of npair.", POSITIVE, common=True
+    )
+    hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
+    proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
+        "nonlinear",
+        METHOD,
+        "Projector (and BYOL's predictor): nothing, one dense layer, or an MLP.",
+    )
+    proj_out_dim: int = knob(128, METHOD, "Dimension of the projection z.", at_least(1))
+    proj_hidden_dim: Optional[int] = knob(
+        None,
+        METHOD,
+        "Width of the hidden layers of the projector (and predictor). Not given: the width of h.",
+        at_least(1),
+    )
+    num_proj_layers: int = knob(
+        3,
+        METHOD,
+        "Layers of the nonlinear projector (and predictor).",
+        within(1, 100),
+    )
+    proj_batch_norm: bool = knob(
+        True,
+        METHOD,
+        "Batch normalization in the nonlinear and linear projector (and in BYOL's "
+        "predictor). Without it, --num_proj_layers=2 is the head of SimCLR's paper, W2 ReLU(W1 h).",
+    )
+    positives: Literal["views", "classes"] = knob(
+        "views",
+        METHOD,
+        "npair and triplet: what an image is drawn to. views: its other view, and "
+        "away from those of all other images. classes: by the labels, a view of another image of "
+        "its class, and away from other classes; where there is none, and without a label, its "
+        "other view.",
+    )
+    memory_size: int = knob(
+        0,
+        METHOD,
+        "simclr: projections of earlier batches that every image is contrasted with "
+        "beside those of its own, made by a following copy of the network (SimCLRv2's memory; "
+        "MoCo keeps 65536); 0: none.",
+        NON_NEGATIVE,
+    )
+    memory_decay: float = knob(
+        0.999, METHOD, "Where there is a memory: decay of that copy's moving average.", PROBABILITY
+    )
+    triplet_margin: float = knob(
+        0.8,
+        METHOD,
+        "triplet: how much farther than the positive the negative must be, in squared "
+        "distance; with --hidden_norm that is from 0 to 4.",
+        NON_NEGATIVE,
+    )
+    cpc_patch: Optional[int] = knob(
+        None,
+        METHOD,
+        "cpc: side of the patches in pixels. Not given: a quarter of the shorter "
+        "side of the views; where that is below 16, 16 or half of the side.",
+        at_least(2),
+    )
+    cpc_stride: Optional[int] = knob(
+        None,
+        METHOD,
+        "cpc: pixels from one patch to the next. Not given: half of a patch.",
+        at_least(1),
+    )
+    base_target_decay: float = knob(
+        0.99,
+        METHOD,
+        "BYOL: decay of the target network at the start; it rises to 1 along a cosine."
+        + by_length("base_target_decay"),
+        PROBABILITY,
+    )
+    lineareval_while_pretraining: bool = knob(
+        True,
+        METHOD,
+        "Train a linear classifier beside the encoder, on its representation with "
+        "the gradient stopped (most of the thesis's accuracies are this head's).",
+    )

@@ -1,0 +1,93 @@
+"""What values of knobs are: texts that stand for numbers, and checks of single values.
+
+A check is (predicate, what was expected). None always passes: it means "not given".
+"""
+
+import math
+import numbers
+import re
+
+POSITIVE = (lambda x: x > 0, "a number above 0")
+NON_NEGATIVE = (lambda x: x >= 0, "0 or more")
+PROBABILITY = (lambda x: 0 <= x <= 1, "a probability in [0, 1]")
+FRACTION = (lambda x: 0 < x <= 1, "a fraction in (0, 1]")
+NOT_EMPTY = (lambda x: bool(x.strip()), "a name")
+
+
+# What a knob's number can be at most: what is computed holds 32 bits of it.
+MOST_INTEGER = 2**31 - 1
+LEAST_FLOAT, MOST_FLOAT = 2.0**-126, 2.0**127 * (2 - 2**-23)
+WHOLE = "[0-9]{1,9}"  # the digits of an integer in a text
+
+
+def at_least(low):
+    return (lambda x: x >= low, f"an integer of at least {low}")
+
+
+def within(low, high):
+    return (lambda x: low <= x <= high, f"from {low} to {high}")
+
+
+def sides(size):
+    """An image size such as 128 or 48x64 as (height, width); None for anything else."""
+    match = re.fullmatch(f"({WHOLE})(?:x({WHOLE}))?", str(size))
+    pair = match and (int(match[1]), int(match[2] or match[1]))
+    return pair if pair and min(pair) >= 1 else None
+
+
+def value_range(text):
+    """What --value_range says: "auto", "dtype" or (low, high); None for anything else."""
+    if text in ("auto", "dtype"):
+        return text
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        return None
+    return (low, high) if math.isfinite(high - low) and low < high else None
+
+
+def counts(text):
+    """Different numbers separated by commas, as a tuple of integers from 1 up; None otherwise."""
+    words = [word.strip() for word in str(text).split(",") if word.strip()]
+    if not all(re.fullmatch(WHOLE, word) for word in words):
+        return None
+    numbers_ = tuple(map(int, words))
+    return numbers_ if len({0, *numbers_}) == len(numbers_) + 1 else None
+
+
+SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
+RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
+SUFFIX = (
+    lambda x: re.fullmatch(r"[\w.-]{0,100}", x) is not None,
+    "at most 100 letters, digits, dots, dashes and underscores",
+)
+COUNTS = (lambda x: counts(x) is not None, "different positive integers separated by commas")
+JOINED_BY = {SIZE: "x", COUNTS: ","}  # how several integers are written where these are checked
+
+
+def written(value, check):
+    """Integers, given in Python for a knob that is such text, as it; other values unchanged."""
+    values = value if isinstance(value, (tuple, list)) else [value]
+    whole = all(
+        isinstance(v, numbers.Integral) and not isinstance(v, bool) and abs(v) <= MOST_INTEGER
+        for v in values
+    )
+    return JOINED_BY[check].join(str(int(v)) for v in values) if whole else value
+
+
+# What no knob of a type takes, whatever its check: (is it so?, what was expected).
+LIMITS = {
+    int: [(lambda x: x > MOST_INTEGER, f"at most {MOST_INTEGER}")],
+    float: [
+        (
+            lambda x: 0 < abs(x) < LEAST_FLOAT,
+            f"0, or {LEAST_FLOAT:.3g} and more: what 32 bits hold",
+        ),
+        (
+            lambda x: math.isfinite(x) and abs(x) > MOST_FLOAT,
+            f"at most {MOST_FLOAT:.3g}: what 32 bits hold",
+        ),
+        (lambda x: not math.isfinite(x), "a finite number"),
+    ],
+    str: [(lambda x: bool(set(x) & set("\0\n\r")), "text of one line, without a NUL character")],
+}

@@ -195,6 +195,6 @@ def test_a_check_that_is_missing_is_found(scripts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draw = draws.Draw("simclr", {"temperature": -1.0}, line=False)
     assert kind.run(draw)[0] == "sentence"
-    monkeypatch.setattr(config, "check_range", lambda field, value: None)
+    monkeypatch.setattr(config.checks, "check_range", lambda field, value: None)
     outcome, said = kind.run(draw)
     assert outcome == "fault" and "temperature" in said

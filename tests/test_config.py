@@ -1,8 +1,13 @@
 """The table of knobs: every check, every pair of flags, every derived value."""
 
+import copy
 import dataclasses
+import json
 import math
+import pickle
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 
@@ -10,6 +15,7 @@ from tfssl.config import (
     DISTILL,
     FREE,
     LATER,
+    METHODS,
     TRANSFER,
     Config,
     default_model_dir,
@@ -482,6 +488,163 @@ def other_value(field):
         "jitter_hue": 0.3,
         "color_jitter_strength": 1.5,
     }.get(field.name.removeprefix("view2_"), of_type(4))
+
+
+TASKS = [  # what is trained, in each spelling; None takes back what others need
+    dict(mode="pretrain", train_mode=None, checkpoint=None, teacher=None),
+    dict(mode="finetune", train_mode=None, checkpoint="run", teacher=None),
+    dict(mode="distill", train_mode=None, checkpoint=None, teacher="run"),
+    dict(mode="train", train_mode="finetune", checkpoint="none", teacher=None),
+    dict(mode="train_then_eval", train_mode="distill", checkpoint=None, teacher="run"),
+    dict(mode="eval", train_mode="pretrain", checkpoint=None, teacher=None),
+]
+FREELY = [
+    field
+    for field in dataclasses.fields(Config)
+    if field.name not in {name for task in TASKS for name in task}
+]
+
+
+@st.composite
+def some_knobs(draw):
+    """A random subset of the knobs: other values, SimCLR's defaults, or None."""
+    fields = draw(st.lists(st.sampled_from(FREELY), max_size=8, unique_by=lambda f: f.name))
+    values = {f.name: draw(st.sampled_from((other_value(f), f.default, None))) for f in fields}
+    if values.get("method", "") is None:  # which is no method
+        del values["method"]
+    method = {"method": draw(st.sampled_from(list(METHODS)))} if draw(st.booleans()) else {}
+    return values | method | draw(st.sampled_from([{}, *TASKS]))
+
+
+def made(settings):
+    """What a Config of these settings is, or why there is none."""
+    try:
+        return Config(**settings)
+    except UsageError as error:
+        return str(error)
+
+
+@hypothesis.settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@hypothesis.given(some_knobs(), some_knobs())
+def test_a_replacement_is_as_if_it_had_been_asked_for_at_once(first, changes):
+    together = {**first, **changes}
+    config, expected = made(first), made(together)
+    hypothesis.assume(isinstance(config, Config))
+    try:
+        replaced = config.replace(**changes)
+    except UsageError as error:
+        assert str(error) == expected
+        return
+    assert replaced == expected
+    assert replaced.asked == expected.asked
+    assert replaced.asked == {name for name, value in together.items() if value is not None}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_method_brings_its_defaults(method):
+    assert Config().replace(method=method) == Config(method=method)
+    assert Config(method="byol").replace(method=method) == Config(method=method)
+
+
+def test_a_value_that_was_asked_for_stays_where_it_is_the_default_too():
+    asked = Config(learning_rate=1.0, use_blur=False, train_epochs=100)
+    assert asked == Config() and hash(asked) == hash(Config())
+    assert asked.asked == {"learning_rate", "use_blur", "train_epochs"}
+    replaced = asked.replace(method="byol")
+    assert (replaced.learning_rate, replaced.use_blur) == (1.0, False)
+    assert replaced.color_jitter_strength == 1.0 and replaced.weight_decay == 1e-6
+    tuned = asked.replace(mode="finetune", checkpoint="run")
+    assert (tuned.train_epochs, tuned.learning_rate, tuned.train_batch_size) == (100, 1.0, 256)
+
+
+def test_a_value_is_taken_back_by_none():
+    config = Config(method="byol", learning_rate=7.0, proj_hidden_dim=8)
+    assert config.replace(learning_rate=None, proj_hidden_dim=None) == Config(method="byol")
+
+
+def test_defaults_that_follow_the_epochs_follow_them_again():
+    config = Config(method="byol", train_epochs=40.0)
+    assert config.base_target_decay == 0.97
+    assert config.replace(train_epochs=1000).base_target_decay == 0.996
+
+
+@hypothesis.settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@hypothesis.given(some_knobs())
+def test_a_record_asks_for_every_value(settings):
+    config = made(settings)
+    hypothesis.assume(isinstance(config, Config))
+    record = json.loads(json.dumps(config.to_dict()))
+    read = Config(**record)
+    assert read == config == config.explicit() and read.to_dict() == config.to_dict()
+    assert read.asked == {name for name, value in record.items() if value is not None}
+    assert read.asked == config.explicit().asked >= config.asked
+    assert default_model_dir(read, {}) == default_model_dir(config, {})
+
+
+def test_a_record_keeps_its_values_with_another_method():
+    there = Config(**Config(model_dir="run").to_dict())
+    other = there.replace(method="byol")
+    assert (other.learning_rate, other.use_blur, other.lars_form) == (1.0, False, "classic")
+    assert other.method == "byol" and other.model_dir == "run"
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda c: c.replace()])
+def test_copies_remember_what_was_asked_for(duplicate):
+    config = Config(temperature=0.25, learning_rate=1.0)
+    assert duplicate(config) == config
+    assert duplicate(config).asked == {"temperature", "learning_rate"}
+    assert duplicate(config).replace(method="byol").learning_rate == 1.0
+
+
+def test_a_config_of_another_process_remembers_too():
+    config = pickle.loads(pickle.dumps(Config(temperature=0.5)))
+    assert config.asked == {"temperature"} and config.replace(method="byol").use_blur
+
+
+def test_a_setting_that_there_is_not_is_refused():
+    with pytest.raises(TypeError, match="temprature"):
+        Config(temprature=1.0)
+    with pytest.raises(TypeError, match="temprature"):
+        Config().replace(temprature=1.0)
+
+
+def test_what_was_asked_for_is_no_part_of_what_is_recorded():
+    config = Config(temperature=0.5)
+    assert "asked" not in config.to_dict() and "asked" not in repr(config)
+    assert list(config.to_dict()) == [field.name for field in dataclasses.fields(Config)]
+
+
+def test_a_function_is_no_value():
+    with pytest.raises(UsageError, match="--learning_rate must be of type float"):
+        Config(learning_rate=lambda config: 1.0)
+
+
+@pytest.mark.parametrize("given", [dict(optimizer="lars"), dict(learning_rate=0.05)])
+def test_the_network_of_a_checkpoint_leaves_the_training_as_it_was(given):
+    """LARS of a finetuned BYOL is the classic one, as it always was."""
+    from tfssl.storage import export, pretrained
+
+    about = export.describe(Config(method="byol"), "cifar", (32, 32), step=1)
+    config = Config(mode="finetune", checkpoint="run", **given)
+    adopted = pretrained.adopt(config, config.asked, about, "run")
+    assert (adopted.method, adopted.proj_hidden_dim, adopted.stem) == ("byol", 4096, "cifar")
+    assert differences(adopted, config) == [
+        "view2_blur_p",
+        "view2_solarize_p",
+        "stem",
+        "input_normalization",
+        "method",
+        "proj_out_dim",
+        "proj_hidden_dim",
+        "num_proj_layers",
+    ]
+
+
+def test_methods_have_defaults_for_knobs_that_there_are_and_values_that_they_take():
+    names = {field.name for field in dataclasses.fields(Config)}
+    for method, facts in METHODS.items():
+        assert {*facts.defaults, *facts.takes} <= names
+        assert Config(method=method).method == method
 
 
 def test_a_training_goes_on_in_the_order_of_its_images_alone():

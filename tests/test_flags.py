@@ -39,6 +39,20 @@ def test_the_mission_line():
     assert given == {"mode", "resnet_depth", "use_blur"}
 
 
+def test_what_a_command_line_gives_is_what_was_asked_for():
+    config, given = parse("--method=simclr --temperature=0.25 --nouse_blur")
+    assert config == Config() and config.asked == given == {"method", "temperature", "use_blur"}
+    assert config.replace(method="byol") == Config(method="byol", use_blur=False, temperature=0.25)
+
+
+def test_googles_defaults_stay_when_something_else_is_replaced():
+    config, given = parse("--train_mode=pretrain --learning_rate=0.5")
+    assert given == {"train_mode", "learning_rate"}
+    moved = config.replace(model_dir="run")
+    assert (moved.resnet_depth, moved.use_blur, moved.learning_rate) == (50, True, 0.5)
+    assert moved.replace(model_dir=None) == config
+
+
 def test_googles_cifar_command_means_what_it_means_there():
     config, _ = parse(CIFAR_COMMAND)
     assert (config.task, config.trains, config.evaluates) == ("pretrain", True, False)

@@ -48,15 +48,13 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
         fields = {field.name: field for field in dataclasses.fields(self)}
         for name in DECIDING:
             self._set(fields.pop(name), getattr(self, name))
-        made_of_others = []
+        defaults = {n: default_of(f, self) for n, f in fields.items() if n not in self.asked}
+        made = [name for name, default in defaults.items() if callable(default)]
         for name, field in fields.items():
-            value = getattr(self, name) if name in self.asked else default_of(field, self)
-            if callable(value) and name not in self.asked:
-                made_of_others.append((field, value))
-            else:
-                self._set(field, value)
-        for field, make in made_of_others:
-            self._set(field, make(self))
+            if name not in made:
+                self._set(field, defaults.get(name, getattr(self, name)))
+        for name in made:  # of the others
+            self._set(fields[name], defaults[name](self))
         checks.check_together(self)
 
     def _set(self, field, value):

@@ -641,9 +641,9 @@ def test_the_network_of_a_checkpoint_leaves_the_training_as_it_was(given):
 
 
 def test_the_methods_that_can_be_asked_for_are_those_that_there_are():
-    from tfssl import methods
+    from tfssl.runner import build
 
-    assert METHODS.keys() == methods.METHODS.keys()
+    assert METHODS.keys() == build.METHODS.keys()
 
 
 def test_methods_have_defaults_for_knobs_that_there_are_and_values_that_they_take():

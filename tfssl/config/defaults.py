@@ -48,10 +48,12 @@ class Method:
         defaults: {knob: its default in pretraining, or a function of the Config}, where it is not
             the one in the table.
         takes: names of the knobs that are refused with methods that do not take them.
+        options: of a method that a plug-in registered, the dataclass of its options, or None.
     """
 
     defaults: dict = dataclasses.field(default_factory=dict)
     takes: tuple = ()
+    options: type | None = None
 
 
 # BYOL: Grill et al. 2020, arXiv:2006.07733, Appendix B and Table 6, as in deepmind-research
@@ -153,7 +155,7 @@ ABSENT = {
 }
 
 # The same of knobs that came later still, and what their defaults do: nothing new.
-LATER = {"proj_batch_norm": True, "positives": "views"}
+LATER = {"proj_batch_norm": True, "positives": "views", "plugin": None, "method_options": None}
 
 
 def without_later(settings):

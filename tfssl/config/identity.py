@@ -38,6 +38,7 @@ FREE = frozenset(
     "eval_split",
     "cache_dataset",
     "max_shared_fraction",
+    "plugin",
 }
 
 

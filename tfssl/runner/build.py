@@ -1,9 +1,12 @@
 """From a Config to the objects of the library: encoders, heads, methods."""
 
 import functools
+import inspect
 
-from tfssl import layers
+from tfssl import layers, registry
+from tfssl.errors import UsageError
 from tfssl.methods import BYOL, CPC, NPair, SimCLR, Triplet, cpc
+from tfssl.runner import plugins
 
 TARGET_SEED = 1_000_003  # between the seeds of the online networks and those of their targets
 
@@ -138,6 +141,25 @@ def byol(config, kit):
         seed=config.seed,
         input_range="0,1",
     )
+
+
+def plugged(entry, config, kit):
+    """A method that a plug-in registered; it makes its own heads and targets."""
+    options = plugins.values_of(config)
+    if "total_steps" in inspect.signature(entry.value.__init__).parameters:
+        options |= {"total_steps": kit.total_steps}
+    encoder = kit.encoder(config.seed, "encoder")
+    probe = kit.probe(encoder.output_shape[-1])
+    try:
+        return entry.value(encoder, probe=probe, seed=config.seed, input_range="0,1", **options)
+    except (TypeError, ValueError) as error:  # the class is the user's
+        raise UsageError(f"--method={config.method} cannot be made: {error}") from error
+
+
+def method(config, kit):
+    """The method that a Config asks for, as a model that is not compiled yet."""
+    entry = registry.find("method", config.method)
+    return plugged(entry, config, kit) if entry else METHODS[config.method](config, kit)
 
 
 METHODS = {

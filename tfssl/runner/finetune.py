@@ -313,6 +313,11 @@ def build_model(job, found=None, num_classes=None):
         projector = None
         if config.ft_proj_selector:
             width = encoders.width(config.resnet_depth, config.width_multiplier)
+            if config.method not in PROJECTORS:
+                raise UsageError(
+                    f"--ft_proj_selector must be 0 for --method={config.method}, whose projector "
+                    f"is a plug-in's. Received: {config.ft_proj_selector}"
+                )
             projector = PROJECTORS[config.method](config, normalization, width)
         if found:
             encoder = pretrained.load(found, config, normalization, projector, **classes)

@@ -16,7 +16,7 @@ from tfssl.config import Config, sides
 from tfssl.data import Source
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import demand, device, objective
+from tfssl.runner import demand, device, objective, plugins
 from tfssl.storage import rundir
 from tfssl.storage.export import describe
 
@@ -83,9 +83,11 @@ class Job:
     @property
     def data(self):
         """What is learned from, as data.json says it."""
+        used = plugins.digests(self.config.plugin)
         return {
             "train": {**self.train_source.identity, "readable": self.readable},
             "value_ranges": self.value_ranges,
+            **({"plugins": used} if used else {}),
         }
 
 
@@ -241,7 +243,7 @@ def reopen(config, given):
     asks_anew = config.mode in ("linear_eval", "knn")
     new_labels = {"label_fraction", "label_list"} if asks_anew else set()
     rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
-    names = set(given) | new_labels | {"mode", "model_dir"}
+    names = set(given) | new_labels | {"mode", "model_dir", "plugin"}
     data_there = rundir.read_json(config.model_dir, rundir.DATA) or {}
     job = plan(
         there.replace(
@@ -272,6 +274,20 @@ def check_data(job, there, goes_on=False):
     if not goes_on:  # the embedded dataset is drawn for the evaluation's size too
         here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
     rundir.check_images(model_dir, here, recorded)
+    if goes_on:
+        check_plugins(job)
+
+
+def check_plugins(job):
+    """Raises UsageError where a run was begun with another version of a plug-in."""
+    recorded = rundir.read_json(job.config.model_dir, rundir.DATA) or {}
+    here, there = (one.get("plugins", {}) for one in (job.data, recorded))
+    for name in sorted(there):
+        if here.get(name) != there[name]:
+            raise UsageError(
+                f"--plugin={name} is not the file that the run in "
+                f"--model_dir={job.config.model_dir} was begun with. Give another --model_dir."
+            )
 
 
 def where_it_was(config, there, here):

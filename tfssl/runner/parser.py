@@ -13,8 +13,9 @@ import textwrap
 from absl import flags as absl_flags
 
 from tfssl import files
-from tfssl.config import Config, google_defaults, kind, listed
+from tfssl.config import METHODS, Config, google_defaults, kind, listed
 from tfssl.errors import UsageError
+from tfssl.runner import plugins
 from tfssl.text import printable
 
 HELP = {
@@ -42,7 +43,11 @@ EXPECTED = {bool: "true or false", int: "an integer", float: "a number", str: "a
 
 
 def define():
-    """A fresh absl flag set with one flag for every knob."""
+    """A fresh absl flag set with one flag for every knob, and for every option of a plug-in.
+
+    Raises:
+        UsageError: an option bears the name of a flag, or of another type's option.
+    """
     values = absl_flags.FlagValues()
     for field in dataclasses.fields(Config):
         of_type, _, choices = kind(field)
@@ -55,7 +60,19 @@ def define():
             DEFINE[of_type](*args, flag_values=values)
     for name, text in HELP.items():
         absl_flags.DEFINE_bool(name, False, text, flag_values=values)
+    for field in options():
+        if field.name in values:
+            raise UsageError(f"--{field.name} is a flag of tfssl: an option must bear another name")
+        absl_flags.DEFINE_string(
+            field.name, None, field.metadata.get("help", ""), flag_values=values
+        )
     return values
+
+
+def options():
+    """The options of all methods that plug-ins registered, as dataclass fields; each name once."""
+    fields = [field for method in METHODS for field in plugins.fields_of(method)]
+    return {field.name: field for field in fields}.values()
 
 
 DEFINE = {
@@ -77,7 +94,9 @@ def parse(argv):
     Raises:
         UsageError: an unknown flag, a value that cannot be read, a failed check.
     """
-    values, words = define(), with_flagfiles(with_mode(argv[1:]))
+    words = with_flagfiles(with_mode(argv[1:]))
+    plugins.load(plugin_in(words))
+    values = define()
     try:
         rest = values([argv[0], *words])
     except (absl_flags.Error, ValueError) as error:  # absl raises its own, and ValueErrors too
@@ -91,11 +110,26 @@ def parse(argv):
         )
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name: values[name].value for name in names if values[name].present}
+    chosen = [f"{f.name}={values[f.name].value}" for f in options() if values[f.name].present]
+    if chosen:
+        given["method_options"] = ",".join(filter(None, [given.get("method_options"), *chosen]))
     theirs = {}
     if "train_mode" in given:
         theirs = google_defaults(given["train_mode"], values["method"].value)
         theirs = {"mode": "train"} | theirs
-    return Config(**{**theirs, **given}), set(given)
+    config = Config(**{**theirs, **given})
+    plugins.values_of(config)
+    return config, set(given)
+
+
+def plugin_in(words):
+    """The value of --plugin on a command line, read before the other flags; the last one wins."""
+    found = None
+    for word, after in zip(words, [*words[1:], None]):
+        name, given, value = word.partition("=")
+        if name.lstrip("-") == plugins.FLAG and word.startswith("-"):
+            found = value if given else after
+    return found
 
 
 def with_mode(words):
@@ -236,11 +270,22 @@ def help_text(argv):
     command = f"python {name}" if name.endswith(".py") else name
     usage = USAGE.format(command=command)
     if any(word.lstrip("-") == "helpfull" for word in argv):
-        return f"{usage}\n{grouped(fields, describe)}"
+        return f"{usage}\n{grouped(fields, describe)}{of_plugins()}"
     common = [field for field in fields if field.metadata["common"]]
-    return f"{usage}\n{grouped(common, in_short)}\n" + FULL.format(
+    return f"{usage}\n{grouped(common, in_short)}\n{of_plugins()}" + FULL.format(
         command=command, count=len(fields)
     )
+
+
+def of_plugins():
+    """The options of methods that plug-ins registered, as help has them; "" without any."""
+    rows = [
+        f"  --{field.name}".ljust(TEXT)
+        + f"{field.metadata.get('help', '')} [{field.default}] ({method})\n"
+        for method in METHODS
+        for field in plugins.fields_of(method)
+    ]
+    return "".join(["Options of methods of --plugin\n", *rows, "\n"]) if rows else ""
 
 
 def program(argv):

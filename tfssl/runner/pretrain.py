@@ -49,14 +49,12 @@ def build_model(job):
             size=job.size,
             pixels=tuple(view.pixels for view in view_recipes(config, job.size)),
         )
-        model = compile_model(
-            job, build.METHODS[config.method](config, kit), trained_recipes(config, job.size)
-        )
+        model = compile_model(job, build.method(config, kit), trained_recipes(config, job.size))
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas
-            model.watch(
-                min(WATCHED, config.train_batch_size // parts), model.projector.output_shape[-1]
-            )
+            if "projector" in model.dims:
+                images = min(WATCHED, config.train_batch_size // parts)
+                model.watch(images, model.dims["projector"])
     return model
 
 

@@ -215,7 +215,9 @@ def sums(value):
 
 
 RECORDS = {
-    "data.json": holding({"train": OBJECT}, {"value_ranges": VALUE_RANGES}),
+    "data.json": holding(
+        {"train": OBJECT}, {"value_ranges": VALUE_RANGES, "plugins": by_name(TEXT)}
+    ),
     "time.json": holding({"train_seconds": AMOUNT, "images_per_second": AMOUNT}),
     "result.json": result,
     "untrained.json": holding({"settings": OBJECT, "results": PROTOCOLS}),

@@ -28,7 +28,7 @@ import shutil
 import tempfile
 
 from tfssl import files
-from tfssl.config import ABSENT, FREE, LATER, Config, default_model_dir, differences
+from tfssl.config import ABSENT, FREE, LATER, METHODS, Config, default_model_dir, differences
 from tfssl.errors import UsageError
 from tfssl.storage import records
 from tfssl.text import printable
@@ -57,9 +57,21 @@ def recorded(model_dir):
         ]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
-        return Config(**there)
+        wanted = needs_plugin(there)
+        if not wanted:
+            return Config(**there)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} is not a record of this version of tfssl ({error}).") from None
+    raise UsageError(
+        f"--model_dir={model_dir} is a run of --method={printable(there['method'])}, which a "
+        f"plug-in adds: give --plugin={printable(wanted)} again."
+    )
+
+
+def needs_plugin(settings):
+    """The plug-in without which the recorded settings of a run mean nothing; None without one."""
+    plugin, method = settings["plugin"], settings["method"]
+    return plugin if isinstance(plugin, str) and method not in METHODS else None
 
 
 def continued(config, there, given):

@@ -4,7 +4,7 @@ from typing import Literal, Optional
 
 from tfssl.config.defaults import METHODS, STANDARD, as_standard, by_length
 from tfssl.config.schema import METHOD, NET, Schema, group, knob
-from tfssl.config.values import NON_NEGATIVE, POSITIVE, PROBABILITY, at_least, within
+from tfssl.config.values import NON_NEGATIVE, NOT_EMPTY, POSITIVE, PROBABILITY, at_least, within
 
 
 @group
@@ -132,6 +132,19 @@ class MethodOptions(Schema):
         "BYOL: decay of the target network at the start; it rises to 1 along a cosine."
         + by_length("base_target_decay"),
         PROBABILITY,
+    )
+    plugin: Optional[str] = knob(
+        None,
+        METHOD,
+        "Python files, separated by commas, that register further methods (tfssl.register). They "
+        "are run: name none that you do not trust. A run of such a method needs them always.",
+        NOT_EMPTY,
+    )
+    method_options: Optional[str] = knob(
+        None,
+        METHOD,
+        "NAME=VALUE,...: options of a method of a plug-in. Each is a flag by itself too.",
+        NOT_EMPTY,
     )
     lineareval_while_pretraining: bool = knob(
         True,

@@ -23,7 +23,7 @@ loading.watch()
 _LAZY = {
     "run": "tfssl.runner.program",
     "load_encoder": "tfssl.storage.export",
-    "views": "tfssl.data.views",
+    "views": "tfssl.data.inputs",
     "LARS": "tfssl.optim",
     "WarmupCosine": "tfssl.optim",
     **{

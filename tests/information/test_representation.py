@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.test_methods import batch, build
-from tfssl.callbacks.training import Information
+from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.information import representation
 from tfssl.methods import METHODS
 
@@ -93,7 +93,7 @@ def measured(method, collapsed):
             )
     model.watch(8, model.projector.output_shape[-1])
     logs = {name: float(value) for name, value in model.train_step(batch()).items()}
-    callback = Information(0, 9, None, 1, batch_size=8, temperature=0.25)
+    callback = InformationScalars(0, 9, None, 1, batch_size=8, temperature=0.25)
     callback.set_model(model)
     return callback.measure(logs)
 

@@ -18,7 +18,7 @@ import tfssl.runner.program
 from tests.runner.test_pretrain import run_until_killed, scalars, tiny
 from tests.test_run import ROOT, TINY
 from tfssl import TrainingError, UsageError
-from tfssl.callbacks import training
+from tfssl.callbacks import alarms, checkpoints
 from tfssl.callbacks.board import Board
 from tfssl.errors import Interrupted
 from tfssl.runner import evaluate, pretrain
@@ -267,7 +267,7 @@ def test_a_signal_in_the_last_step_costs_no_points(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.StopOnNaN, "on_step", ask)
+        patch.setattr(alarms.StopOnNaN, "on_step", ask)
         with pytest.raises(Interrupted, match="SIGTERM after step 4 of 4; the same command"):
             tfssl.run(tiny(tmp_path / "stopped", **settings))
     tfssl.run(tiny(tmp_path / "stopped", **settings))
@@ -278,7 +278,7 @@ def test_a_signal_after_the_last_step_is_obeyed_too(tmp_path, monkeypatch):
     def ask(self, logs=None):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(training.SaveCheckpoints, "on_train_end", ask)
+    monkeypatch.setattr(checkpoints.SaveCheckpoints, "on_train_end", ask)
     with pytest.raises(Interrupted, match="stopped by SIGTERM after step 4 of 4"):
         tfssl.run(tiny(tmp_path))
     assert not (tmp_path / "result.json").exists()
@@ -351,7 +351,7 @@ def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_pa
     ],
 )
 def test_only_numbers_that_are_none_are_not_finite(variable, expected):
-    assert training.finite(variable) is expected
+    assert checkpoints.finite(variable) is expected
 
 
 def test_what_the_last_save_did_not_come_to_is_done_when_the_run_goes_on(tmp_path):

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tfssl
 from tfssl import Config, UsageError
-from tfssl.callbacks import training
+from tfssl.callbacks import alarms
 from tfssl.runner.evaluate import crop_proportion
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of
@@ -214,7 +214,7 @@ def run_until_killed(work, at_step):
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.StopOnNaN, "on_step", die)
+        patch.setattr(alarms.StopOnNaN, "on_step", die)
         with pytest.raises(Killed):
             work()
 

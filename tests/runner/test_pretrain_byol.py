@@ -7,7 +7,7 @@ import pytest
 
 import tfssl
 from tests.runner.test_pretrain import run_until_killed, scalars, tiny
-from tfssl.callbacks import training
+from tfssl.callbacks import alarms
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of, view_recipes
 
@@ -92,7 +92,7 @@ def test_a_simclr_run_is_not_continued_as_byol(finished):
 
 
 def test_collapse_is_told_once(capsys):
-    alarm = training.WarnOfCollapse(0)
+    alarm = alarms.WarnOfCollapse(0)
     alarm.set_params({"steps": 200})
     for batch in range(200):
         spread = 0.5 if batch == 29 else 0.01
@@ -103,7 +103,7 @@ def test_collapse_is_told_once(capsys):
 
 
 def test_a_spread_that_is_fine_raises_no_alarm(capsys):
-    alarm = training.WarnOfCollapse(0)
+    alarm = alarms.WarnOfCollapse(0)
     alarm.set_params({"steps": 200})
     for batch in range(200):
         alarm.on_train_batch_end(batch, {"z_std": 0.3})

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfssl import data, encoders, layers, optim
 from tfssl.callbacks.board import Board
-from tfssl.callbacks.training import STOP
+from tfssl.callbacks.checkpoints import STOP
 from tfssl.config import Config, sides
 from tfssl.data import Source
 from tfssl.distribute import strategy

@@ -5,7 +5,10 @@ import time
 import tensorflow as tf
 
 from tfssl import data
-from tfssl.callbacks.training import SaveCheckpoints, Scalars, ShowProgress, StopOnNaN
+from tfssl.callbacks.alarms import StopOnNaN
+from tfssl.callbacks.checkpoints import SaveCheckpoints
+from tfssl.callbacks.steps import ShowProgress
+from tfssl.callbacks.tensorboard import Scalars
 from tfssl.distribute.strategy import single
 from tfssl.errors import TrainingError
 from tfssl.storage import rundir

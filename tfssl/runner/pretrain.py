@@ -3,8 +3,9 @@
 import functools
 
 from tfssl import augment, layers
+from tfssl.callbacks.alarms import WarnOfCollapse
 from tfssl.callbacks.pictures import save_views
-from tfssl.callbacks.training import Information, WarnOfCollapse
+from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
 from tfssl.runner import build, cost, device, evaluate, loop
@@ -362,7 +363,7 @@ def information(job, model, writer, start):
     if not (model.watched and writer):
         return []
     return [
-        Information(
+        InformationScalars(
             start,
             job.total_steps,
             writer,

@@ -11,7 +11,7 @@ labels.json               how many labels are learned from, the fingerprint of t
 teacher.json, teacher_logits.npy  whom a student learns from, and all that it learns
 untrained.json            the baseline: the untrained encoder by the same protocols
 lock                      held by the process that trains here
-diagnosis.json            see `tfssl.callbacks.training.StopOnNaN`
+diagnosis.json            see `tfssl.callbacks.alarms.StopOnNaN`
 time.json                 seconds of training so far, over all processes, those that were
                           killed until their last checkpoint, and images/s of the last one
 result.json, result_<step>.json

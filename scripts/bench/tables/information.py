@@ -15,7 +15,7 @@ def build(name, settings):
     import tensorflow as tf
 
     from tfssl.callbacks.board import Board
-    from tfssl.callbacks.training import Information
+    from tfssl.callbacks.tensorboard import InformationScalars
 
     _, model = network.model_of(train_batch_size=BATCH, information_scalars=name == ADDED)
     if name == STEPS:
@@ -26,7 +26,9 @@ def build(name, settings):
         for i, (kept, variable) in enumerate(model.watched.items())
     }
     keep = tf.function(lambda: model.note(**made))
-    callback = Information(0, STEPS, Board(tempfile.mkdtemp()), EVERY, BATCH, temperature=0.25)
+    callback = InformationScalars(
+        0, STEPS, Board(tempfile.mkdtemp()), EVERY, BATCH, temperature=0.25
+    )
     callback.set_model(model)
 
     def call():

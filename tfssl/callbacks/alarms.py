@@ -1,0 +1,79 @@
+"""Alarms: a loss that is not finite, and projections that collapse."""
+
+import math
+import os
+
+import tensorflow as tf
+
+from tfssl.callbacks.steps import StepCallback, tag
+from tfssl.errors import TrainingError
+from tfssl.storage import rundir
+
+
+class StopOnNaN(StepCallback):
+    """Ends the run when the loss is no longer a number: nothing after that can be right.
+
+    Args:
+        directory: where diagnosis.json is written: the losses, the seed and step that make the
+            batch, and the norm of every variable; None for none.
+        seed: the --seed of the run.
+    """
+
+    TRY = (
+        "Try a lower --learning_rate, a longer --warmup_epochs, or --precision=float32; earlier "
+        "checkpoints are kept."
+    )
+
+    def __init__(self, start_step, directory=None, seed=0):
+        super().__init__(start_step)
+        self.directory, self.seed = directory, seed
+
+    def on_step(self, step, logs):
+        if not math.isfinite(logs["loss"]):
+            self.stop(step, logs, f"The loss is {logs['loss']} at step {step}.")
+
+    def stop(self, step, logs, what):
+        """Writes the diagnosis and raises TrainingError."""
+        there = ""
+        if self.directory:
+            rundir.write_json(
+                self.directory,
+                "diagnosis.json",
+                {
+                    "what": what,
+                    "try": self.TRY,
+                    "step": step,
+                    "batch": {"seed": self.seed, "step": step - 1},
+                    "losses": {tag(name): repr(float(value)) for name, value in logs.items()},
+                    "loss_scale": repr(float(getattr(self.model.optimizer, "dynamic_scale", 1.0))),
+                    "norms": {
+                        v.path: repr(float(tf.norm(tf.cast(v, tf.float32))))
+                        for v in self.model.variables
+                    },
+                },
+            )
+            there = f" See {os.path.join(self.directory, 'diagnosis.json')}."
+        raise TrainingError(f"{what} {self.TRY}{there}")
+
+
+class WarnOfCollapse(StepCallback):
+    """Says once that the projections of all images have become the same, and what to try."""
+
+    SPREAD, STEPS = 0.05, 50  # below this spread of z, for so many steps in a row
+
+    def __init__(self, start_step):
+        super().__init__(start_step)
+        self.low, self.warned = 0, False
+
+    def on_step(self, step, logs):
+        spreads = [value for name, value in logs.items() if name.endswith("z_std")]
+        self.low = self.low + step - self.before if spreads and min(spreads) < self.SPREAD else 0
+        if self.low >= self.STEPS and not self.warned:
+            self.warned = True
+            print(
+                f"\nWARNING: collapse at step {step}: the projections of all images are nearly "
+                f"equal (spread {min(spreads):.3f} of 1). Try a lower --learning_rate, a longer "
+                "--warmup_epochs, a larger --train_batch_size, a higher --base_target_decay "
+                "(byol), or --precision=float32.",
+                flush=True,
+            )

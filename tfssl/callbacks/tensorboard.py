@@ -1,0 +1,107 @@
+"""TensorBoard points of a run: the method's scalars, and what the representation holds."""
+
+import math
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl.callbacks.steps import StepCallback, tag
+from tfssl.information import representation
+from tfssl.losses import nt_xent
+
+
+class Points(StepCallback):
+    """Writes to TensorBoard every so many steps, and after the last one, before it is saved.
+
+    Subclasses implement `write(step, logs)`.
+
+    Args:
+        total_steps: the step at which the training ends.
+        writer: a `Board`; None to write nothing.
+        every: steps between points.
+    """
+
+    def __init__(self, start_step, total_steps, writer, every):
+        super().__init__(start_step)
+        self.total_steps, self.writer, self.every = total_steps, writer, every
+
+    def on_step(self, step, logs):
+        if self.due(step, self.every) or step == self.total_steps:
+            self.write(step, logs)
+
+
+class Scalars(Points):
+    """The method's scalars, each the mean over the steps since the last point.
+
+    Args:
+        batch_size: images per step, for train/images_per_second.
+    """
+
+    def __init__(self, start_step, total_steps, writer, every, batch_size):
+        super().__init__(start_step, total_steps, writer, every)
+        self.batch_size, self.since, self.since_time = batch_size, start_step, time.monotonic()
+
+    # Keras resets the metrics after the first and before the second: here they may hold the sums of
+    # the steps since the last point of an earlier process.
+    def on_train_begin(self, logs=None):
+        self.sums = [(v, v.numpy()) for metric in self.model.metrics for v in metric.variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in self.sums:
+            variable.assign(value)
+
+    def write(self, step, logs):
+        now = time.monotonic()
+        rate = (step - self.since) * self.batch_size / (now - self.since_time)
+        self.since, self.since_time = step, now
+        if self.writer:
+            with self.writer.as_default(step=step):
+                for name in self.model.trackers:
+                    tf.summary.scalar(f"train/{tag(name)}", logs[name])
+                tf.summary.scalar("train/images_per_second", rate)
+                tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+        self.model.reset_metrics()
+
+
+class InformationScalars(Points):
+    """What the representation holds, in TensorBoard, from what the model watches.
+
+    information/infonce_bound is the ceiling minus the method's own contrastive loss, the mean since
+    the last point; for a method without one, that of NT-Xent on the projections watched, whose
+    ceiling is lower as they are fewer. The others are of the newest batch alone.
+
+    Args:
+        every: steps between points; `Scalars` has the same.
+        batch_size: images that each is contrasted with.
+        temperature: of that NT-Xent.
+    """
+
+    def __init__(self, start_step, total_steps, writer, every, batch_size, temperature):
+        super().__init__(start_step, total_steps, writer, every)
+        self.batch_size, self.temperature = batch_size, temperature
+
+    def write(self, step, logs):
+        scalars, spectrum = self.measure(logs)
+        with self.writer.as_default(step=step):
+            for name, value in scalars.items():
+                tf.summary.scalar(f"information/{name}", value)
+            tf.summary.histogram("information/singular_values", spectrum)
+
+    def measure(self, logs):
+        """{name: number}, and log10 of the singular values of h over the largest, [K]."""
+        h1, h2, z1, z2 = (self.model.watched[name].numpy() for name in ("h1", "h2", "z1", "z2"))
+        values = representation.singular_values(h1)
+        candidates = self.model.candidates(self.batch_size)
+        if candidates:
+            ceiling, loss = math.log(candidates), logs["contrast_loss"] / 2
+        else:
+            ceiling, loss = math.log(2 * len(z1) - 1), float(nt_xent(z1, z2, self.temperature))
+        spectrum = np.log10(np.maximum(values / max(values[0], 1e-30), 1e-7))
+        return {
+            "infonce_bound": ceiling - loss,
+            "infonce_ceiling": ceiling,
+            "alignment": representation.alignment(h1, h2),
+            "uniformity": representation.uniformity(h1),
+            "effective_rank": representation.effective_rank(values),
+        }, spectrum

@@ -139,4 +139,5 @@ def module_of(path):
     return module
 
 
+PERMITTED = set()  # real paths of the Python files that this process may run for a record
 MODULES = {}  # real path of a file that was run -> the module that it became

@@ -155,7 +155,15 @@ ABSENT = {
 }
 
 # The same of knobs that came later still, and what their defaults do: nothing new.
-LATER = {"proj_batch_norm": True, "positives": "views", "plugin": None, "method_options": None}
+LATER = {
+    "proj_batch_norm": True,
+    "positives": "views",
+    "plugin": None,
+    "method_options": None,
+    "encoder": "resnet",
+    "encoder_size": None,
+    "input_range": "auto",
+}
 
 
 def without_later(settings):

@@ -12,6 +12,9 @@ from tfssl.config.settings import Config
 # Knobs that say what a network is: a checkpoint brings its own. Of its stem, see the knob.
 ARCHITECTURE = (
     "method",
+    "encoder",
+    "encoder_size",
+    "input_range",
     "resnet_depth",
     "width_multiplier",
     "sk_ratio",
@@ -79,6 +82,7 @@ def default_model_dir(config, data):
     if not config.trains:
         return os.path.join("runs", f"{config.mode}-{dataset}-{digest}")
     task = config.method if config.task == "pretrain" else config.task
-    return os.path.join(
-        "runs", f"{task}-{dataset}-r{config.resnet_depth}-b{config.train_batch_size}-{digest}"
-    )
+    network = f"r{config.resnet_depth}"
+    if config.encoder != "resnet":
+        network = "".join(c if c.isalnum() else "_" for c in config.encoder.partition("(")[0])
+    return os.path.join("runs", f"{task}-{dataset}-{network}-b{config.train_batch_size}-{digest}")

@@ -56,6 +56,10 @@ def counts(text):
 
 
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
+INPUT_RANGE = (
+    lambda x: x == "auto" or isinstance(value_range(x), tuple),
+    "auto, or LOW,HIGH such as 0,255",
+)
 RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
 SUFFIX = (
     lambda x: re.fullmatch(r"[\w.-]{0,100}", x) is not None,

@@ -89,17 +89,7 @@ def of_crops(job):
 
 def parameters(config):
     """[(flags, what, how many)] of the encoder and the projector, at the least."""
-    bottlenecks, counts = encoders.BLOCKS[config.resnet_depth]
-    filters = 8 * encoders.first_filters(config.width_multiplier)  # of the last group
-    of_a_block = (9 + 8 * bottlenecks) * filters**2
-    found = [
-        (
-            "--width_multiplier and --resnet_depth",
-            "an encoder of so many filters",
-            counts[-1] * of_a_block,
-        )
-    ]
-    width = encoders.width(config.resnet_depth, config.width_multiplier)
+    found, width = of_encoder(config), width_of(config)
     layers = depth(config.proj_head_mode, config.num_proj_layers)
     if config.task == "pretrain" and layers:
         hidden = config.proj_hidden_dim or width
@@ -115,15 +105,38 @@ def parameters(config):
     return found
 
 
+def of_encoder(config):
+    """What `parameters` says of the encoder; of another than ours nothing, before it is made."""
+    if config.encoder != "resnet":
+        return []
+    bottlenecks, counts = encoders.BLOCKS[config.resnet_depth]
+    filters = 8 * encoders.first_filters(config.width_multiplier)  # of the last group
+    of_a_block = (9 + 8 * bottlenecks) * filters**2
+    return [
+        (
+            "--width_multiplier and --resnet_depth",
+            "an encoder of so many filters",
+            counts[-1] * of_a_block,
+        )
+    ]
+
+
+def width_of(config):
+    """Dimension of h at the least."""
+    if config.encoder != "resnet":
+        return 1
+    return encoders.width(config.resnet_depth, config.width_multiplier)
+
+
 def projected(config):
-    """Dimension of z."""
-    if config.proj_head_mode == "none":
-        return encoders.width(config.resnet_depth, config.width_multiplier)
-    return config.proj_out_dim
+    """Dimension of z at the least."""
+    return width_of(config) if config.proj_head_mode == "none" else config.proj_out_dim
 
 
 def features(config, stem, size):
-    """Bytes of the first feature map of an image."""
+    """Bytes of the first feature map of an image, at the least."""
+    if config.encoder != "resnet":
+        return 0
     stride = {"cifar": 1, "imagenet": 2}[stem]
     return (
         HALF

@@ -36,6 +36,11 @@ def resolve_precision(precision, width_multiplier):
     return "mixed_bfloat16" if fast else "float32"
 
 
+def width_of(about):
+    """The width multiplier of a network, by its description; 1 of another than ours."""
+    return about["width_multiplier"] if about.get("encoder", "resnet") == "resnet" else 1.0
+
+
 @contextlib.contextmanager
 def dtype_policy(policy):
     """Layers made inside compute in this policy; the process's own is put back afterwards."""

@@ -114,10 +114,7 @@ class Teacher:
     @property
     def described(self):
         record = self.record
-        return (
-            f"teacher {record['path']}: ResNet-{record['resnet_depth']} "
-            f"x{record['width_multiplier']:g}, step {record['step']}"
-        )
+        return f"teacher {record['path']}: {export.network(record)}, step {record['step']}"
 
     def ask(self, job):
         """Has it answer for all training images, unless the answers are there."""
@@ -169,7 +166,7 @@ def answered(job, about):
         "image_size": list(size),
         "data": data.digest(job.train_source.identity),
         "crop_proportion": about["eval_crop_proportion"],
-        "precision": device.resolve_precision(job.config.precision, about["width_multiplier"]),
+        "precision": device.resolve_precision(job.config.precision, device.width_of(about)),
     }
 
 

@@ -22,7 +22,7 @@ from tfssl.runner.job import (
     training_layers,
 )
 from tfssl.runner.results import finished, result_of_run, settings_of, write_result
-from tfssl.storage import pretrained, rundir
+from tfssl.storage import export, pretrained, rundir
 from tfssl.storage.checkpoint import Checkpoints
 from tfssl.storage.export import (
     CLASSIFIER,
@@ -312,7 +312,7 @@ def build_model(job, found=None, num_classes=None):
     with job.distribution.scope(), device.dtype_policy(job.precision):
         projector = None
         if config.ft_proj_selector:
-            width = encoders.width(config.resnet_depth, config.width_multiplier)
+            width = export.width(config)
             if config.method not in PROJECTORS:
                 raise UsageError(
                     f"--ft_proj_selector must be 0 for --method={config.method}, whose projector "
@@ -323,7 +323,7 @@ def build_model(job, found=None, num_classes=None):
             encoder = pretrained.load(found, config, normalization, projector, **classes)
         else:
             encoder = build_encoder(config, job.stem, normalization, config.seed, **classes)
-        encoders.freeze(encoder, config.fine_tune_after_block)
+        freeze(encoder, config)
         if projector is not None:
             projector = layers.first_layers(projector, config.ft_proj_selector)
         head = layers.classifier(
@@ -344,6 +344,23 @@ def build_model(job, found=None, num_classes=None):
         else:
             model = Supervised(encoder, head=head, projector=projector, input_range="0,1")
         return compile_model(job, model, [view_recipe(job)])
+
+
+def freeze(encoder, config):
+    """Stops from learning what --fine_tune_after_block says."""
+    after = config.fine_tune_after_block
+    if config.encoder == "resnet":
+        encoders.freeze(encoder, after)
+    elif after == HEAD_ALONE:
+        encoder.trainable = False
+    elif after != -1:
+        raise UsageError(
+            f"--fine_tune_after_block must be -1 (everything) or {HEAD_ALONE} (the head) for "
+            f"--encoder={config.encoder}. Received: {after}"
+        )
+
+
+HEAD_ALONE = 4
 
 
 def checkpoints_of(job, model=None):
@@ -387,7 +404,7 @@ def announce(job, model, origin, start):
         f"{config.task} on {job.train_source.name} {job.train_source.split}: "
         f"{learned_from}, crops of {job.size[0]}x{job.size[1]} px"
         f"{scored or ''}\n{origin_text}\n"
-        f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem, new head "
+        f"{job.network}, new head "
         f"for {model.head.output_shape[-1]} classes; trains "
         f"{TRAINED[config.fine_tune_after_block]}: {learned:,} of {total:,} parameters\n"
         f"{job.schedule}\n"

@@ -18,7 +18,7 @@ from tfssl.distribute import strategy
 from tfssl.errors import UsageError
 from tfssl.runner import demand, device, objective, plugins
 from tfssl.storage import rundir
-from tfssl.storage.export import describe
+from tfssl.storage.export import describe, network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,12 @@ class Job:
         return device_name if spread.replicas == 1 else f"{spread}, this one on {device_name}"
 
     @property
+    def network(self):
+        """What learns, in words."""
+        stem = f", {self.stem} stem" if self.config.encoder == "resnet" else ""
+        return network(self.config.to_dict()) + stem
+
+    @property
     def schedule(self):
         """How long it trains, and at which rates, in words."""
         config = self.config
@@ -83,7 +89,7 @@ class Job:
     @property
     def data(self):
         """What is learned from, as data.json says it."""
-        used = plugins.digests(self.config.plugin)
+        used = plugins.digests(self.config)
         return {
             "train": {**self.train_source.identity, "readable": self.readable},
             "value_ranges": self.value_ranges,
@@ -139,7 +145,8 @@ def plan(config, distributed=None, ranges=None):
     stem = config.stem if config.stem != "auto" else "cifar" if min(size) <= 64 else "imagenet"
     smallest = encoders.output_stride(stem)
     for flag, (height, width) in (("image_size", size), ("eval_image_size", eval_size)):
-        if min(height, width) < smallest:
+        check_fixed(config, flag, (height, width))
+        if min(height, width) < smallest and config.encoder == "resnet":
             raise UsageError(
                 f"--{flag} must be at least {smallest} for --stem={stem}. "
                 f"Received: {height}x{width}"
@@ -154,7 +161,7 @@ def plan(config, distributed=None, ranges=None):
         size=size,
         eval_size=eval_size,
         stem=stem,
-        precision=device.resolve_precision(config.precision, config.width_multiplier),
+        precision=device.resolve_precision(config.precision, device.width_of(config.to_dict())),
         total_steps=total,
         warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
         checkpoint_every=max(1, per_checkpoint),
@@ -178,6 +185,16 @@ def plan(config, distributed=None, ranges=None):
         }
     )
     return job
+
+
+def check_fixed(config, flag, size):
+    """Raises UsageError where an encoder of a fixed size would meet images of another."""
+    fixed = config.encoder_size and sides(config.encoder_size)
+    if fixed and fixed != tuple(size) and config.method != "cpc":
+        raise UsageError(
+            f"--{flag} must be {fixed[0]}x{fixed[1]}, the size that --encoder_size has. "
+            f"Received: {size[0]}x{size[1]}"
+        )
 
 
 def evaluation_sources(config, train_source):

@@ -80,7 +80,8 @@ def images_at_once(job):
 def left_by_normalization(job):
     """Why nothing is left of one image after batch normalization, in words; "" if something is."""
     config = job.config
-    point = max(job.size) <= encoders.output_stride(job.stem)
+    ours = config.encoder == "resnet"
+    point = ours and max(job.size) <= encoders.output_stride(job.stem)
     constant = "every image comes to the same numbers"
     if config.task != "pretrain":
         selected = config.ft_proj_selector and normalizes(config)

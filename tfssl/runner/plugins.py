@@ -1,6 +1,7 @@
 """Python files named by --plugin: the methods and encoders that they add, and their options."""
 
 import dataclasses
+import os
 
 from tfssl import files, registry
 from tfssl.config import METHODS
@@ -47,9 +48,22 @@ def files_there(path):
         ) from None
 
 
-def digests(paths):
-    """{name of a file: its SHA-256} of plug-ins."""
-    return {path.rpartition("/")[2]: files.sha256(path) for path in split(paths)}
+def digests(config):
+    """{name of a file: its SHA-256} of the plug-ins, and of the code or weights of --encoder."""
+    paths = split(config.plugin) + file_of(config.encoder)
+    return {path.rpartition("/")[2]: files.sha256(path) for path in paths}
+
+
+def file_of(encoder):
+    """The file that --encoder names, in a list; an empty one where it names none."""
+    name = encoder.partition("(")[0]
+    path = name if name.endswith(".keras") else name.rpartition(":")[0]
+    return [path] if path.endswith((".py", ".keras")) else []
+
+
+def permit(encoder):
+    """Allows the code that --encoder names to be run, as the user asked for it."""
+    registry.PERMITTED.update(map(os.path.realpath, file_of(encoder)))
 
 
 def fields_of(method):

@@ -45,7 +45,7 @@ def predict(config, given):
     config = as_evaluated(config, given, about, file)
     source, size = images(config, about), sides(config.eval_image_size)
     network = export.load_classifier(
-        file, device.resolve_precision(config.precision, about["width_multiplier"])
+        file, device.resolve_precision(config.precision, device.width_of(about))
     )
     if network.output_shape[-1] != about["classes"]:
         raise UsageError(
@@ -170,7 +170,7 @@ def as_evaluated(config, given, about, file):
     own.setdefault("eval_size", own["image_size"])
     flag = "eval_image_size" if config.eval_image_size else "image_size"
     size, smallest = getattr(config, flag), encoders.output_stride(config.stem)
-    if size and min(sides(size)) < smallest:
+    if size and min(sides(size)) < smallest and config.encoder == "resnet":
         raise UsageError(
             f"--{flag} must be at least {smallest} for --stem={config.stem}. Received: {size}"
         )

@@ -161,7 +161,7 @@ def carry_out(job, model, flagfile):
     path = export_encoder(
         config, job.stem, model.encoder, config.model_dir, {**job.about, "step": job.total_steps}
     )
-    print(f"encoder: {path}")
+    print(f"encoder: {path or 'not written, as layers without get_config() cannot be saved'}")
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
     result = evaluate_both(job, model, fresh_weights, job.total_steps) if job.evaluates else None
@@ -311,7 +311,7 @@ def announce(job, model, start):
             else NO_LABELS
         )
         + "\n"
-        f"ResNet-{config.resnet_depth} x{config.width_multiplier:g}, {job.stem} stem: "
+        f"{job.network}: "
         + ", ".join(f"{name} {count:,}" for name, count in counts.items())
         + " parameters\n"
         f"{job.schedule}"

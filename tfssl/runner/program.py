@@ -15,7 +15,17 @@ from tfssl.config import (
 )
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import convert, distill, embed, finetune, frozen, linear_eval, predict, pretrain
+from tfssl.runner import (
+    convert,
+    distill,
+    embed,
+    finetune,
+    frozen,
+    linear_eval,
+    plugins,
+    predict,
+    pretrain,
+)
 from tfssl.runner.job import reopen
 from tfssl.storage import rundir
 
@@ -42,6 +52,8 @@ def run(config, given=None, flagfile=None):
     if not isinstance(config, Config):
         raise UsageError(f"`config` must be a tfssl.Config. Received: {type(config).__name__}")
     given = config.asked if given is None else set(given)
+    if "encoder" in given:
+        plugins.permit(config.encoder)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     spread = strategy.of(config)

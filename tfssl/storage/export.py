@@ -8,8 +8,9 @@ import zipfile
 import keras
 import numpy as np
 
-from tfssl import encoders, files
-from tfssl.config import ARCHITECTURE, LATER
+from tfssl import encoders, files, registry
+from tfssl.config import ARCHITECTURE, LATER, sides, value_range
+from tfssl.encoders import adapt, named
 from tfssl.errors import UsageError
 from tfssl.storage import records, rundir
 
@@ -20,7 +21,13 @@ SIZED = ("units", "filters")  # what in the description of a layer says how many
 
 
 def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes):
-    """The encoder that a Config describes; further classes as `encoders.resnet` takes them."""
+    """The encoder that a Config describes; further classes as `encoders.resnet` takes them.
+
+    Returns:
+        A functional `keras.Model`: float [B, H, W, 3] in [0, 1] -> h [B, D].
+    """
+    if config.encoder != "resnet":
+        return build_named(config, seed, name)
     return encoders.resnet(
         config.resnet_depth,
         stem=stem,
@@ -34,6 +41,55 @@ def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes
         name=name,
         **classes,
     )
+
+
+def build_named(config, seed, name):
+    """Another encoder than ours, between the scaling that it needs and the mean over places.
+
+    Raises:
+        UsageError: there is no such encoder, it takes no such images, or it is of code that this
+            command did not name.
+    """
+    path, colon, _ = config.encoder.partition("(")[0].rpartition(":")
+    if path.endswith(".py") and os.path.realpath(path) not in registry.PERMITTED:
+        raise UsageError(
+            f"The encoder {config.encoder} is code, which is run where it is asked for alone: give "
+            f"--encoder={config.encoder} again."
+        )
+    size = sides(config.encoder_size) if config.encoder_size else (None, None)
+    try:
+        encoder = named.make(config.encoder, (*size, 3), seed)
+        wanted = config.input_range
+        wanted = wanted if wanted == "auto" else value_range(wanted)
+        low, high = adapt.resolve_input_range(wanted, encoder)
+        shape = adapt.known_input_shape(encoder) or (None, *size, 3)
+        outputs = inputs = keras.Input(shape[1:], name="images")
+        if (low, high) != (0.0, 1.0):
+            outputs = keras.layers.Rescaling(high - low, low, dtype="float32")(outputs)
+        adapt.build(encoder, (None, *shape[1:]))
+        outputs = encoder(outputs)
+        pool = {3: keras.layers.GlobalAveragePooling1D, 4: keras.layers.GlobalAveragePooling2D}
+        if len(outputs.shape) > 2:
+            outputs = pool[len(outputs.shape)](name="representation")(outputs)
+        return keras.Model(inputs, outputs, name=name)
+    except ValueError as error:
+        size_may_help = not config.encoder_size and "could not be" in str(error)
+        hint = ". --encoder_size may be what it needs" if size_may_help else ""
+        raise UsageError(f"--encoder={config.encoder}: {error}{hint}") from error
+
+
+def width(config):
+    """The dimension D of the representations of the encoder that a Config describes."""
+    if config.encoder == "resnet":
+        return encoders.width(config.resnet_depth, config.width_multiplier)
+    return build_named(config, 0, "encoder").output_shape[-1]
+
+
+def network(about):
+    """What a network is, in words, by what is written beside its weights."""
+    if about.get("encoder", "resnet") != "resnet":
+        return about["encoder"]
+    return f"ResNet-{about['resnet_depth']} x{about['width_multiplier']:g}"
 
 
 def describe(config, stem, size, **more):
@@ -59,7 +115,7 @@ def describe(config, stem, size, **more):
 
 
 def export_encoder(config, stem, encoder, model_dir, about):
-    """Writes the encoder as `encoder.keras`: Keras layers only, float32, any image size.
+    """Writes the encoder as `encoder.keras`: float32, and of ours Keras layers only.
 
     It loads with `keras.models.load_model` where tfssl is not installed, on any Keras backend.
     Images are [B, H, W, 3] in [0, 1]; the output is h, [B, D].
@@ -68,9 +124,21 @@ def export_encoder(config, stem, encoder, model_dir, about):
         about: what `describe` returned; `read_about` finds it in the file.
 
     Returns:
-        The path of the file.
+        The path of the file; None where the encoder has layers that cannot be saved.
     """
-    return write(plain_encoder(config, stem, encoder), os.path.join(model_dir, FILE), about)
+    plain = plain_encoder(config, stem, encoder)
+    if config.encoder != "resnet" and not can_be_saved(plain):
+        return None
+    return write(plain, os.path.join(model_dir, FILE), about)
+
+
+def can_be_saved(model):
+    """Whether all layers of a model say how they are made again."""
+    try:
+        json.dumps(keras.saving.serialize_keras_object(model))
+    except Exception:  # get_config is the user's code
+        return False
+    return True
 
 
 def export_classifier(config, stem, model, model_dir, about):

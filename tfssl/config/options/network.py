@@ -4,13 +4,45 @@ from typing import Literal, Optional
 
 from tfssl.config.defaults import METHODS, STANDARD, as_standard, by_length
 from tfssl.config.schema import METHOD, NET, Schema, group, knob
-from tfssl.config.values import NON_NEGATIVE, NOT_EMPTY, POSITIVE, PROBABILITY, at_least, within
+from tfssl.config.values import (
+    INPUT_RANGE,
+    NON_NEGATIVE,
+    NOT_EMPTY,
+    POSITIVE,
+    PROBABILITY,
+    SIZE,
+    at_least,
+    within,
+)
 
 
 @group
 class NetworkOptions(Schema):
     """The encoder."""
 
+    encoder: str = knob(
+        "resnet",
+        NET,
+        "resnet, as the flags below describe it; keras.applications.NAME, with random weights; "
+        "keras_hub:CLASS; FILE.py:FUNCTION, which is run and makes a keras.Layer; FILE.keras, with "
+        "its weights; or what a plug-in registers. Arguments may follow: NAME(a=1).",
+        NOT_EMPTY,
+        common=True,
+    )
+    encoder_size: Optional[str] = knob(
+        None,
+        NET,
+        "Side in pixels, or HEIGHTxWIDTH, that another --encoder is built for, which then takes no "
+        "other size. Not given: any size, which not every encoder can do.",
+        SIZE,
+    )
+    input_range: str = knob(
+        "auto",
+        NET,
+        "Pixel values that another --encoder expects: 0,1 or 0,255 or -1,1 or LOW,HIGH. auto: by "
+        "the Rescaling and Normalization layers that it begins with; otherwise 0,1.",
+        INPUT_RANGE,
+    )
     resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(
         18, NET, "Layers of the ResNet.", common=True
     )

@@ -24,6 +24,8 @@ _LAZY = {
     "run": "tfssl.runner.program",
     "load_encoder": "tfssl.storage.export",
     "views": "tfssl.data.inputs",
+    "evaluate": "tfssl.evaluation",
+    "represent": "tfssl.evaluation",
     "LARS": "tfssl.optim",
     "WarmupCosine": "tfssl.optim",
     **{

@@ -50,3 +50,23 @@ def topk_correct(scores, labels, k):
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     rivals = np.sum(scores >= own, axis=1) - 1
     return int(np.sum((rivals < k) & ~np.isnan(scores).any(axis=1)))
+
+
+def accuracies(scores, labels):
+    """Exact counts, and accuracies in [0, 1], for every k of TOP.
+
+    Args:
+        scores: float [N, C], as for `topk_correct`; N at least 1.
+        labels: int [N], in [0, C).
+
+    Returns:
+        A dict: "examples" N, "classes" C, "correct_top_1", "correct_top_5", and "top_1", "top_5",
+        the counts divided by N.
+    """
+    counts = {k: topk_correct(scores, labels, k) for k in TOP}
+    return {
+        "examples": len(labels),
+        "classes": scores.shape[1],
+        **{f"correct_top_{k}": count for k, count in counts.items()},
+        **{f"top_{k}": count / len(labels) for k, count in counts.items()},
+    }

@@ -1,0 +1,176 @@
+"""Images in any form, as batches to evaluate on."""
+
+import dataclasses
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl import augment
+from tfssl.data import Source, arrays, folder, tfds, tree
+from tfssl.data.inputs import as_source
+from tfssl.errors import UsageError
+
+SMALL = 32  # pixels: images up to this size are not cropped, as in the reference
+PROPORTION = 0.875  # share of the side that the crop of larger images keeps
+
+
+def crop_proportion(size):
+    """Share of the side that the evaluation crop keeps at a size, (height, width) in pixels."""
+    return 1.0 if max(size) <= SMALL else PROPORTION
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """Images in batches of one size; iterated as often as one likes.
+
+    Attributes:
+        name: the argument that they came by, for messages.
+        dataset: `tf.data.Dataset` of {"image": float32 [B, H, W, C] in [0, 1], "label": int64 [B],
+            "sides": int32 [B, 2]}, the height and width of each image.
+        source: the `Source` that they are from; None where they are from a `tf.data.Dataset`.
+    """
+
+    name: str
+    dataset: tf.data.Dataset
+    source: Source | None = None
+
+    @property
+    def num_classes(self):
+        """How many classes the labels are of, as far as that is known."""
+        return self.source.num_classes if self.source else 0
+
+    @property
+    def classes(self):
+        """The names of the classes; () where they are not known."""
+        return tuple(self.source.classes) if self.source else ()
+
+    def __iter__(self):
+        first = None
+        for batch in self.dataset:
+            sides = batch["sides"].numpy()
+            first = sides[0] if first is None else first
+            if (sides != first).any():
+                other = sides[(sides != first).any(axis=1)][0]
+                raise ValueError(
+                    f"`size` must be given where the images of `{self.name}` differ in size. "
+                    f"Received: images of {first[0]}x{first[1]} and {other[0]}x{other[1]} px"
+                )
+            yield batch
+
+
+def read(x, name, *, batch_size, size=None, value_range=None, scored=False, labelled=False):
+    """Images in any form as `Batches`.
+
+    Args:
+        x: what `tfssl.evaluate` takes.
+        name: the argument that it came by.
+        batch_size, size, value_range: as for `tfssl.evaluate`.
+        scored: whether a dataset of several splits is to give the one for evaluation.
+        labelled: whether images without a label are left out.
+
+    Raises:
+        ValueError: an argument is not what is described there.
+    """
+    sides = as_sides(size)
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be an integer of 1 or more. Received: {batch_size!r}")
+    try:
+        source, examples = examples_of(x, value_range, scored)
+    except ValueError as error:
+        raise ValueError(str(error).replace("`x`", f"`{name}`")) from None
+    if source and None in source.image_shape and not sides:
+        raise ValueError(
+            f"`size` must be given where the images of `{name}` differ in size. Received: size=None"
+        )
+    if labelled:
+        examples = examples.filter(lambda example: example["label"] >= 0)
+    return Batches(name, in_batches(examples, batch_size, sides), source)
+
+
+def as_sides(size):
+    """(height, width) of an integer or a pair; None for None."""
+    if size is None:
+        return None
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"`size` must be two positive sides. Received: size={size!r}")
+    return sides
+
+
+def examples_of(x, value_range, scored):
+    """The `Source` of the images, or None, and a dataset of {"image", "label"}."""
+    if not isinstance(x, tf.data.Dataset):
+        source = as_source(x, value_range, evaluation_split(x) if scored else None)
+        return source, examples_in(source)
+    if x.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("`x` must come to an end. Received: a dataset that repeats for ever")
+    examples = arrays.examples_of(x, value_range)
+    arrays.check_first(examples)
+    return None, examples
+
+
+def examples_in(source):
+    """A dataset of {"image", "label"} of a source, in its order."""
+    if source.arrays:
+        images, labels = source.arrays
+        return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+
+    def decoded(example):
+        image, label = source.decode(example)
+        image = tf.ensure_shape(image, [*source.image_shape, source.channels])
+        return {"image": image, "label": label}
+
+    return source.records().map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def evaluation_split(x):
+    """The split for evaluation of a directory or named dataset; None where there is none."""
+    if not isinstance(x, (str, os.PathLike)):
+        return None
+    x = os.fspath(x)
+    if x == "shapes":
+        return "test"
+    try:
+        if os.path.isdir(x):
+            there = tree.read(x).splits
+            return next((split for split in folder.EVAL_SPLITS if split in there), None)
+        return tfds.default_split(tfds.find_builder(x, None))
+    except UsageError:  # which the loader says in the words of its arguments
+        return None
+
+
+def in_batches(examples, batch_size, sides):
+    """Examples as `Batches.dataset`; images that differ in size are padded."""
+
+    def prepare(example):
+        image = augment.as_float(example["image"])
+        if sides:
+            image = augment.center_crop(image, sides, crop_proportion(sides))
+        return {"image": image, "label": example["label"], "sides": tf.shape(image)[:2]}
+
+    made = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    alike = made.element_spec["image"].shape.is_fully_defined()
+    batches = made.batch(batch_size) if alike else made.padded_batch(batch_size)
+    return batches.prefetch(2)
+
+
+def check_pair(train, test):
+    """Raises ValueError where two `Batches` share images, or name other classes."""
+    if train.source and test.source and train.source.origin:
+        if train.source.shares_examples_with(test.source):
+            raise ValueError(
+                "`test` must not share images with `train`. "
+                f"Received: {train.source.split} and {test.source.split} of {test.source.name}"
+            )
+    if train.classes and test.classes and train.classes != test.classes:
+        differing = sorted(map(str, set(train.classes) ^ set(test.classes)))
+        raise ValueError(
+            "`test` must have the classes of `train`, in their order. "
+            f"Received: {len(test.classes)} for {len(train.classes)}; differing: {differing[:10]}"
+        )
+
+
+def num_classes(train, test, *labels):
+    """The number of classes of two `Batches`, whose labels are given."""
+    return max(train.num_classes, test.num_classes, *(int(np.max(each)) + 1 for each in labels))

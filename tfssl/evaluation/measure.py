@@ -1,0 +1,216 @@
+"""How good any Keras encoder is: its representations, and their accuracies by protocols."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfssl import compat
+from tfssl.encoders import adapt
+from tfssl.evaluation import images as inputs
+from tfssl.evaluation.protocols import KNN, Linear
+from tfssl.evaluation.topk import accuracies
+from tfssl.methods import Learner
+
+
+class NotFinite(ValueError):
+    """Representations that are not finite."""
+
+
+def evaluate(
+    encoder,
+    train,
+    test,
+    protocols=(KNN(20), Linear()),
+    *,
+    batch_size=256,
+    size=None,
+    value_range=None,
+    input_range="auto",
+):
+    """Accuracies of classifiers on the frozen representations of an encoder, with exact counts.
+
+    The encoder is called with `training=False`; its weights and statistics stay as they are. Images
+    without a label, below 0, are left out.
+
+    Args:
+        encoder: a `keras.Layer` from images [B, H, W, C] to features [B, D], feature maps
+            [B, h, w, D] or tokens [B, n, D], of which the mean over places is taken; or a
+            `tfssl.methods.Learner`, which stands for its encoder.
+        train, test: images with labels to learn from and to score: a pair of arrays (images,
+            labels), images [N, H, W, C] or [N, H, W] of uint8, uint16 or floats in [0, 1], labels
+            integers [N]; a `tf.data.Dataset` of (image, label) or {"image": ..., "label": ...},
+            batched or not; a directory of image files; "shapes", the embedded dataset; the name of
+            a dataset of tensorflow_datasets; or a `tfssl.data.Source`. Of a directory or a named
+            dataset, `train` is the split "train", and `test` the one for evaluation, or all there
+            is of a directory without splits.
+        protocols: `tfssl.evaluation.KNN`, `tfssl.evaluation.Linear`, or objects with a `name` and
+            a method `scores` like theirs.
+        batch_size: images per batch.
+        size: side in pixels, or (height, width), that images are cropped at the centre and resized
+            to; above 32 px the crop keeps 0.875 of the side. None: they are taken as they are.
+        value_range: (low, high), the values that become 0 and 1; None: the whole range of an
+            integer type, and [0, 1] of floats.
+        input_range: the pixel values that the encoder expects, as for `Learner`; a learner has its
+            own.
+
+    Returns:
+        {name of a protocol: {"top_1", "top_5": floats in [0, 1], "correct_top_1", "correct_top_5",
+        "examples", "classes": integers}}.
+
+    Raises:
+        ValueError: an argument is not what is described here, images differ in size and `size` is
+            not given, no image has a label, or representations are not finite.
+
+    Example:
+
+    >>> scores = tfssl.evaluate(encoder, (x_train, y_train), (x_test, y_test))
+    >>> scores["knn_20"]["top_1"], scores["linear"]["correct_top_1"]
+    """
+    protocols = as_protocols(protocols)
+    encode = Encode(encoder, input_range)
+    splits = Splits(train, test, batch_size=batch_size, size=size, value_range=value_range)
+    return splits.accuracies(encode, protocols)
+
+
+def represent(encoder, images, *, batch_size=256, size=None, value_range=None, input_range="auto"):
+    """Representations of images by an encoder, in their order.
+
+    Args:
+        encoder, batch_size, size, value_range, input_range: as for `evaluate`.
+        images: as `train` there, or images without labels.
+
+    Returns:
+        NumPy array, float32 [N, D].
+
+    Raises:
+        ValueError: as `evaluate`.
+
+    Example:
+
+    >>> h = tfssl.represent(encoder, images, size=224)
+    """
+    encode = Encode(encoder, input_range)
+    batches = inputs.read(
+        images, "images", batch_size=batch_size, size=size, value_range=value_range
+    )
+    return representations(encode, batches)[0]
+
+
+def as_protocols(protocols):
+    """Protocols as a tuple, once their names are found to differ."""
+    protocols = tuple(protocols) if isinstance(protocols, (tuple, list)) else (protocols,)
+    for protocol in protocols:
+        if not callable(getattr(protocol, "scores", None)) or not hasattr(protocol, "name"):
+            raise ValueError(
+                "`protocols` must be objects with a `name` and a method `scores`, such as "
+                f"tfssl.evaluation.KNN(20). Received: {protocol!r}"
+            )
+    names = [protocol.name for protocol in protocols]
+    if len(set(names)) < len(names):
+        raise ValueError(f"`protocols` must differ in their names. Received: {names}")
+    return protocols
+
+
+class Encode:
+    """An encoder as a function: images float32 [B, H, W, C] in [0, 1] -> float32 [B, D].
+
+    One graph serves batches of any length; it is traced at the first batch of a size.
+
+    Args:
+        encoder, input_range: as for `evaluate`.
+
+    Raises:
+        ValueError: it is neither a layer nor a learner; or, when called, takes no such images.
+    """
+
+    def __init__(self, encoder, input_range="auto"):
+        if not isinstance(encoder, keras.Layer):
+            raise ValueError(
+                "`encoder` must be a keras.Layer, or a tfssl.methods.Learner. "
+                f"Received: {encoder!r}"
+            )
+        self.encoder, self.functions = encoder, {}
+        self.learner = encoder if isinstance(encoder, Learner) else None
+        if self.learner is None:
+            self.input_range = adapt.resolve_input_range(input_range, encoder)
+        elif input_range != "auto":
+            raise ValueError(
+                "`input_range` cannot be set: the learner has one, "
+                f"{list(self.learner.input_range)}. Received: input_range={input_range!r}"
+            )
+
+    def __call__(self, images):
+        shape = tuple(images.shape[1:])
+        if shape not in self.functions:
+            self.build((None, *shape))
+            self.functions[shape] = tf.function(
+                self.traced, input_signature=[tf.TensorSpec([None, *shape], tf.float32)]
+            )
+        return self.functions[shape](images)
+
+    def build(self, shape):
+        """Builds what is not built, and checks that it takes images of a shape."""
+        if self.learner is None:
+            adapt.build(self.encoder, shape)
+        elif self.learner.built:
+            adapt.check_input(self.learner.encoder, shape)
+        else:
+            self.learner.build(shape)
+
+    def traced(self, images):
+        if self.learner is not None:
+            h, called = self.learner.encode(images, training=False), self.learner.encoder
+        else:
+            scaled = adapt.scaled(images, self.input_range)
+            h, called = adapt.pooled(self.encoder(scaled, training=False)), self.encoder
+        compat.clear_losses(called)  # which would be tensors of this graph
+        return tf.cast(h, tf.float32)
+
+
+class Splits:
+    """Images to learn from and images to score, read once and encoded as often as one likes.
+
+    Args, Raises: as for `evaluate`.
+    """
+
+    def __init__(self, train, test, **options):
+        self.train = inputs.read(train, "train", labelled=True, **options)
+        self.test = inputs.read(test, "test", labelled=True, scored=True, **options)
+        inputs.check_pair(self.train, self.test)
+
+    def accuracies(self, encode, protocols):
+        """What `evaluate` returns, by an `Encode` and a tuple of protocols."""
+        train_h, train_labels = representations(encode, self.train)
+        test_h, test_labels = representations(encode, self.test)
+        classes = inputs.num_classes(self.train, self.test, train_labels, test_labels)
+        return {
+            protocol.name: accuracies(
+                protocol.scores(train_h, train_labels, test_h, classes), test_labels
+            )
+            for protocol in protocols
+        }
+
+
+def representations(encode, batches):
+    """Representations float32 [N, D] and labels int64 [N] of `inputs.Batches`."""
+    hs, labels = [], []
+    for batch in batches:
+        hs.append(finite(encode(batch["image"]).numpy(), batches.name))
+        labels.append(batch["label"].numpy())
+    if not hs:
+        raise ValueError(
+            f"`{batches.name}` must hold images, with labels where accuracies are measured. "
+            "Received: none"
+        )
+    return np.concatenate(hs), np.concatenate(labels)
+
+
+def finite(h, name):
+    """Representations, once all of their numbers are found to be finite."""
+    bad = ~np.isfinite(h).all(axis=1)
+    if bad.any():
+        raise NotFinite(
+            f"`encoder` must return finite representations. Received: {bad.sum()} of {len(h)} "
+            f"images of `{name}` with values that are not"
+        )
+    return h

@@ -1,1 +1,5 @@
 """Keras callbacks."""
+
+from tfssl.callbacks.measures import KNN, Information, Probe
+
+__all__ = ["KNN", "Information", "Probe"]

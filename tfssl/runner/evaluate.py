@@ -61,9 +61,10 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
             f"kNN with k above {len(train_h):,} is left out: no more training images have a label"
         )
     if config.linear_probe:
+        protocol = evaluation.Linear()
         with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
-            scores = evaluation.linear_probe(train_h, train_labels, test_h, num_classes=num_classes)
-        results["linear"] = classified(config, scores, test_labels)
+            scores = protocol.scores(train_h, train_labels, test_h, num_classes)
+        results[protocol.name] = classified(config, scores, test_labels)
     if ks:
         with told(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
             scores = evaluation.knn_scores(
@@ -173,8 +174,8 @@ def count(config, source):
 
 
 def crop_proportion(config, size):
-    """Share of the side that the evaluation crop keeps; the reference does not crop at 32 px."""
-    return config.eval_crop_proportion or (1.0 if max(size) <= 32 else 0.875)
+    """Share of the side that the evaluation crop keeps."""
+    return config.eval_crop_proportion or evaluation.crop_proportion(size)
 
 
 def score(scores, labels):
@@ -187,14 +188,7 @@ def score(scores, labels):
     Raises:
         UsageError: none has one.
     """
-    scores, labels = labelled(scores, labels, "eval_split")
-    counts = {k: evaluation.topk_correct(scores, labels, k) for k in evaluation.TOP}
-    return {
-        "examples": len(labels),
-        "classes": scores.shape[1],
-        **{f"correct_top_{k}": count for k, count in counts.items()},
-        **{f"top_{k}": count / len(labels) for k, count in counts.items()},
-    }
+    return evaluation.accuracies(*labelled(scores, labels, "eval_split"))
 
 
 def classified(config, logits, labels):

@@ -150,10 +150,10 @@ def test_batches_are_made_by_a_function(streamed, compiled):
     again = list(data.views(source, recipes, **options))
     parts = list(data.views(source, recipes, **options, share=data.Share(0, 2, 2)))
     for step, batch in enumerate(batches):
-        first, second = batch["view1"], batch["view2"]
+        first, second = batch["views"]
         expected = images[batch["label"]]
         np.testing.assert_allclose(first, expected / 2, atol=1e-6)
-        np.testing.assert_array_equal(second, again[step]["view2"])
-        own = [part["view2"] - images[part["label"]] for part in parts[2 * step : 2 * step + 2]]
+        np.testing.assert_array_equal(second, again[step]["views"][1])
+        own = [part["views"][1] - images[part["label"]] for part in parts[2 * step : 2 * step + 2]]
         assert not np.any(np.isclose(own[0], own[1]).all(axis=(1, 2, 3)))
         assert 0.8 < np.std(second - expected) < 1.2

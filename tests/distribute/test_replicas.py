@@ -12,7 +12,7 @@ from tfssl.distribute import replicas
 from tfssl.distribute.strategy import strategy_on
 from tfssl.layers import FusedBatchNormalization
 from tfssl.losses import n_pair_loss, nt_xent
-from tfssl.methods.base import classification_loss
+from tfssl.methods.classification import classification_loss
 from tfssl.methods.npair import partners
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tfssl
 from tfssl import Config, UsageError
 from tfssl.encoders import google
-from tfssl.methods import PROJECTORS
+from tfssl.runner.build import PROJECTORS
 from tfssl.storage import pretrained
 from tfssl.storage.export import build_encoder
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.methods.test_methods import batch, build
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.information import representation
-from tfssl.methods import METHODS
+from tfssl.runner.build import METHODS
 
 RNG = np.random.default_rng(0)
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 from tests.methods.test_methods import batch
 from tfssl import encoders, layers
 from tfssl.config import Config
-from tfssl.methods import METHODS, Kit, Supervised
+from tfssl.methods import Supervised
+from tfssl.runner.build import METHODS, Kit
 
 
 def no_normalization(**options):
@@ -31,7 +32,7 @@ def build(method, normalization, **settings):
         return layers.classifier(in_dim, 10)
 
     if method == "supervised":
-        model = Supervised(encoder(0), layers.classifier(32, 10, seed=1))
+        model = Supervised(encoder(0), head=layers.classifier(32, 10, seed=1))
     else:
         config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16, **settings)
         model = METHODS[method](
@@ -39,7 +40,7 @@ def build(method, normalization, **settings):
         )
     model.build((None, 16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
-    model.penalize(model.learned_variables()[:3], 0.01)
+    model.penalize(model.trainable_variables[:3], 0.01)
     return model
 
 
@@ -59,7 +60,7 @@ def test_without_normalization_parts_are_the_batch(method, count):
     expected, logged = model.gradients_of(model.loss_on, data)
     close(gradients, expected)
     for name in {
-        "total_loss",
+        "loss",
         "weight_decay",
         "contrast_loss",
         "contrast_entropy",
@@ -78,7 +79,7 @@ def test_labels_count_as_in_the_whole_batch_however_the_parts_hold_them(method, 
     gradients, scalars = model.accumulated(data)
     expected, logged = model.gradients_of(model.loss_on, data)
     close(gradients, expected)
-    for name in ("total_loss", "supervised_loss", "supervised_acc"):
+    for name in ("loss", "supervised_loss", "supervised_acc"):
         np.testing.assert_allclose(scalars[name], logged[name], rtol=1e-5)
     assert (float(logged["supervised_loss"]) > 0) == bool(known)
 
@@ -89,26 +90,23 @@ def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
     moving = model.encoder.non_trainable_variables + model.projector.non_trainable_variables
     before = [v.numpy() for v in moving]
     with tf.GradientTape() as tape:
-        both = [
-            model.project(data["views"][0][i : i + 4], data["views"][1][i : i + 4])
-            for i in (0, 4, 8)
-        ]
+        both = [model.project([view[i : i + 4] for view in data["views"]]) for i in (0, 4, 8)]
         z1, z2 = (tf.concat([tf.split(z, 2)[view] for _, z in both], axis=0) for view in (0, 1))
         probe = (
             sum(
-                model.probe_loss(h, data["label"][4 * i : 4 * i + 4])[0]
+                model.probe_loss(h, {"label": data["label"][4 * i : 4 * i + 4]})[0]
                 for i, (h, _) in enumerate(both)
             )
             / 3
         )
         total = model.contrast(z1, z2)[0] + probe + model.weight_decay_loss()
-    expected = tape.gradient(total, model.learned_variables())
+    expected = tape.gradient(total, model.trainable_variables)
     moved = [v.numpy() for v in moving]
     for variable, value in zip(moving, before):
         variable.assign(value)
     gradients, scalars = tf.function(model.accumulated)(data)
     close(gradients, expected)
-    np.testing.assert_allclose(scalars["total_loss"], total, rtol=1e-5)
+    np.testing.assert_allclose(scalars["loss"], total, rtol=1e-5)
     for variable, value in zip(moving, moved):  # the first pass leaves no trace
         np.testing.assert_allclose(variable, value, rtol=1e-5, atol=1e-6)
 
@@ -118,5 +116,5 @@ def test_a_step_in_parts(method):
     model = build(method, layers.FusedBatchNormalization)
     model.accumulate_steps = 2
     history = model.fit(tf.data.Dataset.from_tensors(batch()).repeat(2), verbose=0).history
-    assert set(history) >= set(model.trackers) and np.isfinite(history["total_loss"]).all()
+    assert set(history) >= set(model.trackers) and np.isfinite(history["loss"]).all()
     assert int(model.optimizer.iterations) == 2

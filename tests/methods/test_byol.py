@@ -18,16 +18,24 @@ def values(variables):
     return [v.numpy() for v in variables]
 
 
+def online(model):
+    return [leader for leader, _ in model.hidden.pairs]
+
+
+def target(model):
+    return [follower for _, follower in model.hidden.pairs]
+
+
 def test_no_gradient_reaches_the_target():
     model, views = byol(), batch()
-    learned = {id(v) for v in model.learned_variables()}
-    assert not learned & {id(v) for v in model.target_variables()}
-    assert {id(v) for v in model.online_variables()} < learned
+    learned = {id(v) for v in model.trainable_variables}
+    assert not learned & {id(v) for v in target(model)}
+    assert {id(v) for v in online(model)} < learned
     with tf.GradientTape() as tape:
-        tape.watch([v.value for v in model.target_variables()])
-        loss, _, _ = model.loss_on_views(views["views"][0], views["views"][1])
+        tape.watch([v.value for v in target(model)])
+        loss = model.loss_on_views(views["views"]).loss
     gradients = tape.gradient(
-        loss, [[v.value for v in model.target_variables()], model.learned_variables()[:3]]
+        loss, [[v.value for v in target(model)], model.trainable_variables[:3]]
     )
     assert all(g is None for g in gradients[0]) and all(g is not None for g in gradients[1])
 
@@ -35,24 +43,24 @@ def test_no_gradient_reaches_the_target():
 def test_the_target_is_the_closed_form_of_its_moving_average():
     model = byol(base_target_decay=0.6, total_steps=5)
     decays = 1 - 0.4 * (np.cos(np.pi * np.arange(4) / 5) + 1) / 2
-    expected, history = values(model.target_variables()), []
+    expected, history = values(target(model)), []
     for step in range(4):
         model.train_step(batch(seed=step))
-        history.append(values(model.online_variables()))
+        history.append(values(online(model)))
     expected = [e * np.prod(decays) for e in expected]
-    for step, online in enumerate(history):
+    for step, leaders in enumerate(history):
         weight = (1 - decays[step]) * np.prod(decays[step + 1 :])
-        expected = [e + weight * o for e, o in zip(expected, online)]
-    for ours, e in zip(values(model.target_variables()), expected):
+        expected = [e + weight * o for e, o in zip(expected, leaders)]
+    for ours, e in zip(values(target(model)), expected):
         np.testing.assert_allclose(ours, e, rtol=1e-4, atol=1e-6)
 
 
 def test_with_decay_1_the_target_never_moves():
     model = byol(base_target_decay=1.0)
-    before = values(model.target_variables())
+    before = values(target(model))
     for step in range(3):
         model.train_step(batch(seed=step))
-    for a, b in zip(before, values(model.target_variables())):
+    for a, b in zip(before, values(target(model))):
         np.testing.assert_array_equal(a, b)
 
 
@@ -60,7 +68,7 @@ def test_with_decay_0_the_target_is_the_online_network():
     model = byol(base_target_decay=0.0, total_steps=10**9)
     for step in range(3):
         model.train_step(batch(seed=step))
-    for a, b in zip(values(model.online_variables()), values(model.target_variables())):
+    for a, b in zip(values(online(model)), values(target(model))):
         np.testing.assert_array_equal(a, b)
 
 
@@ -68,7 +76,7 @@ def test_the_target_starts_elsewhere():
     model = byol()
     different = [
         not np.array_equal(a, b)
-        for a, b in zip(values(model.online_variables()), values(model.target_variables()))
+        for a, b in zip(values(online(model)), values(target(model)))
         if a.ndim > 1
     ]
     assert all(different)
@@ -88,7 +96,8 @@ def test_the_targets_batch_normalization_trains_on_its_own_batches():
 
 def test_the_loss_is_the_sum_of_both_directions_by_hand():
     model, views = byol(), batch()
-    loss, scalars, h = model.loss_on_views(views["views"][0], views["views"][1])
+    made = model.loss_on_views(views["views"])
+    loss, scalars = made.loss, made.scalars
     (_, z1, p1), (_, z2, p2) = model.online(views["views"][0]), model.online(views["views"][1])
     t1, t2 = model.target(views["views"][0]), model.target(views["views"][1])
 
@@ -103,14 +112,14 @@ def test_the_loss_is_the_sum_of_both_directions_by_hand():
     z, t = np.concatenate([z1, z2]), np.concatenate([t1, t2])
     cosine = np.mean(np.sum(unit(z) * unit(t), axis=1))
     assert float(scalars["online_target_cosine"]) == pytest.approx(cosine, abs=1e-4)
-    assert h.shape == (8, 32)  # of view 1 alone
+    assert [h.shape for h in made.h] == [(8, 32)] * 2 and model.PROBE_VIEWS == 1
 
 
 def test_each_view_is_a_batch_of_its_own():
     """Were both views normalized together, changing one would change h of the other."""
-    model, views = byol(), batch()
-    plain = model.loss_on_views(views["views"][0], views["views"][1])[2]
-    shifted = model.loss_on_views(views["views"][0], views["views"][1] * 0.2)[2]
+    model, (one, two) = byol(), batch()["views"]
+    plain = model.loss_on_views((one, two)).h[0]
+    shifted = model.loss_on_views((one, two * 0.2)).h[0]
     np.testing.assert_allclose(plain, shifted, rtol=1e-5, atol=1e-6)
 
 
@@ -121,41 +130,31 @@ def test_the_loss_is_float32_in_mixed_precision():
         model = byol()
     finally:
         keras.config.set_dtype_policy(policy)
-    loss, scalars, _ = model.loss_on_views(batch()["view1"], batch()["view2"])
-    assert model.online(batch()["view1"])[2].dtype == tf.bfloat16
-    assert loss.dtype == tf.float32 and all(v.dtype == tf.float32 for v in scalars.values())
+    views = batch()["views"]
+    made = model.loss_on_views(views)
+    assert model.online(views[0])[2].dtype == tf.bfloat16
+    assert all(v.dtype == tf.float32 for v in (made.loss, *made.scalars.values()))
 
 
 def test_a_target_of_another_form_is_refused():
     def encoder(width):
         return encoders.resnet(18, stem="cifar", width_multiplier=width)
 
-    def head(in_dim):
-        return layers.byol_head(in_dim, hidden_dim=8, out_dim=4)
-
-    with pytest.raises(ValueError, match="form of the online"):
-        BYOL(
-            encoder(1 / 16),
-            head(32),
-            head(4),
-            encoder(1 / 8),
-            head(64),
-            base_target_decay=0.9,
-            total_steps=1,
-        )
+    with pytest.raises(ValueError, match="`target_encoder` must have the form of the network that"):
+        BYOL(encoder(1 / 16), target_encoder=encoder(1 / 8)).build((None, 16, 16, 3))
 
 
 class NoPredictor(BYOL):
-    def online(self, view):
-        h, z, _ = super().online(view)
+    def online(self, view, training=True):
+        h, z, _ = super().online(view, training)
         return h, z, z
 
 
 class NoStopGradient(BYOL):
     """Both branches are the online network, and both learn."""
 
-    def target(self, view):
-        return self.projector(self.encoder(view, training=True), training=True)
+    def target(self, view, training=True):
+        return self.projector(self.encode(view, training), training=training)
 
 
 def spread_after_training(of_class, steps=300):
@@ -178,8 +177,9 @@ def spread_after_training(of_class, steps=300):
         encoder(0),
         head(64, 1),
         head(32, 2),
-        encoder(3),
-        head(64, 4),
+        target_encoder=encoder(3),
+        target_projector=head(64, 4),
+        target_init="fresh",
         base_target_decay=0.97,
         total_steps=steps,
     )

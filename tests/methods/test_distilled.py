@@ -14,7 +14,10 @@ ANSWERS = 2 * np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
 def student(temperature=1.0, alpha=1.0, labels=np.full(12, -1)):
     encoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
     model = Distilled(
-        encoder, layers.classifier(12, 4, seed=2, name="head"), temperature=temperature, alpha=alpha
+        encoder,
+        head=layers.classifier(12, 4, seed=2, name="head"),
+        temperature=temperature,
+        alpha=alpha,
     )
     model.teach(ANSWERS, labels)
     return model
@@ -31,7 +34,7 @@ def test_the_loss_is_equation_3_over_the_images_of_the_batch(temperature, alpha)
     labels[[3, 5, 8]] = [1, 0, 3]
     model = student(temperature, alpha, labels)
     places = np.array([8, 2, 5, 11, 3])
-    loss, scalars = model.loss_on({"view1": IMAGES[places], "label": places})
+    loss, scalars = model.loss_on({"views": (IMAGES[places],), "label": places})
     logits = model(IMAGES[places]).numpy()
     distill = -np.mean(
         np.sum(
@@ -55,7 +58,7 @@ def test_it_comes_to_answer_as_the_teacher_does_without_a_label():
     model.compile(optimizer=keras.optimizers.Adam(0.05), jit_compile=False)
     for _ in range(300):
         model.reset_metrics()
-        logs = model.train_step({"view1": IMAGES, "label": np.arange(12)})
+        logs = model.train_step({"views": (IMAGES,), "label": np.arange(12)})
     assert float(logs["teacher_agreement"]) == 1
     p = softmax(ANSWERS)
     entropy = -np.mean(np.sum(p * np.log(p), axis=1))
@@ -67,6 +70,6 @@ def test_labels_that_are_not_known_teach_nothing():
     model = student(alpha=0.0)
     before = [v.numpy() for v in model.variables]
     model.compile(optimizer=keras.optimizers.SGD(1.0), jit_compile=False)
-    model.train_step({"view1": IMAGES, "label": np.arange(12)})
-    for a, b in zip(before, model.learned_variables()):
+    model.train_step({"views": (IMAGES,), "label": np.arange(12)})
+    for a, b in zip(before, model.trainable_variables):
         np.testing.assert_array_equal(a, b)

@@ -13,8 +13,7 @@ from tfssl.methods import cpc, npair, triplet
 
 
 def projections(model, n=8):
-    views = batch(n)
-    _, z = model.project(views["views"][0], views["views"][1])
+    _, z = model.project(batch(n)["views"])
     return tf.split(tf.cast(z, tf.float32), 2)
 
 
@@ -185,7 +184,7 @@ def test_cpc_asks_which_patch_of_the_row_below_it_is():
     """Equations (3) and (4), with the patches of one row of all images as candidates."""
     model = build("cpc")
     z1, z2 = projections(model, n=3)
-    rows, columns, dimension = model.grid
+    rows, columns, dimension = model.laid_out
     assert (rows, columns) == (3, 3)
     expected = 0.0
     for flat in (z1, z2):
@@ -208,9 +207,9 @@ def test_cpc_asks_which_patch_of_the_row_below_it_is():
 
 def test_cpcs_probe_learns_from_the_mean_over_patches():
     model = build("cpc")
-    views = batch()
-    h, _ = model.project(views["views"][0], views["views"][1])
-    patches = cpc.cut(tf.concat([views["views"][0], views["views"][1]], axis=0), 8, 4)
+    views = batch()["views"]
+    h, _ = model.project(views)
+    patches = cpc.cut(tf.concat(views, axis=0), 8, 4)
     of_patches = model.encoder(tf.reshape(patches, [-1, 8, 8, 3]), training=True)
     assert h.shape == (16, 32)
     np.testing.assert_allclose(h, np.reshape(of_patches, (16, 9, 32)).mean(1), rtol=1e-3, atol=1e-5)
@@ -221,9 +220,9 @@ def test_every_patch_has_colours_of_its_own_which_follow_from_step_and_view():
         return patches * tf.random.stateless_uniform([len(patches), 1, 1, 1], seed, 0.5, 2.0)
 
     model = build("cpc")
-    view = batch()["view1"] + 0.1
+    view = batch()["views"][0] + 0.1
     np.testing.assert_array_equal(model.patches_of(0, view), cpc.cut(view, 8, 4))
-    model.pixels = (gain, gain)
+    model.hidden.pixels = (gain, gain)
     patches = model.patches_of(0, view)
     gains = np.reshape(patches / cpc.cut(view, 8, 4), (8 * 9, -1))
     assert np.ptp(gains, axis=1).max() < 1e-5 and len(np.unique(gains[:, 0])) == 8 * 9

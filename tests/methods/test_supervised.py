@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfssl import layers
 from tfssl.methods import Supervised
-from tfssl.methods.base import classification_loss, label_weights
+from tfssl.methods.classification import classification_loss, label_weights
 
 
 def test_it_learns_what_is_linear_and_moves_its_head_alone():
@@ -15,7 +15,7 @@ def test_it_learns_what_is_linear_and_moves_its_head_alone():
     inputs = keras.Input((2, 2, 3))
     encoder = keras.Model(inputs, keras.layers.Flatten()(keras.layers.BatchNormalization()(inputs)))
     encoder.trainable = False
-    model = Supervised(encoder, layers.classifier(12, 3, name="head"))
+    model = Supervised(encoder, head=layers.classifier(12, 3, name="head"))
     model.compile(
         optimizer=keras.optimizers.SGD(0.5, momentum=0.9, nesterov=True), jit_compile=False
     )
@@ -25,12 +25,12 @@ def test_it_learns_what_is_linear_and_moves_its_head_alone():
     images[np.arange(256), 0, 0, labels] += 1.0
     before = [v.numpy() for v in encoder.variables]
     for _ in range(100):
-        logs = model.train_step({"view1": images, "label": labels})
+        logs = model.train_step({"views": (images,), "label": labels})
         model.reset_metrics()
     assert float(logs["supervised_acc"]) > 0.98 and float(logs["supervised_loss"]) < 0.2
     for a, b in zip(before, encoder.variables, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert model.learned_variables() == model.head.trainable_variables
+    assert model.trainable_variables == model.head.trainable_variables
     assert model(images).dtype == "float32"
 
 
@@ -38,9 +38,9 @@ def test_the_first_loss_is_that_of_a_guess():
     encoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
     head = layers.classifier(12, 7, name="head")
     head.set_weights([np.zeros((12, 7)), np.zeros(7)])
-    model = Supervised(encoder, head)
+    model = Supervised(encoder, head=head)
     loss, scalars = model.loss_on(
-        {"view1": np.ones((5, 2, 2, 3), np.float32), "label": np.arange(5)}
+        {"views": (np.ones((5, 2, 2, 3), np.float32),), "label": np.arange(5)}
     )
     np.testing.assert_allclose(loss, np.log(7), rtol=1e-6)
     assert scalars["supervised_loss"] is loss

@@ -158,7 +158,7 @@ def test_what_is_frozen_stays_with_its_batch_statistics(after_block, simclr):
     before = {v.path: v.numpy() for v in model.encoder.variables}
     images = np.random.default_rng(0).random((16, 16, 16, 3), np.float32)
     for _ in range(2):
-        model.train_step({"view1": images, "label": np.arange(16) % 10})
+        model.train_step({"views": (images,), "label": np.arange(16) % 10})
     places = [layer.name for layer in model.encoder.layers]
     last = {-1: None, 0: "stem"}.get(after_block, f"group{after_block}")
     end = places.index(last) + 1 if last else 0

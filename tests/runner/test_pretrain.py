@@ -422,7 +422,7 @@ def test_the_online_head_is_adapted_in_byols_form_of_lars_alone(tmp_path, form, 
     """Adapted: the step is a share of the weight's length, whatever the gradient's."""
     model = build_model(plan(tiny(tmp_path, lars_form=form, weight_decay=0.0, warmup_epochs=0.0)))
     kernel, bias = model.probe.trainable_variables
-    variables = model.learned_variables()
+    variables = model.trainable_variables
     gradients = [tf.ones(v.shape) for v in variables]
     before = [kernel.numpy(), bias.numpy()]
     model.optimizer.apply(gradients, variables)

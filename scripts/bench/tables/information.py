@@ -16,6 +16,7 @@ def build(name, settings):
 
     from tfssl.callbacks.board import Board
     from tfssl.callbacks.tensorboard import InformationScalars
+    from tfssl.methods import Outputs
 
     _, model = network.model_of(train_batch_size=BATCH, information_scalars=name == ADDED)
     if name == STEPS:
@@ -25,7 +26,8 @@ def build(name, settings):
         kept: tf.random.stateless_normal([BATCH, *variable.shape[1:]], [0, i])
         for i, (kept, variable) in enumerate(model.watched.items())
     }
-    keep = tf.function(lambda: model.note(**made))
+    h, z = (tuple(made[f"{kind}{view}"] for view in "12") for kind in "hz")
+    keep = tf.function(lambda: model.note(Outputs(0.0, {}, h, z)))
     callback = InformationScalars(
         0, STEPS, Board(tempfile.mkdtemp()), EVERY, BATCH, temperature=0.25
     )

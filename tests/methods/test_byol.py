@@ -19,11 +19,17 @@ def values(variables):
 
 
 def online(model):
-    return [leader for leader, _ in model.hidden.pairs]
+    return model.encoder.trainable_variables + model.projector.trainable_variables
 
 
 def target(model):
-    return [follower for _, follower in model.hidden.pairs]
+    """The variables of the target network that follow those of `online`."""
+    pairs = zip(
+        model.encoder.variables + model.projector.variables,
+        model.target_encoder.variables + model.target_projector.variables,
+        strict=True,
+    )
+    return [follower for leader, follower in pairs if leader.trainable]
 
 
 def test_no_gradient_reaches_the_target():

@@ -20,7 +20,13 @@ def online(model):
 
 
 def following(model):
-    return model.memory_encoder.trainable_variables + model.memory_projector.trainable_variables
+    """The variables of the following network, of those of `online`."""
+    pairs = zip(
+        model.encoder.variables + model.projector.variables,
+        model.memory_encoder.variables + model.memory_projector.variables,
+        strict=True,
+    )
+    return [follower for leader, follower in pairs if leader.trainable]
 
 
 def unit(z):

@@ -175,7 +175,7 @@ def test_a_context_knows_nothing_of_the_rows_below():
     column = np.random.default_rng(0).normal(size=(1, 5, 4)).astype(np.float32)
     changed = column.copy()
     changed[0, 3] += 1
-    gru = cpc.context(4)
+    gru = cpc.gru(4)
     difference = np.abs(gru(column) - gru(changed)).max(axis=(0, 2))
     assert np.all(difference[:3] == 0) and np.all(difference[3:] > 1e-4)
 

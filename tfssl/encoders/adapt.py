@@ -1,5 +1,7 @@
 """How any Keras encoder is taken: what it expects, what it returns, and a second one like it."""
 
+import re
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -104,7 +106,7 @@ def build(encoder, input_shape, name="encoder"):
         outputs = encoder(keras.KerasTensor(input_shape, dtype="float32"))
     except Exception as error:  # whatever the encoder's own code raises
         raise ValueError(
-            f"`{name}` could not be built for images {shape_text(input_shape)}: {error}"
+            f"`{name}` could not be built for images {shape_text(input_shape)}: {first_line(error)}"
         ) from error
     shape = getattr(outputs, "shape", None)
     if shape is None or len(shape) not in (2, 3, 4) or shape[-1] is None:
@@ -171,7 +173,12 @@ def clone(encoder, argument="target_encoder"):
         ) from None
 
 
+PREFACES = ("Exception encountered", "Could not automatically infer", "Error encountered")
+
+
 def first_line(error):
-    """The first line of an error that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
+    """The first line of an error that says something, without what Keras says around it."""
+    text = re.sub("\x1b[^m]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(PREFACES)] or lines
+    return told[0][:200] if told else type(error).__name__

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted((ROOT / "tfssl").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # Room -> rooms of tfssl that it may import. "" is the package's own top level.
 ALLOWED = {
@@ -87,6 +88,34 @@ def test_what_comes_before_tensorflow_needs_the_standard_library_only(here):
     assert paths
     for name in set().union(*map(imports, paths)):
         assert name.split(".")[0] in sys.stdlib_module_names | {"tfssl"}, name
+
+
+def of_test_modules(names):
+    """Those of the dotted names that lead to a test module, or into one."""
+    modules = {path.stem for path in TESTS if path.stem.startswith("test_")}
+    return {name for name in names if modules & set(name.split("."))}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_test_module_is_imported(path):
+    """What several of them use is in tests/helpers.py, or a fixture of their conftest.py."""
+    assert not of_test_modules(imports(path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.runner.test_pretrain import TINY",
+        "from tests.runner import test_pretrain",
+        "import tests.runner.test_pretrain as other",
+        "from test_run import ROOT",
+        "import test_run",
+    ],
+)
+def test_the_walk_sees_an_import_of_a_test_module(line, tmp_path):
+    path = tmp_path / "one.py"
+    path.write_text(f"def f():\n    {line}\n    from tests.helpers import ROOT\n")
+    assert len(of_test_modules(imports(path))) == 1
 
 
 def test_the_walk_sees_an_import_that_is_hidden_in_a_function(tmp_path):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 from tfssl.config import Config
 from tfssl.errors import UsageError
 

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 
 pytest.importorskip("matplotlib")
 

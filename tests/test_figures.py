@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 from tfssl.config import Config
 
 pytest.importorskip("matplotlib")

@@ -13,7 +13,7 @@ from typing import Optional
 import numpy as np
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 from tfssl import TrainingError, UsageError, config
 from tfssl.config import Config, kind, knob
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import hostile  # noqa: E402 - a script, which imports its neighbours

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.test_run import ROOT, TINY
+from tests.helpers import ROOT, TINY_FLAGS
 from tfssl import loading
 
 NOISE = """\
@@ -206,7 +206,7 @@ def test_a_real_run_says_nothing_on_standard_error(tmp_path):
     """Training and every evaluation, and what was in force is recorded."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     done = subprocess.run(
-        [sys.executable, "run.py", *TINY, f"--model_dir={tmp_path}"],
+        [sys.executable, "run.py", *TINY_FLAGS, f"--model_dir={tmp_path}"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import flags
-from tests.data.test_folder import write
+from tests.helpers import write_image
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -57,7 +57,7 @@ def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path):
         for label in range(3):
             for i in range(count):
                 height, width = rng.integers(30, 90), rng.integers(91, 140)
-                write(
+                write_image(
                     tmp_path / "photos" / split / f"class{label}" / f"{i}.png",
                     seed=1000 * label + i,
                     height=int(height),

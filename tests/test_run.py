@@ -1,18 +1,12 @@
 """The front door, as a user meets it: exit codes, one-sentence refusals, the fast help."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
-TINY = (
-    "--dataset=shapes --train_split=train[:64] --eval_split=test[:40] --image_size=16 "
-    "--width_multiplier=0.0625 --train_batch_size=16 --train_steps=2 --knn_k=5 "
-    "--precision=float32 --nocompile_augmentation"
-).split()
+from tests.helpers import ROOT, TINY_FLAGS
 
 
 def run(*args, code=0, env=None):
@@ -72,7 +66,7 @@ def test_bad_flags_exit_with_2_and_one_line(line, said):
     ],
 )
 def test_refusals_that_need_the_data_have_no_traceback(args, said, tmp_path):
-    done = run(*TINY, f"--model_dir={tmp_path / 'run'}", *args, code=2)
+    done = run(*TINY_FLAGS, f"--model_dir={tmp_path / 'run'}", *args, code=2)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("run.py: ") and said in last and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
@@ -95,18 +89,18 @@ def test_a_dataset_that_cannot_be_had_names_the_ways_out(tmp_path):
 
 def test_the_whole_job_and_its_replay(tmp_path):
     first, again = tmp_path / "first", tmp_path / "again"
-    done = run(*TINY, f"--model_dir={first}")
+    done = run(*TINY_FLAGS, f"--model_dir={first}")
     for words in ("untrained", "pretrained", "kNN, k = 5", "images/s", "tensorboard --logdir"):
         assert words in done.stdout
     run(f"--flagfile={first / 'flags.flags'}", f"--model_dir={again}")
     results = [(d / "untrained.json").read_text() for d in (first, again)]
     assert results[0] == results[1]
-    assert "finished" in run(*TINY, f"--model_dir={first}").stdout
+    assert "finished" in run(*TINY_FLAGS, f"--model_dir={first}").stdout
 
 
 def test_a_flag_that_cannot_be_honoured_says_so_in_one_line(tmp_path):
     done = run(
-        *TINY,
+        *TINY_FLAGS,
         f"--model_dir={tmp_path / 'run'}",
         "--noeval_baseline",
         "--nolinear_probe",

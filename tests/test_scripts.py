@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 from tfssl import Config, data
 
 BENCH = ROOT / "scripts" / "bench"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import run
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 from tfssl.errors import Interrupted
 from tfssl.signals import stoppable
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.test_run import ROOT, TINY
+from tests.helpers import ROOT, TINY_FLAGS
 from tfssl import terminal
 
 RUN = f"'{sys.executable}' run.py"
@@ -56,7 +56,8 @@ def test_the_stream_is_put_back(monkeypatch):
 def test_a_training_goes_on_after_its_reader_has_gone(tmp_path):
     """`| head -1` closes the pipe long before the end."""
     done = shell(
-        f"{RUN} {' '.join(TINY)} --model_dir={tmp_path}/run | head -1; echo ${{PIPESTATUS[0]}}"
+        f"{RUN} {' '.join(TINY_FLAGS)} --model_dir={tmp_path}/run | head -1; "
+        "echo ${PIPESTATUS[0]}"
     )
     first, code = done.stdout.strip().splitlines()
     assert first.startswith("simclr on shapes") and code == "0"
@@ -79,7 +80,7 @@ def test_a_training_goes_on_after_its_reader_has_gone(tmp_path):
 )
 def test_the_exit_code_is_that_of_the_work(where, code, tmp_path):
     done = shell(
-        f"{RUN} {' '.join(TINY)} --model_dir={tmp_path}/run --train_steps=1 "
+        f"{RUN} {' '.join(TINY_FLAGS)} --model_dir={tmp_path}/run --train_steps=1 "
         f"--noeval_baseline --nolinear_probe {where}; "
         "exit ${PIPESTATUS[0]}"
     )

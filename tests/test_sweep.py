@@ -14,9 +14,9 @@ import time
 import pytest
 
 import flags
-from tests.test_run import ROOT, TINY
+from tests.helpers import ROOT, TINY_FLAGS
 
-SHORT = [*TINY, "--noeval_baseline", "--nolinear_probe"]
+SHORT = [*TINY_FLAGS, "--noeval_baseline", "--nolinear_probe"]
 SETTINGS = {
     "batch_size": "train_batch_size",
     "resnet_depth": "resnet_depth",

@@ -13,7 +13,7 @@ import unicodedata
 
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 from tfssl import terminal
 from tfssl.callbacks import progress
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 from tfssl.config import Config
 from tfssl.losses import nt_xent, triplet_loss, tuple_loss
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.test_run import ROOT
+from tests.helpers import ROOT
 
 
 @pytest.fixture

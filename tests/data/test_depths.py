@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests.data.test_features import store
+from tests.helpers import store_dataset
 from tfssl import augment, data
 from tfssl.data.tfds import load
 from tfssl.errors import UsageError
@@ -35,7 +35,7 @@ def stored(directory, dtype, images, sizes="one"):
         "image": F.Image(shape=(*side, images[0].shape[-1]), dtype=dtype),
         "label": F.ClassLabel(num_classes=len(images)),
     }
-    return store(
+    return store_dataset(
         directory,
         features,
         [{"image": image, "label": number} for number, image in enumerate(images)],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.helpers import store_dataset
 from tfssl import data
-from tfssl.config import Config
 from tfssl.data.features import choose
 from tfssl.errors import UsageError
 
@@ -120,20 +120,8 @@ def test_without_one_image_in_every_example_a_sentence_says_what_there_is(featur
         choose(builder(**features))
 
 
-def store(directory, features, examples):
-    """A prepared dataset "stored" of a train and a test split with the same examples."""
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="stored",
-        version="1.0.0",
-        data_dir=directory,
-        features=F.FeaturesDict(features),
-        split_datasets={split: list(enumerate(examples)) for split in ("train", "test")},
-    )
-    return Config(dataset="stored", data_dir=str(directory))
-
-
 def test_a_label_that_is_a_plain_number_is_told_once_and_not_learned_from(tmp_path, capsys):
-    config = store(
+    config = store_dataset(
         tmp_path,
         {"image": IMAGE, "label": NUMBER, "thumb": F.Sequence(IMAGE)},
         [{"image": np.full((5, 6, 3), i, np.uint8), "label": i, "thumb": []} for i in range(7)],
@@ -147,7 +135,7 @@ def test_a_label_that_is_a_plain_number_is_told_once_and_not_learned_from(tmp_pa
 @pytest.mark.parametrize("limit", [True, False])
 def test_of_grey_images_with_alpha_the_grey_is_taken(limit, tmp_path):
     images = [np.random.default_rng(i).integers(0, 256, (5, 6, 2), np.uint8) for i in range(4)]
-    config = store(
+    config = store_dataset(
         tmp_path, {"image": F.Image(shape=(None, None, 2))}, [{"image": image} for image in images]
     )
     source = data.load(config.replace(cache_dataset=limit), "train")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.test_folder import encoded, load, picture, write
+from tests.helpers import encode_image, load_folder, random_picture, write_image
 from tfssl import files
 from tfssl.data import images, tree
 from tfssl.errors import UsageError
@@ -67,7 +67,7 @@ def open_to_all(tmp_path):
 @pytest.mark.parametrize("where", ["train", "train/a"])
 def test_a_folder_that_may_not_be_listed_or_entered_is_named(where, mode, open_to_all):
     for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"):
-        write(open_to_all / name)
+        write_image(open_to_all / name)
     (open_to_all / where).chmod(mode)
     said = as_nobody(lambda: message(open_to_all))
     (open_to_all / where).chmod(0o755)
@@ -75,7 +75,7 @@ def test_a_folder_that_may_not_be_listed_or_entered_is_named(where, mode, open_t
 
 
 def test_the_folder_itself_may_not_be_read(open_to_all):
-    write(open_to_all / "own/a/1.png")
+    write_image(open_to_all / "own/a/1.png")
     (open_to_all / "own").chmod(0o000)
     said = [as_nobody(lambda: message(open_to_all / name)) for name in ("own", "own/a", "none")]
     (open_to_all / "own").chmod(0o755)
@@ -86,7 +86,7 @@ def test_the_folder_itself_may_not_be_read(open_to_all):
 
 def test_a_link_to_a_class_that_may_not_be_looked_at_is_no_class_less(open_to_all):
     for name in ("data/a/1.png", "data/b/1.png", "private/c/1.png"):
-        write(open_to_all / name)
+        write_image(open_to_all / name)
     os.symlink(open_to_all / "private/c", open_to_all / "data/c")
     assert as_nobody(lambda: message(open_to_all / "data")) == "('a', 'b', 'c')"
     (open_to_all / "private").chmod(0o000)
@@ -97,8 +97,8 @@ def test_a_link_to_a_class_that_may_not_be_looked_at_is_no_class_less(open_to_al
 
 @pytest.mark.parametrize("target", ["nowhere", "c"])
 def test_a_link_beside_classes_that_leads_nowhere_is_refused(target, tmp_path):
-    write(tmp_path / "a/1.png")
-    write(tmp_path / "b/1.png")
+    write_image(tmp_path / "a/1.png")
+    write_image(tmp_path / "b/1.png")
     os.symlink(target, tmp_path / "c")
     assert "c cannot be read (" in refusal(tmp_path)
     (tmp_path / "c").rename(tmp_path / "a/latest")  # among images it can be no class
@@ -106,8 +106,8 @@ def test_a_link_beside_classes_that_leads_nowhere_is_refused(target, tmp_path):
 
 
 def test_a_file_that_goes_between_listing_and_looking_is_named(tmp_path, monkeypatch):
-    write(tmp_path / "a.png")
-    write(tmp_path / "b.png")
+    write_image(tmp_path / "a.png")
+    write_image(tmp_path / "b.png")
     monkeypatch.setattr(tree, "kind_of", lambda path: os.unlink(path) or "image")
     assert "png cannot be read (No such file or directory)" in refusal(tmp_path)
 
@@ -116,7 +116,7 @@ def test_links_that_cross_endlessly_are_followed_once(tmp_path):
     """Twelve folders, each with links to all: 12! ways through them, none of them a circle."""
     names = [f"n{i}" for i in range(12)]
     for name in names:
-        write(tmp_path / "all" / name / f"{name}.png")
+        write_image(tmp_path / "all" / name / f"{name}.png")
         for other in names:
             os.symlink(f"../{other}", tmp_path / "all" / name / other)
     found = tree.read(str(tmp_path), layout="flat").splits["train"]
@@ -128,8 +128,8 @@ def test_links_that_cross_endlessly_are_followed_once(tmp_path):
 
 
 def test_a_class_that_is_a_link_to_another_is_refused(tmp_path):
-    write(tmp_path / "cat/1.png")
-    write(tmp_path / "dog/2.png")
+    write_image(tmp_path / "cat/1.png")
+    write_image(tmp_path / "dog/2.png")
     os.symlink("cat", tmp_path / "puma")
     assert "are one file in two classes" in refusal(tmp_path)
 
@@ -201,7 +201,7 @@ def png(width, height, data=b""):
 
 def gif(width, height, frames=1):
     """A GIF of a small screen, whose frames say that they are larger."""
-    small = encoded(picture(), "GIF")
+    small = encode_image(random_picture(), "GIF")
     start = small.index(b"\x2c", 13 + 3 * (2 << small[10] % 8))
     head, body = small[:start], small[start:-1]
     large = body[:5] + struct.pack("<HH", width, height) + body[9:]
@@ -209,12 +209,12 @@ def gif(width, height, frames=1):
 
 
 def bmp(width, height):
-    content = encoded(picture(), "BMP")
+    content = encode_image(random_picture(), "BMP")
     return content[:18] + struct.pack("<ii", width, height) + content[26:]
 
 
 def tiff(width, height):
-    content = encoded(picture(), "TIFF")
+    content = encode_image(random_picture(), "TIFF")
     for tag, old, new in ((256, 30, width), (257, 20, height)):
         content = content.replace(
             struct.pack("<HHII", tag, 4, 1, old), struct.pack("<HHII", tag, 4, 1, new)
@@ -224,7 +224,7 @@ def tiff(width, height):
 
 def webp(width, height):
     several = io.BytesIO()
-    picture().save(several, "WEBP", save_all=True, append_images=[picture(1)])
+    random_picture().save(several, "WEBP", save_all=True, append_images=[random_picture(1)])
     content, place = several.getvalue(), several.getvalue().index(b"VP8X") + 12
     return (
         content[:place]
@@ -234,13 +234,13 @@ def webp(width, height):
 
 
 def jpeg(width, height):
-    content = encoded(picture(), "JPEG")
+    content = encode_image(random_picture(), "JPEG")
     place = content.index(b"\xff\xc0") + 5
     return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]
 
 
 def scans(count):
-    content = encoded(picture(), "JPEG", progressive=True)
+    content = encode_image(random_picture(), "JPEG", progressive=True)
     place = content.rindex(images.JPEG_SCAN)
     return content[:-2] + count * content[place:-2] + content[-2:]
 
@@ -270,10 +270,10 @@ def test_what_says_that_it_is_huge_is_not_decoded(name, tmp_path):
 
 def test_frames_and_scans_of_usual_images_are_no_bombs(tmp_path):
     several = io.BytesIO()
-    picture().save(
-        several, "GIF", save_all=True, append_images=[picture(seed) for seed in range(1, 6)]
+    random_picture().save(
+        several, "GIF", save_all=True, append_images=[random_picture(seed) for seed in range(1, 6)]
     )
-    for content in (several.getvalue(), encoded(picture(), "JPEG", progressive=True)):
+    for content in (several.getvalue(), encode_image(random_picture(), "JPEG", progressive=True)):
         (tmp_path / "a").write_bytes(content)
         assert images.examine(tmp_path / "a", 20 * 30) == images.examine(tmp_path / "a", MOST)
         assert not images.examine(tmp_path / "a", 20 * 30).problem
@@ -283,8 +283,8 @@ def test_frames_and_scans_of_usual_images_are_no_bombs(tmp_path):
 def test_a_file_larger_than_any_image_is_not_read(tmp_path):
     with open(tmp_path / "sparse.png", "wb") as file:
         file.truncate(2**40)
-    write(tmp_path / "a.png")
-    source, said = load(tmp_path, "train", max_bad_fraction=0.5, max_pixels=MOST)
+    write_image(tmp_path / "a.png")
+    source, said = load_folder(tmp_path, "train", max_bad_fraction=0.5, max_pixels=MOST)
     assert source.ids() == ["a.png"] and "more than 16 MB, which no image" in said[0]
 
 
@@ -292,7 +292,7 @@ def test_a_file_larger_than_any_image_is_not_read(tmp_path):
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_cut_anywhere_it_is_left_out_or_whole(kind, tmp_path):
     """No length raises, and none that is taken is of another size."""
-    whole, path = encoded(picture(), kind), tmp_path / "a"
+    whole, path = encode_image(random_picture(), kind), tmp_path / "a"
     for length in np.unique(np.linspace(0, len(whole) - 1, 60).astype(int)):
         path.write_bytes(whole[:length])
         found = images.examine(path, MOST)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tests.data.test_folder import contents, encoded, load, picture, write
+from tests.helpers import decode_all, encode_image, load_folder, random_picture, write_image
 from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import folder, images
@@ -33,10 +33,10 @@ def exif(orientation):
 )
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_stand_upright(kind, options, orientation, tmp_path):
-    content = encoded(picture(), kind, exif=exif(orientation), **options)
-    write(tmp_path / "a", content)
-    source, _ = load(tmp_path, "train")
-    ((image, _),) = contents(source)
+    content = encode_image(random_picture(), kind, exif=exif(orientation), **options)
+    write_image(tmp_path / "a", content)
+    source, _ = load_folder(tmp_path, "train")
+    ((image, _),) = decode_all(source)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
     assert image.shape == expected.shape and source.image_shape == image.shape[:2]
     difference = np.abs(image.astype(int) - expected)  # decoders of JPEG round in their own ways
@@ -45,25 +45,25 @@ def test_images_stand_upright(kind, options, orientation, tmp_path):
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
 def test_an_orientation_that_means_nothing_is_none(value, tmp_path):
-    write(tmp_path / "a.png", encoded(picture(), "PNG", exif=exif(value)))
-    ((image, _),) = contents(load(tmp_path, "train")[0])
-    np.testing.assert_array_equal(image, picture())
+    write_image(tmp_path / "a.png", encode_image(random_picture(), "PNG", exif=exif(value)))
+    ((image, _),) = decode_all(load_folder(tmp_path, "train")[0])
+    np.testing.assert_array_equal(image, random_picture())
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_parts_of_a_jpeg_are_parts_of_the_upright_image(orientation, tmp_path):
     """Crops of streamed JPEGs, of which a rectangle is decoded, are those of the whole image."""
-    photo = picture(height=90, width=140)
+    photo = random_picture(height=90, width=140)
     upright = ImageOps.exif_transpose(photo)
-    stored = encoded(upright, "JPEG", quality=95, exif=exif(orientation))
+    stored = encode_image(upright, "JPEG", quality=95, exif=exif(orientation))
     for name in ("0.jpg", "1.jpg"):
-        write(tmp_path / "parts" / name, stored)
+        write_image(tmp_path / "parts" / name, stored)
         whole = ImageOps.exif_transpose(Image.open(io.BytesIO(stored)))
-        write(tmp_path / "whole" / name, encoded(whole, "PNG"))
+        write_image(tmp_path / "whole" / name, encode_image(whole, "PNG"))
     view = augment.supervised_view((24, 20), crop_area=(0.05, 0.3))
     made = []
     for kind in ("parts", "whole"):
-        source, _ = load(tmp_path / kind, "train")
+        source, _ = load_folder(tmp_path / kind, "train")
         batches = data.views(source, [view, view], batch_size=2, seed=3, stop_step=4)
         made.append(np.stack([[b["views"][0], b["views"][1]] for b in batches.as_numpy_iterator()]))
     assert np.abs(made[0] - made[1]).mean() < 0.006 and np.abs(made[0] - made[1]).max() < 0.1
@@ -86,11 +86,11 @@ def tiff(values, **options):
 
 DEEP = {  # name -> (bytes of these uint16 values, number of channels that they have)
     "rgb.png": (lambda v: tf.io.encode_png(v).numpy(), 3),
-    "grey.png": (lambda v: encoded(Image.fromarray(v[..., 0]), "PNG"), 1),
+    "grey.png": (lambda v: encode_image(Image.fromarray(v[..., 0]), "PNG"), 1),
     "rgba.png": (lambda v: tf.io.encode_png(np.dstack([v, v[..., :1]])).numpy(), 3),
-    "grey.tif": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF"), 1),
+    "grey.tif": (lambda v: encode_image(Image.fromarray(v[..., 0]), "TIFF"), 1),
     "packed.tif": (
-        lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF", compression="tiff_lzw"),
+        lambda v: encode_image(Image.fromarray(v[..., 0]), "TIFF", compression="tiff_lzw"),
         1,
     ),
     "rgb.tiff": (lambda v: tiff(v, photometric="rgb"), 3),
@@ -99,7 +99,7 @@ DEEP = {  # name -> (bytes of these uint16 values, number of channels that they 
         3,
     ),
     "inverted.tif": (lambda v: tiff(65535 - v[..., 0], photometric="miniswhite"), 1),
-    "tiff-by-another-name.jpg": (lambda v: encoded(Image.fromarray(v[..., 0]), "TIFF"), 1),
+    "tiff-by-another-name.jpg": (lambda v: encode_image(Image.fromarray(v[..., 0]), "TIFF"), 1),
 }
 
 
@@ -109,7 +109,7 @@ def test_all_16_bits_are_kept(name, held, tmp_path):
     make, channels = DEEP[name]
     values = deep_image()
     for number in "ab":
-        write(tmp_path / f"{number}-{name}", make(values))
+        write_image(tmp_path / f"{number}-{name}", make(values))
     said = []
     source = folder.load(str(tmp_path), "train", report=said.append)
     assert said[1] == "values of uint16 found from 0 to 65,535: taken as 0 to 65535"
@@ -125,21 +125,23 @@ def test_all_16_bits_are_kept(name, held, tmp_path):
 
 def test_twelve_bits_in_sixteen_fill_the_range(tmp_path):
     values = deep_image(most=4095)
-    write(tmp_path / "a.png", tf.io.encode_png(values).numpy())
+    write_image(tmp_path / "a.png", tf.io.encode_png(values).numpy())
     for given, most in (("auto", 4095), ("dtype", 65535), ((0.0, 2000.0), 2000)):
-        source, said = load(tmp_path, "train", value_range=given)
-        np.testing.assert_allclose(contents(source)[0][0], np.minimum(values / most, 1), atol=1e-6)
+        source, said = load_folder(tmp_path, "train", value_range=given)
+        np.testing.assert_allclose(
+            decode_all(source)[0][0], np.minimum(values / most, 1), atol=1e-6
+        )
         beyond = ", what is beyond is clipped" if most < 4095 else ""
         assert said == [f"values of uint16 found from 0 to 4,095: taken as 0 to {most}{beyond}"]
 
 
 def test_what_training_images_were_taken_as_holds_for_others(tmp_path):
     for split, most in (("train", 4095), ("test", 900)):
-        write(tmp_path / split / "a.png", tf.io.encode_png(deep_image(most)).numpy())
-    train, _ = load(tmp_path, "train")
+        write_image(tmp_path / split / "a.png", tf.io.encode_png(deep_image(most)).numpy())
+    train, _ = load_folder(tmp_path, "train")
     assert train.value_ranges == {"uint16": (0, 4095)}
-    test, _ = load(tmp_path, "test", ranges=train.value_ranges)
-    assert contents(test)[0][0].max() == pytest.approx(900 / 4095)
+    test, _ = load_folder(tmp_path, "test", ranges=train.value_ranges)
+    assert decode_all(test)[0][0].max() == pytest.approx(900 / 4095)
 
 
 @pytest.mark.parametrize(
@@ -153,19 +155,19 @@ def test_what_training_images_were_taken_as_holds_for_others(tmp_path):
 )
 def test_floats_are_scaled_by_what_they_span(low, high, expected, tmp_path):
     values = np.linspace(low, high, 600, dtype=np.float32).reshape(20, 30)
-    write(tmp_path / "a.tif", encoded(Image.fromarray(values), "TIFF"))
-    source, _ = load(tmp_path, "train")
+    write_image(tmp_path / "a.tif", encode_image(Image.fromarray(values), "TIFF"))
+    source, _ = load_folder(tmp_path, "train")
     assert source.value_ranges == {"float32": expected}
     scaled = (values - expected[0]) / (expected[1] - expected[0])
-    np.testing.assert_allclose(contents(source)[0][0][..., 1], scaled, atol=1e-6)
+    np.testing.assert_allclose(decode_all(source)[0][0][..., 1], scaled, atol=1e-6)
 
 
 def test_signed_and_wide_integers_keep_their_values(tmp_path):
     values = np.arange(600, dtype=np.int32).reshape(20, 30) * 100_000 - 2**24
-    write(tmp_path / "a.tif", encoded(Image.fromarray(values), "TIFF"))
+    write_image(tmp_path / "a.tif", encode_image(Image.fromarray(values), "TIFF"))
     scaled = (values - values.min()) / (values.max() - values.min())
     np.testing.assert_allclose(
-        contents(load(tmp_path, "train")[0])[0][0][..., 0], scaled, atol=1e-6
+        decode_all(load_folder(tmp_path, "train")[0])[0][0][..., 0], scaled, atol=1e-6
     )
 
 
@@ -179,30 +181,34 @@ def test_signed_and_wide_integers_keep_their_values(tmp_path):
 )
 def test_integers_of_tiff_keep_their_sign(dtype, lowest, highest, expected, tmp_path):
     values = np.linspace(lowest, highest, 600).astype(dtype).reshape(20, 30)
-    write(tmp_path / "a.tif", tiff(values, photometric="minisblack"))
-    source, _ = load(tmp_path, "train")
+    write_image(tmp_path / "a.tif", tiff(values, photometric="minisblack"))
+    source, _ = load_folder(tmp_path, "train")
     assert source.value_ranges == {np.dtype(dtype).name: expected}
     scaled = (values.astype(float) - lowest) / (highest - lowest)
-    np.testing.assert_allclose(contents(source)[0][0][..., 2], scaled, atol=1e-6)
+    np.testing.assert_allclose(decode_all(source)[0][0][..., 2], scaled, atol=1e-6)
 
 
 def test_8_and_16_bits_in_one_folder_are_each_scaled_by_their_own(tmp_path):
-    write(tmp_path / "eight.png", encoded(picture(), "PNG"))
-    write(tmp_path / "eight.jpg", encoded(picture(), "JPEG", exif=exif(3), quality=95))
-    write(tmp_path / "deep.png", tf.io.encode_png(deep_image()).numpy())
-    source, _ = load(tmp_path, "train")
-    shown = dict(zip(source.ids(), (image for image, _ in contents(source))))
-    np.testing.assert_allclose(shown["eight.png"], np.asarray(picture()) / 255, atol=1e-6)
+    write_image(tmp_path / "eight.png", encode_image(random_picture(), "PNG"))
+    write_image(
+        tmp_path / "eight.jpg", encode_image(random_picture(), "JPEG", exif=exif(3), quality=95)
+    )
+    write_image(tmp_path / "deep.png", tf.io.encode_png(deep_image()).numpy())
+    source, _ = load_folder(tmp_path, "train")
+    shown = dict(zip(source.ids(), (image for image, _ in decode_all(source))))
+    np.testing.assert_allclose(shown["eight.png"], np.asarray(random_picture()) / 255, atol=1e-6)
     np.testing.assert_allclose(shown["deep.png"], deep_image() / 65535, atol=1e-6)
-    turned = np.asarray(picture())[::-1, ::-1] / 255
+    turned = np.asarray(random_picture())[::-1, ::-1] / 255
     assert np.abs(shown["eight.jpg"] - turned).mean() < 0.02
 
 
 def test_a_range_can_be_given_for_8_bits_too(tmp_path):
-    write(tmp_path / "a.png", encoded(picture(), "PNG"))
-    source, _ = load(tmp_path, "train", value_range=(50.0, 100.0))
+    write_image(tmp_path / "a.png", encode_image(random_picture(), "PNG"))
+    source, _ = load_folder(tmp_path, "train", value_range=(50.0, 100.0))
     np.testing.assert_allclose(
-        contents(source)[0][0], np.clip((np.asarray(picture(), float) - 50) / 50, 0, 1), atol=1e-6
+        decode_all(source)[0][0],
+        np.clip((np.asarray(random_picture(), float) - 50) / 50, 0, 1),
+        atol=1e-6,
     )
 
 
@@ -211,8 +217,11 @@ def test_a_range_can_be_given_for_8_bits_too(tmp_path):
     [
         (
             "pages.tif",
-            lambda: encoded(
-                picture(), "TIFF", save_all=True, append_images=[picture(1), picture(2)]
+            lambda: encode_image(
+                random_picture(),
+                "TIFF",
+                save_all=True,
+                append_images=[random_picture(1), random_picture(2)],
             ),
             "a TIFF of 3 pages",
         ),
@@ -242,7 +251,7 @@ def test_a_range_can_be_given_for_8_bits_too(tmp_path):
         ),
         (
             "nan.tif",
-            lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
+            lambda: encode_image(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
             "not finite",
         ),
         ("text.png", lambda: b"<html>not found</html>", "not an image of a kind that can be read"),
@@ -255,45 +264,47 @@ def test_a_range_can_be_given_for_8_bits_too(tmp_path):
     ],
 )
 def test_what_cannot_be_used_says_why(name, content, said, tmp_path):
-    write(tmp_path / name, content())
+    write_image(tmp_path / name, content())
     with pytest.raises(UsageError, match=re.escape(said)) as refusal:
-        load(tmp_path, "train")
+        load_folder(tmp_path, "train")
     assert "BytesIO" not in str(refusal.value)
 
 
 def test_a_tiff_may_hold_itself_at_a_lower_resolution(tmp_path):
     import tifffile
 
-    values = np.asarray(picture())
+    values = np.asarray(random_picture())
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(values, photometric="rgb")
         file.write(values[::2, ::2], photometric="rgb", subfiletype=1)
-    ((image, _),) = contents(load(tmp_path, "train")[0])
+    ((image, _),) = decode_all(load_folder(tmp_path, "train")[0])
     np.testing.assert_array_equal(image, values)
 
 
 def test_eight_bit_tiff_is_a_format_like_any_other(tmp_path):
     for number, mode in enumerate(("RGB", "L", "RGBA", "P", "CMYK", "1")):
-        shown = picture().convert(mode)
-        write(tmp_path / mode / "a.tif", encoded(shown, "TIFF"))
-        ((image, _),) = contents(load(tmp_path / mode, "train")[0])
+        shown = random_picture().convert(mode)
+        write_image(tmp_path / mode / "a.tif", encode_image(shown, "TIFF"))
+        ((image, _),) = decode_all(load_folder(tmp_path / mode, "train")[0])
         np.testing.assert_array_equal(image, shown.convert("RGB"))
 
 
 def test_0_1_read_8_bits_and_no_orientation(tmp_path):
     values = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
-    write(tmp_path / "deep.png", encoded(Image.fromarray(values), "PNG"))
-    write(tmp_path / "turned.jpg", encoded(picture(), "JPEG", quality=100, exif=exif(6)))
-    write(tmp_path / "other.jfif", encoded(picture(), "JPEG"))
-    write(tmp_path / "other.tif", encoded(picture(), "TIFF"))
-    source, _ = load(tmp_path, "train", rules=1)
-    shown = dict(zip(source.ids(), (image for image, _ in contents(source))))
+    write_image(tmp_path / "deep.png", encode_image(Image.fromarray(values), "PNG"))
+    write_image(
+        tmp_path / "turned.jpg", encode_image(random_picture(), "JPEG", quality=100, exif=exif(6))
+    )
+    write_image(tmp_path / "other.jfif", encode_image(random_picture(), "JPEG"))
+    write_image(tmp_path / "other.tif", encode_image(random_picture(), "TIFF"))
+    source, _ = load_folder(tmp_path, "train", rules=1)
+    shown = dict(zip(source.ids(), (image for image, _ in decode_all(source))))
     assert set(shown) == {"deep.png", "turned.jpg"} and source.dtype == np.uint8
     np.testing.assert_array_equal(shown["deep.png"][..., 0], values >> 8)
     assert shown["turned.jpg"].shape == (20, 30, 3)
 
 
 def test_the_flag_reaches_the_images(tmp_path):
-    write(tmp_path / "a.png", tf.io.encode_png(deep_image(most=4095)).numpy())
+    write_image(tmp_path / "a.png", tf.io.encode_png(deep_image(most=4095)).numpy())
     config = Config(dataset="folder", data_dir=str(tmp_path), value_range="0,8190")
     assert data.load(config, "train").arrays[0].max() == 0.5

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tests.helpers import prepare_dataset
 from tfssl import data
 from tfssl.config import Config
 from tfssl.data import source as sources
@@ -102,40 +103,14 @@ def test_slices_know_whether_they_overlap(one, other, overlap):
     assert one.shares_examples_with(other) == other.shares_examples_with(one) == overlap
 
 
-def prepare(directory, shape, labelled=True, scored=True, label=lambda split, number: number % 3):
-    """A tensorflow_datasets directory with a small prepared dataset, "mixed"."""
-    rng = np.random.default_rng(0)
-
-    def example(number, split):
-        sides = [side or int(rng.integers(20, 60)) for side in shape]
-        image = {"image": rng.integers(0, 256, sides, dtype=np.uint8)}
-        own = -1 if split == "validation" and not scored else label(split, number)
-        return image | ({"label": own} if labelled else {})
-
-    features = {"image": tfds.features.Image(shape=shape)}
-    if labelled:
-        features["label"] = tfds.features.ClassLabel(num_classes=3)
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="mixed",
-        version="1.0.0",
-        data_dir=directory,
-        features=tfds.features.FeaturesDict(features),
-        split_datasets={
-            split: [(i, example(i, split)) for i in range(count)]
-            for split, count in (("train", 30), ("validation", 12))
-        },
-    )
-    return str(directory)
-
-
 @pytest.fixture(scope="module")
 def mixed_sizes(tmp_path_factory):
-    return prepare(tmp_path_factory.mktemp("mixed"), (None, None, 3))
+    return prepare_dataset(tmp_path_factory.mktemp("mixed"), (None, None, 3))
 
 
 @pytest.fixture(scope="module")
 def grey(tmp_path_factory):
-    return prepare(tmp_path_factory.mktemp("grey"), (9, 9, 1))
+    return prepare_dataset(tmp_path_factory.mktemp("grey"), (9, 9, 1))
 
 
 def test_a_prepared_dataset_is_found_by_name(mixed_sizes):
@@ -157,7 +132,7 @@ def test_grey_images_become_rgb_and_are_held(grey):
 
 def test_a_split_whose_labels_are_withheld_has_none(tmp_path):
     """As the test split of ImageNet, whose labels are all -1."""
-    config = Config(dataset="mixed", data_dir=prepare(tmp_path, (9, 9, 3), scored=False))
+    config = Config(dataset="mixed", data_dir=prepare_dataset(tmp_path, (9, 9, 3), scored=False))
     assert data.load(config, "train").num_classes == 3
     withheld = data.load(config, "validation[3:]")
     assert (withheld.num_classes, withheld.classes) == (0, ())
@@ -167,7 +142,9 @@ def test_a_split_whose_labels_are_withheld_has_none(tmp_path):
 @pytest.mark.parametrize("known", [0, 7, 29])
 @pytest.mark.parametrize("limit", [True, False])
 def test_a_split_has_labels_where_any_of_its_examples_has_one(known, limit, tmp_path, capsys):
-    directory = prepare(tmp_path, (9, 9, 3), label=lambda split, number: number - known and -1)
+    directory = prepare_dataset(
+        tmp_path, (9, 9, 3), label=lambda split, number: number - known and -1
+    )
     source = data.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
     assert (source.num_classes, len(source.classes)) == (3, 3)
     labels = data.labels_of(source)
@@ -203,7 +180,7 @@ def test_a_data_dir_that_is_a_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("damage,said", [("remove", "missing"), ("truncate", "shorter")])
 def test_half_written_directories_are_refused(tmp_path, damage, said):
-    directory = prepare(tmp_path, (9, 9, 3))
+    directory = prepare_dataset(tmp_path, (9, 9, 3))
     shard = next(tmp_path.rglob("*train*tfrecord*"))
     if damage == "remove":
         shard.unlink()
@@ -214,7 +191,7 @@ def test_half_written_directories_are_refused(tmp_path, damage, said):
 
 
 def test_a_flipped_byte_is_found_while_loading(tmp_path):
-    directory = prepare(tmp_path, (9, 9, 3))
+    directory = prepare_dataset(tmp_path, (9, 9, 3))
     shard = next(tmp_path.rglob("*train*tfrecord*"))
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -254,7 +231,7 @@ def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
 
 @pytest.mark.parametrize("limit", [True, False])
 def test_a_dataset_without_labels_is_one_of_images(limit, tmp_path):
-    directory = prepare(tmp_path, (9, 9, 3), labelled=False)
+    directory = prepare_dataset(tmp_path, (9, 9, 3), labelled=False)
     source = data.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
     assert (source.num_examples, source.num_classes, source.classes) == (30, 0, ())
     assert data.labels_of(source).tolist() == [-1] * 30 and source.num_labelled == 0
@@ -276,9 +253,9 @@ def test_cifar10_has_6000_images_of_each_class(real_data_dir):
 
 def test_a_prepared_dataset_is_what_it_says_of_itself_wherever_it_lies(tmp_path):
     """A copy has the same identity and another origin; other images or classes are another."""
-    prepare(tmp_path / "one", (12, 14, 3))
+    prepare_dataset(tmp_path / "one", (12, 14, 3))
     shutil.copytree(tmp_path / "one", tmp_path / "copy")
-    prepare(tmp_path / "other", (13, 14, 3))
+    prepare_dataset(tmp_path / "other", (13, 14, 3))
     one, copy, other = (
         data.load(Config(dataset="mixed", data_dir=str(tmp_path / name)), "train")
         for name in ("one", "copy", "other")

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from tests.data.test_folder import contents, encoded, load, picture, write
+from tests.helpers import decode_all, encode_image, load_folder, random_picture, write_image
 from tfssl.data import folder, tree
 from tfssl.errors import UsageError
 from tfssl.text import printable
@@ -147,28 +147,28 @@ def test_how_it_was_read_is_one_line(tmp_path):
 def test_a_link_back_is_left_out(tmp_path):
     for label in ("cat", "dog"):
         for i in range(3):
-            write(tmp_path / "train" / label / f"{i}.png", seed=10 * len(label) + i)
+            write_image(tmp_path / "train" / label / f"{i}.png", seed=10 * len(label) + i)
     os.symlink("..", tmp_path / "train" / "cat" / "up")
     os.symlink(tmp_path, tmp_path / "train" / "dog" / "top")
-    source, said = load(tmp_path, "train")
+    source, said = load_folder(tmp_path, "train")
     assert sorted(source.ids()) == [f"train/{c}/{i}.png" for c in ("cat", "dog") for i in range(3)]
     assert len([line for line in said if "leads back to a folder that it is in" in line]) == 2
     with pytest.raises(UsageError, match="Begin another one"):
-        load(tmp_path, "train", rules=1)
+        load_folder(tmp_path, "train", rules=1)
 
 
 def test_links_elsewhere_are_followed_and_count_once(tmp_path):
-    write(tmp_path / "store" / "0.png", seed=1)
-    write(tmp_path / "photos" / "cat" / "1.png", seed=2)
-    write(tmp_path / "photos" / "dog" / "2.png", seed=3)
+    write_image(tmp_path / "store" / "0.png", seed=1)
+    write_image(tmp_path / "photos" / "cat" / "1.png", seed=2)
+    write_image(tmp_path / "photos" / "dog" / "2.png", seed=3)
     os.symlink(tmp_path / "store", tmp_path / "photos" / "cat" / "more")
     os.symlink(tmp_path / "store" / "0.png", tmp_path / "photos" / "cat" / "again.png")
-    source, said = load(tmp_path / "photos", "train")
+    source, said = load_folder(tmp_path / "photos", "train")
     assert source.num_examples == 3
     assert said == ["left out: 1 links to images of train that are there already"]
     os.symlink(tmp_path / "store", tmp_path / "photos" / "dog" / "more")
     with pytest.raises(UsageError, match="are one file in two classes"):
-        load(tmp_path / "photos", "train")
+        load_folder(tmp_path / "photos", "train")
 
 
 def test_folders_may_lie_deep(tmp_path):
@@ -184,19 +184,19 @@ def test_folders_may_lie_deep(tmp_path):
 def test_splits_may_be_called_anything(tmp_path):
     for split in ("fold-1", "my photos"):
         for label in ("cat", "dog"):
-            write(tmp_path / split / label / "a.png", seed=len(split + label))
+            write_image(tmp_path / split / label / "a.png", seed=len(split + label))
     for split in ("fold-1", "my photos", "fold-1[:1]"):
-        assert load(tmp_path, split)[0].split == split
+        assert load_folder(tmp_path, split)[0].split == split
 
 
 def test_only_regular_files_are_read(tmp_path):
-    write(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     os.mkfifo(tmp_path / "pipe.png")
     os.symlink("/dev/zero", tmp_path / "zero.png")
     os.symlink("nowhere", tmp_path / "broken.png")
     os.symlink("two.png", tmp_path / "one.png")
     os.symlink("one.png", tmp_path / "two.png")
-    source, said = load(tmp_path, "train")
+    source, said = load_folder(tmp_path, "train")
     assert source.ids() == ["a.png"]
     assert sum("is no regular file" in line for line in said) == 5
 
@@ -217,22 +217,22 @@ def test_a_folder_that_cannot_be_read_is_not_a_class_less(tmp_path, monkeypatch)
 
 def test_unknown_extensions_are_judged_by_content(tmp_path):
     for i in range(9):
-        write(tmp_path / f"{i}.jfif", encoded(picture(i), "JPEG"))
-    write(tmp_path / "a.JPG.backup", encoded(picture(9), "PNG"))
-    write(tmp_path / "no_extension", encoded(picture(10), "WEBP"))
-    write(tmp_path / "labels.csv", b"file,label\n")
-    write(tmp_path / "caf\u00e9.md", "été".encode())
-    source, said = load(tmp_path, "train")
+        write_image(tmp_path / f"{i}.jfif", encode_image(random_picture(i), "JPEG"))
+    write_image(tmp_path / "a.JPG.backup", encode_image(random_picture(9), "PNG"))
+    write_image(tmp_path / "no_extension", encode_image(random_picture(10), "WEBP"))
+    write_image(tmp_path / "labels.csv", b"file,label\n")
+    write_image(tmp_path / "caf\u00e9.md", "été".encode())
+    source, said = load_folder(tmp_path, "train")
     assert source.num_examples == 11 and said == ["left out: 2 texts"]
-    write(tmp_path / "drawing.svg", b'<?xml version="1.0"?><svg width="9" height="9"></svg>')
-    _, said = load(tmp_path, "train")
+    write_image(tmp_path / "drawing.svg", b'<?xml version="1.0"?><svg width="9" height="9"></svg>')
+    _, said = load_folder(tmp_path, "train")
     assert f"unreadable, left out: {tmp_path}/drawing.svg (not an image)" in said
     (tmp_path / "drawing.svg").unlink()
     for i in range(3):
-        write(tmp_path / f"{i}.heic", b"\0\0\0\x18ftypheic\xff\xfe")
+        write_image(tmp_path / f"{i}.heic", b"\0\0\0\x18ftypheic\xff\xfe")
     with pytest.raises(UsageError, match=r"3 of 14 files .* more than --max_bad_fraction=0.1"):
-        load(tmp_path, "train")
-    source, said = load(tmp_path, "train", max_bad_fraction=0.5)
+        load_folder(tmp_path, "train")
+    source, said = load_folder(tmp_path, "train", max_bad_fraction=0.5)
     assert source.num_examples == 11 and sum("(not an image)" in line for line in said) == 3
 
 
@@ -243,13 +243,13 @@ def test_names_that_are_not_utf_8_are_files_like_any_other(tmp_path):
         for i in range(2):
             name = os.path.join(directory, b"caf\xe9%d.png" % i)
             with open(name, "wb") as file:
-                file.write(encoded(picture(i + 5 * len(label)), "PNG"))
-    source, _ = load(tmp_path, "train")
+                file.write(encode_image(random_picture(i + 5 * len(label)), "PNG"))
+    source, _ = load_folder(tmp_path, "train")
     assert source.classes == ("caf\\xe9", "cat")
     assert sorted(source.ids()) == [
         f"{c}/caf\\xe9{i}.png" for c in ("caf\\xe9", "cat") for i in range(2)
     ]
-    assert sorted(label for _, label in contents(source)) == [0, 0, 1, 1]
+    assert sorted(label for _, label in decode_all(source)) == [0, 0, 1, 1]
     assert source.identity["classes"] == {"caf\\xe9": 2, "cat": 2}
 
 
@@ -276,9 +276,9 @@ def test_names_are_shown_in_what_the_terminal_can_encode(monkeypatch):
 
 
 def test_a_damaged_file_with_a_hostile_name_is_named_safely(tmp_path):
-    write(tmp_path / "good.png")
-    write(tmp_path / "\x1b]0;title\x07\nbad.png", b"")
-    _, said = load(tmp_path, "train", max_bad_fraction=0.5)
+    write_image(tmp_path / "good.png")
+    write_image(tmp_path / "\x1b]0;title\x07\nbad.png", b"")
+    _, said = load_folder(tmp_path, "train", max_bad_fraction=0.5)
     assert "\\x1b]0;title\\x07\\nbad.png" in said[0]
     assert all(line.isprintable() for line in said)
 
@@ -314,8 +314,8 @@ def test_a_class_that_a_split_lacks_is_named(tmp_path):
 
 
 def test_images_of_two_classes_at_once_are_counted(tmp_path):
-    write(tmp_path / "cat" / "a.png", seed=1)
-    write(tmp_path / "dog" / "b.png", seed=1)
-    write(tmp_path / "dog" / "c.png", seed=2)
-    _, said = load(tmp_path, "train")
+    write_image(tmp_path / "cat" / "a.png", seed=1)
+    write_image(tmp_path / "dog" / "b.png", seed=1)
+    write_image(tmp_path / "dog" / "c.png", seed=2)
+    _, said = load_folder(tmp_path, "train")
     assert said == ["train: 2 of 3 images are there in another class too, byte for byte"]

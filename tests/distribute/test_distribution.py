@@ -13,9 +13,7 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
-from tests.runner.test_pretrain_byol import BYOL
-from tests.test_run import ROOT
+from tests.helpers import BYOL_SETTINGS, ROOT, read_scalars, run_until_killed, tiny_config
 from tfssl import UsageError
 from tfssl.distribute import strategy
 from tfssl.errors import TrainingError
@@ -34,7 +32,7 @@ GENTLE = dict(
     linear_probe=False,
     train_split="train[:128]",
 )
-METHODS = {"simclr": {}, "byol": BYOL}
+METHODS = {"simclr": {}, "byol": BYOL_SETTINGS}
 CHOICES = [*METHODS, "simclr-momentum", "streamed"]
 
 
@@ -65,7 +63,7 @@ def assert_same_training(one, other):
     losses = [
         {
             name: dict(points)
-            for name, points in scalars(directory).items()
+            for name, points in read_scalars(directory).items()
             if name.startswith("train/") and "images_per_second" not in name
         }
         for directory in (one, other)
@@ -108,14 +106,14 @@ def joined(values):
 @pytest.fixture(scope="module", params=CHOICES)
 def alone(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "alone"
-    tfssl.run(tiny(directory, **options(request.param)))
+    tfssl.run(tiny_config(directory, **options(request.param)))
     return request.param, directory
 
 
 def test_two_replicas_compute_what_one_device_does(alone, tmp_path):
     choice, directory = alone
     settings = {**options(choice), "remat": choice == "streamed"}  # what alone is done without
-    result = tfssl.run(tiny(tmp_path / "two", replicas=2, **settings))
+    result = tfssl.run(tiny_config(tmp_path / "two", replicas=2, **settings))
     assert (result["replicas"], result["workers"]) == (2, 1)
     assert_same_training(directory, tmp_path / "two")
 
@@ -123,19 +121,23 @@ def test_two_replicas_compute_what_one_device_does(alone, tmp_path):
 def test_a_run_goes_on_with_other_devices(tmp_path):
     """What two replicas began, one device ends."""
     settings = options("simclr")
-    tfssl.run(tiny(tmp_path / "alone", **settings))
-    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "both", replicas=2, **settings)), at_step=7)
-    tfssl.run(tiny(tmp_path / "both", **settings))
+    tfssl.run(tiny_config(tmp_path / "alone", **settings))
+    run_until_killed(
+        lambda: tfssl.run(tiny_config(tmp_path / "both", replicas=2, **settings)), at_step=7
+    )
+    tfssl.run(tiny_config(tmp_path / "both", **settings))
     assert_same_training(tmp_path / "alone", tmp_path / "both")
 
 
 def test_without_global_bn_every_replica_has_its_own_statistics(tmp_path):
     runs = {
-        name: tfssl.run(tiny(tmp_path / name, replicas=2, **GENTLE, global_bn=name == "global"))
+        name: tfssl.run(
+            tiny_config(tmp_path / name, replicas=2, **GENTLE, global_bn=name == "global")
+        )
         for name in ("global", "own")
     }
     assert all(run["global_step"] == 10 for run in runs.values())
-    first = [dict(scalars(tmp_path / name)["train/total_loss"])[1] for name in runs]
+    first = [dict(read_scalars(tmp_path / name)["train/total_loss"])[1] for name in runs]
     assert abs(first[0] - first[1]) > 1e-3
 
 
@@ -157,7 +159,7 @@ def test_what_cannot_be_had_is_refused(flags, sentence, tmp_path, monkeypatch):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("these are the sentences of a machine without a GPU")
     with pytest.raises(UsageError, match=sentence):
-        tfssl.run(tiny(tmp_path / "run", **flags))
+        tfssl.run(tiny_config(tmp_path / "run", **flags))
     assert not (tmp_path / "run").exists()
 
 
@@ -213,7 +215,7 @@ class Workers:
     """Two workers of one run, by scripts/launch_local_workers.py."""
 
     def __init__(self, directory, settings):
-        config = tiny(directory, **settings).to_dict()
+        config = tiny_config(directory, **settings).to_dict()
         flags = [f"--{name}={value}" for name, value in config.items() if value is not None]
         self.process = subprocess.Popen(
             [sys.executable, "scripts/launch_local_workers.py", "--workers=2", *flags],
@@ -250,13 +252,13 @@ def test_two_workers_compute_what_one_device_does(choice, tmp_path):
     settings = options(choice)
     if choice == "distill":
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path / "teacher",
                 **{**GENTLE, "mode": "finetune", "checkpoint": "none", "train_steps": 2},
             )
         )
         settings |= {"mode": "distill", "teacher": str(tmp_path / "teacher")}
-    tfssl.run(tiny(tmp_path / "alone", **settings))
+    tfssl.run(tiny_config(tmp_path / "alone", **settings))
     out, code = Workers(tmp_path / "two", {**settings, "remat": choice == "byol"}).end()
     assert code == 0, out
     assert_same_training(tmp_path / "alone", tmp_path / "two")
@@ -290,7 +292,7 @@ def test_when_a_worker_dies_the_other_stops_and_both_go_on(victim, number, tmp_p
     else:
         assert code and "Another worker is gone" in told[0]
     steps = checkpoints_of(
-        *(lambda job: (job, build_model(job)))(plan(tiny(tmp_path / "run", **settings)))
+        *(lambda job: (job, build_model(job)))(plan(tiny_config(tmp_path / "run", **settings)))
     ).steps()
     assert steps and steps[-1] < 400
     out, code = Workers(tmp_path / "run", settings).end()

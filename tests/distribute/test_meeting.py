@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.test_run import ROOT, TINY
+from tests.helpers import ROOT, TINY_FLAGS, write_image
 from tfssl import UsageError
 from tfssl.config import Config
 from tfssl.distribute import meeting, strategy
@@ -186,7 +186,7 @@ def test_every_setting_counts_but_where_things_are():
 def start(addresses, place, *flags):
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": place}}
     return subprocess.Popen(
-        [sys.executable, "run.py", *TINY, *flags],
+        [sys.executable, "run.py", *TINY_FLAGS, *flags],
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
@@ -224,12 +224,11 @@ def test_workers_of_other_settings_are_refused_before_anything_is_written(addres
 
 @pytest.mark.slow
 def test_workers_of_other_images_are_refused_before_anything_is_written(addresses, tmp_path):
-    from tests.data.test_folder import write
 
     for name in ("a", "b"):
         for label in range(2):
             for i in range(16):
-                write(
+                write_image(
                     tmp_path / name / "train" / f"c{label}" / f"{i}.png",
                     height=16,
                     width=16,

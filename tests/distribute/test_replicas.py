@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.layers.test_norm import SHAPES, pair
+from tests.helpers import NORMALIZED_SHAPES, normalization_pair
 from tfssl.distribute import replicas
 from tfssl.distribute.strategy import strategy_on
 from tfssl.layers import FusedBatchNormalization
@@ -112,7 +112,7 @@ def test_a_mean_over_the_labels_of_all(strategy, labels):
 
 
 @pytest.mark.parametrize("cls", [FusedBatchNormalization, keras.layers.BatchNormalization])
-@pytest.mark.parametrize("shape", SHAPES[:1] + [(8, 3)])
+@pytest.mark.parametrize("shape", NORMALIZED_SHAPES[:1] + [(8, 3)])
 @pytest.mark.parametrize("options", [{}, {"center": False}])
 def test_batch_normalization_by_the_statistics_of_all(strategy, shape, options, cls):
     x, target = (
@@ -127,12 +127,12 @@ def test_batch_normalization_by_the_statistics_of_all(strategy, shape, options, 
         to_x, *to_weights = tape.gradient(loss, [x, *layer.trainable_variables])
         return y, to_x, to_weights
 
-    alone, _ = pair(shape, **options)
+    alone, _ = normalization_pair(shape, **options)
     y, to_x, to_weights = step(alone, tf.constant(x), tf.constant(target))
     with strategy.scope():
         together = cls(momentum=0.9, epsilon=1e-5, synchronized=True, **options)
         together.build(shape)
-    together.set_weights(pair(shape, **options)[0].get_weights())
+    together.set_weights(normalization_pair(shape, **options)[0].get_weights())
     ys, to_xs, to_weightss = on_two(strategy, functools.partial(step, together), x, target)
     near = functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
     near(np.concatenate(ys), y)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.test_methods import batch, build
+from tests.helpers import build_method, random_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.information import representation
 from tfssl.runner.build import METHODS
@@ -85,14 +85,14 @@ def test_a_label_without_probability_leaves_no_bound():
 
 
 def measured(method, collapsed):
-    model = build(method)
+    model = build_method(method)
     if collapsed:  # every image has the representation of a black one
         for variable in model.encoder.trainable_variables:
             variable.assign(
                 tf.zeros_like(variable) if variable.name == "kernel" else tf.ones_like(variable)
             )
     model.watch(8, model.projector.output_shape[-1])
-    logs = {name: float(value) for name, value in model.train_step(batch()).items()}
+    logs = {name: float(value) for name, value in model.train_step(random_views()).items()}
     callback = InformationScalars(0, 9, None, 1, batch_size=8, temperature=0.25)
     callback.set_model(model)
     return callback.measure(logs)

@@ -1,40 +1,23 @@
 """The fused batch normalization is Keras's, number for number."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers import NORMALIZED_SHAPES, normalization_pair
 from tfssl.layers import FusedBatchNormalization
 
-
-def pair(shape, **options):
-    """The fused layer and Keras's own, with equal random weights."""
-    layers = [
-        cls(momentum=0.9, epsilon=1e-5, **options)
-        for cls in (FusedBatchNormalization, keras.layers.BatchNormalization)
-    ]
-    rng = np.random.default_rng(0)
-    for layer in layers:
-        layer.build(shape)
-    weights = [rng.random(w.shape) + 0.5 for w in layers[0].get_weights()]
-    for layer in layers:
-        layer.set_weights(weights)
-    return layers
-
-
-SHAPES = [(6, 5, 4, 3), (7, 3), (2, 3)]
 OPTIONS = [{}, {"center": False}, {"scale": False}]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", NORMALIZED_SHAPES)
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("training", [True, False])
 def test_outputs_gradients_and_statistics(shape, options, training):
     x = tf.constant(np.random.default_rng(1).normal(3, 2, shape), tf.float32)
     target = tf.constant(np.random.default_rng(2).normal(0, 1, shape), tf.float32)
     results = []
-    for layer in pair(shape, **options):
+    for layer in normalization_pair(shape, **options):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x, training=training)
@@ -46,7 +29,7 @@ def test_outputs_gradients_and_statistics(shape, options, training):
 
 
 def test_the_moving_variance_is_the_biased_one():
-    layer, _ = pair((2, 1))
+    layer, _ = normalization_pair((2, 1))
     layer.set_weights(np.float32([[1], [0], [0], [0]]))
     layer(np.float32([[0.0], [2.0]]), training=True)
     np.testing.assert_allclose(layer.moving_variance, [0.1], rtol=1e-6)  # not 0.2
@@ -54,7 +37,7 @@ def test_the_moving_variance_is_the_biased_one():
 
 
 def test_a_frozen_layer_infers():
-    layer, _ = pair((4, 2, 2, 3))
+    layer, _ = normalization_pair((4, 2, 2, 3))
     before = layer.get_weights()
     layer.trainable = False
     layer(np.full((4, 2, 2, 3), 9.0, np.float32), training=True)
@@ -74,7 +57,7 @@ def test_half_precision_keeps_float32_statistics(policy):
 
 
 def test_runs_in_a_graph_with_unknown_batch_and_size():
-    layer, plain = pair((None, None, None, 3))
+    layer, plain = normalization_pair((None, None, None, 3))
     spec = [tf.TensorSpec((None, None, None, 3))]
     x = np.random.default_rng(0).random((3, 5, 2, 3), np.float32)
     fused = tf.function(lambda t: layer(t, training=True), input_signature=spec)(x)

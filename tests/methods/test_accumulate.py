@@ -1,54 +1,15 @@
 """A batch in parts learns what the batch at once does."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.test_methods import batch
-from tfssl import encoders, layers
-from tfssl.config import Config
-from tfssl.methods import Supervised
-from tfssl.runner.build import METHODS, Kit
-
-
-def no_normalization(**options):
-    return keras.layers.Activation("linear", name=options.get("name"))
-
-
-def build(method, normalization, **settings):
-    def encoder(seed, name="encoder"):
-        return encoders.resnet(
-            18,
-            stem="cifar",
-            width_multiplier=1 / 16,
-            seed=seed,
-            name=name,
-            normalization=normalization,
-            convolution=layers.ProductGradientConv2D,
-        )
-
-    def probe(in_dim):
-        return layers.classifier(in_dim, 10)
-
-    if method == "supervised":
-        model = Supervised(encoder(0), head=layers.classifier(32, 10, seed=1))
-    else:
-        config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16, **settings)
-        model = METHODS[method](
-            config, Kit(encoder, probe, normalization, total_steps=10, size=(16, 16))
-        )
-    model.build((None, 16, 16, 3))
-    model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
-    model.penalize(model.trainable_variables[:3], 0.01)
-    return model
-
-
-def close(one, other):
-    scale = max(float(tf.reduce_max(tf.abs(value))) for value in tf.nest.flatten(other))
-    tf.nest.map_structure(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * scale), one, other
-    )
+from tests.helpers import assert_close as close
+from tests.helpers import build_for_parts as build
+from tests.helpers import no_normalization
+from tests.helpers import random_views as batch
+from tfssl import layers
+from tfssl.runner.build import METHODS
 
 
 @pytest.mark.parametrize("count", [2, 4, 8])

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.test_methods import batch, build
+from tests.helpers import build_method as build
+from tests.helpers import random_views as batch
 from tfssl import encoders, layers
 from tfssl.methods import BYOL
 

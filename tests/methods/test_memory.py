@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods import test_accumulate
-from tests.methods.test_methods import batch, build
+from tests.helpers import assert_close as close
+from tests.helpers import build_for_parts, no_normalization
+from tests.helpers import build_method as build
+from tests.helpers import random_views as batch
 
 SIZE = 40  # of the queue; a step brings 16
 
@@ -115,7 +117,7 @@ def test_no_gradient_reaches_the_queue_or_who_fills_it():
 def test_in_parts_the_gradients_and_the_queue_are_those_of_the_batch():
     made = []
     for count in (1, 4):
-        model = test_accumulate.build("simclr", test_accumulate.no_normalization, memory_size=SIZE)
+        model = build_for_parts("simclr", no_normalization, memory_size=SIZE)
         model.accumulate_steps = count
         gradients, _ = (
             model.accumulated(batch(16))
@@ -123,7 +125,7 @@ def test_in_parts_the_gradients_and_the_queue_are_those_of_the_batch():
             else model.gradients_of(model.loss_on, batch(16))
         )
         made.append([*gradients, model.queue.value])
-    test_accumulate.close(*made[::-1])
+    close(*made[::-1])
 
 
 def test_the_information_bound_counts_the_memory():

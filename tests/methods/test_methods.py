@@ -5,37 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers import build_method as build
+from tests.helpers import random_views as batch
 from tests.reference import nt_xent_loop
 from tfssl import encoders, layers
-from tfssl.config import Config
 from tfssl.methods import SimCLR
 from tfssl.methods.selfsupervised import direction_std
-from tfssl.runner.build import METHODS, Kit
-
-
-def build(method="simclr", probe=True, optimizer=None, total_steps=100, **settings):
-    config = Config(method=method, **{"proj_out_dim": 8, "proj_hidden_dim": 16} | settings)
-    model = METHODS[method](
-        config,
-        Kit(
-            encoder=lambda seed, name: encoders.resnet(
-                18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name
-            ),
-            probe=lambda in_dim: layers.classifier(in_dim, 10) if probe else None,
-            normalization=layers.FusedBatchNormalization,
-            total_steps=total_steps,
-            size=(16, 16),
-        ),
-    )
-    model.build((None, 16, 16, 3))
-    model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1), jit_compile=False)
-    return model
-
-
-def batch(n=8, seed=0):
-    rng = np.random.default_rng(seed)
-    views = tuple(rng.random((n, 16, 16, 3), np.float32) for _ in range(2))
-    return {"views": views, "label": rng.integers(10, size=n)}
+from tfssl.runner.build import METHODS
 
 
 def probed(model, batch):

@@ -9,7 +9,7 @@ import sys
 import pytest
 import setuptools
 
-from tests.test_run import ROOT, TINY
+from tests.helpers import ROOT, TINY_FLAGS
 from tfssl.errors import UsageError
 from tfssl.runner import parser
 
@@ -28,7 +28,7 @@ def tfssl(*words, cwd, code=0):
 
 
 def test_a_run_in_a_directory_of_ones_own(tmp_path):
-    done = tfssl("pretrain", *TINY, "--model_dir=first", "--noeval_baseline", cwd=tmp_path)
+    done = tfssl("pretrain", *TINY_FLAGS, "--model_dir=first", "--noeval_baseline", cwd=tmp_path)
     assert (tmp_path / "first" / "encoder.keras").exists() and "kNN, k = 5" in done.stdout
     scored = tfssl("knn", "--model_dir=first", cwd=tmp_path)
     assert "kNN, k = 5" in scored.stdout

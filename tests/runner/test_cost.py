@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.runner.test_pretrain import finished, tiny  # noqa: F401 - a fixture
+from tests.helpers import tiny_config
 from tfssl import data
 from tfssl.evaluation import knn, linear
 from tfssl.runner import cost, pretrain
@@ -105,7 +105,7 @@ class SlowEncoder:
 def test_seconds_per_image_leave_the_graph_out(seconds, split, sizes, monkeypatch):
     encode = SlowEncoder(seconds)
     monkeypatch.setattr(cost, "time", encode)
-    config = tiny("run", eval_batch_size=16)
+    config = tiny_config("run", eval_batch_size=16)
     source = data.load(config, split, "eval_split")
     assert cost.per_image(config, encode, source, (16, 16)) == pytest.approx(seconds)
     assert encode.sizes == sizes
@@ -127,7 +127,7 @@ def test_the_cost_of_an_evaluation_is_of_what_it_does(changes, expected, monkeyp
     monkeypatch.setattr(cost, "time", encode)
     monkeypatch.setattr(cost.evaluation, "linear_seconds", lambda n, dim, c: n * dim * c)
     monkeypatch.setattr(cost.evaluation, "knn_seconds", lambda m, n, dim, k: m * n * k)
-    config = tiny("run", **changes)
+    config = tiny_config("run", **changes)
     train, test = (data.load(config, split) for split in ("train[:64]", "test[:40]"))
     assert cost.of_evaluation(config, encode, 4, train, test, (16, 16)) == expected
 
@@ -136,7 +136,7 @@ def test_representations_that_do_not_fit_in_memory_cost_nothing(monkeypatch):
     encode = SlowEncoder(1.0)
     monkeypatch.setattr(cost, "time", encode)
     monkeypatch.setattr(cost.evaluate, "MAX_BYTES", 64 * 4 * 4 - 1)
-    config = tiny("run")
+    config = tiny_config("run")
     train, test = (data.load(config, split) for split in ("train[:64]", "test[:40]"))
     assert cost.of_evaluation(config, encode, 4, train, test, (16, 16)) == Cost(40, 40)
 
@@ -164,13 +164,13 @@ def test_seconds_of_neighbours_grow_with_both_splits(monkeypatch):
 
 
 def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
-    finished,  # noqa: F811
+    finished,
     tmp_path,
     monkeypatch,
     capsys,
 ):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 100, 0, 5))
-    result = tfssl.run(tiny(tmp_path))
+    result = tfssl.run(tiny_config(tmp_path))
     assert result["untrained"] is None and not (tmp_path / "untrained.json").exists()
     assert result["pretrained"] == finished[1]["pretrained"]
     said = capsys.readouterr().out
@@ -178,39 +178,39 @@ def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
     assert announced < said.index(": representations of")
     assert said.count("untrained network is left out, as its evaluation would take 2 min") == 2
     assert said.count("--mode=eval --eval_baseline has it whole") == 2  # before, and at the table
-    tfssl.run(tiny(tmp_path))
+    tfssl.run(tiny_config(tmp_path))
     assert "--mode=eval --eval_baseline" in capsys.readouterr().out  # finished, and told again
 
 
 def test_a_baseline_without_the_linear_classifier_is_told_and_made_whole_when_asked(
-    finished,  # noqa: F811
+    finished,
     tmp_path,
     monkeypatch,
     capsys,
 ):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 50, 40, 5))
-    result, whole = tfssl.run(tiny(tmp_path)), finished[1]["untrained"]
+    result, whole = tfssl.run(tiny_config(tmp_path)), finished[1]["untrained"]
     assert result["untrained"] == {name: whole[name] for name in ("online", "knn_5")}
     assert result["pretrained"] == finished[1]["pretrained"]
     said = capsys.readouterr().out
     assert said.count("without the linear classifier, with which it would take 2 min") == 2
     (row,) = (line for line in said.splitlines() if line.startswith("linear, frozen encoder"))
     assert row.split()[3:5] == ["-", "-"]
-    again = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=True))
+    again = tfssl.run(tiny_config(tmp_path, mode="eval", eval_baseline=True))
     assert again["untrained"] == whole and "left_out" not in again
     assert "and as long for the untrained network" in capsys.readouterr().out
-    third = tfssl.run(tiny(tmp_path, mode="eval"))
+    third = tfssl.run(tiny_config(tmp_path, mode="eval"))
     assert third["untrained"] == whole and "left_out" not in third
 
 
-def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(finished, tmp_path, monkeypatch):  # noqa: F811
+def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 1e9, 1e9, 1e9))
-    result = tfssl.run(tiny(tmp_path, eval_baseline=True))
+    result = tfssl.run(tiny_config(tmp_path, eval_baseline=True))
     assert result["untrained"] == finished[1]["untrained"]
     assert json.loads((tmp_path / "flags.json").read_text())["eval_baseline"] is True
 
 
-def test_a_run_that_died_between_training_and_baseline_goes_on(finished, tmp_path, monkeypatch):  # noqa: F811
+def test_a_run_that_died_between_training_and_baseline_goes_on(finished, tmp_path, monkeypatch):
     class Killed(Exception):
         pass
 
@@ -220,10 +220,10 @@ def test_a_run_that_died_between_training_and_baseline_goes_on(finished, tmp_pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrain, "evaluate_untrained", die)
         with pytest.raises(Killed):
-            tfssl.run(tiny(tmp_path))
+            tfssl.run(tiny_config(tmp_path))
     assert not (tmp_path / "result.json").exists()
     seconds = json.loads((tmp_path / "time.json").read_text())["train_seconds"]
-    result = tfssl.run(tiny(tmp_path))
+    result = tfssl.run(tiny_config(tmp_path))
     assert result["train_seconds"] == seconds  # nothing was trained again
     for which in ("pretrained", "untrained"):
         assert result[which] == finished[1][which]

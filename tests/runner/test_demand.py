@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.runner.test_pretrain import tiny
-from tests.runner.test_pretrain_byol import BYOL
+from tests.helpers import BYOL_SETTINGS, tiny_config
 from tfssl import Config, UsageError, memory
 from tfssl.runner import demand
 from tfssl.runner.job import plan
@@ -17,14 +16,14 @@ HUGE = [
     (dict(width_multiplier=1e30), "--width_multiplier and --resnet_depth"),
     (dict(image_size="100000x100000"), "--image_size and --eval_image_size"),
     (dict(eval_image_size="999999999"), "--image_size and --eval_image_size"),
-    ({**BYOL, "proj_hidden_dim": 10**9}, "--proj_out_dim, --proj_hidden_dim"),
+    ({**BYOL_SETTINGS, "proj_hidden_dim": 10**9}, "--proj_out_dim, --proj_hidden_dim"),
 ]
 
 
 @pytest.mark.parametrize("settings,flags", HUGE)
 def test_what_takes_more_memory_than_there_is_is_refused_unbuilt(settings, flags, tmp_path):
     with pytest.raises(UsageError, match=f"{flags}.* must leave .* of memory. Received: ") as error:
-        plan(tiny(tmp_path / "run", **settings))
+        plan(tiny_config(tmp_path / "run", **settings))
     assert "GiB" in str(error.value) and not (tmp_path / "run").exists()
 
 
@@ -37,14 +36,14 @@ def test_what_takes_more_memory_than_there_is_is_refused_unbuilt(settings, flags
 )
 def test_steps_are_as_many_as_can_be_counted(changes, said, tmp_path):
     with pytest.raises(UsageError, match=said):
-        plan(tiny(tmp_path, **changes))
+        plan(tiny_config(tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         {},
-        BYOL,
+        BYOL_SETTINGS,
         dict(resnet_depth=50),
         dict(resnet_depth=50, sk_ratio=0.0625),
         dict(proj_head_mode="linear"),
@@ -53,7 +52,7 @@ def test_steps_are_as_many_as_can_be_counted(changes, said, tmp_path):
     ],
 )
 def test_it_is_a_lower_bound_of_what_is_built(settings, tmp_path):
-    job = plan(tiny(tmp_path, **settings))
+    job = plan(tiny_config(tmp_path, **settings))
     model = build_model(job)
     told = demand.parameters(job.config)
     for (_, _, least), part in zip(told, (model.encoder, model.projector), strict=True):

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.data.test_folder import write
-from tests.runner.test_finetune import LABELLED, tune
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
+from tests.helpers import (
+    FINETUNE_SETTINGS,
+    finetune_shapes,
+    read_scalars,
+    run_until_killed,
+    tiny_config,
+    write_image,
+)
 from tfssl import Config, UsageError, augment, data
 from tfssl.runner import device
 from tfssl.storage import export
@@ -24,7 +29,7 @@ def distill(teacher, model_dir, **changes):
         "mode": "distill",
         "teacher": str(teacher),
         "model_dir": str(model_dir),
-        **LABELLED,
+        **FINETUNE_SETTINGS,
         **STUDENT,
         **changes,
     }
@@ -35,8 +40,8 @@ def distill(teacher, model_dir, **changes):
 def teacher(tmp_path_factory):
     """A network that was finetuned from within its projector, on images of another size."""
     base = tmp_path_factory.mktemp("teacher")
-    tfssl.run(tiny(base / "pretrained", mode="train", train_mode="pretrain"))
-    tune(base / "pretrained", base / "finetuned", image_size="24", ft_proj_selector=1)
+    tfssl.run(tiny_config(base / "pretrained", mode="train", train_mode="pretrain"))
+    finetune_shapes(base / "pretrained", base / "finetuned", image_size="24", ft_proj_selector=1)
     return base / "finetuned"
 
 
@@ -66,7 +71,7 @@ def test_what_it_reports(distilled, teacher):
     assert (result["labels"], result["images"], result["global_step"]) == (0, 64, 3)
     assert result["teacher"]["path"] == str(teacher)
     assert json.loads((directory / "result.json").read_text()) == result
-    series = scalars(directory)
+    series = read_scalars(directory)
     for name in ("distill_loss", "teacher_agreement", "supervised_loss", "total_loss"):
         assert [step for step, _ in series[f"train/{name}"]] == [1, 2, 3], name
     assert {value for _, value in series["train/supervised_loss"]} == {0.0}
@@ -81,7 +86,7 @@ def test_its_exports_are_a_student_of_the_form_of_the_flags_and_a_teacher(distil
     again = tfssl.run(
         Config(
             **{
-                **LABELLED,
+                **FINETUNE_SETTINGS,
                 **STUDENT,
                 "train_steps": 1,
                 "mode": "distill",
@@ -143,7 +148,7 @@ def test_labels_beside_the_teacher(teacher, tmp_path):
     listed.write_text("\n".join(map(str, range(0, 64, 2))))
     result = distill(teacher, tmp_path / "run", distill_alpha=0.5, label_list=str(listed))
     assert (result["labels"], result["images"]) == (32, 64)
-    assert min(value for _, value in scalars(tmp_path / "run")["train/supervised_loss"]) > 0
+    assert min(value for _, value in read_scalars(tmp_path / "run")["train/supervised_loss"]) > 0
     listed.write_text("\n".join(map(str, range(1, 64, 2))))
     with pytest.raises(UsageError, match="--label_list=.* names other images than when the run"):
         distill(teacher, tmp_path / "run", distill_alpha=0.5, label_list=str(listed))
@@ -191,7 +196,7 @@ def test_the_student_may_start_from_weights(teacher, tmp_path):
 def test_images_without_labels(teacher, tmp_path):
     unsorted = tmp_path / "unsorted"
     for i in range(20):
-        write(unsorted / f"{i}.png", seed=i, height=16 + i, width=40 - i)
+        write_image(unsorted / f"{i}.png", seed=i, height=16 + i, width=40 - i)
     result = distill(
         teacher,
         tmp_path / "run",
@@ -272,7 +277,7 @@ def test_damaged_answers_are_told_and_made_again(distilled, teacher, tmp_path):
 
 def test_two_replicas_learn_what_one_does(distilled, teacher, tmp_path):
     distill(teacher, tmp_path / "run", replicas=2)
-    one, two = scalars(distilled[0]), scalars(tmp_path / "run")
+    one, two = read_scalars(distilled[0]), read_scalars(tmp_path / "run")
     for name in ("train/total_loss", "train/distill_loss", "train/teacher_agreement"):
         np.testing.assert_allclose(
             [value for _, value in two[name]], [value for _, value in one[name]], rtol=1e-4

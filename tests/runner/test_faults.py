@@ -15,8 +15,7 @@ import tensorflow as tf
 
 import run
 import tfssl.runner.program
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
-from tests.test_run import ROOT, TINY
+from tests.helpers import ROOT, TINY_FLAGS, read_scalars, run_until_killed, tiny_config
 from tfssl import TrainingError, UsageError
 from tfssl.callbacks import alarms, checkpoints
 from tfssl.callbacks.board import Board
@@ -29,7 +28,7 @@ from tfssl.storage.export import load_encoder
 @pytest.mark.parametrize("number,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_step_saves_and_the_same_command_continues(number, code, tmp_path):
     flags = [
-        *TINY,
+        *TINY_FLAGS,
         "--train_steps=100000",
         "--checkpoint_steps=100000",
         "--noeval_baseline",
@@ -61,9 +60,9 @@ def test_a_signal_ends_the_step_saves_and_the_same_command_continues(number, cod
 def test_a_second_process_is_told_so(tmp_path):
     with rundir.held(str(tmp_path)):
         with pytest.raises(UsageError, match="is in use"):
-            tfssl.run(tiny(tmp_path))
+            tfssl.run(tiny_config(tmp_path))
         assert os.listdir(tmp_path) == ["lock"]
-    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", train_steps=1))
+    tfssl.run(tiny_config(tmp_path, mode="train", train_mode="pretrain", train_steps=1))
 
 
 def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, capsys):
@@ -79,7 +78,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
 
     monkeypatch.setattr(checkpoint, "flush", flush_or_fail)
     tfssl.run(
-        tiny(
+        tiny_config(
             tmp_path,
             mode="train",
             train_mode="pretrain",
@@ -98,7 +97,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
 
 def test_tensorboard_that_cannot_be_written_costs_its_points_and_not_the_run(tmp_path, capsys):
     (tmp_path / "eval").write_text("a file where the directory belongs")
-    result = tfssl.run(tiny(tmp_path, eval_baseline=False, linear_probe=False))
+    result = tfssl.run(tiny_config(tmp_path, eval_baseline=False, linear_probe=False))
     assert result["global_step"] == 4 and (tmp_path / "result.json").exists()
     out = capsys.readouterr().out
     assert out.count("WARNING: TensorBoard's files in") == 1 and "The run goes on." in out
@@ -136,7 +135,7 @@ def test_a_disk_that_takes_no_more_is_told_in_a_sentence(
         write_json(directory, name, value)
 
     monkeypatch.setattr(rundir, "write_json", write_or_fail)
-    assert run.main(["run.py", *TINY, f"--model_dir={tmp_path / 'run'}"]) == 1
+    assert run.main(["run.py", *TINY_FLAGS, f"--model_dir={tmp_path / 'run'}"]) == 1
     told = f"run.py: {when} cannot be written or read ({os.strerror(number)}); the same command"
     assert told in capsys.readouterr().err
 
@@ -154,7 +153,7 @@ def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
         return save(self, step)
 
     saved, save = [], checkpoint.Checkpoints.save
-    config = tiny(
+    config = tiny_config(
         tmp_path / "run",
         dataset="folder",
         data_dir=str(tmp_path / "photos"),
@@ -175,7 +174,7 @@ def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
 
 
 def test_op_determinism_is_turned_on_and_recorded(tmp_path):
-    flags = [*TINY, "--deterministic", "--noeval_baseline", f"--model_dir={tmp_path}"]
+    flags = [*TINY_FLAGS, "--deterministic", "--noeval_baseline", f"--model_dir={tmp_path}"]
     code = (
         "import sys, run, tensorflow as tf; code = run.main(['run.py', *sys.argv[1:]]); "
         "from tensorflow.python.framework import config; "
@@ -190,7 +189,7 @@ def test_op_determinism_is_turned_on_and_recorded(tmp_path):
 def test_a_loss_that_is_no_number_leaves_a_diagnosis(tmp_path):
     with pytest.raises(TrainingError, match="(?s)(?=.*learning_rate).*diagnosis.json"):
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path,
                 learning_rate=1e20,
                 optimizer="momentum",
@@ -213,7 +212,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
     """The update of a step comes after its loss: a finite loss does not vouch for the weights."""
     with pytest.raises(TrainingError, match="weights are no longer finite after step 1"):
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path,
                 learning_rate=1e38,
                 optimizer="momentum",
@@ -231,12 +230,12 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
 
 def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tmp_path, capsys):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    tfssl.run(tiny(straight, mode="train", train_mode="pretrain"))
-    tfssl.run(tiny(broken, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(straight, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(broken, mode="train", train_mode="pretrain"))
     newest = broken / "checkpoints" / "step_00000004"
     (data,) = newest.glob("state.data*")
     data.write_bytes(data.read_bytes()[:-7])
-    tfssl.run(tiny(broken, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(broken, mode="train", train_mode="pretrain"))
     assert "the one of step 2 is taken" in capsys.readouterr().out
     for a, b in zip(*(load_encoder(d).get_weights() for d in (straight, broken)), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -246,12 +245,12 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tmp_
 def test_a_death_after_the_last_checkpoint_costs_nothing(summary_steps, tmp_path, monkeypatch):
     """Neither the points of the last steps nor the time that training took."""
     settings = dict(eval_baseline=False, linear_probe=False, train_summary_steps=summary_steps)
-    tfssl.run(tiny(tmp_path / "straight", **settings))
+    tfssl.run(tiny_config(tmp_path / "straight", **settings))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(pretrain, "export_encoder", die)
-        tfssl.run(tiny(tmp_path / "killed", **settings))
+        tfssl.run(tiny_config(tmp_path / "killed", **settings))
     spent = json.loads((tmp_path / "killed" / "time.json").read_text())["train_seconds"]
-    assert tfssl.run(tiny(tmp_path / "killed", **settings))["train_seconds"] == spent > 0
+    assert tfssl.run(tiny_config(tmp_path / "killed", **settings))["train_seconds"] == spent > 0
     one, two = (points(tmp_path / name) for name in ("straight", "killed"))
     assert one == two and 4 in dict(one["train/total_loss"])
     assert 4 in dict(one["information/alignment"])
@@ -260,7 +259,7 @@ def test_a_death_after_the_last_checkpoint_costs_nothing(summary_steps, tmp_path
 def test_a_signal_in_the_last_step_costs_no_points(tmp_path):
     """The whole job is one step short of nothing when it is asked to stop."""
     settings = dict(mode="train", train_mode="pretrain", train_summary_steps=10)
-    tfssl.run(tiny(tmp_path / "straight", **settings))
+    tfssl.run(tiny_config(tmp_path / "straight", **settings))
 
     def ask(self, step, logs):
         if step == 4:
@@ -269,8 +268,8 @@ def test_a_signal_in_the_last_step_costs_no_points(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alarms.StopOnNaN, "on_step", ask)
         with pytest.raises(Interrupted, match="SIGTERM after step 4 of 4; the same command"):
-            tfssl.run(tiny(tmp_path / "stopped", **settings))
-    tfssl.run(tiny(tmp_path / "stopped", **settings))
+            tfssl.run(tiny_config(tmp_path / "stopped", **settings))
+    tfssl.run(tiny_config(tmp_path / "stopped", **settings))
     assert points(tmp_path / "straight") == points(tmp_path / "stopped")
 
 
@@ -280,7 +279,7 @@ def test_a_signal_after_the_last_step_is_obeyed_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints.SaveCheckpoints, "on_train_end", ask)
     with pytest.raises(Interrupted, match="stopped by SIGTERM after step 4 of 4"):
-        tfssl.run(tiny(tmp_path))
+        tfssl.run(tiny_config(tmp_path))
     assert not (tmp_path / "result.json").exists()
 
 
@@ -297,9 +296,9 @@ def test_a_signal_beside_training_is_told_too(number, code, monkeypatch, capsys)
 
 
 def test_time_counts_what_killed_processes_took_until_their_last_checkpoint(tmp_path):
-    run_until_killed(lambda: tfssl.run(tiny(tmp_path)), at_step=3)
+    run_until_killed(lambda: tfssl.run(tiny_config(tmp_path)), at_step=3)
     first = json.loads((tmp_path / "time.json").read_text())["train_seconds"]
-    assert tfssl.run(tiny(tmp_path))["train_seconds"] > first > 0
+    assert tfssl.run(tiny_config(tmp_path))["train_seconds"] > first > 0
 
 
 @pytest.mark.parametrize(
@@ -314,7 +313,7 @@ def test_divergence_in_the_last_step_is_told_as_that(task, told, tmp_path):
     settings = dict(learning_rate=1e38, optimizer="momentum", warmup_epochs=0.0, train_steps=1)
     with pytest.raises(TrainingError, match=told):
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path / "run",
                 **settings,
                 mode=task,
@@ -328,7 +327,7 @@ def test_divergence_in_the_last_step_is_told_as_that(task, told, tmp_path):
 @pytest.mark.parametrize("mode", ["eval", "knn", "linear_eval", "embed"])
 def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_path, monkeypatch):
     """Finite weights do not vouch for what they make of an image."""
-    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(tmp_path, mode="train", train_mode="pretrain"))
     batch_function = evaluate.batch_function
 
     def overflowing(model, size):
@@ -338,7 +337,7 @@ def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_pa
     monkeypatch.setattr(evaluate, "batch_function", overflowing)
     monkeypatch.setattr("tfssl.runner.loop.train", lambda *_, **__: None)
     with pytest.raises(TrainingError, match="The network has diverged: its .* are not finite"):
-        tfssl.run(tiny(tmp_path, mode=mode, linear_batch_size=16))
+        tfssl.run(tiny_config(tmp_path, mode=mode, linear_batch_size=16))
 
 
 @pytest.mark.parametrize(
@@ -359,21 +358,21 @@ def test_what_the_last_save_did_not_come_to_is_done_when_the_run_goes_on(tmp_pat
     settings = dict(mode="train", train_mode="pretrain", checkpoint_steps=1, keep_checkpoint_max=2)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(rundir, "write_json", die_at("newest.json", 4))
-        tfssl.run(tiny(tmp_path, **settings))
+        tfssl.run(tiny_config(tmp_path, **settings))
     there = tmp_path / "checkpoints"
     (there / "unfinished_1").mkdir()
     assert len(os.listdir(there)) == 4
-    tfssl.run(tiny(tmp_path, **settings))
+    tfssl.run(tiny_config(tmp_path, **settings))
     assert sorted(os.listdir(there)) == ["step_00000003", "step_00000004"]
     assert json.loads((tmp_path / "newest.json").read_text()) == {"step": 4}
 
 
 def test_a_finished_run_says_how_its_encoder_is_made_again(tmp_path, capsys):
     settings = dict(eval_baseline=False, linear_probe=False, train_steps=1)
-    tfssl.run(tiny(tmp_path, **settings))
+    tfssl.run(tiny_config(tmp_path, **settings))
     weights = load_encoder(tmp_path).get_weights()
     (tmp_path / "encoder.keras").unlink()
-    tfssl.run(tiny(tmp_path, **settings))
+    tfssl.run(tiny_config(tmp_path, **settings))
     said = f"encoder.keras is gone: --mode=export --model_dir={tmp_path} makes it again"
     assert said in capsys.readouterr().out
     assert run.main(["run.py", "--mode=export", f"--model_dir={tmp_path}"]) == 0
@@ -383,9 +382,9 @@ def test_a_finished_run_says_how_its_encoder_is_made_again(tmp_path, capsys):
 
 def test_an_evaluation_of_an_older_step_does_not_take_the_place_of_the_newest(tmp_path, capsys):
     settings = dict(eval_baseline=False, linear_probe=False)
-    result = tfssl.run(tiny(tmp_path, **settings))
+    result = tfssl.run(tiny_config(tmp_path, **settings))
     shutil.rmtree(tmp_path / "checkpoints" / "step_00000004")
-    assert tfssl.run(tiny(tmp_path, mode="eval", **settings))["global_step"] == 2
+    assert tfssl.run(tiny_config(tmp_path, mode="eval", **settings))["global_step"] == 2
     assert "result.json stays that of step 4" in capsys.readouterr().out
     assert json.loads((tmp_path / "result.json").read_text()) == result
     assert json.loads((tmp_path / "result_2.json").read_text())["global_step"] == 2
@@ -416,6 +415,6 @@ def points(directory):
     """{tag: [(step, value)]} but for the speed, which is never the same."""
     return {
         tag: values
-        for tag, values in scalars(directory).items()
+        for tag, values in read_scalars(directory).items()
         if tag != "train/images_per_second"
     }

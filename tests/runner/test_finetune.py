@@ -9,41 +9,24 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
+from tests.helpers import (
+    FINETUNE_SETTINGS,
+    finetune_shapes,
+    read_scalars,
+    run_until_killed,
+    tiny_config,
+)
 from tfssl import Config, UsageError
 from tfssl.runner import finetune, pretrain
 from tfssl.runner.finetune import build_model
 from tfssl.runner.job import plan
 from tfssl.storage import pretrained
 
-LABELLED = dict(
-    dataset="shapes",
-    train_split="train[:64]",
-    eval_split="test[:40]",
-    train_batch_size=16,
-    train_steps=3,
-    train_summary_steps=1,
-    checkpoint_steps=2,
-    precision="float32",
-    compile_augmentation=False,
-)
-
-
-def tune(checkpoint, model_dir, **changes):
-    settings = {
-        "mode": "finetune",
-        "checkpoint": str(checkpoint),
-        "model_dir": str(model_dir),
-        **LABELLED,
-        **changes,
-    }
-    return tfssl.run(Config(**settings), given=set(settings))
-
 
 @pytest.fixture(scope="module")
 def simclr(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "simclr"
-    tfssl.run(tiny(directory, eval_baseline=False, knn_k="", linear_probe=False))
+    tfssl.run(tiny_config(directory, eval_baseline=False, knn_k="", linear_probe=False))
     return directory
 
 
@@ -51,7 +34,9 @@ def simclr(tmp_path_factory):
 def byol(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "byol"
     tfssl.run(
-        tiny(directory, method="byol", proj_hidden_dim=16, mode="train", train_mode="pretrain")
+        tiny_config(
+            directory, method="byol", proj_hidden_dim=16, mode="train", train_mode="pretrain"
+        )
     )
     return directory
 
@@ -59,7 +44,9 @@ def byol(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tuned(simclr, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tuned") / "run"
-    return directory, tune(simclr, directory, image_size="24x40", zero_init_logits_layer=True)
+    return directory, finetune_shapes(
+        simclr, directory, image_size="24x40", zero_init_logits_layer=True
+    )
 
 
 def test_another_shape_of_images_and_exact_counts(tuned, simclr):
@@ -71,7 +58,7 @@ def test_another_shape_of_images_and_exact_counts(tuned, simclr):
     assert result["pretrained_weights"]["path"].startswith(str(simclr))
     assert result["pretrained_weights"]["image_size"] == [16, 16]
     assert json.loads((directory / "result.json").read_text()) == result
-    series = scalars(directory)
+    series = read_scalars(directory)
     for name in ("total_loss", "supervised_loss", "supervised_acc", "weight_decay"):
         assert [step for step, _ in series[f"train/{name}"]] == [1, 2, 3], name
     assert series["train/supervised_loss"][0][1] == pytest.approx(np.log(10), rel=1e-4)  # head at 0
@@ -92,7 +79,10 @@ def test_the_exports_are_the_network(tuned):
 
 def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, simclr, capsys):
     directory, result = tuned
-    assert tune(simclr, directory, image_size="24x40", zero_init_logits_layer=True) == result
+    assert (
+        finetune_shapes(simclr, directory, image_size="24x40", zero_init_logits_layer=True)
+        == result
+    )
     assert "nothing left to do" in capsys.readouterr().out
     again = tfssl.run(Config(mode="eval", model_dir=str(directory)), given={"mode", "model_dir"})
     assert again["finetuned"] == result["finetuned"]
@@ -104,14 +94,14 @@ def test_a_killed_one_ends_where_the_straight_one_does_without_the_checkpoint(
     moved, directory = tmp_path / "simclr", tmp_path / "run"
     shutil.copytree(simclr, moved)
     changes = dict(image_size="24x40", zero_init_logits_layer=True)
-    run_until_killed(lambda: tune(moved, directory, **changes), at_step=3)
+    run_until_killed(lambda: finetune_shapes(moved, directory, **changes), at_step=3)
     shutil.rmtree(moved)
-    assert tune(moved, directory, **changes)["finetuned"] == tuned[1]["finetuned"]
+    assert finetune_shapes(moved, directory, **changes)["finetuned"] == tuned[1]["finetuned"]
 
 
 def loaded(checkpoint, **changes):
     """A finetuning model with its weights just loaded, and its Config."""
-    given = {"mode": "finetune", "checkpoint": str(checkpoint), **LABELLED, **changes}
+    given = {"mode": "finetune", "checkpoint": str(checkpoint), **FINETUNE_SETTINGS, **changes}
     found = pretrained.find(str(checkpoint))
     config = pretrained.adopt(Config(**given), set(given), found.about, checkpoint)
     return build_model(plan(config), found), config
@@ -187,7 +177,7 @@ def test_another_stem_starts_anew_alone(simclr, capsys, tmp_path):
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
     assert changed.encoder.layers[2].get_weights()[0].shape[:2] == (7, 7)
-    tune(simclr, tmp_path / "run", image_size=32, stem="imagenet", train_steps=1)
+    finetune_shapes(simclr, tmp_path / "run", image_size=32, stem="imagenet", train_steps=1)
     assert "new weights in the stem alone: imagenet in place of cifar" in capsys.readouterr().out
 
 
@@ -197,10 +187,10 @@ def test_before_its_first_checkpoint_it_starts_from_what_there_is_now(simclr, tm
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            tune(form(simclr, "checkpoint").parent.parent, run, image_size=16)
+            finetune_shapes(form(simclr, "checkpoint").parent.parent, run, image_size=16)
     started = json.loads((run / "pretrained.json").read_text())
     (run / "pretrained.json").write_text(json.dumps({**started, "step": 1}))
-    result = tune(simclr, run, image_size=16)
+    result = finetune_shapes(simclr, run, image_size=16)
     assert result["pretrained_weights"]["step"] == started["step"] == 4
 
 
@@ -211,14 +201,14 @@ def interrupted(*_):
 def test_other_labels_in_the_list_are_another_run(simclr, tmp_path):
     listed, run = tmp_path / "list.txt", tmp_path / "run"
     listed.write_text("\n".join(map(str, range(32))))
-    tune(simclr, run, image_size=16, label_list=str(listed))
+    finetune_shapes(simclr, run, image_size=16, label_list=str(listed))
     listed.write_text("\n".join(map(str, range(1, 33))))
     with pytest.raises(UsageError, match="--label_list=.* names other images than when the run"):
-        tune(simclr, run, image_size=16, label_list=str(listed))
+        finetune_shapes(simclr, run, image_size=16, label_list=str(listed))
 
 
 def test_few_labels_are_counted(simclr, tmp_path):
-    result = tune(
+    result = finetune_shapes(
         simclr,
         tmp_path / "run",
         label_fraction=0.3,
@@ -230,7 +220,7 @@ def test_few_labels_are_counted(simclr, tmp_path):
 
 
 def test_from_scratch_is_the_network_of_the_flags(tmp_path):
-    result = tune("none", tmp_path / "run", width_multiplier=1 / 16, image_size=16)
+    result = finetune_shapes("none", tmp_path / "run", width_multiplier=1 / 16, image_size=16)
     assert result["pretrained_weights"] is None
     assert result["finetuned"]["network"]["examples"] == 40
 
@@ -257,14 +247,14 @@ def test_from_scratch_is_the_network_of_the_flags(tmp_path):
 )
 def test_refusals_come_before_anything_is_written(changes, said, simclr, tmp_path):
     with pytest.raises(UsageError, match=said):
-        tune(simclr, tmp_path / "run", **{"image_size": 16, **changes})
+        finetune_shapes(simclr, tmp_path / "run", **{"image_size": 16, **changes})
     assert not (tmp_path / "run").exists()
 
 
 def test_checkpoints_that_are_none_or_damaged(simclr, tmp_path):
     def refused(path, said, **changes):
         with pytest.raises(UsageError, match=said) as refusal:
-            tune(path, tmp_path / "run", image_size=16, **changes)
+            finetune_shapes(path, tmp_path / "run", image_size=16, **changes)
         assert "\n" not in str(refusal.value) and not (tmp_path / "run").exists()
 
     refused(tmp_path / "nowhere", "does not exist")
@@ -275,7 +265,7 @@ def test_checkpoints_that_are_none_or_damaged(simclr, tmp_path):
     refused(tmp_path / "other.keras", "does not say what its network is")
     (tmp_path / "text.keras").write_text("no archive")
     refused(tmp_path / "text.keras", "not a .keras file")
-    tune(simclr, tmp_path / "tuned", image_size=16, train_steps=1)
+    finetune_shapes(simclr, tmp_path / "tuned", image_size=16, train_steps=1)
     refused(tmp_path / "tuned" / "classifier.keras", "is a classifier, not an encoder")
     broken = tmp_path / "broken"
     shutil.copytree(simclr / "checkpoints" / "step_00000004", broken)
@@ -329,7 +319,7 @@ def test_frozen_encoders_are_kept_whole(mode, simclr, tmp_path):
 
 def test_a_finetuned_run_is_a_checkpoint_too(tuned, tmp_path):
     directory, _ = tuned
-    result = tune(directory, tmp_path / "again", image_size=16, train_steps=1)
+    result = finetune_shapes(directory, tmp_path / "again", image_size=16, train_steps=1)
     assert result["pretrained_weights"]["task"] == "finetune"
     settings = dict(mode="knn", model_dir=str(directory), knn_k="3")
     assert tfssl.run(Config(**settings), given=set(settings))["results"]["knn_3"]["examples"] == 40

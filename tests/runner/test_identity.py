@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.data.test_folder import write
-from tests.runner.test_pretrain import tiny
+from tests.helpers import tiny_config, write_image
 from tfssl import Config, UsageError
 
 
@@ -21,7 +20,7 @@ def photos(tmp_path, monkeypatch):
         for split, count in (("train", 10), ("test", 5)):
             for number, label in enumerate(classes):
                 for i in range(count):
-                    write(
+                    write_image(
                         tmp_path / name / split / label / f"{i}.png",
                         height=16,
                         width=16,
@@ -43,7 +42,9 @@ def settings(data_dir, **changes):
         eval_baseline=False,
         **changes,
     )
-    return tiny(given.pop("model_dir", None), **given).replace(model_dir=changes.get("model_dir"))
+    return tiny_config(given.pop("model_dir", None), **given).replace(
+        model_dir=changes.get("model_dir")
+    )
 
 
 def result_in(directory):
@@ -113,7 +114,7 @@ def test_a_finished_run_is_evaluated_again_on_other_images(photos, capsys):
     first = tfssl.run(settings("A", model_dir="run"))
     shutil.copytree("A", "C")
     for label in ("cat", "dog"):
-        write(photos / "C" / "test" / label / "more.png", height=16, width=16, seed=77)
+        write_image(photos / "C" / "test" / label / "more.png", height=16, width=16, seed=77)
     again = tfssl.run(settings("C", model_dir="run"))
     assert first["pretrained"]["knn_3"]["examples"] == 10
     assert (

@@ -10,9 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfssl
-from tests.data.test_features import store
-from tests.data.test_source import prepare
-from tests.runner.test_pretrain import scalars, tiny
+from tests.helpers import prepare_dataset, read_scalars, store_dataset, tiny_config
 from tfssl import Config, UsageError, data, encoders, layers
 from tfssl.errors import TrainingError
 from tfssl.runner import evaluate
@@ -25,7 +23,7 @@ def some(split, number):
 
 @pytest.fixture(scope="module")
 def partly(tmp_path_factory):
-    return prepare(tmp_path_factory.mktemp("partly"), (16, 16, 3), label=some)
+    return prepare_dataset(tmp_path_factory.mktemp("partly"), (16, 16, 3), label=some)
 
 
 def settings(directory, **changes):
@@ -99,7 +97,7 @@ def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
 def test_pretraining_learns_from_all_and_scores_those_with_a_label(
     partly, cache_dataset, tmp_path, capsys
 ):
-    config = tiny(tmp_path / "run", **settings(partly, cache_dataset=cache_dataset))
+    config = tiny_config(tmp_path / "run", **settings(partly, cache_dataset=cache_dataset))
     result = tfssl.run(config)
     for which in ("pretrained", "untrained"):
         assert {name: scores["examples"] for name, scores in result[which].items()} == {
@@ -107,7 +105,9 @@ def test_pretraining_learns_from_all_and_scores_those_with_a_label(
             "linear": 7,
             "knn_5": 7,
         }
-    assert np.isfinite([v for _, v in scalars(tmp_path / "run")["train/supervised_loss"]]).all()
+    assert np.isfinite(
+        [v for _, v in read_scalars(tmp_path / "run")["train/supervised_loss"]]
+    ).all()
     said = capsys.readouterr().out
     assert "mixed train: 30 images as views" in said and "on 18 frozen representations" in said
     if cache_dataset:
@@ -116,7 +116,9 @@ def test_pretraining_learns_from_all_and_scores_those_with_a_label(
 
 
 def test_held_and_streamed_are_scored_alike(partly, tmp_path):
-    tfssl.run(tiny(tmp_path / "run", **settings(partly), mode="train", train_mode="pretrain"))
+    tfssl.run(
+        tiny_config(tmp_path / "run", **settings(partly), mode="train", train_mode="pretrain")
+    )
     flags = dict(model_dir=str(tmp_path / "run"))
     one, other = (
         again(mode="eval", cache_dataset=cache, **flags)["pretrained"] for cache in (True, False)
@@ -150,7 +152,7 @@ def test_finetuning_counts_the_labels_and_draws_from_them(partly, changes, label
         (tmp_path / "list.txt").write_text("".join(f"{place}\n" for place in places))
         changes = {"label_list": str(tmp_path / "list.txt")}
     config = {**settings(partly), "train_batch_size": 3, **changes}
-    result = tfssl.run(tiny(tmp_path / "run", **config, mode="finetune", checkpoint="none"))
+    result = tfssl.run(tiny_config(tmp_path / "run", **config, mode="finetune", checkpoint="none"))
     assert (result["labels"], result["finetuned"]["network"]["examples"]) == (labels, 7)
     assert json.loads((tmp_path / "run" / "labels.json").read_text())["labels"] == labels
     assert np.isfinite(result["eval/label_top_1_accuracy"])
@@ -168,7 +170,7 @@ def test_a_list_with_an_image_that_has_no_label_is_refused(partly, cache_dataset
         f".*with {places[1]}, which has none, as have 1 of 2",
     ):
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path / "run",
                 **config,
                 mode="finetune",
@@ -186,7 +188,7 @@ def test_few_labels_are_a_fraction_of_the_labels():
 
 
 def test_when_none_of_the_scored_images_has_a_label_a_sentence_says_so(tmp_path):
-    late = prepare(
+    late = prepare_dataset(
         tmp_path,
         (16, 16, 3),
         label=lambda split, number: number % 3 if split == "train" else -1 if number < 11 else 0,
@@ -197,7 +199,7 @@ def test_when_none_of_the_scored_images_has_a_label_a_sentence_says_so(tmp_path)
     if config["eval_steps"] == 0:  # the order of the records is theirs: here it is the first
         config |= {"eval_split": "validation[1:]", "eval_steps": 1}
     with pytest.raises(UsageError, match="--eval_split must have labels"):
-        tfssl.run(tiny(tmp_path / "run", **config))
+        tfssl.run(tiny_config(tmp_path / "run", **config))
 
 
 def outside(directory):
@@ -210,20 +212,20 @@ def outside(directory):
 
 @pytest.mark.parametrize("baseline", [True, False])
 def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
-    prepare(tmp_path / "data", (16, 16, 3))
+    prepare_dataset(tmp_path / "data", (16, 16, 3))
     damaged = settings(outside(tmp_path / "data"), eval_baseline=baseline)
     with pytest.raises(UsageError, match=r"split train is damaged .*label out of range:\] \[2\]"):
-        tfssl.run(tiny(tmp_path / "run", **damaged))
+        tfssl.run(tiny_config(tmp_path / "run", **damaged))
     assert not (tmp_path / "run").exists()
     with pytest.raises(
         TrainingError,
         match=r"--dataset=mixed could not be read on \(assertion "
         r"failed: \[label out of range:\] \[2\]",
     ):
-        tfssl.run(tiny(tmp_path / "run", **damaged, cache_dataset=False))
+        tfssl.run(tiny_config(tmp_path / "run", **damaged, cache_dataset=False))
     with pytest.raises(UsageError, match="label out of range"):
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path / "tuned",
                 **damaged,
                 cache_dataset=False,
@@ -234,7 +236,7 @@ def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
         )
     with pytest.raises(TrainingError, match="label out of range"):
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path / "tuned",
                 **damaged | {"train_steps": 10},
                 cache_dataset=False,
@@ -249,7 +251,7 @@ def test_two_replicas_learn_what_one_device_does(partly, tmp_path):
     for replicas in (None, 2):
         directory = tmp_path / str(replicas)
         tfssl.run(
-            tiny(
+            tiny_config(
                 directory,
                 **settings(
                     partly,
@@ -260,13 +262,13 @@ def test_two_replicas_learn_what_one_device_does(partly, tmp_path):
                 ),
             )
         )
-        losses.append([value for _, value in scalars(directory)["train/supervised_loss"]])
+        losses.append([value for _, value in read_scalars(directory)["train/supervised_loss"]])
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp_path, capsys):
-    directory = prepare(tmp_path / "data", (16, 16, 3), labelled=False)
-    assert tfssl.run(tiny(tmp_path / "run", **settings(directory))) is None
+    directory = prepare_dataset(tmp_path / "data", (16, 16, 3), labelled=False)
+    assert tfssl.run(tiny_config(tmp_path / "run", **settings(directory))) is None
     assert "the images have no labels" in capsys.readouterr().out
     assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
     flags = dict(model_dir=str(tmp_path / "run"), mode="embed", eval_split="validation")
@@ -278,7 +280,7 @@ def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp
     ):
         with pytest.raises(UsageError, match=f"{refused} must have labels"):
             tfssl.run(
-                tiny(
+                tiny_config(
                     tmp_path / mode,
                     **settings(directory, mode=mode, checkpoint=str(tmp_path / "run")),
                 )
@@ -290,13 +292,13 @@ def test_one_class_is_a_class(tmp_path):
         "image": tfds.features.Image(shape=(16, 16, 3)),
         "label": tfds.features.ClassLabel(num_classes=1),
     }
-    config = store(
+    config = store_dataset(
         tmp_path / "data",
         features,
         [{"image": np.full((16, 16, 3), 9 * i, np.uint8), "label": 0} for i in range(12)],
     )
     result = tfssl.run(
-        tiny(
+        tiny_config(
             tmp_path / "run",
             dataset="stored",
             data_dir=config.data_dir,

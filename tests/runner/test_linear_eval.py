@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
+from tests.helpers import read_scalars, run_until_killed, tiny_config
 from tfssl import Config, UsageError
 from tfssl.runner import linear_eval
 from tfssl.runner.job import reopen
@@ -26,7 +26,7 @@ def classify(directory, **changes):
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "pretrained"
-    tfssl.run(tiny(directory, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(directory, mode="train", train_mode="pretrain"))
     return directory
 
 
@@ -53,11 +53,11 @@ def test_the_result_is_recorded_with_its_settings_and_exact_counts(pretrained, f
 
 def test_the_schedule_is_the_protocols(pretrained, finished):
     """0.2 x 16/256 at the first step, to 0 along a cosine over 2 epochs of 4 steps."""
-    series = scalars(only(pretrained))
+    series = read_scalars(only(pretrained))
     expected = [0.0125 * (1 + np.cos(np.pi * k / 8)) / 2 for k in range(1, 9)]
     assert [v for _, v in series["learning_rate"]] == pytest.approx(expected, abs=1e-7)
     assert [step for step, _ in series["train/supervised_loss"]] == list(range(1, 9))
-    assert set(scalars(only(pretrained) / "eval")) == {
+    assert set(read_scalars(only(pretrained) / "eval")) == {
         "eval/linear_sgd_top_1_accuracy",
         "eval/linear_sgd_top_5_accuracy",
     }
@@ -77,13 +77,13 @@ def test_the_same_again_does_nothing_and_other_settings_are_kept_apart(
 
 
 def test_a_killed_one_ends_where_the_straight_one_does(pretrained, tmp_path):
-    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(tmp_path, mode="train", train_mode="pretrain"))
     straight = classify(pretrained, linear_epochs=3.0)
     run_until_killed(lambda: classify(tmp_path, linear_epochs=3.0), at_step=5)
     assert not (only(tmp_path) / "result.json").exists()
     resumed = classify(tmp_path, linear_epochs=3.0)
     assert resumed["results"] == straight["results"]
-    steps = [step for step, _ in scalars(only(tmp_path))["train/total_loss"]]
+    steps = [step for step, _ in read_scalars(only(tmp_path))["train/total_loss"]]
     assert steps[-9:] == list(range(4, 13))  # from the checkpoint of step 3, not from 0
 
 

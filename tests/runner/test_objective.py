@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.test_methods import batch
-from tests.runner.test_pretrain import tiny
-from tests.runner.test_pretrain_byol import BYOL
+from tests.helpers import BYOL_SETTINGS, random_views, tiny_config
 from tfssl import UsageError
 from tfssl.runner import objective
 from tfssl.runner.finetune import build_model as build_classifier
@@ -25,14 +23,17 @@ VOID = [
     ({**ONE_IMAGE, "method": "triplet"}, OPPOSITE),
     ({**ONE_IMAGE, "proj_head_mode": "linear"}, OPPOSITE),
     ({**ONE_IMAGE, "memory_size": 32}, OPPOSITE),
-    ({**ONE_IMAGE, **BYOL}, CONSTANT),
-    ({**ONE_IMAGE, **BYOL, **SMALL, "proj_head_mode": "linear"}, CONSTANT),
+    ({**ONE_IMAGE, **BYOL_SETTINGS}, CONSTANT),
+    ({**ONE_IMAGE, **BYOL_SETTINGS, **SMALL, "proj_head_mode": "linear"}, CONSTANT),
     ({**ONE_IMAGE, **TUNED, **SMALL}, CONSTANT),
     ({**ONE_IMAGE, **TUNED, "ft_proj_selector": 1}, CONSTANT),
     (dict(proj_out_dim=1), "--proj_out_dim must be at least 2"),
     (dict(proj_out_dim=1, method="npair"), "--proj_out_dim must be at least 2"),
     (dict(proj_out_dim=1, method="triplet"), "--proj_out_dim must be at least 2"),
-    ({**BYOL, "proj_out_dim": 1, "hidden_norm": False}, "--proj_out_dim must be at least 2"),
+    (
+        {**BYOL_SETTINGS, "proj_out_dim": 1, "hidden_norm": False},
+        "--proj_out_dim must be at least 2",
+    ),
 ]
 NEIGHBOURS = [
     dict(accumulate_steps=8),
@@ -41,20 +42,20 @@ NEIGHBOURS = [
     {**ONE_IMAGE, "method": "cpc"},
     {**ONE_IMAGE, "proj_head_mode": "none"},
     {**ONE_IMAGE, "proj_batch_norm": False},
-    {**BYOL, "accumulate_steps": 8},
-    {**ONE_IMAGE, **BYOL, "proj_head_mode": "linear"},
+    {**BYOL_SETTINGS, "accumulate_steps": 8},
+    {**ONE_IMAGE, **BYOL_SETTINGS, "proj_head_mode": "linear"},
     {**ONE_IMAGE, **TUNED},
     {**TUNED, **SMALL, "accumulate_steps": 8},
     {**ONE_IMAGE, **TUNED, **SMALL, "fine_tune_after_block": 4},
     dict(proj_out_dim=1, hidden_norm=False),
     dict(proj_out_dim=1, method="cpc"),
-    {**BYOL, "proj_out_dim": 2},
+    {**BYOL_SETTINGS, "proj_out_dim": 2},
     dict(proj_out_dim=1, proj_head_mode="none"),
     dict(method="npair", positives="classes"),
     dict(method="triplet", positives="classes"),
-    {**ONE_IMAGE, **BYOL, "proj_batch_norm": False},
+    {**ONE_IMAGE, **BYOL_SETTINGS, "proj_batch_norm": False},
     dict(learning_rate=0.0),
-    {**BYOL, "base_target_decay": 1.0},
+    {**BYOL_SETTINGS, "base_target_decay": 1.0},
     dict(method="triplet", triplet_margin=0.0),
     dict(method="triplet", triplet_margin=5.0),
     dict(train_batch_size=2, accumulate_steps=1),
@@ -71,18 +72,18 @@ def told(case):
 def test_what_cannot_learn_is_refused(case, tmp_path):
     settings, said = case
     with pytest.raises(UsageError, match=said) as refusal:
-        plan(tiny(tmp_path / "run", **settings))
+        plan(tiny_config(tmp_path / "run", **settings))
     assert "--" in str(refusal.value) and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("settings", NEIGHBOURS, ids=told)
 def test_its_neighbours_are_not(settings, tmp_path):
-    plan(tiny(tmp_path / "run", **settings))
+    plan(tiny_config(tmp_path / "run", **settings))
 
 
 @pytest.mark.parametrize("mode", ["finetune", "linear_eval"])
 def test_a_class_needs_another_one_to_be_told_from(mode, tmp_path):
-    job = plan(tiny(tmp_path, **TUNED))
+    job = plan(tiny_config(tmp_path, **TUNED))
     job = dataclasses.replace(
         job,
         config=job.config.replace(mode=mode),
@@ -96,7 +97,7 @@ def test_a_class_needs_another_one_to_be_told_from(mode, tmp_path):
 
 @pytest.mark.parametrize("classes", [0, 1])
 def test_positives_by_class_need_classes(classes, tmp_path):
-    job = plan(tiny(tmp_path, method="npair", positives="classes"))
+    job = plan(tiny_config(tmp_path, method="npair", positives="classes"))
     job = dataclasses.replace(
         job, train_source=dataclasses.replace(job.train_source, num_classes=classes)
     )
@@ -109,7 +110,7 @@ def test_positives_by_class_need_classes(classes, tmp_path):
 def test_what_is_refused_would_learn_nothing(case, tmp_path, monkeypatch):
     """The encoder gets no gradient, or the views of an image are opposite by construction."""
     monkeypatch.setattr(objective, "check", lambda job: None)
-    config = tiny(tmp_path / "run", **case[0])
+    config = tiny_config(tmp_path / "run", **case[0])
     if case[1] == OPPOSITE:
         assert positive_cosine(config) == pytest.approx(-1, abs=1e-4)
     else:
@@ -119,14 +120,14 @@ def test_what_is_refused_would_learn_nothing(case, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", NEIGHBOURS, ids=told)
 def test_what_is_not_refused_has_a_gradient(settings, tmp_path):
-    config = tiny(tmp_path / "run", **settings)
+    config = tiny_config(tmp_path / "run", **settings)
     if config.fine_tune_after_block < 4:
         assert encoder_gradient(config) > 1e-2
 
 
 def positive_cosine(config):
     """How alike the projections of both views of one image are."""
-    model, images = build_model(plan(config)), batch(1)
+    model, images = build_model(plan(config)), random_views(1)
     z = model.project(images["views"])[1]
     return float(tf.tensordot(*tf.unstack(tf.math.l2_normalize(z, axis=1)), 1))
 
@@ -137,7 +138,7 @@ def encoder_gradient(config):
     model = (build_model if config.task == "pretrain" else build_classifier)(job)
     awaken(model)
     model.penalize([], 0.0)
-    images = batch(config.train_batch_size)
+    images = random_views(config.train_batch_size)
     images["views"] = tuple(tf.image.resize(view, job.size) for view in images["views"])
     gradients, _ = (
         model.gradients_of(model.loss_on, images)

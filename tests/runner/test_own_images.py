@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 import tfssl
-from tests.data.test_folder import write
-from tests.runner.test_pretrain import scalars, tiny
+from tests.helpers import read_scalars, tiny_config, write_image
 from tfssl import Config, UsageError, augment
 
 
@@ -15,12 +14,12 @@ def images(tmp_path_factory):
     """20 images without labels, and 3 x (10 + 6) with, of mixed sizes; two are unreadable."""
     directory = tmp_path_factory.mktemp("images")
     for i in range(20):
-        write(directory / "flat" / f"{i}.png", seed=i, height=16 + i, width=40 - i)
-    write(directory / "flat" / "broken.png", b"nothing")
+        write_image(directory / "flat" / f"{i}.png", seed=i, height=16 + i, width=40 - i)
+    write_image(directory / "flat" / "broken.png", b"nothing")
     for label in range(3):
         for i in range(16):
             split = "train" if i < 10 else "test"
-            write(
+            write_image(
                 directory / "sorted" / split / f"class{label}" / f"{i}.png",
                 height=18 + i,
                 seed=100 * label + i,
@@ -29,7 +28,7 @@ def images(tmp_path_factory):
 
 
 def folder(images, name, model_dir, **changes):
-    return tiny(
+    return tiny_config(
         model_dir,
         dataset="folder",
         data_dir=str(images / name),
@@ -48,8 +47,8 @@ def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none
     said = capsys.readouterr().out
     assert said.count("the images have no labels") == 2 and "20 of 21 images" in said
     assert "broken.png" in said
-    assert "train/contrast_loss" in scalars(tmp_path / "run")
-    assert "train/supervised_loss" not in scalars(tmp_path / "run")
+    assert "train/contrast_loss" in read_scalars(tmp_path / "run")
+    assert "train/supervised_loss" not in read_scalars(tmp_path / "run")
     assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
 
 
@@ -122,7 +121,7 @@ def test_every_row_of_embeddings_says_which_file_it_is_of(images, tmp_path):
     strange = tmp_path / "strange"
     names = ["tab\there.png", "line\nbreak.png", "plain.png", "größe 4,5.png", '"quoted".png']
     for i, name in enumerate(names):
-        write(strange / name, seed=50 + i, height=20 + i, width=31 - i)
+        write_image(strange / name, seed=50 + i, height=20 + i, width=31 - i)
     settings = dict(
         mode="embed",
         checkpoint=str(tmp_path / "run"),

@@ -13,9 +13,16 @@ from PIL import Image
 from scipy.special import softmax
 
 import tfssl
-from tests.data.test_folder import write
-from tests.runner.test_classes import LINEAR, NAMES, NETWORK, run, sort, tune
-from tests.runner.test_pretrain import tiny
+from tests.helpers import (
+    CLASS_NAMES,
+    FOLDER_SETTINGS,
+    LINEAR_EVAL_SETTINGS,
+    finetune_folder,
+    run_given,
+    tiny_config,
+    write_classes,
+    write_image,
+)
 from tfssl import Config, UsageError, augment, data
 from tfssl.data.shapes import CLASSES
 from tfssl.runner import predict
@@ -26,21 +33,23 @@ from tfssl.storage import export
 def photos(tmp_path_factory):
     """Images of three classes, and without classes, by names that CSV has to quote."""
     directory = tmp_path_factory.mktemp("photos")
-    sort(directory / "sorted", NAMES)
+    write_classes(directory / "sorted", CLASS_NAMES)
     for i, name in enumerate(["a,b", 'line\nbreak "ü"', "return\rhere", "plain", "a b"]):
-        write(directory / "flat" / f"{name}.png", seed=i, height=16 + 3 * i, width=40 - i)
+        write_image(directory / "flat" / f"{name}.png", seed=i, height=16 + 3 * i, width=40 - i)
     return directory
 
 
 @pytest.fixture(scope="module")
 def tuned(photos, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tuned") / "run"
-    return directory, tune(photos / "sorted", directory, eval_crop_proportion=0.7)
+    return directory, finetune_folder(photos / "sorted", directory, eval_crop_proportion=0.7)
 
 
 def ask(network, **settings):
     """The rows of the CSV file by --mode=predict with so many flags."""
-    path = run(mode="predict", checkpoint=str(network), **{"precision": "float32", **settings})
+    path = run_given(
+        mode="predict", checkpoint=str(network), **{"precision": "float32", **settings}
+    )
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -82,10 +91,10 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
         "probability_3",
     ]
     expected = by_hand(directory, photos / "flat", files)
-    found = probabilities(rows, NAMES)
+    found = probabilities(rows, CLASS_NAMES)
     np.testing.assert_allclose(found, expected, atol=2e-6)
     np.testing.assert_allclose(found.sum(1), 1, atol=2e-6)
-    assert [row["class"] for row in rows] == [NAMES[i] for i in expected.argmax(1)]
+    assert [row["class"] for row in rows] == [CLASS_NAMES[i] for i in expected.argmax(1)]
     assert all(len(row["probability_3"]) == len("0.123456") for row in rows)
     assert f"{photos / 'flat'} read as images without labels: train 5" == said[0]
     assert f"predictions by {directory}/classifier.keras" in said[1]
@@ -93,7 +102,7 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
     assert said[-1].startswith(f"{output}: 5 images; ") and "accuracy" not in "".join(said)
     told = dict(part.rsplit(" ", 1) for part in said[-1].split("; ")[1].split(", "))
     taken = np.bincount(expected.argmax(1), minlength=3)
-    assert told == {name: str(n) for name, n in zip(NAMES, taken) if n}
+    assert told == {name: str(n) for name, n in zip(CLASS_NAMES, taken) if n}
     assert os.listdir(tmp_path / "deep") == ["out.csv"]
 
 
@@ -112,7 +121,7 @@ def test_flags_say_how_images_are_seen_otherwise(tuned, photos, tmp_path):
             tuned[0] / "classifier.keras", **settings, **changes, output=str(tmp_path / f"{i}.csv")
         )
         expected = by_hand(tuned[0], photos / "flat", [row["file"] for row in rows], **seen)
-        np.testing.assert_allclose(probabilities(rows, NAMES), expected, atol=2e-6)
+        np.testing.assert_allclose(probabilities(rows, CLASS_NAMES), expected, atol=2e-6)
         assert len(rows) == 3
     rows = ask(
         tuned[0], **settings, eval_steps=1, eval_batch_size=2, output=str(tmp_path / "two.csv")
@@ -144,9 +153,9 @@ def test_with_labels_by_the_same_names_there_is_an_accuracy(tuned, photos, tmp_p
 def test_ten_classes_of_the_embedded_dataset_as_they_were_scored(tmp_path, capsys):
     """By the run's seed, which draws the images, at the larger of its sizes."""
     directory = tmp_path / "run"
-    result = run(
+    result = run_given(
         **{
-            **NETWORK,
+            **FOLDER_SETTINGS,
             "mode": "finetune",
             "model_dir": str(directory),
             "seed": 3,
@@ -181,7 +190,7 @@ def test_in_bfloat16_too(tuned, photos, tmp_path):
         output=str(tmp_path / "p.csv"),
     )
     expected = by_hand(tuned[0], photos / "flat", [row["file"] for row in rows])
-    np.testing.assert_allclose(probabilities(rows, NAMES), expected, atol=0.02)
+    np.testing.assert_allclose(probabilities(rows, CLASS_NAMES), expected, atol=0.02)
 
 
 def test_an_older_classifier_has_numbers_for_names(tuned, photos, tmp_path, capsys):
@@ -209,17 +218,17 @@ def test_an_older_classifier_has_numbers_for_names(tuned, photos, tmp_path, caps
 def test_where_it_is_written_and_that_nothing_is_overwritten(tuned, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = dict(data_dir=str(photos / "flat"), eval_split="train[:1]")
-    assert run(mode="predict", checkpoint=str(tuned[0]), **common) == "predictions.csv"
+    assert run_given(mode="predict", checkpoint=str(tuned[0]), **common) == "predictions.csv"
     before = (tmp_path / "predictions.csv").read_bytes()
     with pytest.raises(UsageError, match="must not exist yet. .*none, which means predictions.csv"):
-        run(mode="predict", checkpoint=str(tuned[0]), **common)
+        run_given(mode="predict", checkpoint=str(tuned[0]), **common)
     assert (tmp_path / "predictions.csv").read_bytes() == before
     shutil.copytree(tuned[0], "copy")
     for _ in range(2):  # without --checkpoint it is the network there
-        path = run(mode="predict", model_dir="copy", **common)
+        path = run_given(mode="predict", model_dir="copy", **common)
         assert path == os.path.join("copy", "predictions.csv")
         os.remove(path)
-    run(mode="predict", model_dir="fresh", checkpoint=str(tuned[0]), **common)
+    run_given(mode="predict", model_dir="fresh", checkpoint=str(tuned[0]), **common)
     assert os.listdir("fresh") == ["predictions.csv"]
 
 
@@ -227,8 +236,8 @@ def test_where_it_is_written_and_that_nothing_is_overwritten(tuned, photos, tmp_
 def networks(tuned, tmp_path_factory):
     """What is no network with classes, by name."""
     base = tmp_path_factory.mktemp("networks")
-    tfssl.run(tiny(base / "pretrained", mode="train", train_mode="pretrain"))
-    run(**LINEAR, model_dir=str(tuned[0]))
+    tfssl.run(tiny_config(base / "pretrained", mode="train", train_mode="pretrain"))
+    run_given(**LINEAR_EVAL_SETTINGS, model_dir=str(tuned[0]))
     (linear,) = (tuned[0] / "linear_eval").iterdir()
     (base / "empty").mkdir()
     (base / "text.keras").write_text("no archive")
@@ -282,7 +291,7 @@ def test_refusals_write_nothing(name, changes, said, networks, photos, tmp_path,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=said) as refusal:
-        run(
+        run_given(
             **{
                 "mode": "predict",
                 "checkpoint": str(networks[name]),
@@ -295,7 +304,7 @@ def test_refusals_write_nothing(name, changes, said, networks, photos, tmp_path,
 
 def test_a_network_is_needed():
     with pytest.raises(UsageError, match="--mode=predict needs --model_dir or --checkpoint"):
-        run(mode="predict", data_dir="photos")
+        run_given(mode="predict", data_dir="photos")
 
 
 def test_names_decide_which_class_is_which():
@@ -313,11 +322,14 @@ def test_names_decide_which_class_is_which():
         found = predict.places_of(source, names)
         return None if found is None else found.tolist()
 
-    assert places(("dog", "bird"), NAMES) == [2, 0]
+    assert places(("dog", "bird"), CLASS_NAMES) == [2, 0]
     assert places(("crane", "crane"), ["crane", "crane"]) == [0, 1]
     assert places(("crane",), ["crane", "crane"]) is None
-    assert places(("dog", "eel"), NAMES) is None and places(("dog",), None) is None
-    assert places((), NAMES) is None and places(tuple(NAMES), NAMES, num_classes=0) is None
+    assert places(("dog", "eel"), CLASS_NAMES) is None and places(("dog",), None) is None
+    assert (
+        places((), CLASS_NAMES) is None
+        and places(tuple(CLASS_NAMES), CLASS_NAMES, num_classes=0) is None
+    )
 
 
 def test_of_many_classes_the_most_frequent_are_told():

@@ -10,48 +10,11 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfssl
+from tests.helpers import read_scalars, run_until_killed, tiny_config
 from tfssl import Config, UsageError
-from tfssl.callbacks import alarms
 from tfssl.runner.evaluate import crop_proportion
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of
-
-TINY = dict(
-    dataset="shapes",
-    train_split="train[:64]",
-    eval_split="test[:40]",
-    image_size=16,
-    width_multiplier=1 / 16,
-    proj_out_dim=8,
-    train_batch_size=16,
-    train_steps=4,
-    knn_k="5",
-    train_summary_steps=1,
-    checkpoint_steps=2,
-    precision="float32",
-    learning_rate=0.5,
-    compile_augmentation=False,
-)  # it takes seconds, whatever the size
-
-
-def tiny(model_dir, **changes):
-    return Config(**{**TINY, "model_dir": str(model_dir), **changes})
-
-
-def scalars(directory):
-    events = EventAccumulator(str(directory), size_guidance={"tensors": 0}).Reload()
-    return {
-        tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
-        for tag in events.Tags()["tensors"]
-        if tag not in ("image", "flags", "information/singular_values")
-    }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run and what it returned."""
-    directory = tmp_path_factory.mktemp("runs") / "finished"
-    return directory, tfssl.run(tiny(directory))
 
 
 def test_a_run_leaves_what_the_documentation_names(finished):
@@ -92,7 +55,7 @@ def test_result_json_has_googles_keys_and_exact_counts(finished):
 
 def test_tensorboard_has_googles_tags_at_every_step(finished):
     directory, result = finished
-    train = scalars(directory)
+    train = read_scalars(directory)
     for name in (
         "total_loss",
         "weight_decay",
@@ -107,7 +70,7 @@ def test_tensorboard_has_googles_tags_at_every_step(finished):
         assert [step for step, _ in train[f"train/{name}"]] == [1, 2, 3, 4], name
     rates = [value for _, value in train["learning_rate"]]
     assert len(rates) == 4 and rates == sorted(rates) and rates[0] > 0  # within the warm-up
-    evaluation = scalars(directory / "eval")
+    evaluation = read_scalars(directory / "eval")
     assert evaluation["eval/label_top_1_accuracy"] == [
         (4, pytest.approx(result["eval/label_top_1_accuracy"]))
     ]
@@ -118,7 +81,7 @@ def test_tensorboard_has_googles_tags_at_every_step(finished):
 
 def test_information_is_logged_at_every_step_and_bounded(finished):
     directory, result = finished
-    points = {name: dict(values) for name, values in scalars(directory).items()}
+    points = {name: dict(values) for name, values in read_scalars(directory).items()}
     for name in ("infonce_bound", "infonce_ceiling", "alignment", "uniformity", "effective_rank"):
         assert set(points[f"information/{name}"]) == {1, 2, 3, 4}, name
     for step, loss in points["train/contrast_loss"].items():
@@ -136,24 +99,26 @@ def test_information_is_logged_at_every_step_and_bounded(finished):
             assert scores["information_bound"] == pytest.approx(
                 scores["label_entropy"] - scores["cross_entropy"]
             )
-    assert dict(scalars(directory / "eval")["eval/linear_information_bound"])[4] == pytest.approx(
-        result["pretrained"]["linear"]["information_bound"], rel=1e-5
-    )
+    assert dict(read_scalars(directory / "eval")["eval/linear_information_bound"])[
+        4
+    ] == pytest.approx(result["pretrained"]["linear"]["information_bound"], rel=1e-5)
 
 
 def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished, tmp_path):
-    result = tfssl.run(tiny(tmp_path, information_scalars=False, eval_baseline=False))
-    there = scalars(tmp_path)
+    result = tfssl.run(tiny_config(tmp_path, information_scalars=False, eval_baseline=False))
+    there = read_scalars(tmp_path)
     assert not any(name.startswith("information/") for name in there)
-    assert there["train/contrast_loss"] == scalars(finished[0])["train/contrast_loss"]
+    assert there["train/contrast_loss"] == read_scalars(finished[0])["train/contrast_loss"]
     assert "information_bound" not in result["pretrained"]["linear"]
 
 
 def test_points_are_means_since_the_last_point(tmp_path):
     """Points every 2 steps are the means of the points at every step."""
-    tfssl.run(tiny(tmp_path / "one", mode="train", train_mode="pretrain"))
-    tfssl.run(tiny(tmp_path / "two", mode="train", train_mode="pretrain", train_summary_steps=2))
-    one, two = (dict(scalars(tmp_path / d)["train/contrast_loss"]) for d in ("one", "two"))
+    tfssl.run(tiny_config(tmp_path / "one", mode="train", train_mode="pretrain"))
+    tfssl.run(
+        tiny_config(tmp_path / "two", mode="train", train_mode="pretrain", train_summary_steps=2)
+    )
+    one, two = (dict(read_scalars(tmp_path / d)["train/contrast_loss"]) for d in ("one", "two"))
     assert two == pytest.approx({2: (one[1] + one[2]) / 2, 4: (one[3] + one[4]) / 2}, rel=1e-5)
 
 
@@ -171,8 +136,8 @@ def test_points_are_means_since_the_last_point(tmp_path):
     ids=str,
 )
 def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
-    tfssl.run(tiny(tmp_path, mode="train", train_mode="pretrain", **changes))
-    plain, fast = scalars(finished[0]), scalars(tmp_path)
+    tfssl.run(tiny_config(tmp_path, mode="train", train_mode="pretrain", **changes))
+    plain, fast = read_scalars(finished[0]), read_scalars(tmp_path)
     for name in ("train/contrast_loss", "train/contrast_entropy", "train/z_std"):
         assert fast[name] == [(step, pytest.approx(value, rel=2e-3)) for step, value in plain[name]]
 
@@ -186,10 +151,10 @@ def test_several_steps_per_execution_end_where_single_ones_do(tmp_path):
         train_summary_steps=1,
         checkpoint_steps=6,
     )
-    tfssl.run(tiny(tmp_path / "one", **changes))
-    tfssl.run(tiny(tmp_path / "three", steps_per_execution=3, **changes))
-    one = scalars(tmp_path / "one")["train/contrast_loss"]
-    three = dict(scalars(tmp_path / "three")["train/contrast_loss"])
+    tfssl.run(tiny_config(tmp_path / "one", **changes))
+    tfssl.run(tiny_config(tmp_path / "three", steps_per_execution=3, **changes))
+    one = read_scalars(tmp_path / "one")["train/contrast_loss"]
+    three = dict(read_scalars(tmp_path / "three")["train/contrast_loss"])
     values = [value for _, value in one]
     assert three == pytest.approx(
         {3: np.mean(values[:3]), 6: np.mean(values[3:6]), 7: values[6]}, rel=1e-5
@@ -203,22 +168,6 @@ def test_several_steps_per_execution_end_where_single_ones_do(tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def run_until_killed(work, at_step):
-    """Starts a run that dies within a step."""
-
-    class Killed(Exception):
-        pass
-
-    def die(self, step, logs):
-        if step == at_step:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alarms.StopOnNaN, "on_step", die)
-        with pytest.raises(Killed):
-            work()
-
-
 def test_a_point_across_two_processes_is_the_mean_over_all_its_steps(tmp_path):
     """Points every 3 steps, checkpoints every 2, killed at 3: point 3 is of steps 1, 2 and 3."""
     changes = dict(
@@ -228,18 +177,20 @@ def test_a_point_across_two_processes_is_the_mean_over_all_its_steps(tmp_path):
         train_summary_steps=3,
         checkpoint_steps=2,
     )
-    tfssl.run(tiny(tmp_path / "straight", **changes))
-    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "killed", **changes)), at_step=3)
-    tfssl.run(tiny(tmp_path / "killed", **changes))
-    one, two = (dict(scalars(tmp_path / d)["train/contrast_loss"]) for d in ("straight", "killed"))
+    tfssl.run(tiny_config(tmp_path / "straight", **changes))
+    run_until_killed(lambda: tfssl.run(tiny_config(tmp_path / "killed", **changes)), at_step=3)
+    tfssl.run(tiny_config(tmp_path / "killed", **changes))
+    one, two = (
+        dict(read_scalars(tmp_path / d)["train/contrast_loss"]) for d in ("straight", "killed")
+    )
     assert one == two and set(one) == {3, 6}
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
     directory = tmp_path / "resumed"
-    run_until_killed(lambda: tfssl.run(tiny(directory)), at_step=3)
+    run_until_killed(lambda: tfssl.run(tiny_config(directory)), at_step=3)
     assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002"]
-    result = tfssl.run(tiny(directory))
+    result = tfssl.run(tiny_config(directory))
     assert result["pretrained"] == finished[1]["pretrained"]
     for a, b in zip(
         tfssl.load_encoder(finished[0]).get_weights(), tfssl.load_encoder(directory).get_weights()
@@ -250,7 +201,7 @@ def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
 def test_the_same_command_again_says_finished_and_writes_nothing(finished, capsys):
     directory, result = finished
     before = {name: os.stat(directory / name).st_mtime_ns for name in os.listdir(directory)}
-    assert tfssl.run(tiny(directory)) == result
+    assert tfssl.run(tiny_config(directory)) == result
     assert "finished" in capsys.readouterr().out
     assert before == {name: os.stat(directory / name).st_mtime_ns for name in os.listdir(directory)}
 
@@ -261,24 +212,26 @@ def test_eval_mode_needs_only_the_directory(finished, capsys):
     again = tfssl.run(config, given={"mode", "model_dir", "knn_k"})
     assert again["pretrained"]["online"] == result["pretrained"]["online"]
     assert set(again["pretrained"]) == {"online", "linear", "knn_3"}
-    tfssl.run(tiny(directory, mode="eval"))  # leaves result.json as the other tests expect it
+    tfssl.run(
+        tiny_config(directory, mode="eval")
+    )  # leaves result.json as the other tests expect it
     assert "linear" in capsys.readouterr().out
 
 
 def test_eval_mode_makes_the_baseline_that_the_run_left_out(finished, tmp_path):
-    tfssl.run(tiny(tmp_path, eval_baseline=False))
+    tfssl.run(tiny_config(tmp_path, eval_baseline=False))
     assert not (tmp_path / "untrained.json").exists()
-    result = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=True))
+    result = tfssl.run(tiny_config(tmp_path, mode="eval", eval_baseline=True))
     assert result["untrained"] == finished[1]["untrained"]
     assert result["pretrained"] == finished[1]["pretrained"]
 
 
 def test_a_baseline_by_other_settings_is_made_again(tmp_path):
-    first = tfssl.run(tiny(tmp_path))
-    again = tfssl.run(tiny(tmp_path, mode="eval", eval_image_size=24, knn_k="7"))
+    first = tfssl.run(tiny_config(tmp_path))
+    again = tfssl.run(tiny_config(tmp_path, mode="eval", eval_image_size=24, knn_k="7"))
     assert set(again["untrained"]) == {"online", "linear", "knn_7"}
     assert again["untrained"]["linear"] != first["untrained"]["linear"]
-    kept = tfssl.run(tiny(tmp_path, mode="eval", eval_baseline=False))
+    kept = tfssl.run(tiny_config(tmp_path, mode="eval", eval_baseline=False))
     assert kept["untrained"] is None  # rather than one that does not compare
 
 
@@ -292,12 +245,12 @@ def test_eval_mode_refuses_flags_that_contradict_the_run(finished):
 def test_a_directory_of_another_configuration_is_refused(finished):
     directory, _ = finished
     with pytest.raises(UsageError, match=r"--temperature=0.5 \(there 0.25\)"):
-        tfssl.run(tiny(directory, temperature=0.5))
+        tfssl.run(tiny_config(directory, temperature=0.5))
 
 
 def test_the_exported_encoder_is_the_trained_one_at_any_size(finished):
     directory, _ = finished
-    config = tiny(directory)
+    config = tiny_config(directory)
     job = plan(config)
     model = build_model(job)
     assert checkpoints_of(job, model).restore_newest() == 4
@@ -327,12 +280,12 @@ def test_a_file_that_is_no_encoder_is_refused_in_one_sentence(finished, tmp_path
 
 def test_equal_commands_are_equal_runs_and_another_seed_is_not(finished, tmp_path):
     _, result = finished
-    same = tfssl.run(tiny(tmp_path / "same"))
+    same = tfssl.run(tiny_config(tmp_path / "same"))
     assert (same["pretrained"], same["untrained"]) == (result["pretrained"], result["untrained"])
-    losses = [scalars(d)["train/contrast_loss"] for d in (finished[0], tmp_path / "same")]
+    losses = [read_scalars(d)["train/contrast_loss"] for d in (finished[0], tmp_path / "same")]
     assert losses[0] == losses[1]
-    tfssl.run(tiny(tmp_path / "other", seed=1, mode="train", train_mode="pretrain"))
-    assert scalars(tmp_path / "other")["train/contrast_loss"] != losses[0]
+    tfssl.run(tiny_config(tmp_path / "other", seed=1, mode="train", train_mode="pretrain"))
+    assert read_scalars(tmp_path / "other")["train/contrast_loss"] != losses[0]
 
 
 # Together they hold every value of every choice, and each switch in both positions.
@@ -364,9 +317,9 @@ CHOICES = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_trains_and_evaluates(tmp_path, name):
     changes = CHOICES[name]
-    result = tfssl.run(tiny(tmp_path / "run", train_steps=2, eval_baseline=False, **changes))
+    result = tfssl.run(tiny_config(tmp_path / "run", train_steps=2, eval_baseline=False, **changes))
     assert result["global_step"] == 2 and result["pretrained"]["linear"]["examples"] == 40
-    losses = [v for _, v in scalars(tmp_path / "run").get("train/total_loss", [])]
+    losses = [v for _, v in read_scalars(tmp_path / "run").get("train/total_loss", [])]
     assert np.isfinite(losses).all() and (losses or name == "bare")
 
 
@@ -387,26 +340,26 @@ def test_every_choice_trains_and_evaluates(tmp_path, name):
 def test_refusals_come_before_anything_is_written(tmp_path, changes, said):
     directory = tmp_path / "run"
     with pytest.raises(UsageError, match=said):
-        tfssl.run(tiny(directory, **changes))
+        tfssl.run(tiny_config(directory, **changes))
     assert not directory.exists()
 
 
 def test_eval_of_a_directory_without_a_run_is_refused(tmp_path):
     with pytest.raises(UsageError, match="which holds none"):
-        tfssl.run(tiny(tmp_path / "nothing", mode="eval"))
+        tfssl.run(tiny_config(tmp_path / "nothing", mode="eval"))
     assert not (tmp_path / "nothing").exists()
 
 
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="--model_dir"):
-        tfssl.run(tiny(tmp_path / "file" / "run"))
+        tfssl.run(tiny_config(tmp_path / "file" / "run"))
 
 
 def test_checkpoints_without_a_record_are_not_ours(tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     with pytest.raises(UsageError, match="not a run of tfssl"):
-        tfssl.run(tiny(tmp_path / "run"))
+        tfssl.run(tiny_config(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
@@ -420,7 +373,9 @@ def test_the_evaluation_crop_follows_the_reference(size, given, expected):
 @pytest.mark.parametrize("form,relative", [("classic", None), ("popular", 0.5 * 16 / 256 * 1e-3)])
 def test_the_online_head_is_adapted_in_byols_form_of_lars_alone(tmp_path, form, relative):
     """Adapted: the step is a share of the weight's length, whatever the gradient's."""
-    model = build_model(plan(tiny(tmp_path, lars_form=form, weight_decay=0.0, warmup_epochs=0.0)))
+    model = build_model(
+        plan(tiny_config(tmp_path, lars_form=form, weight_decay=0.0, warmup_epochs=0.0))
+    )
     kernel, bias = model.probe.trainable_variables
     variables = model.trainable_variables
     gradients = [tf.ones(v.shape) for v in variables]
@@ -437,7 +392,7 @@ def test_the_online_head_is_adapted_in_byols_form_of_lars_alone(tmp_path, form, 
 @pytest.mark.parametrize("optimizer,decayed_in_loss", [("lars", 1), ("momentum", 21 + 3 + 1)])
 def test_what_weight_decay_reaches(tmp_path, optimizer, decayed_in_loss):
     """LARS: the probe's kernel alone is in the loss. Otherwise every kernel: 21, 3 and 1."""
-    config = tiny(tmp_path, optimizer=optimizer, weight_decay=2.0)
+    config = tiny_config(tmp_path, optimizer=optimizer, weight_decay=2.0)
     model = build_model(plan(config))
     kernels = [
         v for part in model.parts.values() for v in part.trainable_variables if v.name == "kernel"

@@ -6,23 +6,21 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
+from tests.helpers import BYOL_SETTINGS, read_scalars, run_until_killed, tiny_config
 from tfssl.callbacks import alarms
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of, view_recipes
-
-BYOL = dict(method="byol", proj_hidden_dim=16)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "byol"
-    return directory, tfssl.run(tiny(directory, **BYOL))
+    return directory, tfssl.run(tiny_config(directory, **BYOL_SETTINGS))
 
 
 def test_its_scalars_are_there_at_every_step(finished):
     directory, result = finished
-    train = scalars(directory)
+    train = read_scalars(directory)
     for name in (
         "total_loss",
         "representation_loss",
@@ -43,12 +41,14 @@ def test_its_scalars_are_there_at_every_step(finished):
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
-    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "resumed", **BYOL)), at_step=3)
-    result = tfssl.run(tiny(tmp_path / "resumed", **BYOL))
+    run_until_killed(
+        lambda: tfssl.run(tiny_config(tmp_path / "resumed", **BYOL_SETTINGS)), at_step=3
+    )
+    result = tfssl.run(tiny_config(tmp_path / "resumed", **BYOL_SETTINGS))
     assert result["pretrained"] == finished[1]["pretrained"]
     both = []
     for directory in (finished[0], tmp_path / "resumed"):
-        job = plan(tiny(directory, **BYOL))
+        job = plan(tiny_config(directory, **BYOL_SETTINGS))
         model = build_model(job)
         assert checkpoints_of(job, model).restore_newest() == 4
         both.append([v.numpy() for v in model.target_variables()])
@@ -60,7 +60,7 @@ def test_the_exported_encoder_is_the_online_one_alone(finished):
     directory, result = finished
     encoder = tfssl.load_encoder(directory)
     assert encoder.count_params() == result["parameters"]["encoder"]
-    job = plan(tiny(directory, **BYOL))
+    job = plan(tiny_config(directory, **BYOL_SETTINGS))
     model = build_model(job)
     checkpoints_of(job, model).restore_newest()
     images = job.eval_source.arrays[0][:4] / np.float32(255)
@@ -80,7 +80,7 @@ def test_eval_mode_evaluates_it_again(finished):
 def test_the_two_views_differ_by_blur_and_solarize():
     first, second = (
         str(recipe.pixels.draw((0, 1), np.zeros([4, 16, 16, 3], np.float32)).keys())
-        for recipe in view_recipes(tiny("x", **BYOL), (16, 16))
+        for recipe in view_recipes(tiny_config("x", **BYOL_SETTINGS), (16, 16))
     )
     assert "4_blur" in first and "solarize" not in first  # certain, and never
     assert "maybe_blur" in second and "maybe_solarize" in second
@@ -88,7 +88,7 @@ def test_the_two_views_differ_by_blur_and_solarize():
 
 def test_a_simclr_run_is_not_continued_as_byol(finished):
     with pytest.raises(tfssl.UsageError, match="--method=simclr"):
-        tfssl.run(tiny(finished[0]))
+        tfssl.run(tiny_config(finished[0]))
 
 
 def test_collapse_is_told_once(capsys):
@@ -111,7 +111,7 @@ def test_a_spread_that_is_fine_raises_no_alarm(capsys):
 
 
 def test_equal_seeds_make_equal_targets_unlike_the_online_network(tmp_path):
-    models = [build_model(plan(tiny(tmp_path, **BYOL))) for _ in range(2)]
+    models = [build_model(plan(tiny_config(tmp_path, **BYOL_SETTINGS))) for _ in range(2)]
     for a, b in zip(*(model.target_variables() for model in models)):
         np.testing.assert_array_equal(a, b)
     assert not os.listdir(tmp_path)

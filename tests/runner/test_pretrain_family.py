@@ -5,7 +5,7 @@ import pytest
 
 import flags
 import tfssl
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
+from tests.helpers import read_scalars, run_until_killed, tiny_config
 from tfssl import UsageError
 
 
@@ -19,15 +19,15 @@ from tfssl import UsageError
 )  # the others are SimCLR but for a function without state
 def test_a_resumed_run_ends_where_the_straight_one_does_and_exports(tmp_path, method):
     changes = dict(method=method, mode="train", train_mode="pretrain")
-    tfssl.run(tiny(tmp_path / "straight", **changes))
-    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "killed", **changes)), at_step=3)
-    tfssl.run(tiny(tmp_path / "killed", **changes))
+    tfssl.run(tiny_config(tmp_path / "straight", **changes))
+    run_until_killed(lambda: tfssl.run(tiny_config(tmp_path / "killed", **changes)), at_step=3)
+    tfssl.run(tiny_config(tmp_path / "killed", **changes))
     straight, killed = (tfssl.load_encoder(tmp_path / name) for name in ("straight", "killed"))
     for a, b in zip(straight.get_weights(), killed.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert straight(np.zeros((1, 24, 40, 3), np.float32)).shape == (1, 32)
     bounds, ceilings = (
-        dict(scalars(tmp_path / "straight")[f"information/infonce_{name}"])
+        dict(read_scalars(tmp_path / "straight")[f"information/infonce_{name}"])
         for name in ("bound", "ceiling")
     )
     candidates = {"npair": 16, "triplet": 31, "cpc": 16 * 3}[method]
@@ -40,7 +40,7 @@ def test_a_resumed_run_ends_where_the_straight_one_does_and_exports(tmp_path, me
 )
 def test_patches_that_leave_no_row_to_predict_are_refused(tmp_path, changes):
     with pytest.raises(UsageError, match="--cpc_patch and --cpc_stride must leave two rows"):
-        tfssl.run(tiny(tmp_path / "run", method="cpc", **changes))
+        tfssl.run(tiny_config(tmp_path / "run", method="cpc", **changes))
     assert not (tmp_path / "run").exists()
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.runner.test_pretrain import run_until_killed, scalars, tiny
+from tests.helpers import read_scalars, run_until_killed, tiny_config
 
 
 def state(directory):
@@ -20,12 +20,12 @@ def state(directory):
 def test_a_resumed_run_ends_where_the_straight_one_does(tmp_path):
     """Every variable of the last checkpoint; stopped with a queue that is half full."""
     changes = dict(memory_size=80, memory_decay=0.5, mode="train", train_mode="pretrain")
-    tfssl.run(tiny(tmp_path / "straight", **changes))
-    run_until_killed(lambda: tfssl.run(tiny(tmp_path / "killed", **changes)), at_step=3)
-    tfssl.run(tiny(tmp_path / "killed", **changes))
+    tfssl.run(tiny_config(tmp_path / "straight", **changes))
+    run_until_killed(lambda: tfssl.run(tiny_config(tmp_path / "killed", **changes)), at_step=3)
+    tfssl.run(tiny_config(tmp_path / "killed", **changes))
     straight, killed = state(tmp_path / "straight"), state(tmp_path / "killed")
     assert straight.keys() == killed.keys() and any("queue" in name for name in straight)
     for name, value in straight.items():
         np.testing.assert_array_equal(value, killed[name], err_msg=name)
-    ceilings = dict(scalars(tmp_path / "straight")["information/infonce_ceiling"])
+    ceilings = dict(read_scalars(tmp_path / "straight")["information/infonce_ceiling"])
     assert list(ceilings.values()) == pytest.approx(4 * [np.log(2 * 16 - 1 + 80)])

@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from tests.runner.test_pretrain import scalars
+from tests.helpers import read_scalars
 from tfssl import Config
 from tfssl.runner import evaluate, results
 
@@ -51,7 +51,7 @@ def test_tensorboard_has_no_top_5_of_few_classes_and_result_json_keeps_it(classe
     job = types.SimpleNamespace(config=Config(model_dir=str(tmp_path)))
     results.write_result(job, result, {"network": scores})
     assert json.loads((tmp_path / "result.json").read_text()) == result
-    written = {tag: dict(points)[7] for tag, points in scalars(tmp_path / "eval").items()}
+    written = {tag: dict(points)[7] for tag, points in read_scalars(tmp_path / "eval").items()}
     expected = {"eval/label_top_1_accuracy": 0.75, "eval/network_top_1_accuracy": 0.75}
     if classes > 5:
         expected |= {"eval/label_top_5_accuracy": 0.75, "eval/network_top_5_accuracy": 0.75}

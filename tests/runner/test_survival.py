@@ -14,8 +14,7 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.runner.test_pretrain import tiny
-from tests.test_run import ROOT, TINY
+from tests.helpers import ROOT, TINY_FLAGS, tiny_config
 from tfssl import UsageError
 from tfssl.storage.checkpoint import Checkpoints
 
@@ -44,7 +43,7 @@ def kills(directory, *flags):
 
 def test_killed_it_ends_bit_for_bit_where_it_would_have(tmp_path):
     said = kills(
-        tmp_path / "runs", "--kills=2", *TINY, *SHORT, f"--report={tmp_path / 'report.md'}"
+        tmp_path / "runs", "--kills=2", *TINY_FLAGS, *SHORT, f"--report={tmp_path / 'report.md'}"
     )
     assert "2 kills" in said
     assert "python scripts/kills.py DIR --kills=2" in (tmp_path / "report.md").read_text()
@@ -61,7 +60,7 @@ def test_killed_in_a_long_training_it_ends_bit_for_bit_where_it_would_have(flags
         tmp_path,
         f"--kills={number}",
         "--within=2",
-        *TINY,
+        *TINY_FLAGS,
         *flags.split(),
         "--train_split=train[:512]",
         "--train_steps=1000",
@@ -90,7 +89,7 @@ def survival(monkeypatch):
 def whole(tmp_path_factory):
     """A finished run of a method that has all kinds of points."""
     directory = tmp_path_factory.mktemp("runs") / "whole"
-    tfssl.run(tiny(directory, eval_baseline=False, linear_probe=False))
+    tfssl.run(tiny_config(directory, eval_baseline=False, linear_probe=False))
     return directory
 
 
@@ -229,7 +228,7 @@ def rename(directory, was):
 
 
 def test_other_seeds_differ_in_all_that_is_learned(whole, survival, tmp_path):
-    tfssl.run(tiny(tmp_path / "other", seed=1, eval_baseline=False, linear_probe=False))
+    tfssl.run(tiny_config(tmp_path / "other", seed=1, eval_baseline=False, linear_probe=False))
     found = survival["compare"].differences(str(whole), str(tmp_path / "other"))
     assert {
         "TensorBoard",
@@ -355,7 +354,7 @@ def stopped(tmp_path_factory):
     """A run that was stopped after step 2 of 4, and what it would have come to."""
     directory = tmp_path_factory.mktemp("runs")
     settings = dict(mode="train", train_mode="pretrain", checkpoint_steps=1, keep_checkpoint_max=0)
-    tfssl.run(tiny(directory / "whole", **settings))
+    tfssl.run(tiny_config(directory / "whole", **settings))
     shutil.copytree(directory / "whole", directory / "stopped")
     for name in ("encoder.keras", "checkpoints/step_00000003", "checkpoints/step_00000004"):
         path = directory / "stopped" / name
@@ -374,7 +373,7 @@ def test_a_damaged_run_goes_on_exactly_or_says_what_is_wrong(stopped, tmp_path):
         files = sorted(path for path in run.rglob("*") if path.is_file())
         done = [damage(path, chance) for path in chance.sample(files, 3)]
         try:
-            tfssl.run(tiny(run, **settings))
+            tfssl.run(tiny_config(run, **settings))
         except UsageError as error:
             assert str(error).count("\n") == 0, done
             continue
@@ -389,4 +388,4 @@ def test_checkpoints_that_are_gone_are_missed(stopped, tmp_path):
     shutil.copytree(directory / "stopped", tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     with pytest.raises(UsageError, match="are gone"):
-        tfssl.run(tiny(tmp_path / "run", **settings))
+        tfssl.run(tiny_config(tmp_path / "run", **settings))

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfssl
-from tests.runner.test_pretrain import tiny
+from tests.helpers import tiny_config
 from tfssl import Config, UsageError, augment, data
 from tfssl.data.shapes import CLASSES
 from tfssl.storage.export import read_about
@@ -24,7 +24,9 @@ IMAGES = np.random.default_rng(0).random((2, 24, 36, 3), np.float32)
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "run"
     tfssl.run(
-        tiny(directory, method="byol", proj_hidden_dim=16, mode="train", train_mode="pretrain")
+        tiny_config(
+            directory, method="byol", proj_hidden_dim=16, mode="train", train_mode="pretrain"
+        )
     )
     return directory
 

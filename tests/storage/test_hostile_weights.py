@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.runner.test_pretrain import tiny
+from tests.helpers import tiny_config
 from tfssl import UsageError, encoders
 from tfssl.storage import export, pretrained
 
@@ -19,7 +19,7 @@ from tfssl.storage import export, pretrained
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "run"
-    tfssl.run(tiny(directory, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(directory, mode="train", train_mode="pretrain"))
     return directory
 
 

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import tfssl
-from tests.runner.test_pretrain import tiny
+from tests.helpers import tiny_config
 from tfssl import UsageError
 from tfssl.runner import finetune, frozen, pretrain
 from tfssl.storage import rundir
@@ -17,7 +17,7 @@ from tfssl.storage import rundir
 
 def refused(directory, **changes):
     with pytest.raises(UsageError, match="is in use: another process trains in it"):
-        tfssl.run(tiny(directory, **changes))
+        tfssl.run(tiny_config(directory, **changes))
 
 
 def test_what_decides_is_read_by_one_process_at_a_time(tmp_path, monkeypatch):
@@ -31,7 +31,7 @@ def test_what_decides_is_read_by_one_process_at_a_time(tmp_path, monkeypatch):
         return plan(config, distribution)
 
     monkeypatch.setattr(pretrain, "plan", plan_while_another_comes)
-    tfssl.run(tiny(tmp_path / "run", mode="train", train_mode="pretrain", temperature=0.1))
+    tfssl.run(tiny_config(tmp_path / "run", mode="train", train_mode="pretrain", temperature=0.1))
     assert met == [0.1] and rundir.recorded(str(tmp_path / "run")).temperature == 0.1
 
 
@@ -51,7 +51,7 @@ def test_every_training_decides_under_its_lock(mode, tmp_path, monkeypatch):
     monkeypatch.setattr(finetune.rundir, "recorded", look)
     with pytest.raises((KeyboardInterrupt, AttributeError)):
         tfssl.run(
-            tiny(
+            tiny_config(
                 tmp_path / "run",
                 mode=mode,
                 checkpoint="none",
@@ -156,7 +156,7 @@ def test_what_fails_leaves_no_file_and_no_directory(ending, tmp_path):
 
 
 def test_damage_is_told_before_anything_is_done(tmp_path):
-    tfssl.run(tiny(tmp_path, train_steps=1, eval_baseline=False, linear_probe=False))
+    tfssl.run(tiny_config(tmp_path, train_steps=1, eval_baseline=False, linear_probe=False))
     for name, told in (
         ("untrained.json", "is damaged"),
         ("time.json", "is damaged"),
@@ -179,7 +179,9 @@ def test_damage_is_told_before_anything_is_done(tmp_path):
         for mode in ("pretrain", "eval"):
             with pytest.raises(UsageError, match=f"{told}"):
                 tfssl.run(
-                    tiny(copy, mode=mode, train_steps=1, eval_baseline=False, linear_probe=False)
+                    tiny_config(
+                        copy, mode=mode, train_steps=1, eval_baseline=False, linear_probe=False
+                    )
                 )
         assert sorted(os.listdir(copy)) == before
 
@@ -188,7 +190,7 @@ def test_damage_is_told_before_anything_is_done(tmp_path):
 def test_a_record_that_lacks_settings_is_told_as_that(text, tmp_path):
     (tmp_path / "flags.json").write_text(text)
     with pytest.raises(UsageError, match="flags.json is not a record of this version of tfssl"):
-        tfssl.run(tiny(tmp_path))
+        tfssl.run(tiny_config(tmp_path))
 
 
 def interrupted(file):

@@ -208,6 +208,7 @@ def spread_after_training(of_class, steps=300):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_byol_does_not_collapse_and_without_its_two_tricks_it_does():
     whole, no_predictor, no_stop = map(spread_after_training, (BYOL, NoPredictor, NoStopGradient))
     assert whole > 0.3, (whole, no_predictor, no_stop)

@@ -202,11 +202,12 @@ def test_what_tensorflow_datasets_says_of_itself_is_not_the_users():
         assert loading.is_ours(record) == shown
 
 
+@pytest.mark.slow  # so does the whole job in test_run.py
 def test_a_real_run_says_nothing_on_standard_error(tmp_path):
     """Training and every evaluation, and what was in force is recorded."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     done = subprocess.run(
-        [sys.executable, "run.py", *TINY_FLAGS, f"--model_dir={tmp_path}"],
+        [sys.executable, "run.py", *TINY_FLAGS, "--train_steps=1", f"--model_dir={tmp_path}"],
         cwd=ROOT,
         capture_output=True,
         text=True,

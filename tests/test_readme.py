@@ -5,13 +5,12 @@ import json
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 import flags
+import run as program
 from tests.helpers import write_image
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -50,7 +49,8 @@ def test_every_script_is_named():
 
 
 @pytest.mark.slow
-def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path):
+@pytest.mark.ci
+def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path, monkeypatch, capsys):
     """The two commands under "Finetune", on a folder of mixed sizes, none of them square."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 20), ("test", 8)):
@@ -67,18 +67,14 @@ def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path):
     (finetune,) = (c for c in COMMANDS if "--mode=finetune --checkpoint=runs/first" in c)
     assert "--image_size=48x64" in finetune
 
-    def run(command, *more):
-        words = shlex.split(command)[2:]
-        words = [w.replace("--flagfile=", f"--flagfile={ROOT}/") for w in words]
-        return subprocess.run(
-            [sys.executable, ROOT / "run.py", *words, *more],
-            cwd=tmp_path,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+    monkeypatch.chdir(tmp_path)
 
-    run(
+    def carry_out(command, *more):
+        words = [w.replace("--flagfile=", f"--flagfile={ROOT}/") for w in shlex.split(command)[1:]]
+        assert program.main([*words, *more]) == 0
+        return capsys.readouterr().out
+
+    carry_out(
         pretrain,
         "--image_size=32",
         "--train_steps=10",
@@ -87,7 +83,7 @@ def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path):
         "--knn_k=5",
         "--noeval_baseline",
     )
-    said = run(finetune, "--train_batch_size=20", "--train_steps=6", "--model_dir=tuned")
+    said = carry_out(finetune, "--train_batch_size=20", "--train_steps=6", "--model_dir=tuned")
     assert "60 labels, crops of 48x64 px" in said and "the whole network" in said
     result = json.loads((tmp_path / "tuned" / "result.json").read_text())
     assert result["finetuned"]["network"]["examples"] == 24 and result["labels"] == 60

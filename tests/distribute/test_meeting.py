@@ -195,7 +195,10 @@ def start(addresses, place, *flags):
     )
 
 
-@pytest.mark.parametrize("place,number", [(0, signal.SIGTERM), (1, signal.SIGINT)])
+@pytest.mark.parametrize(
+    "place,number",
+    [(0, signal.SIGTERM), pytest.param(1, signal.SIGINT, marks=pytest.mark.slow)],
+)
 def test_a_worker_that_waits_can_be_stopped(place, number, addresses, tmp_path):
     process = start(addresses[:2], place, f"--model_dir={tmp_path / 'run'}")
     assert "waiting for the others" in process.stdout.readline()
@@ -209,6 +212,7 @@ def test_a_worker_that_waits_can_be_stopped(place, number, addresses, tmp_path):
     assert "Traceback" not in out and not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow  # the refusal itself is tested above, without processes
 def test_workers_of_other_settings_are_refused_before_anything_is_written(addresses, tmp_path):
     directory = tmp_path / "run"
     both = [

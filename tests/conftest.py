@@ -1,6 +1,7 @@
 """Shared by all tests: quiet TensorFlow on two logical processors, the real data if there."""
 
 import os
+import shutil
 import tempfile
 
 import pytest
@@ -9,6 +10,8 @@ import tfssl  # noqa: F401 - before TensorFlow, which it has loaded as run.py do
 
 # isort: split
 import tensorflow as tf
+
+from tests.helpers import BYOL_SETTINGS, forget_evaluations, tiny_config
 
 CACHE = tempfile.TemporaryDirectory(prefix="tfssl-")  # of these tests alone, removed at their end
 os.environ["TFSSL_CACHE_DIR"] = CACHE.name
@@ -23,6 +26,36 @@ def pytest_configure(config):
     """With xdist (-n), tests of a file stay together; without it, there is no such option."""
     if config.getoption("dist", "no") == "load":
         config.option.dist = "loadfile"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A finished tiny pretraining by SimCLR: its directory, and what it returned.
+
+    Shared by all test modules: what changes the directory copies it first.
+    """
+    directory = tmp_path_factory.mktemp("runs") / "finished"
+    return directory, tfssl.run(tiny_config(directory))
+
+
+@pytest.fixture(scope="session")
+def finished_byol(tmp_path_factory):
+    """The same by BYOL."""
+    directory = tmp_path_factory.mktemp("runs") / "byol"
+    return directory, tfssl.run(tiny_config(directory, **BYOL_SETTINGS))
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished pretraining, for a test that changes it."""
+    return shutil.copytree(finished[0], tmp_path / "copied")
+
+
+@pytest.fixture
+def trained(copied):
+    """A copy of it as it was when its training was over, and none of its evaluations made."""
+    forget_evaluations(copied)
+    return copied
 
 
 @pytest.fixture

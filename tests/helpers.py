@@ -7,6 +7,7 @@ here, or a fixture in the `conftest.py` of their folder.
 import io
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -117,6 +118,13 @@ def finetune_folder(images, model_dir, **changes):
             **changes,
         }
     )
+
+
+def forget_evaluations(directory):
+    """Removes what a run's evaluations have left, as if it had ended with its training."""
+    shutil.rmtree(directory / "eval")
+    for path in [directory / "untrained.json", *directory.glob("result*.json")]:
+        path.unlink()
 
 
 def run_until_killed(work, at_step):

@@ -11,7 +11,7 @@ import setuptools
 
 from tests.helpers import ROOT, TINY_FLAGS
 from tfssl.errors import UsageError
-from tfssl.runner import parser
+from tfssl.runner import command_line, parser
 
 
 def tfssl(*words, cwd, code=0):
@@ -27,11 +27,17 @@ def tfssl(*words, cwd, code=0):
     return done
 
 
+@pytest.mark.slow  # test_run.py starts a process, and the next test is elsewhere
 def test_a_run_in_a_directory_of_ones_own(tmp_path):
-    done = tfssl("pretrain", *TINY_FLAGS, "--model_dir=first", "--noeval_baseline", cwd=tmp_path)
+    steps = ["--train_steps=1", "--noeval_baseline", "--nolinear_probe"]
+    done = tfssl("pretrain", *TINY_FLAGS, *steps, "--model_dir=first", cwd=tmp_path)
     assert (tmp_path / "first" / "encoder.keras").exists() and "kNN, k = 5" in done.stdout
-    scored = tfssl("knn", "--model_dir=first", cwd=tmp_path)
-    assert "kNN, k = 5" in scored.stdout
+
+
+def test_the_first_word_may_be_a_mode_of_a_run_that_is_there(copied, monkeypatch, capsys):
+    monkeypatch.chdir(copied.parent)
+    assert command_line.main(["tfssl", "knn", f"--model_dir={copied.name}", "--knn_k=5"]) == 0
+    assert "kNN, k = 5" in capsys.readouterr().out
 
 
 def test_it_speaks_of_itself_by_the_name_that_it_was_called():

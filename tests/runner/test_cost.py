@@ -164,53 +164,47 @@ def test_seconds_of_neighbours_grow_with_both_splits(monkeypatch):
 
 
 def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
-    finished,
-    tmp_path,
-    monkeypatch,
-    capsys,
+    finished, trained, monkeypatch, capsys
 ):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 100, 0, 5))
-    result = tfssl.run(tiny_config(tmp_path))
-    assert result["untrained"] is None and not (tmp_path / "untrained.json").exists()
+    result = tfssl.run(tiny_config(trained))
+    assert result["untrained"] is None and not (trained / "untrained.json").exists()
     assert result["pretrained"] == finished[1]["pretrained"]
     said = capsys.readouterr().out
     announced = said.index("evaluation: about 2 min (representations of 104 images")
     assert announced < said.index(": representations of")
     assert said.count("untrained network is left out, as its evaluation would take 2 min") == 2
     assert said.count("--mode=eval --eval_baseline has it whole") == 2  # before, and at the table
-    tfssl.run(tiny_config(tmp_path))
+    tfssl.run(tiny_config(trained))
     assert "--mode=eval --eval_baseline" in capsys.readouterr().out  # finished, and told again
 
 
 def test_a_baseline_without_the_linear_classifier_is_told_and_made_whole_when_asked(
-    finished,
-    tmp_path,
-    monkeypatch,
-    capsys,
+    finished, trained, monkeypatch, capsys
 ):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 50, 40, 5))
-    result, whole = tfssl.run(tiny_config(tmp_path)), finished[1]["untrained"]
+    result, whole = tfssl.run(tiny_config(trained)), finished[1]["untrained"]
     assert result["untrained"] == {name: whole[name] for name in ("online", "knn_5")}
     assert result["pretrained"] == finished[1]["pretrained"]
     said = capsys.readouterr().out
     assert said.count("without the linear classifier, with which it would take 2 min") == 2
     (row,) = (line for line in said.splitlines() if line.startswith("linear, frozen encoder"))
     assert row.split()[3:5] == ["-", "-"]
-    again = tfssl.run(tiny_config(tmp_path, mode="eval", eval_baseline=True))
+    again = tfssl.run(tiny_config(trained, mode="eval", eval_baseline=True))
     assert again["untrained"] == whole and "left_out" not in again
     assert "and as long for the untrained network" in capsys.readouterr().out
-    third = tfssl.run(tiny_config(tmp_path, mode="eval"))
+    third = tfssl.run(tiny_config(trained, mode="eval"))
     assert third["untrained"] == whole and "left_out" not in third
 
 
-def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(finished, tmp_path, monkeypatch):
+def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(finished, trained, monkeypatch):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 1e9, 1e9, 1e9))
-    result = tfssl.run(tiny_config(tmp_path, eval_baseline=True))
+    result = tfssl.run(tiny_config(trained, eval_baseline=True))
     assert result["untrained"] == finished[1]["untrained"]
-    assert json.loads((tmp_path / "flags.json").read_text())["eval_baseline"] is True
+    assert json.loads((trained / "flags.json").read_text())["eval_baseline"] is True
 
 
-def test_a_run_that_died_between_training_and_baseline_goes_on(finished, tmp_path, monkeypatch):
+def test_a_run_that_died_between_training_and_baseline_goes_on(finished, trained, monkeypatch):
     class Killed(Exception):
         pass
 
@@ -220,12 +214,12 @@ def test_a_run_that_died_between_training_and_baseline_goes_on(finished, tmp_pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrain, "evaluate_untrained", die)
         with pytest.raises(Killed):
-            tfssl.run(tiny_config(tmp_path))
-    assert not (tmp_path / "result.json").exists()
-    seconds = json.loads((tmp_path / "time.json").read_text())["train_seconds"]
-    result = tfssl.run(tiny_config(tmp_path))
+            tfssl.run(tiny_config(trained))
+    assert not (trained / "result.json").exists()
+    seconds = json.loads((trained / "time.json").read_text())["train_seconds"]
+    result = tfssl.run(tiny_config(trained))
     assert result["train_seconds"] == seconds  # nothing was trained again
     for which in ("pretrained", "untrained"):
         assert result[which] == finished[1][which]
-    for one, other in zip(*(tfssl.load_encoder(d).get_weights() for d in (tmp_path, finished[0]))):
+    for one, other in zip(*(tfssl.load_encoder(d).get_weights() for d in (trained, finished[0]))):
         np.testing.assert_array_equal(one, other)

@@ -14,7 +14,6 @@ from tests.helpers import (
     finetune_shapes,
     read_scalars,
     run_until_killed,
-    tiny_config,
     write_image,
 )
 from tfssl import Config, UsageError, augment, data
@@ -37,12 +36,11 @@ def distill(teacher, model_dir, **changes):
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
+def teacher(finished, tmp_path_factory):
     """A network that was finetuned from within its projector, on images of another size."""
-    base = tmp_path_factory.mktemp("teacher")
-    tfssl.run(tiny_config(base / "pretrained", mode="train", train_mode="pretrain"))
-    finetune_shapes(base / "pretrained", base / "finetuned", image_size="24", ft_proj_selector=1)
-    return base / "finetuned"
+    directory = tmp_path_factory.mktemp("teacher") / "finetuned"
+    finetune_shapes(finished[0], directory, image_size="24", ft_proj_selector=1)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +131,11 @@ def test_a_killed_one_ends_where_the_straight_one_does_without_the_teacher(
     moved, directory = tmp_path / "teacher", tmp_path / "run"
     shutil.copytree(teacher, moved)
     run_until_killed(lambda: distill(moved, directory), at_step=3)
+    answers = (directory / "teacher_logits.npy").read_bytes()
+    (directory / "teacher_logits.npy").write_bytes(b"no array")
+    with pytest.raises(UsageError, match="teacher_logits.npy is damaged. Without it"):
+        distill(moved, directory)
+    (directory / "teacher_logits.npy").write_bytes(answers)
     shutil.rmtree(moved)
     assert distill(moved, directory)["distilled"] == distilled[1]["distilled"]
     np.testing.assert_array_equal(weights(directory), weights(distilled[0]))
@@ -154,12 +157,10 @@ def test_labels_beside_the_teacher(teacher, tmp_path):
         distill(teacher, tmp_path / "run", distill_alpha=0.5, label_list=str(listed))
 
 
-def test_the_teacher_answers_on_its_own_crops(teacher, tmp_path):
+def test_the_teacher_answers_on_its_own_crops(distilled, teacher, tmp_path):
     """Whatever share of the side the student's own evaluation keeps."""
-    answers = []
-    for proportion in (0.5, 1.0):
-        distill(teacher, tmp_path / f"{proportion}", eval_crop_proportion=proportion, train_steps=1)
-        answers.append(np.load(tmp_path / f"{proportion}" / "teacher_logits.npy"))
+    distill(teacher, tmp_path / "run", eval_crop_proportion=0.5, train_steps=1)
+    answers = (np.load(d / "teacher_logits.npy") for d in (distilled[0], tmp_path / "run"))
     np.testing.assert_array_equal(*answers)
 
 
@@ -265,6 +266,7 @@ def test_another_teacher_than_the_runs_is_refused(distilled, teacher, tmp_path):
         distill(other, directory)
 
 
+@pytest.mark.slow  # the sentence is asserted above
 def test_damaged_answers_are_told_and_made_again(distilled, teacher, tmp_path):
     directory = tmp_path / "run"
     run_until_killed(lambda: distill(teacher, directory), at_step=2)
@@ -275,6 +277,7 @@ def test_damaged_answers_are_told_and_made_again(distilled, teacher, tmp_path):
     assert distill(teacher, directory)["distilled"] == distilled[1]["distilled"]
 
 
+@pytest.mark.slow  # the strategy is tested in tests/distribute, where two workers distill too
 def test_two_replicas_learn_what_one_does(distilled, teacher, tmp_path):
     distill(teacher, tmp_path / "run", replicas=2)
     one, two = read_scalars(distilled[0]), read_scalars(tmp_path / "run")

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import run
 import tfssl.runner.program
-from tests.helpers import ROOT, TINY_FLAGS, read_scalars, run_until_killed, tiny_config
+from tests.helpers import ROOT, TINY_FLAGS, read_scalars, tiny_config
 from tfssl import TrainingError, UsageError
 from tfssl.callbacks import alarms, checkpoints
 from tfssl.callbacks.board import Board
@@ -25,8 +25,31 @@ from tfssl.storage import checkpoint, rundir
 from tfssl.storage.export import load_encoder
 
 
+def test_a_signal_ends_the_step_saves_and_the_same_command_continues(tmp_path, monkeypatch, capsys):
+    flags = ["--train_steps=9", "--checkpoint_steps=9", "--noeval_baseline", "--mode=train"]
+    monkeypatch.setattr(training.StopOnNaN, "on_step", ask_at(3))
+    assert run.main(["run.py", *TINY_FLAGS, *flags, f"--model_dir={tmp_path}"]) == 143
+    said = capsys.readouterr()
+    assert "stopping after this step" in said.out and "Traceback" not in said.err
+    told = said.err.strip().splitlines()[-1]
+    assert "after step 3 of 9" in told and "the same command continues" in told
+    assert os.listdir(tmp_path / "checkpoints") == ["step_00000003"]
+    assert checkpoint.verify(tmp_path / "checkpoints" / "step_00000003")["step"] == 3
+
+
+def ask_at(place):
+    """A callback's `on_step` that is told to stop, by SIGTERM, in one of its steps."""
+
+    def ask(self, step, logs):
+        if step == place:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
+
+
+@pytest.mark.slow  # for the test above, which needs no process
 @pytest.mark.parametrize("number,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_step_saves_and_the_same_command_continues(number, code, tmp_path):
+def test_a_signal_to_a_process_of_its_own_does_the_same(number, code, tmp_path):
     flags = [
         *TINY_FLAGS,
         "--train_steps=100000",
@@ -62,7 +85,8 @@ def test_a_second_process_is_told_so(tmp_path):
         with pytest.raises(UsageError, match="is in use"):
             tfssl.run(tiny_config(tmp_path))
         assert os.listdir(tmp_path) == ["lock"]
-    tfssl.run(tiny_config(tmp_path, mode="train", train_mode="pretrain", train_steps=1))
+    with rundir.held(str(tmp_path)):
+        pass
 
 
 def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, capsys):
@@ -95,10 +119,10 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch,
     ]
 
 
-def test_tensorboard_that_cannot_be_written_costs_its_points_and_not_the_run(tmp_path, capsys):
-    (tmp_path / "eval").write_text("a file where the directory belongs")
-    result = tfssl.run(tiny_config(tmp_path, eval_baseline=False, linear_probe=False))
-    assert result["global_step"] == 4 and (tmp_path / "result.json").exists()
+def test_tensorboard_that_cannot_be_written_costs_its_points_and_not_the_run(trained, capsys):
+    (trained / "eval").write_text("a file where the directory belongs")
+    result = tfssl.run(tiny_config(trained))
+    assert result["global_step"] == 4 and (trained / "result.json").exists()
     out = capsys.readouterr().out
     assert out.count("WARNING: TensorBoard's files in") == 1 and "The run goes on." in out
 
@@ -121,7 +145,11 @@ def test_points_that_cannot_be_written_are_told_of_once(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "number,when",
-    [(errno.ENOSPC, "data.json"), (errno.EACCES, "data.json"), (errno.EROFS, "untrained.json")],
+    [
+        (errno.ENOSPC, "data.json"),
+        (errno.EACCES, "data.json"),
+        pytest.param(errno.EROFS, "untrained.json", marks=pytest.mark.slow),
+    ],
 )
 def test_a_disk_that_takes_no_more_is_told_in_a_sentence(
     number, when, tmp_path, monkeypatch, capsys
@@ -173,7 +201,20 @@ def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
     assert saved and checkpoint.Checkpoints(str(tmp_path / "run")).newest_whole() == saved[-1]
 
 
-def test_op_determinism_is_turned_on_and_recorded(tmp_path):
+def test_op_determinism_is_turned_on_and_recorded(trained, monkeypatch):
+    turned_on = []
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: turned_on.append(True)
+    )
+    record = json.loads((trained / "flags.json").read_text())
+    (trained / "flags.json").write_text(json.dumps({**record, "deterministic": True}))
+    result = tfssl.run(tiny_config(trained, deterministic=True, eval_baseline=False))
+    assert result["deterministic"] is True and turned_on == [True]
+    assert json.loads((trained / "result.json").read_text())["deterministic"] is True
+
+
+@pytest.mark.slow  # for the test above: it cannot be turned off again in a process
+def test_op_determinism_is_in_force_and_recorded(tmp_path):
     flags = [*TINY_FLAGS, "--deterministic", "--noeval_baseline", f"--model_dir={tmp_path}"]
     code = (
         "import sys, run, tensorflow as tf; code = run.main(['run.py', *sys.argv[1:]]); "
@@ -228,51 +269,64 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
     assert np.isfinite(float(losses["total_loss"]))
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tmp_path, capsys):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    tfssl.run(tiny_config(straight, mode="train", train_mode="pretrain"))
-    tfssl.run(tiny_config(broken, mode="train", train_mode="pretrain"))
-    newest = broken / "checkpoints" / "step_00000004"
+def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(
+    finished, trained, capsys
+):
+    newest = trained / "checkpoints" / "step_00000004"
     (data,) = newest.glob("state.data*")
     data.write_bytes(data.read_bytes()[:-7])
-    tfssl.run(tiny_config(broken, mode="train", train_mode="pretrain"))
+    tfssl.run(tiny_config(trained, mode="train", train_mode="pretrain"))
     assert "the one of step 2 is taken" in capsys.readouterr().out
-    for a, b in zip(*(load_encoder(d).get_weights() for d in (straight, broken)), strict=True):
+    for a, b in zip(*(load_encoder(d).get_weights() for d in (finished[0], trained)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("summary_steps", [3, 10])
-def test_a_death_after_the_last_checkpoint_costs_nothing(summary_steps, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """(n) -> {tag: points} of an undisturbed training with points every n steps."""
+    made = {}
+
+    def points_every(summary_steps):
+        if summary_steps not in made:
+            directory = tmp_path_factory.mktemp("runs") / "straight"
+            tfssl.run(tiny_config(directory, **TRAIN, train_summary_steps=summary_steps))
+            made[summary_steps] = points(directory)
+        return made[summary_steps]
+
+    return points_every
+
+
+TRAIN = dict(mode="train", train_mode="pretrain")
+
+
+@pytest.mark.parametrize("summary_steps", [pytest.param(3, marks=pytest.mark.slow), 10])
+def test_a_death_after_the_last_checkpoint_costs_nothing(
+    summary_steps, straight, tmp_path, monkeypatch
+):
     """Neither the points of the last steps nor the time that training took."""
     settings = dict(eval_baseline=False, linear_probe=False, train_summary_steps=summary_steps)
-    tfssl.run(tiny_config(tmp_path / "straight", **settings))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(pretrain, "export_encoder", die)
-        tfssl.run(tiny_config(tmp_path / "killed", **settings))
-    spent = json.loads((tmp_path / "killed" / "time.json").read_text())["train_seconds"]
-    assert tfssl.run(tiny_config(tmp_path / "killed", **settings))["train_seconds"] == spent > 0
-    one, two = (points(tmp_path / name) for name in ("straight", "killed"))
+        tfssl.run(tiny_config(tmp_path, **settings))
+    spent = json.loads((tmp_path / "time.json").read_text())["train_seconds"]
+    assert tfssl.run(tiny_config(tmp_path, **settings))["train_seconds"] == spent > 0
+    one, two = straight(summary_steps), points(tmp_path)
     assert one == two and 4 in dict(one["train/total_loss"])
     assert 4 in dict(one["information/alignment"])
 
 
-def test_a_signal_in_the_last_step_costs_no_points(tmp_path):
+def test_a_signal_in_the_last_step_costs_no_points(straight, tmp_path):
     """The whole job is one step short of nothing when it is asked to stop."""
-    settings = dict(mode="train", train_mode="pretrain", train_summary_steps=10)
-    tfssl.run(tiny_config(tmp_path / "straight", **settings))
-
-    def ask(self, step, logs):
-        if step == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-
+    settings = dict(**TRAIN, train_summary_steps=10)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alarms.StopOnNaN, "on_step", ask)
+        patch.setattr(alarms.StopOnNaN, "on_step", ask_at(4))
         with pytest.raises(Interrupted, match="SIGTERM after step 4 of 4; the same command"):
-            tfssl.run(tiny_config(tmp_path / "stopped", **settings))
-    tfssl.run(tiny_config(tmp_path / "stopped", **settings))
-    assert points(tmp_path / "straight") == points(tmp_path / "stopped")
+            tfssl.run(tiny_config(tmp_path, **settings))
+    tfssl.run(tiny_config(tmp_path, **settings))
+    assert straight(10) == points(tmp_path)
 
 
+@pytest.mark.slow  # the signals of the last step and beside training are above and below
 def test_a_signal_after_the_last_step_is_obeyed_too(tmp_path, monkeypatch):
     def ask(self, logs=None):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -295,16 +349,12 @@ def test_a_signal_beside_training_is_told_too(number, code, monkeypatch, capsys)
     assert signal.getsignal(number) is before
 
 
-def test_time_counts_what_killed_processes_took_until_their_last_checkpoint(tmp_path):
-    run_until_killed(lambda: tfssl.run(tiny_config(tmp_path)), at_step=3)
-    first = json.loads((tmp_path / "time.json").read_text())["train_seconds"]
-    assert tfssl.run(tiny_config(tmp_path))["train_seconds"] > first > 0
-
-
 @pytest.mark.parametrize(
     "task,told",
     [
-        ("pretrain", "weights are no longer finite after step 1"),
+        pytest.param(  # as a checkpoint is refused that is not finite, above
+            "pretrain", "weights are no longer finite after step 1", marks=pytest.mark.slow
+        ),
         ("finetune", "The network has diverged: its logits of shapes test.* are not finite"),
     ],
 )
@@ -325,9 +375,8 @@ def test_divergence_in_the_last_step_is_told_as_that(task, told, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["eval", "knn", "linear_eval", "embed"])
-def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_path, monkeypatch):
+def test_representations_that_are_not_finite_are_told_as_divergence(mode, trained, monkeypatch):
     """Finite weights do not vouch for what they make of an image."""
-    tfssl.run(tiny_config(tmp_path, mode="train", train_mode="pretrain"))
     batch_function = evaluate.batch_function
 
     def overflowing(model, size):
@@ -337,7 +386,7 @@ def test_representations_that_are_not_finite_are_told_as_divergence(mode, tmp_pa
     monkeypatch.setattr(evaluate, "batch_function", overflowing)
     monkeypatch.setattr("tfssl.runner.loop.train", lambda *_, **__: None)
     with pytest.raises(TrainingError, match="The network has diverged: its .* are not finite"):
-        tfssl.run(tiny_config(tmp_path, mode=mode, linear_batch_size=16))
+        tfssl.run(tiny_config(trained, mode=mode, linear_batch_size=16))
 
 
 @pytest.mark.parametrize(
@@ -367,27 +416,25 @@ def test_what_the_last_save_did_not_come_to_is_done_when_the_run_goes_on(tmp_pat
     assert json.loads((tmp_path / "newest.json").read_text()) == {"step": 4}
 
 
-def test_a_finished_run_says_how_its_encoder_is_made_again(tmp_path, capsys):
-    settings = dict(eval_baseline=False, linear_probe=False, train_steps=1)
-    tfssl.run(tiny_config(tmp_path, **settings))
-    weights = load_encoder(tmp_path).get_weights()
-    (tmp_path / "encoder.keras").unlink()
-    tfssl.run(tiny_config(tmp_path, **settings))
-    said = f"encoder.keras is gone: --mode=export --model_dir={tmp_path} makes it again"
+def test_a_finished_run_says_how_its_encoder_is_made_again(finished, copied, capsys):
+    (copied / "encoder.keras").unlink()
+    tfssl.run(tiny_config(copied))
+    said = f"encoder.keras is gone: --mode=export --model_dir={copied} makes it again"
     assert said in capsys.readouterr().out
-    assert run.main(["run.py", "--mode=export", f"--model_dir={tmp_path}"]) == 0
-    for a, b in zip(weights, load_encoder(tmp_path).get_weights(), strict=True):
+    assert run.main(["run.py", "--mode=export", f"--model_dir={copied}"]) == 0
+    for a, b in zip(*(load_encoder(d).get_weights() for d in (finished[0], copied)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_an_evaluation_of_an_older_step_does_not_take_the_place_of_the_newest(tmp_path, capsys):
-    settings = dict(eval_baseline=False, linear_probe=False)
-    result = tfssl.run(tiny_config(tmp_path, **settings))
-    shutil.rmtree(tmp_path / "checkpoints" / "step_00000004")
-    assert tfssl.run(tiny_config(tmp_path, mode="eval", **settings))["global_step"] == 2
+def test_an_evaluation_of_an_older_step_does_not_take_the_place_of_the_newest(
+    finished, copied, capsys
+):
+    shutil.rmtree(copied / "checkpoints" / "step_00000004")
+    settings = dict(mode="eval", eval_baseline=False, linear_probe=False)
+    assert tfssl.run(tiny_config(copied, **settings))["global_step"] == 2
     assert "result.json stays that of step 4" in capsys.readouterr().out
-    assert json.loads((tmp_path / "result.json").read_text()) == result
-    assert json.loads((tmp_path / "result_2.json").read_text())["global_step"] == 2
+    assert json.loads((copied / "result.json").read_text()) == finished[1]
+    assert json.loads((copied / "result_2.json").read_text())["global_step"] == 2
 
 
 class Killed(Exception):

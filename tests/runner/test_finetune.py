@@ -14,7 +14,6 @@ from tests.helpers import (
     finetune_shapes,
     read_scalars,
     run_until_killed,
-    tiny_config,
 )
 from tfssl import Config, UsageError
 from tfssl.runner import finetune, pretrain
@@ -23,29 +22,21 @@ from tfssl.runner.job import plan
 from tfssl.storage import pretrained
 
 
-@pytest.fixture(scope="module")
-def simclr(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs") / "simclr"
-    tfssl.run(tiny_config(directory, eval_baseline=False, knn_k="", linear_probe=False))
-    return directory
+@pytest.fixture
+def simclr(finished):
+    return finished[0]
+
+
+@pytest.fixture
+def byol(finished_byol):
+    return finished_byol[0]
 
 
 @pytest.fixture(scope="module")
-def byol(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs") / "byol"
-    tfssl.run(
-        tiny_config(
-            directory, method="byol", proj_hidden_dim=16, mode="train", train_mode="pretrain"
-        )
-    )
-    return directory
-
-
-@pytest.fixture(scope="module")
-def tuned(simclr, tmp_path_factory):
+def tuned(finished, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tuned") / "run"
     return directory, finetune_shapes(
-        simclr, directory, image_size="24x40", zero_init_logits_layer=True
+        finished[0], directory, image_size="24x40", zero_init_logits_layer=True
     )
 
 
@@ -115,8 +106,17 @@ def form(directory, kind):
     }[kind]
 
 
-@pytest.mark.parametrize("method", ["simclr", "byol"])
-@pytest.mark.parametrize("kind", ["run", "checkpoint", "encoder"])
+@pytest.mark.parametrize(
+    "method,kind",
+    [
+        ("simclr", "run"),
+        ("simclr", "checkpoint"),
+        ("simclr", "encoder"),
+        ("byol", "run"),
+        pytest.param("byol", "checkpoint", marks=pytest.mark.slow),
+        pytest.param("byol", "encoder", marks=pytest.mark.slow),
+    ],
+)
 def test_every_form_of_checkpoint_gives_its_own_weights(method, kind, simclr, byol):
     directory = {"simclr": simclr, "byol": byol}[method]
     model, config = loaded(form(directory, kind), image_size=16)
@@ -127,8 +127,15 @@ def test_every_form_of_checkpoint_gives_its_own_weights(method, kind, simclr, by
     assert same == (kind != "checkpoint")  # which is an earlier one
 
 
-@pytest.mark.parametrize("method", ["simclr", "byol"])
-@pytest.mark.parametrize("selector", [1, -1])
+@pytest.mark.parametrize(
+    "method,selector",
+    [
+        ("simclr", 1),
+        ("byol", -1),
+        pytest.param("simclr", -1, marks=pytest.mark.slow),
+        pytest.param("byol", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_the_head_reads_the_projectors_layer(method, selector, simclr, byol):
     directory = {"simclr": simclr, "byol": byol}[method]
     model, config = loaded(directory, ft_proj_selector=selector, image_size=16)
@@ -142,7 +149,10 @@ def test_the_head_reads_the_projectors_layer(method, selector, simclr, byol):
     assert model.projector.trainable_variables  # it learns with the head
 
 
-@pytest.mark.parametrize("after_block", [-1, 0, 1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "after_block",
+    [-1, 0, 2, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))],
+)
 def test_what_is_frozen_stays_with_its_batch_statistics(after_block, simclr):
     model, _ = loaded(simclr, fine_tune_after_block=after_block, image_size=16)
     before = {v.path: v.numpy() for v in model.encoder.variables}
@@ -251,7 +261,7 @@ def test_refusals_come_before_anything_is_written(changes, said, simclr, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_checkpoints_that_are_none_or_damaged(simclr, tmp_path):
+def test_checkpoints_that_are_none_or_damaged(simclr, tuned, tmp_path):
     def refused(path, said, **changes):
         with pytest.raises(UsageError, match=said) as refusal:
             finetune_shapes(path, tmp_path / "run", image_size=16, **changes)
@@ -265,8 +275,7 @@ def test_checkpoints_that_are_none_or_damaged(simclr, tmp_path):
     refused(tmp_path / "other.keras", "does not say what its network is")
     (tmp_path / "text.keras").write_text("no archive")
     refused(tmp_path / "text.keras", "not a .keras file")
-    finetune_shapes(simclr, tmp_path / "tuned", image_size=16, train_steps=1)
-    refused(tmp_path / "tuned" / "classifier.keras", "is a classifier, not an encoder")
+    refused(tuned[0] / "classifier.keras", "is a classifier, not an encoder")
     broken = tmp_path / "broken"
     shutil.copytree(simclr / "checkpoints" / "step_00000004", broken)
     (data,) = (name for name in os.listdir(broken) if "data" in name)
@@ -289,7 +298,7 @@ def test_linear_eval_and_knn_take_a_checkpoint_and_other_data(simclr, byol, tmp_
             precision="float32",
             model_dir=str(tmp_path / f"out{number}"),
         )
-        for mode in ("knn", "linear_eval"):
+        for mode in ("knn", "linear_eval")[: 2 - number]:
             config = Config(mode=mode, **common)
             result = tfssl.run(config, given={"mode", *common})
             (scores,) = result["results"].values()

@@ -12,21 +12,39 @@ from tests.helpers import tiny_config, write_image
 from tfssl import Config, UsageError
 
 
-@pytest.fixture
-def photos(tmp_path, monkeypatch):
-    """Two folders with a train and a test split: A of cat and dog, B of fox and owl."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    """Two folders with a train and a test split, A of cat and dog, B of fox and owl; a run on A."""
+    directory = tmp_path_factory.mktemp("originals")
     for name, classes, seed in (("A", ("cat", "dog"), 0), ("B", ("fox", "owl"), 1000)):
         for split, count in (("train", 10), ("test", 5)):
             for number, label in enumerate(classes):
                 for i in range(count):
                     write_image(
-                        tmp_path / name / split / label / f"{i}.png",
+                        directory / name / split / label / f"{i}.png",
                         height=16,
                         width=16,
                         seed=seed + 100 * number + 10 * len(split) + i,
                     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        tfssl.run(settings("A", model_dir="run"))
+    return directory
+
+
+@pytest.fixture
+def photos(originals, tmp_path, monkeypatch):
+    """Copies of A and B in the working directory."""
+    for name in "AB":
+        shutil.copytree(originals / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def trained(originals, photos):
+    """A copy of the run on A too."""
+    return shutil.copytree(originals / "run", photos / "run")
 
 
 def settings(data_dir, **changes):
@@ -52,22 +70,18 @@ def result_in(directory):
         return json.load(file)
 
 
-def test_a_second_folder_gets_a_run_of_its_own(photos):
-    tfssl.run(settings("A"))
+def test_a_second_folder_gets_a_run_of_its_own_and_a_copy_continues_the_first(photos, capsys):
+    first = tfssl.run(settings("A"))
     tfssl.run(settings("B"))
     one, other = (os.path.join("runs", name) for name in sorted(os.listdir("runs")))
     weights = [tfssl.load_encoder(run).get_weights() for run in (one, other)]
     assert any((a != b).any() for a, b in zip(*weights))
-
-
-def test_a_copy_elsewhere_continues_the_run(photos, capsys):
     shutil.copytree("A", "copies/of/A")
-    first = tfssl.run(settings("A"))
     capsys.readouterr()
     for spelled in ("copies/of/A", "./A/", os.path.abspath("A")):
         assert tfssl.run(settings(spelled))["pretrained"] == first["pretrained"]
         assert "finished; nothing left to do" in capsys.readouterr().out
-    assert len(os.listdir("runs")) == 1
+    assert len(os.listdir("runs")) == 2
 
 
 def flip(path):
@@ -97,8 +111,7 @@ def flip(path):
     ],
     ids=["fewer", "renamed class", "moved", "renamed", "edited"],
 )
-def test_other_images_are_refused_by_name(photos, change, said):
-    tfssl.run(settings("A", model_dir="run"))
+def test_other_images_are_refused_by_name(photos, trained, change, said):
     shutil.copytree("A", "C")
     change(photos / "C")
     for mode in ("pretrain", "eval", "knn"):
@@ -109,9 +122,9 @@ def test_other_images_are_refused_by_name(photos, change, said):
         assert said in str(refusal.value)
 
 
-def test_a_finished_run_is_evaluated_again_on_other_images(photos, capsys):
+def test_a_finished_run_is_evaluated_again_on_other_images(photos, trained, capsys):
     """The same training images; the test split alone differs."""
-    first = tfssl.run(settings("A", model_dir="run"))
+    first = result_in("run")
     shutil.copytree("A", "C")
     for label in ("cat", "dog"):
         write_image(photos / "C" / "test" / label / "more.png", height=16, width=16, seed=77)
@@ -147,10 +160,12 @@ def finetuning(data_dir, **changes):
 
 
 def test_finetuning_on_a_second_folder_is_another_run(photos):
-    one, two = (tfssl.run(finetuning(name)) for name in "AB")
+    one = tfssl.run(finetuning("A"))
+    (tuned,) = os.listdir("runs")
+    two = tfssl.run(finetuning("B"))
     assert len(os.listdir("runs")) == 2
     assert one["finetuned"]["network"]["examples"] == two["finetuned"]["network"]["examples"] == 10
-    tfssl.run(finetuning("A", model_dir="tuned"))
+    os.rename(os.path.join("runs", tuned), "tuned")
     with pytest.raises(UsageError, match=r"classes fox owl \(there cat dog\)"):
         tfssl.run(finetuning("B", model_dir="tuned"))
     with pytest.raises(UsageError, match="holds a run on other images"):
@@ -160,10 +175,9 @@ def test_finetuning_on_a_second_folder_is_another_run(photos):
         )
 
 
-def test_frozen_encoders_on_a_second_folder_too(photos):
-    tfssl.run(settings("A", model_dir="run"))
-    for data_dir in "AB":
-        for mode in ("knn", "linear_eval"):
+def test_frozen_encoders_on_a_second_folder_too(photos, trained):
+    for mode, folders in (("knn", "AB"), ("linear_eval", "A")):
+        for data_dir in folders:
             given = dict(
                 mode=mode,
                 checkpoint="run",
@@ -177,7 +191,7 @@ def test_frozen_encoders_on_a_second_folder_too(photos):
                 compile_augmentation=False,
             )
             tfssl.run(Config(**given), given=set(given))
-    assert len(os.listdir("runs")) == 4
+    assert len(os.listdir("runs")) == 3
     given |= dict(data_dir="A", model_dir="same")
     for given["data_dir"] in "AB":  # one directory, and a place of its own for each
         tfssl.run(Config(**given), given=set(given))
@@ -189,8 +203,7 @@ def test_what_is_run_is_a_config():
         tfssl.run({"dataset": "shapes"})
 
 
-def test_the_record_says_what_the_images_are(photos):
-    tfssl.run(settings("A", model_dir="run"))
+def test_the_record_says_what_the_images_are(trained):
     with open("run/data.json") as file:
         record = json.load(file)
     assert record["train"] | {"names": "", "content": "", "bytes": 0} == {
@@ -275,9 +288,8 @@ def test_the_values_that_are_white_stay_those_of_the_training(photos):
     np.testing.assert_allclose(done["h"], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_other_weights_under_the_same_path_are_another_start(photos):
+def test_other_weights_under_the_same_path_are_another_start(photos, trained):
     """The pretraining was made anew, with another seed, where it was before."""
-    tfssl.run(settings("A", model_dir="run"))
     tuning = finetuning("A", model_dir="tuned").replace(checkpoint="run", train_steps=4)
     first = tfssl.run(tuning)
     assert tfssl.run(tuning)["finetuned"] == first["finetuned"]

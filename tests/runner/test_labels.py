@@ -93,7 +93,9 @@ def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
     assert "kNN with k above 9 is left out" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("cache_dataset", [True, False])
+@pytest.mark.parametrize(
+    "cache_dataset", [True, pytest.param(False, marks=pytest.mark.slow)]
+)  # streamed images are scored below
 def test_pretraining_learns_from_all_and_scores_those_with_a_label(
     partly, cache_dataset, tmp_path, capsys
 ):
@@ -143,7 +145,12 @@ def test_held_and_streamed_are_scored_alike(partly, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes,labels", [({}, 18), ({"label_fraction": 0.5}, 9), ({"label_list": "1\n4\n7\n"}, 3)]
+    "changes,labels",
+    [
+        pytest.param({}, 18, marks=pytest.mark.slow),
+        ({"label_fraction": 0.5}, 9),
+        ({"label_list": "1\n4\n7\n"}, 3),
+    ],
 )
 def test_finetuning_counts_the_labels_and_draws_from_them(partly, changes, labels, tmp_path):
     if "label_list" in changes:
@@ -210,7 +217,7 @@ def outside(directory):
     return str(directory)
 
 
-@pytest.mark.parametrize("baseline", [True, False])
+@pytest.mark.parametrize("baseline", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
     prepare_dataset(tmp_path / "data", (16, 16, 3))
     damaged = settings(outside(tmp_path / "data"), eval_baseline=baseline)
@@ -246,6 +253,7 @@ def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
         )
 
 
+@pytest.mark.slow  # the strategy is tested in tests/distribute
 def test_two_replicas_learn_what_one_device_does(partly, tmp_path):
     losses = []
     for replicas in (None, 2):

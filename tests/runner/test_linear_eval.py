@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 import tfssl
-from tests.helpers import read_scalars, run_until_killed, tiny_config
+from tests.helpers import read_scalars, run_until_killed
 from tfssl import Config, UsageError
 from tfssl.runner import linear_eval
 from tfssl.runner.job import reopen
@@ -24,14 +25,13 @@ def classify(directory, **changes):
 
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs") / "pretrained"
-    tfssl.run(tiny_config(directory, mode="train", train_mode="pretrain"))
-    return directory
+def pretrained(finished, tmp_path_factory):
+    """A copy of the finished pretraining: evaluations are written into it."""
+    return shutil.copytree(finished[0], tmp_path_factory.mktemp("runs") / "pretrained")
 
 
 @pytest.fixture(scope="module")
-def finished(pretrained):
+def evaluated(pretrained):
     return classify(pretrained)
 
 
@@ -41,17 +41,17 @@ def only(directory):
     return directory / "linear_eval" / name
 
 
-def test_the_result_is_recorded_with_its_settings_and_exact_counts(pretrained, finished):
-    scores = finished["results"]["linear_sgd"]
+def test_the_result_is_recorded_with_its_settings_and_exact_counts(pretrained, evaluated):
+    scores = evaluated["results"]["linear_sgd"]
     assert scores["examples"] == 40
     assert scores["top_1"] == scores["correct_top_1"] / 40 <= scores["top_5"]
-    assert (finished["eval_split"], finished["train_split"]) == ("test[:40]", "train[:64]")
-    assert finished["linear_epochs"] == 2 and finished["encoder"]["step"] == 4
-    assert finished["train_seconds"] > 0
-    assert json.loads((only(pretrained) / "result.json").read_text()) == finished
+    assert (evaluated["eval_split"], evaluated["train_split"]) == ("test[:40]", "train[:64]")
+    assert evaluated["linear_epochs"] == 2 and evaluated["encoder"]["step"] == 4
+    assert evaluated["train_seconds"] > 0
+    assert json.loads((only(pretrained) / "result.json").read_text()) == evaluated
 
 
-def test_the_schedule_is_the_protocols(pretrained, finished):
+def test_the_schedule_is_the_protocols(pretrained, evaluated):
     """0.2 x 16/256 at the first step, to 0 along a cosine over 2 epochs of 4 steps."""
     series = read_scalars(only(pretrained))
     expected = [0.0125 * (1 + np.cos(np.pi * k / 8)) / 2 for k in range(1, 9)]
@@ -64,27 +64,24 @@ def test_the_schedule_is_the_protocols(pretrained, finished):
 
 
 def test_the_same_again_does_nothing_and_other_settings_are_kept_apart(
-    pretrained, finished, capsys
+    pretrained, evaluated, capsys
 ):
     for spelling in (pretrained, f"{pretrained}/", os.path.relpath(pretrained)):
         result = classify(spelling)
         assert result.pop("model_dir") == str(spelling)
-        assert result == {key: value for key, value in finished.items() if key != "model_dir"}
+        assert result == {key: value for key, value in evaluated.items() if key != "model_dir"}
         assert "nothing left to do" in capsys.readouterr().out
     other = classify(pretrained, linear_learning_rate=0.4)
     assert len(os.listdir(pretrained / "linear_eval")) == 2
     assert other["linear_learning_rate"] == 0.4
 
 
-def test_a_killed_one_ends_where_the_straight_one_does(pretrained, tmp_path):
-    tfssl.run(tiny_config(tmp_path, mode="train", train_mode="pretrain"))
-    straight = classify(pretrained, linear_epochs=3.0)
-    run_until_killed(lambda: classify(tmp_path, linear_epochs=3.0), at_step=5)
-    assert not (only(tmp_path) / "result.json").exists()
-    resumed = classify(tmp_path, linear_epochs=3.0)
-    assert resumed["results"] == straight["results"]
-    steps = [step for step, _ in read_scalars(only(tmp_path))["train/total_loss"]]
-    assert steps[-9:] == list(range(4, 13))  # from the checkpoint of step 3, not from 0
+def test_a_killed_one_ends_where_the_straight_one_does(evaluated, copied):
+    run_until_killed(lambda: classify(copied), at_step=5)
+    assert not (only(copied) / "result.json").exists()
+    assert classify(copied)["results"] == evaluated["results"]
+    steps = [step for step, _ in read_scalars(only(copied))["train/total_loss"]]
+    assert steps[-5:] == list(range(4, 9))  # from the checkpoint of step 3, not from 0
 
 
 def test_the_encoder_stays_as_it_is(pretrained):
@@ -111,7 +108,7 @@ def test_the_encoder_stays_as_it_is(pretrained):
         (dict(width_multiplier=0.5), r"--width_multiplier=0.5 \(there 0.0625\)"),
     ],
 )
-def test_refusals_leave_nothing_behind(pretrained, finished, changes, said):
+def test_refusals_leave_nothing_behind(pretrained, evaluated, changes, said):
     before = sorted(os.listdir(pretrained / "linear_eval"))
     with pytest.raises(UsageError, match=said):
         classify(pretrained, **changes)

@@ -1,5 +1,8 @@
 """A folder of one's own images through the whole job."""
 
+import contextlib
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,16 +43,25 @@ def folder(images, name, model_dir, **changes):
     )
 
 
+@pytest.fixture(scope="module")
+def unlabelled(images, tmp_path_factory):
+    """A pretraining on the images without labels: its directory, result and output."""
+    directory, out = tmp_path_factory.mktemp("unlabelled") / "run", io.StringIO()
+    with contextlib.redirect_stdout(out):
+        result = tfssl.run(folder(images, "flat", directory))
+    return directory, result, out.getvalue()
+
+
 def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none(
-    images, tmp_path, capsys
+    unlabelled,
 ):
-    assert tfssl.run(folder(images, "flat", tmp_path / "run")) is None
-    said = capsys.readouterr().out
+    directory, result, said = unlabelled
+    assert result is None
     assert said.count("the images have no labels") == 2 and "20 of 21 images" in said
     assert "broken.png" in said
-    assert "train/contrast_loss" in read_scalars(tmp_path / "run")
-    assert "train/supervised_loss" not in read_scalars(tmp_path / "run")
-    assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
+    assert "train/contrast_loss" in read_scalars(directory)
+    assert "train/supervised_loss" not in read_scalars(directory)
+    assert tfssl.load_encoder(directory)(np.zeros((1, 9, 9, 3))).shape == (1, 32)
 
 
 def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):
@@ -81,13 +93,13 @@ def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys)
             assert (done["labels"], done["train_split"]) == (30, "train")
 
 
-def test_images_without_labels_can_be_embedded(images, tmp_path):
-    tfssl.run(folder(images, "flat", tmp_path / "run"))
-    settings = dict(mode="embed", model_dir=str(tmp_path / "run"), eval_split="train[:9]")
+def test_images_without_labels_can_be_embedded(unlabelled):
+    settings = dict(mode="embed", model_dir=str(unlabelled[0]), eval_split="train[:9]")
     done = np.load(f"{tfssl.run(Config(**settings), given=set(settings))}/embeddings.npz")
     assert done["h"].shape == (9, 32) and set(done["labels"]) == {-1}
 
 
+@pytest.mark.slow  # test_classes.py finetunes and scores on a folder
 def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
     result = tfssl.run(
         folder(
@@ -116,15 +128,14 @@ def test_a_labelled_folder_is_a_dataset_like_any_other(images, tmp_path):
     assert tuned["labels"] == 30 and tuned["finetuned"]["network"]["examples"] == 18
 
 
-def test_every_row_of_embeddings_says_which_file_it_is_of(images, tmp_path):
-    tfssl.run(folder(images, "flat", tmp_path / "run"))
+def test_every_row_of_embeddings_says_which_file_it_is_of(unlabelled, tmp_path):
     strange = tmp_path / "strange"
     names = ["tab\there.png", "line\nbreak.png", "plain.png", "größe 4,5.png", '"quoted".png']
     for i, name in enumerate(names):
         write_image(strange / name, seed=50 + i, height=20 + i, width=31 - i)
     settings = dict(
         mode="embed",
-        checkpoint=str(tmp_path / "run"),
+        checkpoint=str(unlabelled[0]),
         dataset="folder",
         data_dir=str(strange),
         eval_split="train",
@@ -136,7 +147,7 @@ def test_every_row_of_embeddings_says_which_file_it_is_of(images, tmp_path):
     done = tfssl.run(Config(**settings), given=set(settings))
     made = np.load(f"{done}/embeddings.npz", allow_pickle=False)
     assert sorted(made["files"]) == sorted(names)
-    encoder = tfssl.load_encoder(tmp_path / "run")
+    encoder = tfssl.load_encoder(unlabelled[0])
     for name, h in zip(made["files"], made["h"], strict=True):
         pixels = np.asarray(Image.open(strange / name)) / np.float32(255)
         crop = augment.center_crop(pixels, (16, 16), 1.0)

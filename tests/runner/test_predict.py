@@ -12,14 +12,12 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 
-import tfssl
 from tests.helpers import (
     CLASS_NAMES,
     FOLDER_SETTINGS,
     LINEAR_EVAL_SETTINGS,
     finetune_folder,
     run_given,
-    tiny_config,
     write_classes,
     write_image,
 )
@@ -233,19 +231,18 @@ def test_where_it_is_written_and_that_nothing_is_overwritten(tuned, photos, tmp_
 
 
 @pytest.fixture(scope="module")
-def networks(tuned, tmp_path_factory):
+def networks(finished, tuned, tmp_path_factory):
     """What is no network with classes, by name."""
     base = tmp_path_factory.mktemp("networks")
-    tfssl.run(tiny_config(base / "pretrained", mode="train", train_mode="pretrain"))
     run_given(**LINEAR_EVAL_SETTINGS, model_dir=str(tuned[0]))
     (linear,) = (tuned[0] / "linear_eval").iterdir()
     (base / "empty").mkdir()
     (base / "text.keras").write_text("no archive")
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(base / "other.keras")
     return {
-        "pretrained": base / "pretrained",
-        "encoder": base / "pretrained" / "encoder.keras",
-        "checkpoint": base / "pretrained" / "checkpoints" / "step_00000004",
+        "pretrained": finished[0],
+        "encoder": finished[0] / "encoder.keras",
+        "checkpoint": finished[0] / "checkpoints" / "step_00000004",
         "linear": linear,
         "tuned encoder": tuned[0] / "encoder.keras",
         "none": "none",

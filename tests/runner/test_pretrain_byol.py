@@ -1,6 +1,7 @@
 """BYOL through the whole job: what SimCLR's run does, BYOL's does too."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -12,14 +13,8 @@ from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of, view_recipes
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs") / "byol"
-    return directory, tfssl.run(tiny_config(directory, **BYOL_SETTINGS))
-
-
-def test_its_scalars_are_there_at_every_step(finished):
-    directory, result = finished
+def test_its_scalars_are_there_at_every_step(finished_byol):
+    directory, result = finished_byol
     train = read_scalars(directory)
     for name in (
         "total_loss",
@@ -40,14 +35,15 @@ def test_its_scalars_are_there_at_every_step(finished):
     assert set(result["pretrained"]) == {"online", "linear", "knn_5"}
 
 
-def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
+@pytest.mark.slow  # targets go on in tests/storage/test_runs_of_0_1.py
+def test_a_resumed_run_ends_where_the_straight_one_does(finished_byol, tmp_path):
     run_until_killed(
         lambda: tfssl.run(tiny_config(tmp_path / "resumed", **BYOL_SETTINGS)), at_step=3
     )
     result = tfssl.run(tiny_config(tmp_path / "resumed", **BYOL_SETTINGS))
-    assert result["pretrained"] == finished[1]["pretrained"]
+    assert result["pretrained"] == finished_byol[1]["pretrained"]
     both = []
-    for directory in (finished[0], tmp_path / "resumed"):
+    for directory in (finished_byol[0], tmp_path / "resumed"):
         job = plan(tiny_config(directory, **BYOL_SETTINGS))
         model = build_model(job)
         assert checkpoints_of(job, model).restore_newest() == 4
@@ -56,8 +52,8 @@ def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_exported_encoder_is_the_online_one_alone(finished):
-    directory, result = finished
+def test_the_exported_encoder_is_the_online_one_alone(finished_byol):
+    directory, result = finished_byol
     encoder = tfssl.load_encoder(directory)
     assert encoder.count_params() == result["parameters"]["encoder"]
     job = plan(tiny_config(directory, **BYOL_SETTINGS))
@@ -68,8 +64,8 @@ def test_the_exported_encoder_is_the_online_one_alone(finished):
     assert "input_normalization" in [layer.name for layer in encoder.layers]
 
 
-def test_eval_mode_evaluates_it_again(finished):
-    directory, result = finished
+def test_eval_mode_evaluates_it_again(finished_byol, tmp_path):
+    directory, result = shutil.copytree(finished_byol[0], tmp_path / "run"), finished_byol[1]
     again = tfssl.run(
         tfssl.Config(mode="eval", model_dir=str(directory), knn_k="5"),
         given={"mode", "model_dir", "knn_k"},
@@ -86,9 +82,9 @@ def test_the_two_views_differ_by_blur_and_solarize():
     assert "maybe_blur" in second and "maybe_solarize" in second
 
 
-def test_a_simclr_run_is_not_continued_as_byol(finished):
+def test_a_simclr_run_is_not_continued_as_byol(finished_byol):
     with pytest.raises(tfssl.UsageError, match="--method=simclr"):
-        tfssl.run(tiny_config(finished[0]))
+        tfssl.run(tiny_config(finished_byol[0]))
 
 
 def test_collapse_is_told_once(capsys):

@@ -17,6 +17,7 @@ def state(directory):
     }
 
 
+@pytest.mark.slow  # a queue goes on in tests/storage/test_runs_of_0_1.py
 def test_a_resumed_run_ends_where_the_straight_one_does(tmp_path):
     """Every variable of the last checkpoint; stopped with a queue that is half full."""
     changes = dict(memory_size=80, memory_decay=0.5, mode="train", train_mode="pretrain")

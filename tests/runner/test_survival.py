@@ -41,6 +41,8 @@ def kills(directory, *flags):
     return done.stdout
 
 
+@pytest.mark.slow  # test_pretrain.py kills within a process
+@pytest.mark.ci
 def test_killed_it_ends_bit_for_bit_where_it_would_have(tmp_path):
     said = kills(
         tmp_path / "runs", "--kills=2", *TINY_FLAGS, *SHORT, f"--report={tmp_path / 'report.md'}"
@@ -85,12 +87,10 @@ def survival(monkeypatch):
     }
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A finished run of a method that has all kinds of points."""
-    directory = tmp_path_factory.mktemp("runs") / "whole"
-    tfssl.run(tiny_config(directory, eval_baseline=False, linear_probe=False))
-    return directory
+@pytest.fixture
+def whole(finished):
+    """The directory of a finished run, which has all kinds of points."""
+    return finished[0]
 
 
 def records(path, **changes):

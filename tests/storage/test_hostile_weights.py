@@ -11,21 +11,13 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.helpers import tiny_config
 from tfssl import UsageError, encoders
 from tfssl.storage import export, pretrained
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs") / "run"
-    tfssl.run(tiny_config(directory, mode="train", train_mode="pretrain"))
-    return directory
-
-
 @pytest.fixture
-def file(run, tmp_path):
-    return shutil.copy(run / "encoder.keras", tmp_path / "encoder.keras")
+def file(finished, tmp_path):
+    return shutil.copy(finished[0] / "encoder.keras", tmp_path / "encoder.keras")
 
 
 def refusal(function, *args):
@@ -203,7 +195,7 @@ def test_nothing_in_a_file_is_run(tmp_path):
     assert not canary.exists()
 
 
-def test_weights_that_are_no_numbers_are_named(run, file):
+def test_weights_that_are_no_numbers_are_named(file):
     model = keras.models.load_model(file)
     variable = model.get_layer("conv3").kernel
     values = np.array(variable)

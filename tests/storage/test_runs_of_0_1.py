@@ -96,7 +96,13 @@ def assert_same_end(one, other):
             np.testing.assert_allclose(ends[1][name], value, rtol=2e-3, atol=2e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+# What the others hold beside these is continued below: shapes, the folder, a linear evaluation.
+QUICK = ["memory", "byol", "finetune_folder"]
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in COMMANDS]
+)
 def test_an_interrupted_training_ends_where_it_would_have(name, there, capsys):
     result = run(f"--model_dir=interrupted/{name}", *SMALL, *COMMANDS[name])
     assert "continues from step 2" in capsys.readouterr().out
@@ -117,7 +123,7 @@ def test_a_finished_training_has_nothing_left_to_do(name, there, capsys):
     assert result.items() >= read("finished", name, "result.json").items()
 
 
-@pytest.mark.parametrize("kind", ["folder", "shapes"])
+@pytest.mark.parametrize("kind", [pytest.param("folder", marks=pytest.mark.slow), "shapes"])
 def test_runs_without_a_directory_are_found_by_their_old_names(kind, there, capsys):
     before = sorted(os.listdir("runs"))
     command = COMMANDS[{"folder": "folder", "shapes": "simclr"}[kind]]

@@ -27,7 +27,7 @@ from tfssl.storage.export import load_encoder
 
 def test_a_signal_ends_the_step_saves_and_the_same_command_continues(tmp_path, monkeypatch, capsys):
     flags = ["--train_steps=9", "--checkpoint_steps=9", "--noeval_baseline", "--mode=train"]
-    monkeypatch.setattr(training.StopOnNaN, "on_step", ask_at(3))
+    monkeypatch.setattr(alarms.StopOnNaN, "on_step", ask_at(3))
     assert run.main(["run.py", *TINY_FLAGS, *flags, f"--model_dir={tmp_path}"]) == 143
     said = capsys.readouterr()
     assert "stopping after this step" in said.out and "Traceback" not in said.err

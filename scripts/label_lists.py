@@ -10,6 +10,8 @@ import os
 
 import runs
 
+from tfssl.runner import sources
+
 
 def text(config, places, total):
     each = len(places)
@@ -31,7 +33,7 @@ def main():
     parser.add_argument("--fractions", default="0.01,0.1")
     parser.add_argument("--seeds", default="0,1,2")
     arguments = parser.parse_args()
-    from tfssl import Config, UsageError, data  # here: they load TensorFlow
+    from tfssl import Config, UsageError  # here: they load TensorFlow
 
     os.makedirs(arguments.output_dir, exist_ok=True)
     try:
@@ -47,10 +49,10 @@ def main():
                     label_fraction=fraction,
                     seed=seed,
                 )
-                source = source or data.load(config, config.train_split)
+                source = source or sources.load(config, config.train_split)
                 name = config.dataset.split("/")[0].split(":")[0]
                 path = os.path.join(arguments.output_dir, runs.label_list(name, fraction, seed))
-                places = data.chosen_places(config, source)
+                places = sources.chosen_places(config, source)
                 runs.write(path, text(config, places, source.num_examples))
                 print(path)
     except UsageError as error:

@@ -15,6 +15,7 @@ import runs  # noqa: F401  (which finds `flags`)
 
 import flags
 from tfssl.errors import UsageError
+from tfssl.runner import sources
 
 DRAWS = 2  # of each view
 SIZE = "96"  # of the embedded dataset, where --image_size is not given: large enough to look at
@@ -41,9 +42,8 @@ def settings(words):
 
 def images(config, count):
     """The first images of as many classes, as decoded, and the (height, width) of the views."""
-    from tfssl import data
 
-    source = data.load(config, config.train_split)
+    source = sources.load(config, config.train_split)
     chosen, spare = {}, []
     for example in source.records().take(1000):
         image, label = (part.numpy() for part in source.decode(example))
@@ -53,7 +53,7 @@ def images(config, count):
             spare.append(image)
         else:
             chosen[label] = image
-    return [*chosen.values(), *spare][:count], data.image_size(config, source)
+    return [*chosen.values(), *spare][:count], sources.image_size(config, source)
 
 
 def operations(config, size):

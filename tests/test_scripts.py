@@ -12,6 +12,7 @@ import pytest
 
 from tests.helpers import ROOT
 from tfssl import Config, data
+from tfssl.runner import sources
 
 BENCH = ROOT / "scripts" / "bench"
 RECORDED = sorted((ROOT / "results" / "bench").glob("*.csv"))
@@ -140,10 +141,10 @@ def test_a_list_of_labels_holds_what_its_name_says(path):
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.stem)
 def test_a_list_of_labels_is_what_the_fraction_draws(path, real_data_dir):
     config, total = about_list(path)
-    source = data.load(config.replace(data_dir=real_data_dir), config.train_split)
+    source = sources.load(config.replace(data_dir=real_data_dir), config.train_split)
     places = data.read_list(path, total)
     assert source.num_examples == total
-    assert data.chosen_places(config, source).tolist() == places.tolist()
+    assert sources.chosen_places(config, source).tolist() == places.tolist()
     assert set(np.bincount(data.labels_of(source)[places])) == {len(places) // 10}
 
 

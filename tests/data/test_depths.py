@@ -11,6 +11,7 @@ from tests.helpers import store_dataset
 from tfssl import augment, data
 from tfssl.data.tfds import load
 from tfssl.errors import UsageError
+from tfssl.runner import sources
 
 F = tfds.features
 SIZES = {"one": [(12, 10)] * 6, "mixed": [(12, 10), (9, 14), (20, 8), (12, 12), (8, 8), (16, 10)]}
@@ -81,7 +82,7 @@ def test_every_value_comes_through_the_pipeline(
     config = stored(tmp_path, dtype, images, sizes).replace(
         value_range=asked, cache_dataset=cache_dataset
     )
-    source = data.load(config, "train")
+    source = sources.load(config, "train")
     (low_high,) = source.value_ranges.values()
     assert low_high == pytest.approx(scale, rel=1e-6) and source.dtype == np.float32
     assert bool(source.arrays) == (cache_dataset and sizes == "one")
@@ -108,7 +109,7 @@ def test_every_value_comes_through_the_pipeline(
 def test_views_of_windows_are_those_of_the_scaled_images(cache_dataset, tmp_path):
     images = images_of(np.uint16, 3, "mixed", 12, 4011)
     config = stored(tmp_path, np.uint16, images, "mixed").replace(cache_dataset=cache_dataset)
-    source = data.load(config, "train")
+    source = sources.load(config, "train")
 
     def exact(label):
         return truth(images[label], 0, 4095).astype(np.float32)
@@ -153,9 +154,9 @@ def test_the_range_is_that_of_the_split_or_one_that_is_given(tmp_path, capsys):
     images = images_of(np.uint16, 3, "one", 12, 4011)
     images[0] = np.minimum(images[0], 700)
     config = stored(tmp_path, np.uint16, images)
-    dim = data.labels_of(data.load(config, "test")).tolist().index(0)
+    dim = data.labels_of(sources.load(config, "test")).tolist().index(0)
     split = f"test[{dim}:{dim + 1}]"
-    assert data.load(config, split).value_ranges == {"uint16": (0, 1023)}
+    assert sources.load(config, split).value_ranges == {"uint16": (0, 1023)}
     assert (
         f"stored {split}: values of uint16 found from 12 to 700: taken as 0 to 1023"
         in capsys.readouterr().out
@@ -182,7 +183,7 @@ def test_values_that_are_no_numbers_are_refused(value, asked, tmp_path):
     images[3][2, 2] = value
     config = stored(tmp_path, np.float32, images).replace(value_range=asked)
     with pytest.raises(UsageError, match="--dataset must hold images of finite numbers. Received"):
-        data.load(config, "train")
+        sources.load(config, "train")
 
 
 def test_damaged_values_are_told_in_a_sentence(tmp_path):
@@ -192,5 +193,5 @@ def test_damaged_values_are_told_in_a_sentence(tmp_path):
     content[len(content) // 2] ^= 0xFF
     shard.write_bytes(content)
     with pytest.raises(UsageError, match=r"split test.* damaged .*\(corrupted record at \d+\)"):
-        data.load(config, "test")
-    assert data.load(config, "train").num_examples == 6
+        sources.load(config, "test")
+    assert sources.load(config, "train").num_examples == 6

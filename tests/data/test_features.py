@@ -7,9 +7,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tests.helpers import store_dataset
-from tfssl import data
 from tfssl.data.features import choose
 from tfssl.errors import UsageError
+from tfssl.runner import sources
 
 F = tfds.features
 IMAGE, CLASS = F.Image(shape=(5, 6, 3)), F.ClassLabel(num_classes=4)
@@ -126,7 +126,7 @@ def test_a_label_that_is_a_plain_number_is_told_once_and_not_learned_from(tmp_pa
         {"image": IMAGE, "label": NUMBER, "thumb": F.Sequence(IMAGE)},
         [{"image": np.full((5, 6, 3), i, np.uint8), "label": i, "thumb": []} for i in range(7)],
     )
-    sources = [data.load(config, split) for split in ("train", "test")]
+    sources = [sources.load(config, split) for split in ("train", "test")]
     assert [(s.num_classes, set(s.arrays[1])) for s in sources] == [(0, {-1})] * 2
     assert sorted(sources[0].arrays[0][:, 0, 0, 0]) == list(range(7))
     assert capsys.readouterr().out.count("stored: label does not say how many classes") == 1
@@ -138,7 +138,7 @@ def test_of_grey_images_with_alpha_the_grey_is_taken(limit, tmp_path):
     config = store_dataset(
         tmp_path, {"image": F.Image(shape=(None, None, 2))}, [{"image": image} for image in images]
     )
-    source = data.load(config.replace(cache_dataset=limit), "train")
+    source = sources.load(config.replace(cache_dataset=limit), "train")
     made = [source.decode(example)[0].numpy() for example in source.records()]
     grey = [np.repeat(image[..., :1], 3, axis=-1) for image in images]
     assert sorted(m.tobytes() for m in made) == sorted(g.tobytes() for g in grey)

@@ -14,6 +14,7 @@ from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import folder, images
 from tfssl.errors import UsageError
+from tfssl.runner import sources
 
 FORMATS = {  # name -> (bytes, what they show, largest difference)
     "plain.png": lambda p: (encode_image(p, "PNG"), p, 0),
@@ -117,10 +118,10 @@ def test_equal_sizes_are_held_in_memory(tmp_path):
     for i in range(3):
         write_image(tmp_path / "a" / f"{i}.png", seed=i)
     config = Config(dataset="folder", data_dir=str(tmp_path))
-    source = data.load(config, "train")
+    source = sources.load(config, "train")
     assert source.arrays[0].shape == (3, 20, 30, 3)
-    assert data.image_size(config, source) == (20, 20)
-    assert data.load(config.replace(cache_dataset=False), "train").arrays is None
+    assert sources.image_size(config, source) == (20, 20)
+    assert sources.load(config.replace(cache_dataset=False), "train").arrays is None
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_the_pipeline_takes_folders_of_mixed_sizes(tmp_path):
     (batch,) = data.views(source, [view, view], batch_size=6, seed=0, stop_step=1)
     assert batch["views"][0].shape == (6, 12, 16, 3) and set(batch["label"].numpy()) <= {0, 1, 2}
     config = Config(mode="finetune", checkpoint="run", label_fraction=0.5)
-    subset = data.subset(source, data.chosen_places(config, source))
+    subset = data.subset(source, sources.chosen_places(config, source))
     assert subset.num_examples == 6
     labels = [int(label) for _, label in subset.records().map(subset.decode)]
     assert np.bincount(labels).tolist() == [2, 2, 2]

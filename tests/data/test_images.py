@@ -13,6 +13,7 @@ from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import folder, images
 from tfssl.errors import UsageError
+from tfssl.runner import sources
 
 
 def exif(orientation):
@@ -307,4 +308,4 @@ def test_0_1_read_8_bits_and_no_orientation(tmp_path):
 def test_the_flag_reaches_the_images(tmp_path):
     write_image(tmp_path / "a.png", tf.io.encode_png(deep_image(most=4095)).numpy())
     config = Config(dataset="folder", data_dir=str(tmp_path), value_range="0,8190")
-    assert data.load(config, "train").arrays[0].max() == 0.5
+    assert sources.load(config, "train").arrays[0].max() == 0.5

@@ -9,11 +9,12 @@ import tensorflow as tf
 from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import pipeline
+from tfssl.runner import sources
 
 
 @pytest.fixture(scope="module")
 def held():
-    return data.load(Config(dataset="shapes", image_size=8), "train[:30]")
+    return sources.load(Config(dataset="shapes", image_size=8), "train[:30]")
 
 
 @pytest.fixture(params=["held", "streamed"])
@@ -197,7 +198,7 @@ def test_evaluation_takes_the_whole_split_once_in_its_order(source):
 
 
 def test_a_batch_of_more_images_than_there_are_is_one_of_all():
-    source = data.load(Config(dataset="shapes", image_size="8"), "train[:5]")
+    source = sources.load(Config(dataset="shapes", image_size="8"), "train[:5]")
     (batch,) = data.labelled(source, lambda image: image, batch_size=2**31 - 1)
     assert batch["image"].shape == (5, 8, 8, 3)
 

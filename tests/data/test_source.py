@@ -11,8 +11,9 @@ import tensorflow_datasets as tfds
 from tests.helpers import prepare_dataset
 from tfssl import data
 from tfssl.config import Config
-from tfssl.data import source as sources
+from tfssl.data import source as module
 from tfssl.errors import UsageError
+from tfssl.runner import sources
 
 SIZES = {"train": 1000, "test": 200}
 
@@ -29,7 +30,7 @@ SIZES = {"train": 1000, "test": 200}
     ],
 )
 def test_slices(spec, expected):
-    assert sources.parse_slice(spec, SIZES, "train_split", "d") == expected
+    assert module.parse_slice(spec, SIZES, "train_split", "d") == expected
 
 
 @pytest.mark.parametrize(
@@ -46,11 +47,11 @@ def test_slices(spec, expected):
 )
 def test_bad_slices_name_the_flag(spec):
     with pytest.raises(UsageError, match="--eval_split"):
-        sources.parse_slice(spec, SIZES, "eval_split", "d")
+        module.parse_slice(spec, SIZES, "eval_split", "d")
 
 
 def test_shapes_is_a_source_like_any_other():
-    source = data.load(Config(dataset="shapes", image_size=16), "train[10:40]")
+    source = sources.load(Config(dataset="shapes", image_size=16), "train[10:40]")
     assert (source.num_examples, source.num_classes, source.image_shape) == (30, 10, (16, 16))
     images, labels = source.arrays
     assert images.dtype == np.uint8 and images.shape == (30, 16, 16, 3) and labels.dtype == np.int64
@@ -61,11 +62,11 @@ def test_shapes_is_a_source_like_any_other():
 
 def test_shapes_are_drawn_at_the_largest_size_that_is_seen():
     config = Config(dataset="shapes", image_size=8, eval_image_size=12)
-    assert data.load(config, "test[:1]").arrays[0].shape == (1, 12, 12, 3)
+    assert sources.load(config, "test[:1]").arrays[0].shape == (1, 12, 12, 3)
 
 
 def test_the_evaluation_split_follows_the_dataset():
-    assert data.load(Config(dataset="shapes", image_size=8), None, "eval_split").split == "test"
+    assert sources.load(Config(dataset="shapes", image_size=8), None, "eval_split").split == "test"
 
 
 def streamed(source):
@@ -73,18 +74,18 @@ def streamed(source):
 
 
 def test_holding_keeps_order_and_values():
-    source = data.load(Config(dataset="shapes", image_size=8), "train[:20]")
-    again = sources.held(streamed(source), limit_bytes=1e9)
+    source = sources.load(Config(dataset="shapes", image_size=8), "train[:20]")
+    again = module.held(streamed(source), limit_bytes=1e9)
     for held, original in zip(again.arrays, source.arrays):
         np.testing.assert_array_equal(held, original)
-    assert sources.held(streamed(source), limit_bytes=20 * 8 * 8 * 3 - 1).arrays is None
+    assert module.held(streamed(source), limit_bytes=20 * 8 * 8 * 3 - 1).arrays is None
 
 
 def test_fewer_records_than_promised_are_reported():
-    source = data.load(Config(dataset="shapes", image_size=8), "train[:20]")
+    source = sources.load(Config(dataset="shapes", image_size=8), "train[:20]")
     short = dataclasses.replace(streamed(source), examples=("train", 0, 25))
     with pytest.raises(UsageError, match="20 of 25"):
-        sources.held(short, limit_bytes=1e9)
+        module.held(short, limit_bytes=1e9)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_fewer_records_than_promised_are_reported():
     ],
 )
 def test_slices_know_whether_they_overlap(one, other, overlap):
-    one, other = (data.load(Config(dataset="shapes", image_size=8), s) for s in (one, other))
+    one, other = (sources.load(Config(dataset="shapes", image_size=8), s) for s in (one, other))
     assert one.shares_examples_with(other) == other.shares_examples_with(one) == overlap
 
 
@@ -115,16 +116,16 @@ def grey(tmp_path_factory):
 
 def test_a_prepared_dataset_is_found_by_name(mixed_sizes):
     config = Config(dataset="mixed", data_dir=mixed_sizes)
-    source = data.load(config, "train")
+    source = sources.load(config, "train")
     assert (source.num_examples, source.num_classes, source.image_shape) == (30, 3, (None, None))
-    assert source.arrays is None and data.image_size(config, source) == (224, 224)
-    assert data.load(config, None, "eval_split").split == "validation"
+    assert source.arrays is None and sources.image_size(config, source) == (224, 224)
+    assert sources.load(config, None, "eval_split").split == "validation"
     image, label = source.decode(next(iter(source.records())))
     assert image.dtype == tf.uint8 and image.shape[-1] == 3 and 0 <= int(label) < 3
 
 
 def test_grey_images_become_rgb_and_are_held(grey):
-    source = data.load(Config(dataset="mixed", data_dir=grey), "train[:5]")
+    source = sources.load(Config(dataset="mixed", data_dir=grey), "train[:5]")
     images, _ = source.arrays
     assert images.shape == (5, 9, 9, 3)
     np.testing.assert_array_equal(images[..., 0], images[..., 2])
@@ -133,8 +134,8 @@ def test_grey_images_become_rgb_and_are_held(grey):
 def test_a_split_whose_labels_are_withheld_has_none(tmp_path):
     """As the test split of ImageNet, whose labels are all -1."""
     config = Config(dataset="mixed", data_dir=prepare_dataset(tmp_path, (9, 9, 3), scored=False))
-    assert data.load(config, "train").num_classes == 3
-    withheld = data.load(config, "validation[3:]")
+    assert sources.load(config, "train").num_classes == 3
+    withheld = sources.load(config, "validation[3:]")
     assert (withheld.num_classes, withheld.classes) == (0, ())
     assert set(withheld.arrays[1]) == {-1}
 
@@ -145,7 +146,7 @@ def test_a_split_has_labels_where_any_of_its_examples_has_one(known, limit, tmp_
     directory = prepare_dataset(
         tmp_path, (9, 9, 3), label=lambda split, number: number - known and -1
     )
-    source = data.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
+    source = sources.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
     assert (source.num_classes, len(source.classes)) == (3, 3)
     labels = data.labels_of(source)
     assert sorted(labels)[-2:] == [-1, 0]
@@ -160,22 +161,22 @@ def test_a_split_has_labels_where_any_of_its_examples_has_one(known, limit, tmp_
         (f"train[:{place}]", 0),
     ):
         if split not in ("train[:0]", "train[30:]"):
-            part = data.load(Config(dataset="mixed", data_dir=directory), split)
+            part = sources.load(Config(dataset="mixed", data_dir=directory), split)
             assert (part.num_classes, part.num_labelled) == (classes, classes // 3), split
 
 
 def test_unknown_names_are_refused(mixed_sizes):
     with pytest.raises(UsageError, match="--dataset must be shapes, folder or"):
-        data.load(Config(dataset="no_such_data", data_dir=mixed_sizes), "train")
+        sources.load(Config(dataset="no_such_data", data_dir=mixed_sizes), "train")
     with pytest.raises(UsageError, match="--train_split must be one of train, validation"):
-        data.load(Config(dataset="mixed", data_dir=mixed_sizes), "test")
+        sources.load(Config(dataset="mixed", data_dir=mixed_sizes), "test")
 
 
 def test_a_data_dir_that_is_a_file_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(UsageError, match="--data_dir"):
-        data.load(Config(dataset="mnist", data_dir=str(file)), "train")
+        sources.load(Config(dataset="mnist", data_dir=str(file)), "train")
 
 
 @pytest.mark.parametrize("damage,said", [("remove", "missing"), ("truncate", "shorter")])
@@ -187,7 +188,7 @@ def test_half_written_directories_are_refused(tmp_path, damage, said):
     else:
         shard.write_bytes(shard.read_bytes()[:-3000])
     with pytest.raises(UsageError, match=said):
-        data.load(Config(dataset="mixed", data_dir=directory), "train")
+        sources.load(Config(dataset="mixed", data_dir=directory), "train")
 
 
 def test_a_flipped_byte_is_found_while_loading(tmp_path):
@@ -197,7 +198,7 @@ def test_a_flipped_byte_is_found_while_loading(tmp_path):
     content[len(content) // 2] ^= 0xFF
     shard.write_bytes(content)
     with pytest.raises(UsageError, match=r"damaged or half-written \(corrupted record at \d+\)"):
-        data.load(Config(dataset="mixed", data_dir=directory), "train")
+        sources.load(Config(dataset="mixed", data_dir=directory), "train")
 
 
 def test_a_directory_without_its_description_is_half_written(tmp_path):
@@ -205,7 +206,7 @@ def test_a_directory_without_its_description_is_half_written(tmp_path):
     directory.mkdir(parents=True)
     (directory / "mnist-train.tfrecord-00000-of-00001").write_bytes(b"begun")
     with pytest.raises(UsageError, match="half-written.*dataset_info.json"):
-        data.load(Config(dataset="mnist", data_dir=str(tmp_path)), "train")
+        sources.load(Config(dataset="mnist", data_dir=str(tmp_path)), "train")
 
 
 def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
@@ -224,7 +225,7 @@ def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
         ("mnist", "--dataset=shapes"),
     ]:
         with pytest.raises(UsageError, match=rf"could not be downloaded \(.*or use {said}, which"):
-            data.load(Config(dataset=name, data_dir=str(tmp_path)), "train")
+            sources.load(Config(dataset=name, data_dir=str(tmp_path)), "train")
     printed = capsys.readouterr().out
     assert printed.count("(there already: imagenette/160px-v2)") == 1
 
@@ -232,14 +233,14 @@ def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
 @pytest.mark.parametrize("limit", [True, False])
 def test_a_dataset_without_labels_is_one_of_images(limit, tmp_path):
     directory = prepare_dataset(tmp_path, (9, 9, 3), labelled=False)
-    source = data.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
+    source = sources.load(Config(dataset="mixed", data_dir=directory, cache_dataset=limit), "train")
     assert (source.num_examples, source.num_classes, source.classes) == (30, 0, ())
     assert data.labels_of(source).tolist() == [-1] * 30 and source.num_labelled == 0
     assert len(set(source.ids())) == 30
 
 
 def test_real_cifar10(real_data_dir):
-    source = data.load(Config(data_dir=real_data_dir), None, "eval_split")
+    source = sources.load(Config(data_dir=real_data_dir), None, "eval_split")
     images, labels = source.arrays
     assert images.shape == (10_000, 32, 32, 3) and source.num_classes == 10
     assert np.bincount(labels).tolist() == [1000] * 10
@@ -247,7 +248,7 @@ def test_real_cifar10(real_data_dir):
 
 def test_cifar10_has_6000_images_of_each_class(real_data_dir):
     config = Config(data_dir=real_data_dir)
-    counts = [np.bincount(data.load(config, split).arrays[1]) for split in ("train", "test")]
+    counts = [np.bincount(sources.load(config, split).arrays[1]) for split in ("train", "test")]
     assert sum(counts).tolist() == [6000] * 10
 
 
@@ -257,17 +258,17 @@ def test_a_prepared_dataset_is_what_it_says_of_itself_wherever_it_lies(tmp_path)
     shutil.copytree(tmp_path / "one", tmp_path / "copy")
     prepare_dataset(tmp_path / "other", (13, 14, 3))
     one, copy, other = (
-        data.load(Config(dataset="mixed", data_dir=str(tmp_path / name)), "train")
+        sources.load(Config(dataset="mixed", data_dir=str(tmp_path / name)), "train")
         for name in ("one", "copy", "other")
     )
     assert (
         one.identity
         == copy.identity
-        == data.identify(Config(dataset="mixed", data_dir=f"{tmp_path}/one/"), "train[:50%]")
+        == sources.identify(Config(dataset="mixed", data_dir=f"{tmp_path}/one/"), "train[:50%]")
     )
     assert one.identity["images"] == 30 and one.identity["version"] == "1.0.0"
     assert other.identity["info"] != one.identity["info"]
-    again = data.load(Config(dataset="mixed", data_dir=f"{tmp_path}/copy/../one"), "train[:5]")
+    again = sources.load(Config(dataset="mixed", data_dir=f"{tmp_path}/copy/../one"), "train[:5]")
     assert one.shares_examples_with(again) and not copy.shares_examples_with(again)
     assert copy.copies_in(one) == 30
 
@@ -275,4 +276,4 @@ def test_a_prepared_dataset_is_what_it_says_of_itself_wherever_it_lies(tmp_path)
 def test_asking_what_it_is_downloads_nothing_where_that_is_not_wanted(tmp_path):
     config = Config(dataset="cifar10", data_dir=str(tmp_path))
     with pytest.raises(UsageError, match="is not in"):
-        data.identify(config, "train", download=False)
+        sources.identify(config, "train", download=False)

@@ -8,15 +8,16 @@ import pytest
 from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.errors import UsageError
+from tfssl.runner import sources
 
 
 def source_of(split):
-    return data.load(Config(dataset="shapes", image_size=8), split)
+    return sources.load(Config(dataset="shapes", image_size=8), split)
 
 
 def few(source, **settings):
     settings = {"mode": "finetune", "checkpoint": "run", **settings}
-    return data.subset(source, data.chosen_places(Config(**settings), source))
+    return data.subset(source, sources.chosen_places(Config(**settings), source))
 
 
 def images_of(source):
@@ -26,7 +27,7 @@ def images_of(source):
 @pytest.mark.parametrize("fraction,each", [(0.1, 5), (0.5, 25), (0.001, 1), (1.0, 50)])
 def test_every_class_has_as_many(fraction, each):
     source = source_of("train[:500]")
-    places = data.chosen_places(
+    places = sources.chosen_places(
         Config(label_fraction=fraction, seed=3, mode="finetune", checkpoint="run"), source
     )
     assert (places is None) == (fraction == 1)
@@ -94,6 +95,6 @@ def test_numbered_images_carry_their_place(in_memory):
 
 
 def test_examples_keep_their_names():
-    source = data.load(Config(dataset="shapes", image_size=8), "train[10:20]")
+    source = sources.load(Config(dataset="shapes", image_size=8), "train[10:20]")
     assert source.ids()[0] == "train:10" and len(source.ids()) == 10
     assert data.subset(source, np.array([1, 4])).ids() == ["train:11", "train:14"]

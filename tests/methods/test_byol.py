@@ -9,6 +9,7 @@ from tests.helpers import build_method as build
 from tests.helpers import random_views as batch
 from tfssl import encoders, layers
 from tfssl.methods import BYOL
+from tfssl.runner import sources
 
 
 def byol(**settings):
@@ -170,7 +171,7 @@ def spread_after_training(of_class, steps=300):
     from tfssl.config import Config
 
     config = Config(method="byol", dataset="shapes", train_split="train[:2000]", image_size=16)
-    source = data.load(config, config.train_split)
+    source = sources.load(config, config.train_split)
     view = augment.simclr_view((16, 16), crop_area=(0.5, 1.0))
     batches = data.views(source, (view, view), batch_size=64, seed=0, stop_step=steps)
 

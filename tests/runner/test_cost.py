@@ -9,9 +9,8 @@ import tensorflow as tf
 
 import tfssl
 from tests.helpers import tiny_config
-from tfssl import data
 from tfssl.evaluation import knn, linear
-from tfssl.runner import cost, pretrain
+from tfssl.runner import cost, pretrain, sources
 from tfssl.runner.cost import NONE, THINNED, WHOLE, Cost
 
 
@@ -106,7 +105,7 @@ def test_seconds_per_image_leave_the_graph_out(seconds, split, sizes, monkeypatc
     encode = SlowEncoder(seconds)
     monkeypatch.setattr(cost, "time", encode)
     config = tiny_config("run", eval_batch_size=16)
-    source = data.load(config, split, "eval_split")
+    source = sources.load(config, split, "eval_split")
     assert cost.per_image(config, encode, source, (16, 16)) == pytest.approx(seconds)
     assert encode.sizes == sizes
 
@@ -128,7 +127,7 @@ def test_the_cost_of_an_evaluation_is_of_what_it_does(changes, expected, monkeyp
     monkeypatch.setattr(cost.evaluation, "linear_seconds", lambda n, dim, c: n * dim * c)
     monkeypatch.setattr(cost.evaluation, "knn_seconds", lambda m, n, dim, k: m * n * k)
     config = tiny_config("run", **changes)
-    train, test = (data.load(config, split) for split in ("train[:64]", "test[:40]"))
+    train, test = (sources.load(config, split) for split in ("train[:64]", "test[:40]"))
     assert cost.of_evaluation(config, encode, 4, train, test, (16, 16)) == expected
 
 
@@ -137,7 +136,7 @@ def test_representations_that_do_not_fit_in_memory_cost_nothing(monkeypatch):
     monkeypatch.setattr(cost, "time", encode)
     monkeypatch.setattr(cost.evaluate, "MAX_BYTES", 64 * 4 * 4 - 1)
     config = tiny_config("run")
-    train, test = (data.load(config, split) for split in ("train[:64]", "test[:40]"))
+    train, test = (sources.load(config, split) for split in ("train[:64]", "test[:40]"))
     assert cost.of_evaluation(config, encode, 4, train, test, (16, 16)) == Cost(40, 40)
 
 

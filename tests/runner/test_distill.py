@@ -16,8 +16,8 @@ from tests.helpers import (
     run_until_killed,
     write_image,
 )
-from tfssl import Config, UsageError, augment, data
-from tfssl.runner import device
+from tfssl import Config, UsageError, augment
+from tfssl.runner import device, sources
 from tfssl.storage import export
 
 STUDENT = dict(stem="cifar", width_multiplier=1 / 64, image_size="16")
@@ -53,7 +53,7 @@ def test_the_answers_are_the_teachers_on_the_images_as_it_was_evaluated(distille
     directory, _ = distilled
     answers = np.load(directory / "teacher_logits.npy")
     network = keras.models.load_model(teacher / "classifier.keras")
-    source = data.load(Config(dataset="shapes", image_size="16"), "train[:64]")
+    source = sources.load(Config(dataset="shapes", image_size="16"), "train[:64]")
     images = np.stack(
         [augment.center_crop(image / np.float32(255), (24, 24), 1.0) for image in source.arrays[0]]
     )

@@ -10,6 +10,7 @@ import pytest
 import tfssl
 from tests.helpers import tiny_config, write_image
 from tfssl import Config, UsageError
+from tfssl.runner import sources
 
 
 @pytest.fixture(scope="module")
@@ -219,10 +220,9 @@ def test_the_record_says_what_the_images_are(trained):
 
 
 def test_shapes_of_two_seeds_are_two_datasets():
-    from tfssl import data
 
     identities = [
-        data.identify(Config(dataset="shapes", seed=seed, image_size=16), "train")
+        sources.identify(Config(dataset="shapes", seed=seed, image_size=16), "train")
         for seed in (0, 1)
     ]
     assert identities[0] == {"kind": "shapes", "seed": 0, "size": [16, 16]} != identities[1]
@@ -255,12 +255,11 @@ def test_copies_of_training_images_are_counted_and_too_many_refused(photos, caps
 
 
 def test_copies_are_found_by_their_pixels_where_there_are_no_files():
-    from tfssl import data
 
-    one = data.load(Config(dataset="shapes", image_size=16), "train[:20]")
-    other = data.load(Config(dataset="shapes", image_size=16), "train[15:40]")
+    one = sources.load(Config(dataset="shapes", image_size=16), "train[:20]")
+    other = sources.load(Config(dataset="shapes", image_size=16), "train[15:40]")
     assert other.copies_in(one) == 5 and one.shares_examples_with(other)
-    elsewhere = data.load(Config(dataset="shapes", image_size=16, seed=1), "train[:20]")
+    elsewhere = sources.load(Config(dataset="shapes", image_size=16, seed=1), "train[:20]")
     assert elsewhere.copies_in(one) == 0 and not elsewhere.shares_examples_with(one)
 
 
@@ -280,9 +279,10 @@ def test_the_values_that_are_white_stay_those_of_the_training(photos):
     tfssl.run(settings("D", model_dir="run"))
     given = dict(mode="embed", model_dir="run", data_dir="D", eval_split="test")
     done = np.load(f"{tfssl.run(Config(**given), given=set(given))}/embeddings.npz")
-    from tfssl import data
 
-    source = data.load(Config(dataset="folder", data_dir="D"), "test", ranges={"uint16": (0, 4095)})
+    source = sources.load(
+        Config(dataset="folder", data_dir="D"), "test", ranges={"uint16": (0, 4095)}
+    )
     assert source.arrays[0].max() == pytest.approx(500 / 4095)
     expected = tfssl.load_encoder("run")(source.arrays[0])
     np.testing.assert_allclose(done["h"], expected, rtol=1e-3, atol=1e-5)

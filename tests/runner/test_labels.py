@@ -13,7 +13,7 @@ import tfssl
 from tests.helpers import prepare_dataset, read_scalars, store_dataset, tiny_config
 from tfssl import Config, UsageError, data, encoders, layers
 from tfssl.errors import TrainingError
-from tfssl.runner import evaluate
+from tfssl.runner import evaluate, sources
 
 
 def some(split, number):
@@ -46,7 +46,7 @@ def again(**flags):
 def test_scores_are_those_of_the_images_with_a_label(in_memory):
     sources, removed = {}, {}
     for split, name in (("train[:60]", "train"), ("test[:40]", "test")):
-        source = data.load(Config(dataset="shapes", image_size=16), split)
+        source = sources.load(Config(dataset="shapes", image_size=16), split)
         labels = np.where(np.arange(len(source.arrays[1])) % 4 == 0, -1, source.arrays[1])
         partly = dataclasses.replace(source, arrays=(source.arrays[0], labels))
         removed[name] = data.subset(partly, np.flatnonzero(labels >= 0))
@@ -82,7 +82,7 @@ def test_scores_are_those_of_the_images_with_a_label(in_memory):
 
 
 def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
-    source = data.load(Config(dataset="shapes", image_size=16), "train[:40]")
+    source = sources.load(Config(dataset="shapes", image_size=16), "train[:40]")
     labels = np.where(np.arange(40) < 9, source.arrays[1], -1)
     source = dataclasses.replace(source, arrays=(source.arrays[0], labels))
     encoder = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
@@ -154,7 +154,7 @@ def test_held_and_streamed_are_scored_alike(partly, tmp_path):
 )
 def test_finetuning_counts_the_labels_and_draws_from_them(partly, changes, labels, tmp_path):
     if "label_list" in changes:
-        numbered = data.labels_of(data.load(Config(**settings(partly)), "train"))
+        numbered = data.labels_of(sources.load(Config(**settings(partly)), "train"))
         places = np.flatnonzero(numbered >= 0)[:labels]
         (tmp_path / "list.txt").write_text("".join(f"{place}\n" for place in places))
         changes = {"label_list": str(tmp_path / "list.txt")}
@@ -168,7 +168,7 @@ def test_finetuning_counts_the_labels_and_draws_from_them(partly, changes, label
 @pytest.mark.parametrize("cache_dataset", [True, False])
 def test_a_list_with_an_image_that_has_no_label_is_refused(partly, cache_dataset, tmp_path):
     config = settings(partly, cache_dataset=cache_dataset)
-    numbered = data.labels_of(data.load(Config(**config), "train"))
+    numbered = data.labels_of(sources.load(Config(**config), "train"))
     places = [np.flatnonzero(numbered >= 0)[0], np.flatnonzero(numbered < 0)[0]]
     (tmp_path / "list.txt").write_text("".join(f"{place}\n" for place in places))
     with pytest.raises(
@@ -201,7 +201,7 @@ def test_when_none_of_the_scored_images_has_a_label_a_sentence_says_so(tmp_path)
         label=lambda split, number: number % 3 if split == "train" else -1 if number < 11 else 0,
     )
     config = settings(late, mode="finetune", checkpoint="none", eval_batch_size=1, eval_steps=1)
-    numbered = data.labels_of(data.load(Config(**config), "validation"))
+    numbered = data.labels_of(sources.load(Config(**config), "validation"))
     config["eval_steps"] = int(np.argmax(numbered >= 0))
     if config["eval_steps"] == 0:  # the order of the records is theirs: here it is the first
         config |= {"eval_split": "validation[1:]", "eval_steps": 1}

@@ -23,7 +23,7 @@ from tests.helpers import (
 )
 from tfssl import Config, UsageError, augment, data
 from tfssl.data.shapes import CLASSES
-from tfssl.runner import predict
+from tfssl.runner import predict, sources
 from tfssl.storage import export
 
 
@@ -76,7 +76,7 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
     output = str(tmp_path / "deep" / "out.csv")
     rows = ask(directory, data_dir=str(photos / "flat"), output=output)
     said = capsys.readouterr().out.splitlines()
-    source = data.load(Config(dataset="folder", data_dir=str(photos / "flat")), "train")
+    source = sources.load(Config(dataset="folder", data_dir=str(photos / "flat")), "train")
     files = [row["file"] for row in rows]
     assert files == source.ids() and set(files) == set(os.listdir(photos / "flat"))
     assert list(rows[0]) == [
@@ -169,7 +169,7 @@ def test_ten_classes_of_the_embedded_dataset_as_they_were_scored(tmp_path, capsy
     assert f"{scores['correct_top_1']} of 40 images" in capsys.readouterr().out
     assert [row["file"] for row in rows] == [f"test:{i}" for i in range(40)]
     assert len(rows[0]) == 11
-    labels = data.load(Config(dataset="shapes", image_size="24", seed=3), "test[:40]").arrays[1]
+    labels = sources.load(Config(dataset="shapes", image_size="24", seed=3), "test[:40]").arrays[1]
     for row, label in zip(rows, labels):
         shares = [float(row[f"probability{c}"]) for c in ("", "_2", "_3", "_4", "_5")]
         assert shares == sorted(shares, reverse=True) and 0.5 < sum(shares) < 1

@@ -13,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 import tfssl
-from tfssl import Config, UsageError, augment, data
+from tfssl import Config, UsageError, augment
 from tfssl.data.shapes import CLASSES
+from tfssl.runner import sources
 from tfssl.storage.export import read_about
 
 IMAGES = np.random.default_rng(0).random((2, 24, 36, 3), np.float32)
@@ -180,7 +181,7 @@ def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
     assert os.path.getsize(os.path.join(directory, "tsne.png")) > 10_000
     assert "tensorboard --logdir" in capsys.readouterr().out
     # The picture of a place in the sprite is that of the representation in the same row.
-    source = data.load(Config(**settings), "test[:60]")
+    source = sources.load(Config(**settings), "test[:60]")
     with open(os.path.join(directory, "tensors.tsv")) as file:
         row = np.array(file.readlines()[13].split(), float)
     place = int(np.argmin(np.abs(made["h"] - row).max(1)))

@@ -1,243 +1,29 @@
-"""Data: one `Source` per split, and the pipeline that turns sources into batches.
+"""Data: one `Source` per split, and the pipeline that turns sources into batches."""
 
-`load` knows the kinds of source. To add one, write a file with a function that returns a Source
-and give it a line in DATASETS.
-"""
-
-import functools
-
-import tensorflow as tf
-
-from tfssl import memory
-from tfssl.config import sides, value_range
-from tfssl.data import folder, shapes, tfds
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
 from tfssl.data.source import (
     Source,
-    balanced,
     digest,
     fingerprint,
-    held,
     labels_of,
     numbered,
-    parse_slice,
     read_list,
     reading,
     subset,
 )
-from tfssl.errors import UsageError
-
-MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
-
-
-def load(config, split, flag="train_split", ranges=None, again=False):
-    """One split of the dataset that a Config names, held in memory where that is asked or fits.
-
-    Args:
-        config: a `tfssl.Config`; the knobs of data, the two image sizes and seed are read.
-        split: a split or slice; None: the dataset's evaluation split.
-        flag: the flag that the split came from, for messages.
-        ranges: the `value_ranges` of another split, which hold for this one too.
-        again: whether another split was just loaded from there, and told of.
-
-    Raises:
-        UsageError: see `tfssl.data.tfds.load`.
-    """
-    loader = DATASETS.get(config.dataset, load_tfds)
-    if loader is load_folder:
-        loader = functools.partial(load_folder, again=again)
-    limit = {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
-    return held(loader(config, split, flag, ranges), limit)
-
-
-def identify(config, split, flag="train_split", download=True):
-    """What the images of a split are, as `Source.identity` says, without looking into them.
-
-    Args, Raises: as `load`; `download` as `tfssl.data.tfds.identify`.
-    """
-    if config.dataset == "folder":
-        return folder.identify(
-            config.data_dir,
-            split,
-            flag=flag,
-            layout=config.folder_layout,
-            rules=config.reading_rules,
-        )
-    if config.dataset == "shapes":
-        return shapes_identity(config)
-    return tfds.identify(
-        config.dataset, split, data_dir=config.data_dir, flag=flag, download=download
-    )
-
-
-def refuse_shared(config, scored, used):
-    """Says how many images of a split to evaluate on are learned from too, and refuses many.
-
-    Args:
-        scored: the `Source` to evaluate on.
-        used: {flag: a `Source` that is learned from}.
-
-    Raises:
-        UsageError: slices overlap, or more images are shared than --max_shared_fraction allows.
-    """
-    for flag, source in used.items():
-        if scored.shares_examples_with(source):
-            raise UsageError(
-                f"--eval_split must not share images with --{flag}: accuracies are of images that "
-                f"nothing was trained on. Received: {scored.split} and {source.split}"
-            )
-        copies = scored.copies_in(source)
-        if not copies:
-            continue
-        share = copies / scored.num_examples
-        what = (
-            f"{copies:,} of {scored.num_examples:,} images of {scored.name} {scored.split} "
-            f"are, byte for byte, in {source.name} {source.split} too"
-        )
-        if share > config.max_shared_fraction:
-            raise UsageError(
-                f"--eval_split must not share images with --{flag}, beyond "
-                f"--max_shared_fraction={config.max_shared_fraction:g}: {what}."
-            )
-        print(f"{what}: {share:.2%}")
-
-
-def chosen_places(config, source):
-    """Places of the images whose labels are learned from: int [n], or None for all.
-
-    Args:
-        config: a `tfssl.Config`; label_list, label_fraction and seed are read.
-
-    Raises:
-        UsageError: see `read_list`; or there are no labels to draw from, or none of an image that
-            is named.
-    """
-    if config.label_list:
-        return with_labels(read_list(config.label_list, source.num_examples), config, source)
-    if config.label_fraction == 1:
-        return None
-    if not source.num_classes:
-        raise UsageError(
-            "--label_fraction needs labels in --train_split: folders of classes. "
-            f"Received: {config.label_fraction}"
-        )
-    return balanced(labels_of(source), source.num_classes, config.label_fraction, config.seed)
-
-
-def with_labels(places, config, source):
-    """The places that --label_list names, once found to have labels."""
-    without = places[labels_of(source)[places] < 0]
-    if len(without):
-        raise UsageError(
-            f"--label_list must name images that have a label. Received: "
-            f"{config.label_list} with {without[0]}, which has none, as have "
-            f"{len(without):,} of {len(places):,}"
-        )
-    return places
-
-
-def load_tfds(config, split, flag, ranges):
-    return tfds.load(
-        config.dataset,
-        split,
-        data_dir=config.data_dir,
-        flag=flag,
-        value_range=value_range(config.value_range),
-        ranges=ranges,
-    )
-
-
-def load_folder(config, split, flag, ranges, again=False):
-    return folder.load(
-        config.data_dir,
-        split,
-        flag=flag,
-        max_bad_fraction=config.max_bad_fraction,
-        max_pixels=round(config.max_image_megapixels * 1e6),
-        layout=config.folder_layout,
-        value_range=value_range(config.value_range),
-        ranges=ranges,
-        rules=config.reading_rules,
-        again=again,
-    )
-
-
-def load_shapes(config, split, flag, ranges):
-    """The embedded dataset, drawn at the largest size that the network will see."""
-    split = split or "test"
-    base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
-    size = shapes_size(config)
-    memory.require(
-        [
-            (
-                "--image_size and --eval_image_size",
-                f"{stop:,} figures of {size[0]}x{size[1]} px",
-                3 * stop * size[0] * size[1],
-            )
-        ]
-    )
-    images, labels = shapes.generate(base, stop, size, config.seed)
-    images, labels = images[start:], labels[start:]
-    return Source(
-        name="shapes",
-        split=split,
-        examples=(base, start, stop),
-        num_classes=len(shapes.CLASSES),
-        classes=shapes.CLASSES,
-        image_shape=size,
-        records=functools.partial(
-            tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
-        ),
-        decode=lambda example: (example["image"], example["label"]),
-        arrays=(images, labels),
-        ids=lambda: [f"{base}:{i}" for i in range(start, stop)],
-        origin=("shapes", config.seed),
-        identity=shapes_identity(config),
-    )
-
-
-def shapes_size(config):
-    """The (height, width) that figures are drawn at, in pixels."""
-    seen = [sides(config.image_size or DEFAULT_SIZES["shapes"])]
-    seen += [sides(config.eval_image_size)] if config.eval_image_size else []
-    return tuple(max(side) for side in zip(*seen))
-
-
-def shapes_identity(config):
-    return {"kind": "shapes", "seed": config.seed, "size": list(shapes_size(config))}
-
-
-DATASETS = {"shapes": load_shapes, "folder": load_folder}
-DEFAULT_SIZES = {"shapes": 32, "imagenette": 128}
-LARGE = 224  # for images of mixed sizes, as everywhere with ImageNet
-
-
-def image_size(config, source):
-    """(height, width) of the views in pixels: --image_size, or what suits the dataset."""
-    if config.image_size:
-        return sides(config.image_size)
-    own = min(source.image_shape) if None not in source.image_shape else LARGE
-    return sides(DEFAULT_SIZES.get(config.dataset.split("/")[0], min(own, LARGE)))
-
 
 __all__ = [
-    "DATASETS",
     "Share",
     "Source",
     "WHOLE",
-    "chosen_places",
     "digest",
     "fingerprint",
     "finisher",
-    "identify",
-    "image_size",
     "labelled",
     "labels_of",
-    "load",
     "numbered",
     "read_list",
     "reading",
-    "refuse_shared",
     "subset",
     "views",
 ]

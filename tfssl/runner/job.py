@@ -16,7 +16,7 @@ from tfssl.config import Config, sides
 from tfssl.data import Source
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import demand, device, objective, plugins
+from tfssl.runner import demand, device, objective, plugins, sources
 from tfssl.storage import rundir
 from tfssl.storage.export import describe, network
 
@@ -109,14 +109,14 @@ def plan(config, distributed=None, ranges=None):
         UsageError: the settings do not fit the dataset or each other.
     """
     if config.mode == "embed" and not config.probe_dataset:  # which fits and scores nothing
-        train_source = data.load(config, config.eval_split, "eval_split", ranges)
+        train_source = sources.load(config, config.eval_split, "eval_split", ranges)
         labelled_source = eval_source = train_source
     else:
-        train_source = data.load(config, config.train_split, ranges=ranges)
+        train_source = sources.load(config, config.train_split, ranges=ranges)
         labelled_source, eval_source = evaluation_sources(config, train_source)
     distills = config.task == "distill" and (config.trains or config.mode == "eval")
     whole = labelled_source if config.mode in ("knn", "linear_eval") else train_source
-    chosen = None if config.mode == "embed" else data.chosen_places(config, whole)
+    chosen = None if config.mode == "embed" else sources.chosen_places(config, whole)
     readable = train_source.num_examples
     if chosen is not None and not distills:
         part = data.subset(whole, chosen)
@@ -140,7 +140,7 @@ def plan(config, distributed=None, ranges=None):
             f"--knn_k must be at most {most}, the number of training labels. "
             f"Received: {config.knn_k}"
         )
-    size = data.image_size(config, train_source)
+    size = sources.image_size(config, train_source)
     eval_size = sides(config.eval_image_size) if config.eval_image_size else size
     stem = config.stem if config.stem != "auto" else "cifar" if min(size) <= 64 else "imagenet"
     smallest = encoders.output_stride(stem)
@@ -213,9 +213,9 @@ def evaluation_sources(config, train_source):
         )
     ranges = train_source.value_ranges if other is config else None
     if config.mode == "embed":
-        return labelled, data.load(other, config.eval_split, "eval_split", ranges)
+        return labelled, sources.load(other, config.eval_split, "eval_split", ranges)
     if other is not config:
-        labelled = data.load(other, config.probe_train_split, "probe_train_split")
+        labelled = sources.load(other, config.probe_train_split, "probe_train_split")
     flag = "train_split" if other is config else "probe_train_split"
     if not labelled.num_classes:
         does_without = config.task == "pretrain" or (
@@ -227,14 +227,14 @@ def evaluation_sources(config, train_source):
                 f"{labelled.split} of {other.dataset} {other.data_dir}, without any"
             )
         return labelled, None
-    scored = data.load(other, config.eval_split, "eval_split", labelled.value_ranges, again=True)
+    scored = sources.load(other, config.eval_split, "eval_split", labelled.value_ranges, again=True)
     if not scored.num_classes:
         raise UsageError(
             "--eval_split must have labels (a folder: one for each class). Received: "
             f"{scored.split}, without any"
         )
     if config.evaluates:
-        data.refuse_shared(config, scored, {flag: labelled, "train_split": train_source})
+        sources.refuse_shared(config, scored, {flag: labelled, "train_split": train_source})
     return labelled, scored
 
 
@@ -286,7 +286,7 @@ def check_data(job, there, goes_on=False):
     model_dir, here = job.config.model_dir, job.data["train"]
     recorded = (rundir.read_json(model_dir, rundir.DATA) or {}).get("train")
     if recorded is None:
-        here = data.identify(job.config, job.config.train_split)
+        here = sources.identify(job.config, job.config.train_split)
         recorded = where_it_was(job.config, there, here)
     if not goes_on:  # the embedded dataset is drawn for the evaluation's size too
         here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
@@ -311,7 +311,7 @@ def where_it_was(config, there, here):
     """The identity of the images in the places that a Config names; `here` if they are gone."""
     if (there.data_dir, there.dataset) != (config.data_dir, config.dataset):
         with contextlib.suppress(UsageError):
-            return data.identify(there, there.train_split, download=False)
+            return sources.identify(there, there.train_split, download=False)
     return here
 
 

@@ -9,11 +9,11 @@ import tempfile
 import numpy as np
 from scipy.special import softmax
 
-from tfssl import data, encoders, evaluation
+from tfssl import encoders, evaluation
 from tfssl.config import ARCHITECTURE, NO_PROBE, TASKS, sides
 from tfssl.data import tree
 from tfssl.errors import UsageError
-from tfssl.runner import device, evaluate
+from tfssl.runner import device, evaluate, sources
 from tfssl.storage import export, pretrained, rundir
 
 FILE = "predictions.csv"
@@ -202,7 +202,7 @@ def images(config, about):
     if split is None and config.dataset == "folder":
         splits = list(tree.read(config.data_dir, config.folder_layout).splits)
         split = splits[0] if len(splits) == 1 else None
-    return data.load(config, split, "eval_split", about.get("value_ranges"))
+    return sources.load(config, split, "eval_split", about.get("value_ranges"))
 
 
 def table(files, logits, names):

@@ -5,7 +5,6 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfssl import data
 from tfssl.config import (
     ARCHITECTURE,
     COMPAT,
@@ -25,6 +24,7 @@ from tfssl.runner import (
     plugins,
     predict,
     pretrain,
+    sources,
 )
 from tfssl.runner.job import reopen
 from tfssl.storage import rundir
@@ -109,7 +109,9 @@ def named(config):
     split, flag = config.train_split, "train_split"
     if config.mode == "embed":
         split, flag = config.eval_split, "eval_split"
-    return config.replace(model_dir=rundir.directory_of(config, data.identify(config, split, flag)))
+    return config.replace(
+        model_dir=rundir.directory_of(config, sources.identify(config, split, flag))
+    )
 
 
 def tell_compatibility(config, given):

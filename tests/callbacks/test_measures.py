@@ -292,6 +292,21 @@ def test_views_that_the_model_does_not_take_are_refused(views, message):
         fitted(model_of(), Information(views), epochs=1)
 
 
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: KNN(pictures(9, channels=1), TEST), "`encoder` takes images .* 3].* 1]"),
+        (lambda: Probe(TRAIN, (TEST[0], -np.ones(31, int))), "`test` must hold images, with"),
+        (lambda: Information(batch_of(channels=1)), r"`views` must be of images \(8, 8, 3\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_training(make, message):
+    model = model_of()
+    with pytest.raises(ValueError, match=message):
+        fitted(model, make())
+    assert int(model.optimizer.iterations) == 0
+
+
 def test_information_needs_a_learner():
     with pytest.raises(ValueError, match="needs a tfssl.methods.Learner. Received: Sequential"):
         Information(batch_of()).set_model(encoder_of())

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import tfssl
 from tfssl import augment
+from tfssl.data import shapes
 from tfssl.data.inputs import as_source
 from tfssl.evaluation import KNN, Linear, knn_scores, linear_probe, topk_correct
 from tfssl.evaluation.images import read
@@ -190,7 +191,9 @@ def test_classes_of_other_names_are_refused(scans, tmp_path):
         tfssl.evaluate(functional(), scans / "train", tmp_path)
 
 
-def test_shapes_are_scored_on_their_test_split():
+def test_shapes_are_scored_on_their_test_split(monkeypatch):
+    monkeypatch.setitem(shapes.NUM_EXAMPLES, "train", 120)
+    monkeypatch.setitem(shapes.NUM_EXAMPLES, "test", 110)
     for scored, split in ((False, "train"), (True, "test")):
         found = read("shapes", "test", batch_size=100, scored=scored)
         expected = as_source("shapes", split=split)

@@ -64,6 +64,10 @@ class Accuracy(Measure):
         if self.encode is None or self.encode.encoder is not model:
             self.encode = Encode(model)
 
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.splits.check(self.encode)
+
     def measure(self):
         try:
             (found,) = self.splits.accuracies(self.encode, (self.protocol,)).values()
@@ -212,6 +216,17 @@ class Information(Measure):
         super().on_train_begin(logs)
         batches.check_values(self.batch, list(self.model.input_range))
         self.model.check_views(self.batch["views"])
+        self.check_sides()
+        self.measured(self.batch)  # what the method does not take is refused here
+
+    def check_sides(self):
+        """Raises ValueError for views of another size, or other channels, than the model is for."""
+        expected, sides = self.model.views_shape[1:], self.batch["views"][0].shape[1:]
+        if any(one not in (None, other) for one, other in zip(expected, sides)):
+            raise ValueError(
+                f"`views` must be of images {tuple(expected)}, as the model is. "
+                f"Received: images {tuple(sides)}"
+            )
 
     def represented(self, batch):
         """h, a tuple of float32 [B, D], and the method's scalars."""

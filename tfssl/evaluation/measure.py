@@ -178,6 +178,15 @@ class Splits:
         self.test = inputs.read(test, "test", labelled=True, scored=True, **options)
         inputs.check_pair(self.train, self.test)
 
+    def check(self, encode):
+        """Encodes one batch of each, so that what the encoder does not take is refused early."""
+        for batches in (self.train, self.test):
+            for batch in batches:
+                encode(batch["image"])
+                break
+            else:
+                raise nothing(batches)
+
     def accuracies(self, encode, protocols):
         """What `evaluate` returns, by an `Encode` and a tuple of protocols."""
         train_h, train_labels = representations(encode, self.train)
@@ -198,11 +207,16 @@ def representations(encode, batches):
         hs.append(finite(encode(batch["image"]).numpy(), batches.name))
         labels.append(batch["label"].numpy())
     if not hs:
-        raise ValueError(
-            f"`{batches.name}` must hold images, with labels where accuracies are measured. "
-            "Received: none"
-        )
+        raise nothing(batches)
     return np.concatenate(hs), np.concatenate(labels)
+
+
+def nothing(batches):
+    """The error of `inputs.Batches` that are empty."""
+    return ValueError(
+        f"`{batches.name}` must hold images, with labels where accuracies are measured. "
+        "Received: none"
+    )
 
 
 def finite(h, name):

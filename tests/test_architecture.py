@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import tfssl
+
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted((ROOT / "tfssl").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -159,6 +161,30 @@ def test_the_walk_sees_an_import_of_a_test_module(line, tmp_path):
     path = tmp_path / "one.py"
     path.write_text(f"def f():\n    {line}\n    from tests.helpers import ROOT\n")
     assert len(of_test_modules(imports(path))) == 1
+
+
+def exported(path):
+    """Names that the `__init__.py` of a package takes from its modules."""
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module != package
+        for alias in node.names
+    }
+
+
+PACKAGES = sorted((ROOT / "tfssl").rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda p: str(p.parent.relative_to(ROOT)))
+def test_no_module_bears_a_name_that_its_package_exports(path):
+    """It would take the place of that name at its first import."""
+    names = exported(path) | (set(tfssl._LAZY) if path.parent.name == "tfssl" else set())
+    modules = {module.stem for module in path.parent.glob("*.py")} | {
+        module.parent.name for module in path.parent.glob("*/__init__.py")
+    }
+    assert not names & modules
 
 
 def test_the_walk_sees_an_import_that_is_hidden_in_a_function(tmp_path):

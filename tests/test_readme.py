@@ -1,4 +1,4 @@
-"""README's commands, as they are printed there."""
+"""The commands, flags and links of README, CONTRIBUTING and docs, as they are printed there."""
 
 import importlib
 import json
@@ -14,13 +14,25 @@ import run as program
 from tests.helpers import write_image
 
 ROOT = pathlib.Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.split("#")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
-    for line in block.splitlines()
-    if line.startswith("python run.py")
-]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+ALL = "\n".join(TEXTS.values())
+COMMANDS = list(
+    dict.fromkeys(
+        line.split("#")[0].strip()
+        for block in re.findall(r"```bash\n(.*?)```", ALL, re.S)
+        for line in block.splitlines()
+        if line.startswith("python run.py")
+    )
+)
+FENCED = re.compile(r"```.*?```", re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def test_the_first_run_is_the_command_of_ci():
+    first, tests = re.findall(r"^python3 -m venv.*$", TEXTS["README.md"], re.M)
+    assert first.endswith("pip install . && python run.py --flagfile=flags/shapes.flags")
+    assert tests.endswith("pip install '.[test]' && pytest -n 2")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -31,12 +43,12 @@ def test_every_command_parses(command, monkeypatch):
     assert flags.parse(words[1:])
 
 
-def test_every_flag_in_readme_exists(monkeypatch):
+def test_every_flag_exists(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     sweeps = importlib.import_module("sweep").parser().format_help()
-    # The scripts, and SLURM, have flags of their own.
-    others = r"`python scripts/[^`]*`|^python scripts/figures.py.*|#SBATCH.*"
-    ours = re.sub(others, "", README, flags=re.M)
+    # The scripts, the tools and SLURM have flags of their own.
+    others = r"`python scripts/[^`]*`|^python scripts/figures.py.*|#SBATCH.*|^(?:pytest|ruff) .*"
+    ours = re.sub(others, "", ALL, flags=re.M)
     names = set(re.findall(r"--([a-z][a-z0-9_]+)\b", ours)) - {"logdir", "flagfile", "view2_"}
     known = set(flags.define()) | {f"no{name}" for name in flags.define()}
     known |= set(re.findall(r"--(\w+)", sweeps))
@@ -45,13 +57,51 @@ def test_every_flag_in_readme_exists(monkeypatch):
 
 def test_every_script_is_named():
     scripts = [path.name for path in (ROOT / "scripts").glob("*.py")]
-    assert [name for name in scripts if name not in README] == []
+    assert [name for name in scripts if name not in ALL] == []
+
+
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.M)
+    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
+
+
+def links(page):
+    """The links of a page to files of the repository: (path, anchor or "")."""
+    for link in LINK.findall(FENCED.sub("", TEXTS[page])):
+        if "://" not in link:
+            target, _, anchor = link.partition("#")
+            here = ROOT / page
+            yield (here.parent / target).resolve() if target else here, anchor
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_link_resolves(page):
+    for target, anchor in links(page):
+        assert target.exists(), target
+        assert not anchor or anchor in anchors(target.read_text()), (target, anchor)
+
+
+def test_every_page_is_linked_from_readme_and_from_the_contents():
+    pages = set(PAGES) - {ROOT / "README.md"}
+    of_readme = {target for target, _ in links("README.md")}
+    of_contents = {target for target, _ in links("docs/index.md")}
+    assert pages - of_readme == set()
+    assert pages - of_contents - {ROOT / "docs" / "index.md"} == set()
+
+
+def test_every_file_named_in_contributing_exists():
+    """Paths in backticks; what is to be written is in capitals, such as `tests/test_YOURS.py`."""
+    named = re.findall(r"`((?:tfssl|tests|docs|flags|scripts)/[\w./*]*)`", TEXTS["CONTRIBUTING.md"])
+    there = [path for path in named if not re.search("[A-Z]{4}", path)]
+    assert len(there) > 20
+    assert [path for path in there if not list(ROOT.glob(path.rstrip("/")))] == []
 
 
 @pytest.mark.slow
 @pytest.mark.ci
 def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path, monkeypatch, capsys):
-    """The two commands under "Finetune", on a folder of mixed sizes, none of them square."""
+    """The two commands under "Finetuning", on a folder of mixed sizes, none of them square."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 20), ("test", 8)):
         for label in range(3):

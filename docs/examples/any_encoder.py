@@ -16,8 +16,8 @@ from tfssl.data import shapes
 
 def main(images=3000, test_images=1000, epochs=4, batch_size=250, file="encoder.keras"):
     # The embedded dataset as arrays: images uint8 [N, 32, 32, 3], labels int64 [N].
-    x, y = shapes.generate("train", images, size=(32, 32), seed=0)
-    x_test, y_test = shapes.generate("test", test_images, size=(32, 32), seed=0)
+    x, y = shapes.generate("train", images, image_size=32, seed=0)
+    x_test, y_test = shapes.generate("test", test_images, image_size=32, seed=0)
 
     encoder = keras.applications.MobileNetV3Small(
         include_top=False, pooling="avg", weights=None, input_shape=(None, None, 3)

@@ -18,7 +18,7 @@ from tfssl.data import shapes
 def main(
     policy="mixed_bfloat16", images=2000, epochs=2, batch_size=100, hidden=512, file="byol.keras"
 ):
-    x, _ = shapes.generate("train", images, size=(32, 32), seed=0)
+    x, _ = shapes.generate("train", images, image_size=32, seed=0)
     views = tfssl.views(x, tfssl.augment.byol(32), batch_size=batch_size)
 
     before = keras.config.dtype_policy()

@@ -23,7 +23,7 @@ def one_view(x, y, batch_size):
 
 
 def main(images=2000, labelled=500, epochs=3, batch_size=100, width=0.25):
-    x, y = shapes.generate("train", images, size=(32, 32), seed=0)
+    x, y = shapes.generate("train", images, image_size=32, seed=0)
     few, test = one_view(x[:labelled], y[:labelled], batch_size), one_view(x, y, batch_size)
 
     encoder = resnet(width)

@@ -41,7 +41,7 @@ def recipes():
 
 
 def main(images=1000, batch_size=100):
-    x, _ = shapes.generate("train", images, size=(32, 32), seed=0)
+    x, _ = shapes.generate("train", images, image_size=32, seed=0)
     losses = {}
     for name, recipe in recipes().items():
         encoder = tfssl.encoders.resnet(18, stem="cifar", width_multiplier=0.125)

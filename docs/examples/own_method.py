@@ -39,7 +39,7 @@ def cosine(prediction, projection):
 
 
 def main(images=2000, epochs=3, batch_size=100, width=0.25):
-    x, y = shapes.generate("train", images, size=(32, 32), seed=0)
+    x, y = shapes.generate("train", images, image_size=32, seed=0)
     encoder = tfssl.encoders.resnet(18, stem="cifar", width_multiplier=width)
     model = SimSiam(encoder, num_classes=10)  # the linear probe comes with the base class
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), weight_decay=1e-4)

@@ -49,7 +49,7 @@ def forms(directory, x, y, batch_size):
 
 
 def main(images=400, batch_size=50):
-    x, y = shapes.generate("train", images, size=(32, 32), seed=0)
+    x, y = shapes.generate("train", images, image_size=32, seed=0)
     model = tfssl.SimCLR(tfssl.encoders.resnet(18, stem="cifar", width_multiplier=0.125))
     model.compile("adam")
     losses = {}

@@ -44,7 +44,7 @@ def vision_transformer(size=32, patch=4, dim=96, depth=4, heads=3, channels=3):
 
 
 def main(images=2000, epochs=3, batch_size=100, **sizes):
-    x, y = shapes.generate("train", images, size=(32, 32), seed=0)
+    x, y = shapes.generate("train", images, image_size=32, seed=0)
     encoder = vision_transformer(**sizes)
     model = tfssl.SimCLR(encoder, num_classes=10)
     model.compile(keras.optimizers.AdamW(1e-3, weight_decay=0.05))

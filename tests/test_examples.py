@@ -1,0 +1,135 @@
+"""The scripts of docs/examples and the Python blocks of docs/*.md run, at toy sizes."""
+
+import operator
+import pathlib
+import re
+import runpy
+
+import keras
+import numpy as np
+import pytest
+
+import tfssl
+
+ROOT = pathlib.Path(__file__).parent.parent
+SCRIPTS = sorted((ROOT / "docs" / "examples").glob("*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(?:<!-- needs: (\S+) -->\n)?```python\n(.*?)```", re.S)
+PUBLIC = [page for page in PAGES if BLOCK.search(page.read_text())]
+
+
+def there(name):
+    """Whether tfssl has a public name, which may be dotted."""
+    try:
+        return operator.attrgetter(name)(tfssl) is not None
+    except AttributeError:
+        return False
+
+
+def needs(name):
+    return pytest.mark.skipif(not there(name), reason=f"tfssl.{name} is not there")
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """Runs `main` of a script in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *args, **sizes):
+        script = runpy.run_path(str(ROOT / "docs" / "examples" / f"{name}.py"))
+        return script["main"](*args, **sizes)
+
+    return run
+
+
+@needs("evaluate")
+@pytest.mark.slow
+def test_any_encoder(example, tmp_path):
+    history, accuracies = example("any_encoder", images=60, test_images=20, epochs=1, batch_size=20)
+    assert history["contrast_loss"][0] > 0
+    assert accuracies["linear"]["examples"] == accuracies["knn_20"]["examples"] == 20
+    again = keras.models.load_model(tmp_path / "encoder.keras")
+    assert again(np.zeros((2, 32, 32, 3), "float32")).shape == (2, 576)
+
+
+def test_six_channels(example):
+    with pytest.warns(UserWarning, match="saturation, hue, grayscale"):
+        h = example("six_channels", images=16, epochs=1, batch_size=8)
+    assert h.shape == (8, 128) and np.std(h, axis=0).max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_byol_in_half_precision_goes_on_from_a_file(example, policy):
+    before = keras.config.dtype_policy()
+    model, again, history = example(
+        "byol_half_precision", policy, images=16, epochs=1, batch_size=8, hidden=16
+    )
+    assert keras.config.dtype_policy() == before
+    assert again.dtype_policy.name == again.encoder.dtype_policy.name == policy
+    assert int(model.optimizer.iterations) == 2 and int(again.optimizer.iterations) == 4
+    assert again.total_steps == 4
+    assert len(history["loss"]) == 1 and np.isfinite(history["loss"][0])
+
+
+def test_own_augmentation(example):
+    losses = example("own_augmentation", images=16, batch_size=8)
+    assert set(losses) == {"function", "layers", "two views", "one operation"}
+    assert all(np.isfinite(loss) for loss in losses.values())
+
+
+def test_own_method_learns_saves_and_loads(example, tmp_path):
+    model, history = example("own_method", images=48, epochs=2, batch_size=16, width=1 / 16)
+    assert history["loss"][0] != history["loss"][1]
+    expected = history["supervised_loss"][1] - history["similarity"][1]
+    assert history["loss"][1] - history["weight_decay"][1] == pytest.approx(expected, abs=1e-3)
+    model.save("simsiam.keras")
+    again = keras.models.load_model("simsiam.keras")
+    images = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    np.testing.assert_allclose(again(images), model(images), rtol=1e-5)
+
+
+def test_vision_transformer(example):
+    model, history = example(
+        "vision_transformer", images=16, epochs=1, batch_size=8, dim=12, depth=1, heads=2, patch=8
+    )
+    assert model.encoder.output_shape == (None, 16, 12) and model.dim == 12
+    images = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    mean = np.mean(model.encoder(images), axis=1)
+    np.testing.assert_allclose(model(images), mean, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_finetune(example):
+    encoder, linear, tuned, student = example(
+        "finetune", images=32, labelled=16, epochs=1, batch_size=8, width=1 / 8
+    )
+    assert len(linear.trainable_variables) == 2
+    assert len(tuned.trainable_variables) == 2 + len(encoder.trainable_variables)
+    assert len(student.trainable_variables) == len(tuned.trainable_variables)
+
+
+@pytest.mark.slow
+def test_tf_data(example):
+    losses = example("tf_data", images=16, batch_size=8)
+    assert len(losses) == 5 and all(np.isfinite(loss) for loss in losses.values())
+
+
+def test_scripts_are_short_and_linked_and_tested():
+    index = (ROOT / "docs" / "index.md").read_text()
+    tests = pathlib.Path(__file__).read_text()
+    for path in SCRIPTS:
+        assert len(path.read_text().splitlines()) < 70, path
+        assert f"(examples/{path.name})" in index
+        assert f'"{path.stem}"' in tests
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PUBLIC, ids=lambda page: page.stem)
+def test_python_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+    """A block that needs what is not there is left out; a page's blocks share their names."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for needed, block in BLOCK.findall(page.read_text()):
+        if not needed or there(needed):
+            exec(compile(block, str(page), "exec"), names)

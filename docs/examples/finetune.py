@@ -36,15 +36,17 @@ def main(images=2000, labelled=500, epochs=3, batch_size=100, width=0.25):
     linear = tfssl.Supervised(encoder, num_classes=10)
     linear.compile(keras.optimizers.Adam(1e-2))
     linear.fit(few, epochs=epochs, verbose=2)
+    learned = [len(linear.trainable_variables)]  # kernel and bias
 
     # Finetuning: everything learns, at a small rate, from the classifier just trained.
     encoder.trainable = True
     tuned = tfssl.Supervised(encoder, head=linear.head)
     tuned.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), weight_decay=1e-4)
     tuned.fit(few, validation_data=test, epochs=epochs, verbose=2)
+    learned.append(len(tuned.trainable_variables))
 
     # Distillation: a student of half the width learns the teacher's answers on all images, without
-    # labels. It needs the teacher as a model from images to logits.
+    # labels. The teacher is a model from images to logits; its variables stop being trainable.
     inputs = keras.Input((32, 32, 3))
     teacher = keras.Model(inputs, tuned.head(tuned.encoder(inputs)))
     student = tfssl.Distilled(resnet(width / 2, seed=1), teacher)
@@ -52,7 +54,7 @@ def main(images=2000, labelled=500, epochs=3, batch_size=100, width=0.25):
     unlabelled = tfssl.views(x, tfssl.augment.supervised(32), batch_size, num_views=1)
     history = student.fit(unlabelled, epochs=epochs, verbose=2).history
     print(f"the student's first choice is the teacher's: {history['teacher_agreement'][-1]:.2f}")
-    return encoder, linear, tuned, student
+    return learned, tuned, student
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
 """A method of your own: SimSiam (Chen & He 2020, arXiv:2011.10566) on `tfssl.SelfSupervised`.
 
 python docs/examples/own_method.py
+python run.py --plugin=docs/examples/own_method.py --method=simsiam --dataset=shapes
 """
 
 import tfssl  # before TensorFlow: it sets what TensorFlow reads once, when it loads
 
 # isort: split
 import keras
-import tensorflow as tf
 
 from tfssl.data import shapes
 
 
-@keras.saving.register_keras_serializable(package="mine")
+@tfssl.register("simsiam")  # for `keras.models.load_model`, and --method=simsiam of the program
 class SimSiam(tfssl.SelfSupervised):
     """The prediction of one view approaches the projection of the other, which has no gradient."""
 
@@ -21,29 +21,31 @@ class SimSiam(tfssl.SelfSupervised):
     def make_heads(self):
         projector = tfssl.layers.projector(self.dim, out_dim=256, hidden_dim=256)
         predictor = tfssl.layers.byol_head(256, out_dim=256, hidden_dim=64, name="predictor")
-        heads = {"projector": (projector, self.dim), "predictor": (predictor, 256)}
-        return {name: self.head(layer, width, name) for name, (layer, width) in heads.items()}
+        self.head(projector, self.dim, "projector")  # builds it, and names it in errors
+        self.head(predictor, 256, "predictor")
+        return {"projector": projector, "predictor": predictor}
 
     def loss_on_views(self, views, labels=None, training=True):
-        h = [self.encode(view, training) for view in views]
-        z = [self.projector(features, training=training) for features in h]
+        h = tuple(self.encode(view, training) for view in views)
+        z = tuple(self.projector(features, training=training) for features in h)
         p = [self.predictor(projection, training=training) for projection in z]
         similarity = (cosine(p[0], z[1]) + cosine(p[1], z[0])) / 2
-        return tfssl.Outputs(-similarity, {"similarity": similarity}, h=tuple(h), z=tuple(z))
+        return tfssl.Outputs(-similarity, {"similarity": similarity}, h, z)
 
 
 def cosine(prediction, projection):
     """Mean cosine; the gradient goes through the prediction alone. float32 scalar."""
-    fixed = tf.cast(tf.stop_gradient(projection), tf.float32)
-    return -tf.reduce_mean(keras.losses.cosine_similarity(fixed, tf.cast(prediction, tf.float32)))
+    fixed = keras.ops.cast(keras.ops.stop_gradient(projection), "float32")
+    moved = keras.ops.cast(prediction, "float32")
+    return -keras.ops.mean(keras.losses.cosine_similarity(fixed, moved))
 
 
 def main(images=2000, epochs=3, batch_size=100, width=0.25):
-    x, y = shapes.generate("train", images, image_size=32, seed=0)
+    labelled = shapes.generate("train", images, image_size=32, seed=0)
     encoder = tfssl.encoders.resnet(18, stem="cifar", width_multiplier=width)
-    model = SimSiam(encoder, num_classes=10)  # the linear probe comes with the base class
+    model = SimSiam(encoder, num_classes=10)  # with the linear probe of the base class
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), weight_decay=1e-4)
-    views = tfssl.views((x, y), tfssl.augment.simclr(32), batch_size=batch_size)
+    views = tfssl.views(labelled, tfssl.augment.simclr(32), batch_size)
     return model, model.fit(views, epochs=epochs, verbose=2).history
 
 

@@ -21,31 +21,28 @@ class SimSiam(tfssl.SelfSupervised):
     def make_heads(self):
         projector = tfssl.layers.projector(self.dim, out_dim=256, hidden_dim=256)
         predictor = tfssl.layers.byol_head(256, out_dim=256, hidden_dim=64, name="predictor")
-        self.head(projector, self.dim, "projector")  # builds it, and names it in errors
-        self.head(predictor, 256, "predictor")
-        return {"projector": projector, "predictor": predictor}
+        sizes = {"projector": (projector, self.dim), "predictor": (predictor, 256)}
+        return {name: self.head(layer, width, name) for name, (layer, width) in sizes.items()}
 
     def loss_on_views(self, views, labels=None, training=True):
         h = tuple(self.encode(view, training) for view in views)
         z = tuple(self.projector(features, training=training) for features in h)
-        p = [self.predictor(projection, training=training) for projection in z]
+        p = tuple(self.predictor(projection, training=training) for projection in z)
         similarity = (cosine(p[0], z[1]) + cosine(p[1], z[0])) / 2
         return tfssl.Outputs(-similarity, {"similarity": similarity}, h, z)
 
 
-def cosine(prediction, projection):
-    """Mean cosine; the gradient goes through the prediction alone. float32 scalar."""
-    fixed = keras.ops.cast(keras.ops.stop_gradient(projection), "float32")
-    moved = keras.ops.cast(prediction, "float32")
-    return -keras.ops.mean(keras.losses.cosine_similarity(fixed, moved))
+def cosine(p, z):
+    """Mean cosine; the gradient goes through the prediction p alone. float32 scalar."""
+    p, z = keras.ops.cast(p, "float32"), keras.ops.cast(keras.ops.stop_gradient(z), "float32")
+    return -keras.ops.mean(keras.losses.cosine_similarity(z, p))
 
 
 def main(images=2000, epochs=3, batch_size=100, width=0.25):
-    labelled = shapes.generate("train", images, image_size=32, seed=0)
-    encoder = tfssl.encoders.resnet(18, stem="cifar", width_multiplier=width)
-    model = SimSiam(encoder, num_classes=10)  # with the linear probe of the base class
+    images = shapes.generate("train", images, image_size=32, seed=0)  # and their labels
+    model = SimSiam(tfssl.encoders.resnet(18, stem="cifar", width_multiplier=width), num_classes=10)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), weight_decay=1e-4)
-    views = tfssl.views(labelled, tfssl.augment.simclr(32), batch_size)
+    views = tfssl.views(images, tfssl.augment.simclr(32), batch_size)
     return model, model.fit(views, epochs=epochs, verbose=2).history
 
 

@@ -61,12 +61,14 @@ def test_byol_in_half_precision_goes_on_from_a_file(example, policy):
     assert len(history["loss"]) == 1 and np.isfinite(history["loss"][0])
 
 
+@pytest.mark.slow
 def test_own_augmentation(example):
     losses = example("own_augmentation", images=16, batch_size=8)
     assert set(losses) == {"function", "layers", "two views", "one operation"}
     assert all(np.isfinite(loss) for loss in losses.values())
 
 
+@pytest.mark.slow
 def test_own_method_learns_saves_and_loads(example, tmp_path):
     model, history = example("own_method", images=48, epochs=2, batch_size=16, width=1 / 16)
     assert history["loss"][0] != history["loss"][1]

@@ -39,6 +39,7 @@ def test_any_encoder(example, tmp_path):
     assert again(np.zeros((2, 32, 32, 3), "float32")).shape == (2, 576)
 
 
+@pytest.mark.slow
 def test_six_channels(example):
     with pytest.warns(UserWarning, match="saturation, hue, grayscale"):
         h = example("six_channels", images=16, epochs=1, batch_size=8)

@@ -268,7 +268,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             part = tf.nest.map_structure(lambda values: values[index], parts)
             made = self.gradients_of(loss_on, part)
             return index + 1, tf.nest.map_structure(
-                lambda total, one: total + one / count, sums, made
+                lambda total, one: total if one is None else total + dense(one) / count, sums, made
             )
 
         zeros = (
@@ -665,6 +665,11 @@ def total(*losses):
     differs from process to process, and so would the last digit of what is logged.
     """
     return tf.reduce_sum(tf.stack(losses))
+
+
+def dense(gradient):
+    """A gradient as a tensor; an embedding's comes as `tf.IndexedSlices`, which does not divide."""
+    return tf.convert_to_tensor(gradient)
 
 
 def split(batch, count):

@@ -100,14 +100,18 @@ class Contrastive(SelfSupervised):
         def loss_on(part):
             h, z = self.project(part["views"])
             share = tf.reduce_sum(tf.cast(z, tf.float32) * tf.concat(part["flow"], axis=0))
+            # The mean over parts is taken of what is a sum over them here.
+            share *= self.accumulate_steps
             self.note(self.outputs(loss, scalars, h, z))
             probe_loss, probe_scalars = self.probe_loss(h, part)
-            # The mean over parts is taken of what is a sum over them here.
-            return self.accumulate_steps * share + probe_loss, scalars | probe_scalars
+            # Of the share, only the gradient counts.
+            return share - tf.stop_gradient(share) + probe_loss, scalars | probe_scalars
 
         gradients, logs = self.mean_over_parts(loss_on, batch | {"flow": flow})
-        loss = total(loss, logs.get("supervised_loss", 0.0), logs["weight_decay"])
-        return gradients, logs | {"loss": loss}
+        beside = [logs.get("supervised_loss", 0.0), logs["weight_decay"]]
+        if any(part.losses for part in self.parts.values()):  # an encoder's own regularization
+            beside = [logs["loss"]]
+        return gradients, logs | {"loss": total(loss, *beside)}
 
 
 @keras.saving.register_keras_serializable(package="tfssl")

@@ -203,7 +203,9 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
 
     def batch_of(self, data):
         """A batch as `loss_on` takes it."""
-        return batches.unpack(self.hidden.prepare(data) if self.hidden.prepare else data)
+        batch = batches.unpack(self.hidden.prepare(data) if self.hidden.prepare else data)
+        self.check_views(batch["views"])
+        return batch
 
     def train_step(self, data):
         batch = self.batch_of(data)
@@ -405,6 +407,8 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             ValueError: `x` is no dataset of views in [0, 1], of as many as the method takes.
         """
         self.take(x, y)
+        if options.get("validation_data") is not None:
+            self.take(options["validation_data"], name="validation_data")
         steps = options.get("steps_per_epoch") or cardinality(x)
         self.plan_steps(epochs * steps if steps else None)
         held = compat.clock_of(options.get("validation_data"))
@@ -426,12 +430,12 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             clock.set(0)
         return super().evaluate(x, y, **options)
 
-    def take(self, x, y=None, function="fit"):
+    def take(self, x, y=None, name="fit"):
         """Checks a dataset and builds the model for it."""
         spec = getattr(x, "element_spec", None)
         if spec is None or y is not None:
             raise ValueError(
-                f"`{function}` needs a tf.data.Dataset of views. Received: {type(x).__name__}; "
+                f"`{name}` needs a tf.data.Dataset of views. Received: {type(x).__name__}; "
                 "tfssl.views(images, recipe, batch_size) makes one of images, and "
                 "tf.data.Dataset.from_generator of a generator"
             )

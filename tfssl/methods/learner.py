@@ -410,7 +410,8 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         if options.get("validation_data") is not None:
             self.take(options["validation_data"], name="validation_data")
         steps = options.get("steps_per_epoch") or cardinality(x)
-        self.plan_steps(epochs * steps if steps else None)
+        ahead = epochs - options.get("initial_epoch", 0)
+        self.plan_steps(self.steps_made + ahead * steps if steps else None)
         held = compat.clock_of(options.get("validation_data"))
         if held:
             held.set(0)
@@ -465,6 +466,11 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         for data in dataset.take(1).as_numpy_iterator():
             batches.check_values(batches.unpack(data), list(self.input_range))
 
+    @property
+    def steps_made(self):
+        """Steps of the optimizer so far."""
+        return int(tf.convert_to_tensor(self.optimizer.iterations)) if self.compiled else 0
+
     def plan_steps(self, total):
         """Keeps the length of the training for schedules that go by it.
 
@@ -472,7 +478,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             total: optimizer steps of the whole training; None where it is not known.
         """
         if total != self.fitted_steps:
-            self.fitted_steps, self.train_function = total, None
+            self.fitted_steps, self.train_function, self.test_function = total, None, None
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # `fit` has built all. Keras would take a batch for this and add it up over the workers,

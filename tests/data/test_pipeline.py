@@ -76,9 +76,10 @@ def test_a_batch_made_in_parts_is_the_batch(source, shares, compiled):
             for part in own[step * count : (step + 1) * count]
         ]
         assert all(len(part["label"]) == 3 for part in parts)
-        for key in batch:
-            joined = np.concatenate([part[key] for part in parts])
-            np.testing.assert_allclose(joined, batch[key], atol=2e-6)
+        joined = tf.nest.map_structure(lambda *values: np.concatenate(values), *parts)
+        tf.nest.map_structure(
+            lambda ours, of_all: np.testing.assert_allclose(ours, of_all, atol=2e-6), joined, batch
+        )
 
 
 def test_every_example_comes_once_per_epoch_in_an_order_of_its_own(source):

@@ -32,7 +32,7 @@ ALLOWED = {
     },
     "data": {"augment", "errors", "files", "notes", "text"},
     "distribute": {"data", "errors", "signals"},
-    "encoders": {"errors", "files", "registry"},
+    "encoders": {"errors", "files", "layers", "registry"},
     "evaluation": {"augment", "compat", "data", "encoders", "errors", "methods"},
     "information": {"losses"},
     "layers": {"distribute"},

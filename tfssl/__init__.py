@@ -36,7 +36,7 @@ _LAZY = {
         )
     },
 }
-_MODULES = ("augment", "callbacks", "encoders", "evaluation", "layers", "losses", "optim")
+_MODULES = ("augment", "callbacks", "data", "encoders", "evaluation", "layers", "losses", "optim")
 
 
 __all__ = ["Config", "TrainingError", "UsageError", "register", *sorted(_LAZY), *_MODULES]
@@ -52,3 +52,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
+
+
+loading.register()

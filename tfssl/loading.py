@@ -12,6 +12,7 @@ its user.
 import contextlib
 import functools
 import glob
+import importlib
 import importlib.machinery
 import logging
 import os
@@ -65,8 +66,14 @@ def switches(environ, machine):
     return {name: value for name, value in wanted.items() if name not in environ}
 
 
+SAVED = ("tfssl.layers", "tfssl.optim", "tfssl.methods")  # rooms whose classes Keras saves
+
+
 def watch():
-    """Has TensorFlow loaded by `load`, whoever imports it; where it is there already, warns."""
+    """Has TensorFlow loaded by `load`, whoever imports it; where it is there already, warns.
+
+    Likewise Keras by `with_ours`.
+    """
     if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, Finder)
         return
@@ -86,12 +93,32 @@ class Finder:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name != "tensorflow":
+        loaded_by = {"tensorflow": load, "keras": with_ours}.get(name)
+        if loaded_by is None:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = functools.partial(load, spec.loader.exec_module)
+            spec.loader.exec_module = functools.partial(loaded_by, spec.loader.exec_module)
         return spec
+
+
+def with_ours(execute, module):
+    """Loads Keras, and then what `keras.models.load_model` needs for models of tfssl.
+
+    Args:
+        execute: (module) -> None, loads it.
+        module: the module `keras`, empty.
+    """
+    execute(module)
+    register()
+
+
+def register():
+    """Makes classes of tfssl known to Keras, where that is loaded and computes with TensorFlow."""
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.backend.backend() == "tensorflow":
+        for name in SAVED:
+            importlib.import_module(name)
 
 
 def load(execute, module):

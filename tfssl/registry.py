@@ -100,10 +100,11 @@ def saved_by_keras(name, value):
 
 def origin_of(value):
     """The file that a class or function is from; "" for what was typed in."""
-    if getattr(value, "__module__", None) == "__main__":
-        return ""  # a notebook has a file of its own for every cell
+    if getattr(value, "__module__", None) == "__main__":  # a script, or a notebook, which is none
+        found = getattr(sys.modules["__main__"], "__file__", None)
+        return os.path.realpath(found) if found else ""
     try:
-        return inspect.getsourcefile(value) or ""
+        return os.path.realpath(inspect.getsourcefile(value))
     except TypeError:
         return ""
 

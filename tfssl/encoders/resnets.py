@@ -5,6 +5,8 @@ import functools
 
 import keras
 
+from tfssl import layers
+
 BLOCKS = {  # depth: (is it built of bottlenecks?, blocks in each of the four groups)
     18: (False, (2, 2, 2, 2)),
     34: (False, (3, 4, 6, 3)),
@@ -29,8 +31,8 @@ def resnet(
     se_ratio=0.0,
     bn_momentum=0.9,
     input_normalization="none",
-    normalization=keras.layers.BatchNormalization,
-    convolution=keras.layers.Conv2D,
+    normalization=None,
+    convolution=None,
     remat=None,
     channels=3,
     seed=0,
@@ -56,8 +58,9 @@ def resnet(
         input_normalization: "none", or "imagenet" to standardise the channels of images in [0, 1]
             first, as DeepMind's BYOL does; a layer of the encoder, so that whoever loads it need
             not know.
-        normalization: class of the normalization layers, Keras's or a subclass of it.
-        convolution: class of the convolutions, likewise.
+        normalization: class of the normalization layers, Keras's or a subclass of it; None:
+            `layers.FusedBatchNormalization`, the faster one, which a saved model needs tfssl for.
+        convolution: class of the convolutions, likewise; None: `layers.ProductGradientConv2D`.
         remat: class of a model that computes its blocks again for the gradient, such as
             `Rematerialized`; None: `keras.Model`, which keeps all that is inside them.
         channels: of the images.
@@ -94,7 +97,14 @@ def resnet(
             f"Received: width_multiplier={width_multiplier}"
         )
     bottlenecks, groups = BLOCKS[depth]
-    parts = Parts(normalization, bn_momentum, sk_ratio, se_ratio, seed, convolution)
+    parts = Parts(
+        normalization or layers.FusedBatchNormalization,
+        bn_momentum,
+        sk_ratio,
+        se_ratio,
+        seed,
+        convolution or layers.ProductGradientConv2D,
+    )
     block = parts.bottleneck if bottlenecks else parts.basic
     inputs = keras.Input((None, None, channels), name="images")
     x = parts.stem(standardized(inputs, input_normalization), filters, stem)

@@ -56,9 +56,8 @@ class Distilled(Supervised):
             raise ValueError(f"`teacher` must be a keras.Model. Received: {teacher!r}")
 
     def make_parts(self):
-        parts, _ = super().make_parts()
-        teacher = self.hidden.teacher
-        return parts, {} if teacher is None else {"teacher": teacher}
+        self.teacher = self.hidden.teacher  # saved with the rest, and no follower: it is as it is
+        return super().make_parts()
 
     def teach(self, answers, labels):
         """What is learned, told once: a batch's "label" is then the place of each image here.
@@ -99,6 +98,3 @@ class Distilled(Supervised):
             "supervised_loss": supervised,
             "teacher_agreement": tf.reduce_mean(tf.cast(agree, tf.float32)),
         }
-
-    def state(self):
-        return {name: part for name, part in super().state().items() if name != "teacher"}

@@ -85,6 +85,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
 
     SCALARS = ()
     NUM_VIEWS = 2
+    SAME_SIZE = False
     accumulate_steps = 1
 
     def __init__(
@@ -101,7 +102,9 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         self.parts, self.followers = {}, {}
         self.fitted_steps = None
         # Keras would count the layers and variables in here as this model's a second time.
-        self.hidden = types.SimpleNamespace(given={}, compiled={}, prepare=None, also_log={})
+        self.hidden = types.SimpleNamespace(
+            given={}, compiled={}, prepare=None, also_log={}, prepared=None
+        )
         self.penalize([], 0.0)
         names = ("loss", "weight_decay", *self.SCALARS, *more_scalars)
         self.trackers = {name: Average(name) for name in names}
@@ -163,6 +166,26 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
     def build_from_config(self, config):
         if config:
             self.build(tuple(config["input_shape"]))
+
+    @property
+    def trainable_variables(self):
+        """What the optimizer updates: the variables of the parts that are trainable."""
+        if not self.built:
+            return super().trainable_variables
+        return [v for part in self.parts.values() for v in part.trainable_variables]
+
+    @property
+    def trainable_weights(self):
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self):
+        learned = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in learned]
+
+    @property
+    def non_trainable_weights(self):
+        return self.non_trainable_variables
 
     @property
     def classifier(self):
@@ -377,13 +400,19 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         if not (self.built and self.compiled):
             return
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        learned = [id(v) for v in self.trainable_variables]
+        made = [optimizer, learned, self.weight_decay]
+        if optimizer.built and self.hidden.prepared == made:  # compiled again with the same one
+            return
         if optimizer.built:
             raise ValueError(
-                "`optimizer` must be a new one. Received: one that has trained a model already"
+                "`optimizer` must be a new one. Received: one that has trained another model, or "
+                "this one with other settings"
             )
         with self.distribute_strategy.scope():
             spare(self, optimizer)
             self.optimizer.build(self.trainable_variables)
+        self.hidden.prepared = made
 
     def penalize(self, variables, weight_decay):
         """Adds 0.5 * weight_decay * ||v||^2 of these variables to the loss."""
@@ -452,7 +481,14 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         """Raises ValueError where views, or their specs, are not what the method takes."""
         if self.NUM_VIEWS and len(views) != self.NUM_VIEWS:
             raise ValueError(
-                f"{type(self).__name__} takes {self.NUM_VIEWS} views. Received: {len(views)}"
+                f"{type(self).__name__} takes {self.NUM_VIEWS} views of each image: "
+                f"tfssl.views(..., num_views={self.NUM_VIEWS}). Received: {len(views)}"
+            )
+        sizes = {tuple(view.shape[1:3]) for view in views}
+        if self.SAME_SIZE and len(sizes) > 1:
+            raise ValueError(
+                f"{type(self).__name__} takes views of one size. "
+                f"Received: {batches.describe(tuple(views))}"
             )
         channels = {view.shape[-1] for view in views}
         if len(channels) > 1 or None in channels:
@@ -618,8 +654,8 @@ def refuse_two(decay, own):
     """Raises ValueError where weight decay is given to `compile` and to the optimizer."""
     if decay and own and decay != own:
         raise ValueError(
-            "`weight_decay` must be given once. "
-            f"Received: {decay} in compile and {own} of the optimizer"
+            f"`weight_decay` must be given once. Received: {decay} in compile, and {own} that the "
+            "optimizer has or takes by default; Adam has none"
         )
 
 

@@ -31,6 +31,7 @@ class Contrastive(SelfSupervised):
         by_class: whether `contrast` goes by the labels.
     """
 
+    SAME_SIZE = True
     by_class = False
 
     def __init__(self, encoder, projector=None, *, normalize=True, **options):

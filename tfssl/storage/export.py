@@ -39,7 +39,7 @@ def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes
         normalization=normalization,
         seed=seed,
         name=name,
-        **classes,
+        **{"convolution": keras.layers.Conv2D, **classes},
     )
 
 

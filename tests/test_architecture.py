@@ -33,7 +33,7 @@ ALLOWED = {
     "data": {"augment", "errors", "files", "notes", "text"},
     "distribute": {"data", "errors", "signals"},
     "encoders": {"errors", "files", "layers", "registry"},
-    "evaluation": {"augment", "compat", "data", "encoders", "errors", "methods"},
+    "evaluation": {"augment", "compat", "data", "encoders", "errors", "methods", "notes"},
     "information": {"losses"},
     "layers": {"distribute"},
     "losses": set(),

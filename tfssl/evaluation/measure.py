@@ -10,6 +10,9 @@ from tfssl.evaluation import images as inputs
 from tfssl.evaluation.protocols import KNN, Linear
 from tfssl.evaluation.topk import accuracies
 from tfssl.methods import Learner
+from tfssl.notes import say
+
+EQUAL = 0.01  # spread of normalized representations, of 1, below which little can be told apart
 
 
 class NotFinite(ValueError):
@@ -177,6 +180,7 @@ class Splits:
         self.train = inputs.read(train, "train", labelled=True, **options)
         self.test = inputs.read(test, "test", labelled=True, scored=True, **options)
         inputs.check_pair(self.train, self.test)
+        self.told = False
 
     def check(self, encode):
         """Encodes one batch of each, so that what the encoder does not take is refused early."""
@@ -191,6 +195,7 @@ class Splits:
         """What `evaluate` returns, by an `Encode` and a tuple of protocols."""
         train_h, train_labels = representations(encode, self.train)
         test_h, test_labels = representations(encode, self.test)
+        self.tell_if_equal(train_h)
         classes = inputs.num_classes(self.train, self.test, train_labels, test_labels)
         return {
             protocol.name: accuracies(
@@ -198,6 +203,22 @@ class Splits:
             )
             for protocol in protocols
         }
+
+    def tell_if_equal(self, h):
+        """Says once that the representations of all images are nearly the same, and why it may be.
+
+        Args:
+            h: float32 [N, D].
+        """
+        unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
+        spread = float(unit.std(axis=0).mean() * np.sqrt(h.shape[1]))
+        if spread < EQUAL and len(h) > 1 and not self.told:
+            self.told = True
+            say(
+                f"the representations of all images are nearly equal (spread {spread:.1g} of 1): "
+                "the training has collapsed, or the moving averages of batch normalization, which "
+                "are used here, have not settled yet: more steps, or a lower momentum"
+            )
 
 
 def representations(encode, batches):

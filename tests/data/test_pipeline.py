@@ -143,8 +143,9 @@ def test_batches_can_be_finished_elsewhere(source):
     unfinished = data.views(source, recipes, finished=False, **common)
     for one, other in zip(data.views(source, recipes, **common), map(finish, unfinished)):
         assert one.keys() == other.keys()
-        for name in one:
-            np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+        tf.nest.map_structure(
+            lambda here, there: np.testing.assert_allclose(here, there, atol=1e-6), one, other
+        )
 
 
 def test_identical_recipes_without_randomness_return_the_image(source):

@@ -15,8 +15,8 @@ class Clock:
         self.epoch, self.iterations = None, 0
 
     def set(self, epoch):
-        """From now on every iteration is of this epoch."""
-        self.epoch = int(epoch)
+        """From now on every iteration is of this epoch; of the next one each time with None."""
+        self.epoch = None if epoch is None else int(epoch)
 
     def read(self):
         """The epoch of an iteration that begins now, int64."""

@@ -59,7 +59,8 @@ def resnet(
             first, as DeepMind's BYOL does; a layer of the encoder, so that whoever loads it need
             not know.
         normalization: class of the normalization layers, Keras's or a subclass of it; None:
-            `layers.FusedBatchNormalization`, the faster one, which a saved model needs tfssl for.
+            `layers.FusedBatchNormalization`, the faster one, which a saved model needs tfssl for,
+            over all replicas of `tf.distribute`.
         convolution: class of the convolutions, likewise; None: `layers.ProductGradientConv2D`.
         remat: class of a model that computes its blocks again for the gradient, such as
             `Rematerialized`; None: `keras.Model`, which keeps all that is inside them.
@@ -98,7 +99,7 @@ def resnet(
         )
     bottlenecks, groups = BLOCKS[depth]
     parts = Parts(
-        normalization or layers.FusedBatchNormalization,
+        normalization or layers.synchronized,
         bn_momentum,
         sk_ratio,
         se_ratio,

@@ -7,7 +7,7 @@ these three need TensorFlow.
 
 from tfssl.layers.conv import ProductGradientConv2D
 from tfssl.layers.heads import build_head, byol_head, classifier, first_layers, projector
-from tfssl.layers.norm import FusedBatchNormalization
+from tfssl.layers.norm import FusedBatchNormalization, synchronized
 from tfssl.layers.remat import Rematerialized
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "classifier",
     "first_layers",
     "projector",
+    "synchronized",
 ]

@@ -1,5 +1,7 @@
 """Batch normalization on TensorFlow's fused kernel."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -50,6 +52,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def _follow(self, moving, batch):
         moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+
+# What sees the whole batch under `tf.distribute`; on one device it is the same.
+synchronized = functools.partial(FusedBatchNormalization, synchronized=True)
 
 
 def biased(variance, images):

@@ -1,5 +1,7 @@
 """BYOL: predict what a slowly following copy of the network makes of the other view."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -79,12 +81,11 @@ class BYOL(SelfSupervised):
         self.hidden.targets = {"encoder": target_encoder, "projector": target_projector}
 
     def make_heads(self, projector, predictor):
-        projector = projector or layers.byol_head(self.dim, seed=self.seed + 1)
+        make = functools.partial(layers.byol_head, normalization=layers.synchronized)
+        projector = projector or make(self.dim, seed=self.seed + 1)
         projector = self.head(projector, self.dim, "projector")
         width = self.dims["projector"]
-        predictor = predictor or layers.byol_head(
-            width, out_dim=width, seed=self.seed + 101, name="predictor"
-        )
+        predictor = predictor or make(width, out_dim=width, seed=self.seed + 101, name="predictor")
         return {"projector": projector, "predictor": self.head(predictor, width, "predictor")}
 
     def make_followers(self, parts):

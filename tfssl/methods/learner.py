@@ -669,6 +669,9 @@ class FollowEpochs(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.clock.set(epoch)
 
+    def on_train_end(self, logs=None):
+        self.clock.set(None)
+
 
 class Average(keras.metrics.Metric):
     """The mean of scalars since the last reset.

@@ -39,7 +39,9 @@ class Contrastive(SelfSupervised):
         self.normalize = normalize
 
     def make_heads(self, projector):
-        projector = projector or layers.projector(self.dim, seed=self.seed + 1)
+        projector = projector or layers.projector(
+            self.dim, seed=self.seed + 1, normalization=layers.synchronized
+        )
         return {"projector": self.head(projector, self.dim, "projector")}
 
     def loss_on_views(self, views, labels=None, training=True):

@@ -458,7 +458,11 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         clock = compat.clock_of(x)
         if clock:
             clock.set(0)
-        return super().evaluate(x, y, **options)
+        try:
+            return super().evaluate(x, y, **options)
+        finally:
+            if clock and not options.get("_use_cached_eval_dataset"):
+                clock.set(None)
 
     def take(self, x, y=None, name="fit"):
         """Checks a dataset and builds the model for it."""

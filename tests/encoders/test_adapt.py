@@ -175,3 +175,11 @@ def test_backbones_of_keras_hub():
     encoder = named.make(name, (32, 32, 3))
     assert adapt.build(encoder, (None, 32, 32, 3)) == (None, 17, 8)
     assert len(adapt.clone(encoder).weights) == len(encoder.weights)
+
+
+def test_images_of_bytes_are_brought_to_0_1():
+    images = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3) * 20
+    np.testing.assert_allclose(adapt.scaled(images, (0.0, 1.0)), images / 255, atol=1e-7)
+    np.testing.assert_allclose(adapt.scaled(images, (0.0, 255.0)), images, atol=1e-4)
+    wide = images.astype(np.uint16) * 257
+    np.testing.assert_allclose(adapt.scaled(wide, (-1.0, 1.0)), images / 127.5 - 1, atol=1e-6)

@@ -73,10 +73,12 @@ def scaled(images, input_range):
     """Images in [0, 1] as an encoder of this input range expects them.
 
     Args:
-        images: float [B, H, W, C] in [0, 1].
-        input_range: (low, high); (0, 1) returns the images themselves.
+        images: float [B, H, W, C] in [0, 1]; or uint8, uint16, which are brought there first.
+        input_range: (low, high); (0, 1) returns float images themselves.
     """
     low, high = input_range
+    most = {"uint8": 255.0, "uint16": 65535.0}.get(tf.as_dtype(images.dtype).name)
+    images = images if most is None else tf.cast(images, tf.float32) / most
     return images if (low, high) == (0.0, 1.0) else low + (high - low) * images
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfssl.encoders import adapt, named, resnet
+from tfssl.encoders import adapt, named, resnet, stages
 
 SMALL = "keras.applications.MobileNetV3Small(alpha=0.35, minimalistic=True)"
 
@@ -183,3 +183,20 @@ def test_images_of_bytes_are_brought_to_0_1():
     np.testing.assert_allclose(adapt.scaled(images, (0.0, 255.0)), images, atol=1e-4)
     wide = images.astype(np.uint16) * 257
     np.testing.assert_allclose(adapt.scaled(wide, (-1.0, 1.0)), images / 127.5 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("halvings,frozen", [(1, 2), (2, 4)])
+def test_freezing_by_the_size_of_the_map(halvings, frozen):
+    def strided():
+        return keras.layers.Conv2D(4, 3, strides=2, padding="same")
+
+    inner = model(strided(), keras.layers.ReLU(), strided(), keras.layers.ReLU(), strided())
+    outside = keras.Input((None, None, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inner(keras.layers.Rescaling(2.0)(outside)))
+    encoder = keras.Model(outside, pooled)
+    assert stages.freeze_to(encoder, halvings) == frozen
+    assert [layer.trainable for layer in inner.layers] == [i >= frozen for i in range(5)]
+    with pytest.raises(ValueError, match="whose map becomes smaller than 1/8 of the image"):
+        stages.freeze_to(encoder, 3)
+    with pytest.raises(ValueError, match="`encoder` must be a functional model"):
+        stages.freeze_to(Plain(conv), 1)

@@ -201,7 +201,7 @@ def test_two_files_cannot_share_a_name(plugin, tmp_path):
         flags.parse(["run.py", f"--plugin={plugin},{tmp_path}/other.py"])
 
 
-def test_an_encoder_of_a_file_trains_is_finetuned_larger_and_classifies(encoder, tmp_path):
+def test_an_encoder_of_a_file_trains_is_finetuned_larger_and_classifies(encoder, tmp_path, capsys):
     run(*TINY, f"--encoder={encoder}", f"--model_dir={tmp_path}/run")
     exported = keras.models.load_model(tmp_path / "run" / "encoder.keras")
     images = np.random.default_rng(0).random((2, 24, 20, 3), np.float32)
@@ -210,6 +210,7 @@ def test_an_encoder_of_a_file_trains_is_finetuned_larger_and_classifies(encoder,
     np.testing.assert_allclose(exported(images), by_hand, rtol=1e-4, atol=1e-5)
     tuned = run(
         "--mode=finetune",
+        "--fine_tune_after_block=0",
         f"--checkpoint={tmp_path}/run",
         f"--encoder={encoder}",
         *TINY[:3],
@@ -218,6 +219,7 @@ def test_an_encoder_of_a_file_trains_is_finetuned_larger_and_classifies(encoder,
         f"--model_dir={tmp_path}/tuned",
     )
     assert tuned["finetuned"]["network"]["examples"] == 20
+    assert "all after its map is 1/2 of the image: " in capsys.readouterr().out
     record = json.loads((tmp_path / "tuned" / "flags.json").read_text())
     assert record["encoder"] == encoder and record["image_size"] == "20x24"
 

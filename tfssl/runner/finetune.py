@@ -9,6 +9,7 @@ import os
 import tensorflow as tf
 
 from tfssl import augment, data, encoders, layers
+from tfssl.encoders import stages
 from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
 from tfssl.runner import device, evaluate, loop
@@ -354,10 +355,21 @@ def freeze(encoder, config):
     elif after == HEAD_ALONE:
         encoder.trainable = False
     elif after != -1:
-        raise UsageError(
-            f"--fine_tune_after_block must be -1 (everything) or {HEAD_ALONE} (the head) for "
-            f"--encoder={config.encoder}. Received: {after}"
-        )
+        try:
+            stages.freeze_to(encoder, after + 1)
+        except ValueError as error:
+            raise UsageError(
+                f"--fine_tune_after_block must be -1 (everything) or {HEAD_ALONE} (the head) for "
+                f"--encoder={config.encoder}. Received: {after} ({error})"
+            ) from None
+
+
+def trained(config):
+    """What learns, in words."""
+    after = config.fine_tune_after_block
+    if config.encoder == "resnet" or after in (-1, HEAD_ALONE):
+        return TRAINED[after]
+    return f"all after its map is 1/{2 ** (after + 1)} of the image"
 
 
 HEAD_ALONE = 4
@@ -406,7 +418,7 @@ def announce(job, model, origin, start):
         f"{scored or ''}\n{origin_text}\n"
         f"{job.network}, new head "
         f"for {model.head.output_shape[-1]} classes; trains "
-        f"{TRAINED[config.fine_tune_after_block]}: {learned:,} of {total:,} parameters\n"
+        f"{trained(config)}: {learned:,} of {total:,} parameters\n"
         f"{job.schedule}\n"
         f"{job.precision} on {job.devices}, seed {config.seed}\n"
         f"{config.model_dir}: " + (f"continues from step {start}" if start else "from the start"),

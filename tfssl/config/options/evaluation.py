@@ -105,7 +105,8 @@ class TransferOptions(Schema):
         -1,
         TRANSFER,
         "What finetuning trains. -1: everything; 0: all after the stem; 1, 2, 3: all "
-        "after that group of blocks; 4: the head alone. What is not trained keeps its batch "
+        "after that group of blocks; 4: the head alone. Of another --encoder, 0 to 3: what comes "
+        "after its map is 1/2, 1/4, 1/8 or 1/16 of the image. What is not trained keeps its batch "
         "statistics too.",
         (lambda x: -1 <= x <= 4, "an integer from -1 to 4"),
     )

@@ -13,7 +13,7 @@ class UsageError(ValueError):
     characters and no longer than LONGEST.
     """
 
-    def __init__(self, message=""):
+    def __init__(self, message: str = "") -> None:
         super().__init__(one_line(message))
 
 
@@ -35,7 +35,7 @@ class TrainingError(RuntimeError):
     Its message is one line, as that of `UsageError`.
     """
 
-    def __init__(self, message=""):
+    def __init__(self, message: str = "") -> None:
         super().__init__(one_line(message))
 
 

@@ -5,8 +5,10 @@ import importlib.util
 import inspect
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+Registered = TypeVar("Registered")
 KINDS = ("method", "encoder", "source", "recipe", "protocol")
 
 
@@ -38,7 +40,9 @@ BUILT_IN = {
 }
 
 
-def register(name, *, kind="method", options=None):
+def register(
+    name: str, *, kind: str = "method", options: type | None = None
+) -> Callable[[Registered], Registered]:
     """A decorator that gives a class or function a name, for `--plugin` and the command line.
 
     The same name again from the same file, or from another cell of a notebook, replaces.

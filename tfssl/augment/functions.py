@@ -1,6 +1,7 @@
 """Views made of a function or a Keras layer of one's own."""
 
 import inspect
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -11,7 +12,7 @@ from tfssl.augment.recipes import View
 _OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def view(function):
+def view(function: Callable[..., tf.Tensor]) -> View:
     """A view of one's own: of a function, a Keras layer or an `Op`.
 
     The images that it is given are float32 [B, H, W, C] in [0, 1], the whole batch at once; what it

@@ -12,11 +12,14 @@ where the graph does not know the number, an InvalidArgumentError when it runs.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from tfssl.augment import colour
+
+Range = tuple[float, float]
+Seed = tf.Tensor | Sequence[int]
 
 BLOCK_PIXELS = 2**17  # RGB, of one view, augmented at a time by `in_blocks`: 1.5 MB, for the cache
 LARGE = 2**12  # pixels of an image from which on it is worth a look by itself
@@ -48,7 +51,7 @@ class Op:
     per_image: bool = dataclasses.field(default=True, kw_only=True)
     stateless: bool = dataclasses.field(default=True, kw_only=True)
 
-    def __call__(self, images, seed):
+    def __call__(self, images: tf.Tensor, seed: Seed) -> tf.Tensor:
         return self.apply(images, self.draw(seed, images))
 
 
@@ -62,7 +65,7 @@ class Crop(Op):
 
     size: tuple[int, int]
 
-    def of_image(self, image, window):
+    def of_image(self, image: tf.Tensor, window: Sequence[int | tf.Tensor]) -> tf.Tensor:
         """The crop of a single image, by TensorFlow's kernel for it: the same up to rounding.
 
         Args:
@@ -79,12 +82,12 @@ class Crop(Op):
         return resized / scale if scale else resized
 
 
-def identity():
+def identity() -> Op:
     """Leaves the images alone and draws nothing."""
     return _fixed("identity", lambda images: images)
 
 
-def compose(*ops):
+def compose(*ops: Op) -> Op:
     """Applies `ops` from left to right, each with a seed of its own.
 
     An op's seed depends on its place only: replacing a neighbour by `identity()` does not change
@@ -111,7 +114,7 @@ def compose(*ops):
     )
 
 
-def maybe(op, p):
+def maybe(op: Op, p: float) -> Op:
     """Applies `op` to each image independently with probability `p`.
 
     The draw is `{"chosen": bool [B], op.name: the op's own draw}`. With `p` 0 or 1 nothing is
@@ -139,23 +142,23 @@ def maybe(op, p):
     return _like(op, f"maybe_{op.name}", draw, apply)
 
 
-def as_float(images):
+def as_float(images: tf.Tensor) -> tf.Tensor:
     """uint8 in [0, 255] and uint16 in [0, 65535] -> float32 in [0, 1]; other types pass."""
     scale = _full_scale(images)
     return tf.cast(images, tf.float32) / scale if scale else images
 
 
-def seeds(seed, count):
+def seeds(seed: Seed, count: int | tf.Tensor) -> tf.Tensor:
     """As many seeds of one, int32 [count, 2]."""
     return tf.random.split(seed, count, alg="philox")
 
 
-def on_bytes(op):
+def on_bytes(op: Op) -> Op:
     """The op for images of any type that `as_float` takes, which it converts first."""
     return _like(op, op.name, op.draw, lambda images, drawn: op.apply(as_float(images), drawn))
 
 
-def in_blocks(op, pixels=BLOCK_PIXELS):
+def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
     """Draws for the whole batch and applies to some images at a time: the same result.
 
     Intermediate images then stay in the processor's cache. An op that is not `per_image` is
@@ -193,7 +196,7 @@ def in_blocks(op, pixels=BLOCK_PIXELS):
     return _like(op, op.name, op.draw, apply)
 
 
-def one_by_one(op):
+def one_by_one(op: Op) -> Op:
     """As `in_blocks` of single images, where they have 64 x 64 pixels or more.
 
     To an image by itself only that is done which it draws; to several, everything, and then the
@@ -209,7 +212,9 @@ def one_by_one(op):
     return _like(op, op.name, op.draw, apply)
 
 
-def random_resized_crop(size, area=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
+def random_resized_crop(
+    size: tuple[int, int], area: Range = (0.08, 1.0), aspect: Range = (3 / 4, 4 / 3)
+) -> Crop:
     """Crops a random window and resizes it bicubically, as SimCLR (Appendix A) does.
 
     The window follows `tf.image.sample_distorted_bounding_box` with the whole image as the object
@@ -254,12 +259,12 @@ def random_resized_crop(size, area=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
     return Crop("random_resized_crop", draw, apply, size)
 
 
-def flip_left_right(p=0.5):
+def flip_left_right(p: float = 0.5) -> Op:
     """Mirrors each image with probability `p`."""
     return maybe(_fixed("flip_left_right", lambda images: tf.reverse(images, [2])), p)
 
 
-def rotate(angle=(-math.pi, math.pi), fill="reflect", value=0.0):
+def rotate(angle: Range = (-math.pi, math.pi), fill: str = "reflect", value: float = 0.0) -> Op:
     """Turns each image about its centre by an angle of its own, counterclockwise, bilinearly.
 
     The draw is `{"angle": float32 [B]}`, radians. Angles are those of pixels, of an image that is
@@ -293,7 +298,7 @@ def rotate(angle=(-math.pi, math.pi), fill="reflect", value=0.0):
     return Op("rotate", draw, apply)
 
 
-def quarter_turns(fill="reflect"):
+def quarter_turns(fill: str = "reflect") -> Op:
     """Turns each image by 0, 90, 180 or 270 degrees, with equal chances; else as `rotate`."""
     turn = rotate(fill=fill)
 
@@ -304,7 +309,13 @@ def quarter_turns(fill="reflect"):
     return Op("quarter_turns", draw, turn.apply)
 
 
-def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multiplicative"):
+def color_jitter(
+    brightness: float,
+    contrast: float,
+    saturation: float,
+    hue: float,
+    brightness_mode: str = "multiplicative",
+) -> Op:
     """Changes brightness, contrast, saturation and hue in a random order, one order per image.
 
     SimCLR, Appendix A. Values are clipped to [0, 1] after each change. Contrast scales about the
@@ -380,7 +391,7 @@ def color_jitter(brightness, contrast, saturation, hue, brightness_mode="multipl
     return Op("color_jitter", draw, apply)
 
 
-def grayscale():
+def grayscale() -> Op:
     """Replaces the channels of RGB by their luma, weighted as in `tf.image.rgb_to_grayscale`.
 
     Raises:
@@ -389,7 +400,7 @@ def grayscale():
     return _fixed("grayscale", colour.gray)
 
 
-def blur(sigma=(0.1, 2.0), taps=None, padding="reflect"):
+def blur(sigma: Range = (0.1, 2.0), taps: int | None = None, padding: str = "reflect") -> Op:
     """Blurs each image with a Gaussian of its own width.
 
     SimCLR, Appendix A. The draw is `{"sigma": float32 [B]}`, pixels.
@@ -433,17 +444,17 @@ def blur(sigma=(0.1, 2.0), taps=None, padding="reflect"):
     return Op("blur", draw, apply)
 
 
-def solarize(threshold=0.5):
+def solarize(threshold: float = 0.5) -> Op:
     """Inverts the values at or above `threshold`: BYOL, Appendix B."""
     return _fixed("solarize", lambda images: tf.where(images < threshold, images, 1.0 - images))
 
 
-def clip():
+def clip() -> Op:
     """Clips to [0, 1]."""
     return _fixed("clip", lambda images: tf.clip_by_value(images, 0.0, 1.0))
 
 
-def center_crop(images, size, proportion):
+def center_crop(images: tf.Tensor, size: tuple[int, int], proportion: float) -> tf.Tensor:
     """Crops the centre and resizes it bicubically: the evaluation's only view.
 
     Differs from google-research/simclr (tf2/data_util.py, 383d414): images are resized at every

@@ -10,9 +10,13 @@ Images of different sizes cannot share a batch before they are cropped, so a rec
 import numbers
 import sys
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import tensorflow as tf
 
 from tfssl.augment import ops
+
+Size = int | tuple[int, int]  # a side, or (height, width)
 
 LARGE = 64  # pixels of the smaller side from which on images are treated as ImageNet's, not CIFAR's
 
@@ -23,22 +27,29 @@ class View(NamedTuple):
     crop: ops.Op
     pixels: ops.Op
 
-    def __call__(self, images, seed):
+    def __call__(self, images: tf.Tensor, seed: ops.Seed) -> tf.Tensor:
         """Both stages on a batch of equal sizes, each with a seed of its own."""
         return self.whole(images, seed)
 
     @property
-    def whole(self):
+    def whole(self) -> ops.Op:
         """Both stages as one `Op`."""
         return ops.compose(*self)
 
     @property
-    def stateless(self):
+    def stateless(self) -> bool:
         """Whether images and seed decide the result: so for every recipe of the papers."""
         return self.whole.stateless
 
 
-def simclr(size, channels=3, *, jitter_strength=None, blur_p=None, **settings):
+def simclr(
+    size: Size,
+    channels: int = 3,
+    *,
+    jitter_strength: float | None = None,
+    blur_p: float | None = None,
+    **settings: Any,
+) -> View:
     """SimCLR's view (Chen et al. 2020, Appendix A): crop, flip, jitter, grayscale, blur.
 
     Use it for both views of an image. As in the paper, small images get weaker colours and no
@@ -78,7 +89,7 @@ def simclr(size, channels=3, *, jitter_strength=None, blur_p=None, **settings):
     )
 
 
-def byol(size, channels=3):
+def byol(size: Size, channels: int = 3) -> tuple[View, View]:
     """The two views of BYOL (Grill et al. 2020, Appendix B and Table 6).
 
     The first is always blurred and never solarized; the second is blurred with probability 0.1 and
@@ -112,7 +123,7 @@ def byol(size, channels=3):
     )
 
 
-def supervised(size, channels=3, **settings):
+def supervised(size: Size, channels: int = 3, **settings: Any) -> View:
     """The view for training with labels: crop and flip, as He et al. 2016 train on ImageNet.
 
     Example:
@@ -136,26 +147,26 @@ def supervised(size, channels=3, **settings):
 
 
 def simclr_view(
-    size,
-    channels=3,
+    size: Size,
+    channels: int = 3,
     *,
-    crop_area=(0.08, 1.0),
-    crop_aspect=(3 / 4, 4 / 3),
-    flip_p=0.5,
-    jitter_p=0.8,
-    jitter_strength=1.0,
-    brightness=0.8,
-    contrast=0.8,
-    saturation=0.8,
-    hue=0.2,
-    brightness_mode="multiplicative",
-    grayscale_p=0.2,
-    blur_p=0.0,
-    blur_sigma=(0.1, 2.0),
-    blur_padding="reflect",
-    solarize_p=0.0,
-    solarize_threshold=0.5,
-):
+    crop_area: ops.Range = (0.08, 1.0),
+    crop_aspect: ops.Range = (3 / 4, 4 / 3),
+    flip_p: float = 0.5,
+    jitter_p: float = 0.8,
+    jitter_strength: float = 1.0,
+    brightness: float = 0.8,
+    contrast: float = 0.8,
+    saturation: float = 0.8,
+    hue: float = 0.2,
+    brightness_mode: str = "multiplicative",
+    grayscale_p: float = 0.2,
+    blur_p: float = 0.0,
+    blur_sigma: ops.Range = (0.1, 2.0),
+    blur_padding: str = "reflect",
+    solarize_p: float = 0.0,
+    solarize_threshold: float = 0.5,
+) -> View:
     """SimCLR's view (Chen et al. 2020, Appendix A); with `solarize_p` also BYOL's (Appendix B).
 
     Args:
@@ -205,8 +216,13 @@ def simclr_view(
 
 
 def supervised_view(
-    size, channels=3, *, crop_area=(0.08, 1.0), crop_aspect=(3 / 4, 4 / 3), flip_p=0.5
-):
+    size: Size,
+    channels: int = 3,
+    *,
+    crop_area: ops.Range = (0.08, 1.0),
+    crop_aspect: ops.Range = (3 / 4, 4 / 3),
+    flip_p: float = 0.5,
+) -> View:
     """The view for training with labels: crop and flip, no colour. Arguments: see `simclr_view`."""
     _require_channels(channels)
     return View(

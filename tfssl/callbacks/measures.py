@@ -1,15 +1,19 @@
 """Callbacks that log, at the end of epochs, how good the representation is."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfssl import evaluation
+from tfssl.data.inputs import Images
 from tfssl.evaluation.measure import Encode, NotFinite, Splits
+from tfssl.evaluation.protocols import Protocol
 from tfssl.information import representation
 from tfssl.methods import Learner, SelfSupervised, batches
+from tfssl.methods.hints import Batch, Scalars, Views
 
 
 class Measure(keras.callbacks.Callback):
@@ -23,20 +27,20 @@ class Measure(keras.callbacks.Callback):
         every: epochs between measurements.
     """
 
-    def __init__(self, every=1):
+    def __init__(self, every: int = 1) -> None:
         super().__init__()
         if not isinstance(every, int) or every < 1:
             raise ValueError(f"`every` must be an integer of 1 or more. Received: every={every!r}")
         self.every, self.newest = every, {}
 
-    def measure(self):
+    def measure(self) -> dict[str, float]:
         """{name: float} of the model as it is; the model's state stays as it is."""
         raise NotImplementedError
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.newest = {}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self.newest or (epoch + 1) % self.every == 0:
             self.newest = self.measure()
         if logs is not None:
@@ -54,21 +58,29 @@ class Accuracy(Measure):
         **options: batch_size, size and value_range, as for `tfssl.evaluate`.
     """
 
-    def __init__(self, protocol, train, test, every, name, **options):
+    def __init__(
+        self,
+        protocol: Protocol,
+        train: Images,
+        test: Images,
+        every: int,
+        name: str | None,
+        **options: Any,
+    ) -> None:
         super().__init__(every)
         self.protocol, self.name = protocol, name or protocol.name
         self.splits, self.encode = Splits(train, test, **options), None
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         if self.encode is None or self.encode.encoder is not model:
             self.encode = Encode(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self.splits.check(self.encode)
 
-    def measure(self):
+    def measure(self) -> dict[str, float]:
         try:
             (found,) = self.splits.accuracies(self.encode, (self.protocol,)).values()
         except NotFinite:
@@ -103,17 +115,17 @@ class KNN(Accuracy):
 
     def __init__(
         self,
-        train,
-        test,
-        k=20,
-        every=1,
+        train: Images,
+        test: Images,
+        k: int = 20,
+        every: int = 1,
         *,
-        temperature=0.07,
-        batch_size=256,
-        size=None,
-        value_range=None,
-        name=None,
-    ):
+        temperature: float = 0.07,
+        batch_size: int = 256,
+        size: int | tuple[int, int] | None = None,
+        value_range: tuple[float, float] | None = None,
+        name: str | None = None,
+    ) -> None:
         super().__init__(
             evaluation.KNN(k, temperature),
             train,
@@ -149,16 +161,16 @@ class Probe(Accuracy):
 
     def __init__(
         self,
-        train,
-        test,
-        every=1,
+        train: Images,
+        test: Images,
+        every: int = 1,
         *,
-        l2=1e-3,
-        batch_size=256,
-        size=None,
-        value_range=None,
-        name=None,
-    ):
+        l2: float = 1e-3,
+        batch_size: int = 256,
+        size: int | tuple[int, int] | None = None,
+        value_range: tuple[float, float] | None = None,
+        name: str | None = None,
+    ) -> None:
         super().__init__(
             evaluation.Linear(l2),
             train,
@@ -197,12 +209,16 @@ class Information(Measure):
     >>> history.history["effective_rank"]
     """
 
-    def __init__(self, views, every=1):
+    def __init__(
+        self,
+        views: tf.data.Dataset | tf.Tensor | np.ndarray | tuple | list | dict[str, Any],
+        every: int = 1,
+    ) -> None:
         super().__init__(every)
         self.batch = batch_of(views)
         self.measured = None
 
-    def set_model(self, model):
+    def set_model(self, model: Learner) -> None:
         before = self.model
         super().set_model(model)
         if not isinstance(model, Learner):
@@ -212,14 +228,14 @@ class Information(Measure):
         if self.measured is None or before is not model:
             self.measured = tf.function(self.represented)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         batches.check_values(self.batch, list(self.model.input_range))
         self.model.check_views(self.batch["views"])
         self.check_sides()
         self.measured(self.batch)  # what the method does not take is refused here
 
-    def check_sides(self):
+    def check_sides(self) -> None:
         """Raises ValueError for views of another size, or other channels, than the model is for."""
         expected, sides = self.model.views_shape[1:], self.batch["views"][0].shape[1:]
         if any(one not in (None, other) for one, other in zip(expected, sides)):
@@ -228,7 +244,7 @@ class Information(Measure):
                 f"Received: images {tuple(sides)}"
             )
 
-    def represented(self, batch):
+    def represented(self, batch: Batch) -> tuple[Views, Scalars]:
         """h, a tuple of float32 [B, D], and the method's scalars."""
         h, scalars = (), {}
         if isinstance(self.model, SelfSupervised):
@@ -238,14 +254,14 @@ class Information(Measure):
         self.model.clear_losses()  # which would be tensors of this graph
         return tuple(tf.cast(view, tf.float32) for view in h), scalars
 
-    def measure(self):
+    def measure(self) -> dict[str, float]:
         h, scalars = tf.nest.map_structure(np.asarray, self.measured(self.batch))
         found = scores_of(h) if all(np.isfinite(view).all() for view in h) else {}
         bound = self.bound(scalars)
         names = ("effective_rank", "uniformity", *(("alignment",) if len(h) > 1 else ()))
         return {name: found.get(name, math.nan) for name in names} | bound
 
-    def bound(self, scalars):
+    def bound(self, scalars: dict[str, Any]) -> dict[str, float]:
         """{"infonce_bound": number of nats}; {} where the method has no such loss."""
         if not isinstance(self.model, SelfSupervised):
             return {}

@@ -3,7 +3,9 @@
 import dataclasses
 import os
 import re
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from tfssl import augment
@@ -23,23 +25,28 @@ from tfssl.data.source import Source, held
 from tfssl.errors import UsageError
 from tfssl.notes import say
 
+Images = (
+    np.ndarray | tuple[np.ndarray, np.ndarray] | tf.data.Dataset | Source | str | os.PathLike[str]
+)
+Recipe = augment.View | Callable[..., tf.Tensor]  # an `Op` and a `keras.Layer` too
+
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held
 BUFFER_BYTES = 2**28  # of decoded images that a dataset is shuffled within
 BUFFER_MOST, BUFFER_UNKNOWN = 10_000, 256  # images of it
 
 
 def views(
-    x,
-    recipe,
-    batch_size,
+    x: Images,
+    recipe: Recipe | tuple[Recipe, ...] | list[Recipe],
+    batch_size: int,
     *,
-    num_views=None,
-    seed=0,
-    value_range=None,
-    split=None,
-    data_dir=None,
-    compiled=None,
-):
+    num_views: int | None = None,
+    seed: int = 0,
+    value_range: tuple[float, float] | None = None,
+    split: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    compiled: bool | None = None,
+) -> tf.data.Dataset:
     """A `tf.data.Dataset` of random views of images, for `fit`.
 
     Order and draws depend on the seed, the epoch that `fit` is in, and the step alone: a training

@@ -9,11 +9,14 @@ of the same batches.
 
 import dataclasses
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from tfssl import augment
 from tfssl.data.orientation import stored_window, upright, upright_shape
+from tfssl.data.source import Source
 
 ORDER, VIEWS, PIXELS = 0, 1, 2  # what a seed is for: keeps the streams of random numbers apart
 WINDOW = ("top", "left", "height", "width")
@@ -36,17 +39,17 @@ WHOLE = Share(0, 1, 1)
 
 
 def views(
-    source,
-    recipes,
+    source: Source,
+    recipes: Sequence[augment.View],
     *,
-    batch_size,
-    seed,
-    start_step=0,
-    stop_step,
-    compiled=False,
-    finished=True,
-    share=WHOLE,
-):
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    stop_step: int,
+    compiled: bool = False,
+    finished: bool = True,
+    share: Share = WHOLE,
+) -> tf.data.Dataset:
     """Training batches of several random views of each image.
 
     Args:
@@ -81,7 +84,13 @@ def views(
     return batches.take(steps).apply(counted).prefetch(2)
 
 
-def finisher(source, recipes, compiled=False, in_blocks=True, parts=1):
+def finisher(
+    source: Source,
+    recipes: Sequence[augment.View],
+    compiled: bool = False,
+    in_blocks: bool = True,
+    parts: int = 1,
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """The function from unfinished batches of `views` to finished ones.
 
     Args:
@@ -285,7 +294,9 @@ def shuffled(records, num_examples, seed):
     return turned.batch(SHUFFLE_BLOCK).enumerate().map(permute).unbatch()
 
 
-def labelled(source, crop, *, batch_size):
+def labelled(
+    source: Source, crop: Callable[[tf.Tensor], tf.Tensor], *, batch_size: int
+) -> tf.data.Dataset:
     """Evaluation batches: the whole split once, in its own order, the last batch short.
 
     Args:

@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
-from typing import Callable, Optional
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -57,16 +59,16 @@ class Source:
     split: str
     examples: tuple[str, int, int]
     num_classes: int
-    image_shape: tuple[Optional[int], Optional[int]]
+    image_shape: tuple[int | None, int | None]
     records: Callable[[], tf.data.Dataset]
     decode: Callable
-    arrays: Optional[tuple[np.ndarray, np.ndarray]] = None
+    arrays: tuple[np.ndarray, np.ndarray] | None = None
     classes: tuple[str, ...] = ()
-    kept: Optional[int] = None
-    content: Optional[Callable] = None
-    ids: Optional[Callable[[], list[str]]] = None
-    orientation: Optional[Callable] = None
-    digests: Optional[Callable[[], list[str]]] = None
+    kept: int | None = None
+    content: Callable | None = None
+    ids: Callable[[], list[str]] | None = None
+    orientation: Callable | None = None
+    digests: Callable[[], list[str]] | None = None
     origin: tuple = ()
     identity: dict = dataclasses.field(default_factory=dict)
     dtype: type = np.uint8
@@ -74,17 +76,17 @@ class Source:
     channels: int = 3
 
     @property
-    def num_examples(self):
+    def num_examples(self) -> int:
         return self.examples[2] - self.examples[1] if self.kept is None else self.kept
 
     @property
-    def num_labelled(self):
+    def num_labelled(self) -> int:
         """How many examples have a label; where they are not in memory, all, if any has."""
         if not self.num_classes:
             return 0
         return int(np.sum(self.arrays[1] >= 0)) if self.arrays else self.num_examples
 
-    def shares_examples_with(self, other):
+    def shares_examples_with(self, other: "Source") -> bool:
         """Whether two slices of one split of one dataset overlap."""
         (base, start, stop), (other_base, other_start, other_stop) = self.examples, other.examples
         return (
@@ -93,7 +95,7 @@ class Source:
             and max(start, other_start) < min(stop, other_stop)
         )
 
-    def copies_in(self, other):
+    def copies_in(self, other: "Source") -> int:
         """How many examples have the same file as one of another source, or the same pixels.
 
         Pixels are compared where both sources are held in memory and one of them has no files; 0
@@ -109,7 +111,7 @@ class Source:
         return sum(digest in theirs for digest in own)
 
     @property
-    def decoded_bytes(self):
+    def decoded_bytes(self) -> int | None:
         """Memory of the whole split, decoded, or None where images differ in size."""
         if None in self.image_shape:
             return None
@@ -162,7 +164,7 @@ def reason(error):
 
 
 @contextlib.contextmanager
-def reading(dataset):
+def reading(dataset: str) -> Iterator[None]:
     """Raises TrainingError where records that are read within turn out to be damaged."""
     try:
         yield
@@ -189,7 +191,7 @@ def checked(label, num_classes):
     return label
 
 
-def digest(identity):
+def digest(identity: dict[str, Any]) -> str:
     """A `Source.identity` as a short text."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -199,7 +201,7 @@ def pixel_digests(source):
     return [hashlib.blake2b(image, digest_size=16).digest() for image in source.arrays[0]]
 
 
-def labels_of(source):
+def labels_of(source: Source) -> np.ndarray:
     """All labels of a split in its order, int64 [N]; images that are not in memory stay unread.
 
     Raises:
@@ -233,14 +235,14 @@ def balanced(labels, num_classes, fraction, seed):
     )
 
 
-def fingerprint(places):
+def fingerprint(places: np.ndarray | None) -> str:
     """A SHA-256 that tells one choice of places from another, as text; "all" for None."""
     return (
         "all" if places is None else hashlib.sha256(np.asarray(places, "<i8").tobytes()).hexdigest()
     )
 
 
-def read_list(path, count):
+def read_list(path: str | os.PathLike[str], count: int) -> np.ndarray:
     """Places in a split from a file with one a line, from 0; `#` begins a remark.
 
     Args:
@@ -281,7 +283,7 @@ def place_of(text, count):
     return int(digits) if int(digits) < count else None
 
 
-def subset(source, chosen):
+def subset(source: Source, chosen: np.ndarray) -> Source:
     """The examples of a split at some places.
 
     Args:
@@ -312,7 +314,7 @@ def subset(source, chosen):
     return dataclasses.replace(part, records=records)
 
 
-def numbered(source):
+def numbered(source: Source) -> Source:
     """The split with the place of every image, from 0, for its label."""
     if source.arrays:
         images, labels = source.arrays

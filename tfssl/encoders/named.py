@@ -19,7 +19,7 @@ EXPECTED = (
 )
 
 
-def make(name, input_shape, seed=0):
+def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int = 0) -> keras.Layer:
     """A new encoder.
 
     Args:

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+from collections.abc import Callable
 
 import keras
 
@@ -23,21 +24,21 @@ INPUT_NORMALIZATIONS = {  # (mean, standard deviation) of the channels of images
 
 
 def resnet(
-    depth,
+    depth: int,
     *,
-    stem,
-    width_multiplier=1.0,
-    sk_ratio=0.0,
-    se_ratio=0.0,
-    bn_momentum=0.9,
-    input_normalization="none",
-    normalization=None,
-    convolution=None,
-    remat=None,
-    channels=3,
-    seed=0,
-    name="encoder",
-):
+    stem: str,
+    width_multiplier: float = 1.0,
+    sk_ratio: float = 0.0,
+    se_ratio: float = 0.0,
+    bn_momentum: float = 0.9,
+    input_normalization: str = "none",
+    normalization: Callable[..., keras.Layer] | None = None,
+    convolution: Callable[..., keras.Layer] | None = None,
+    remat: Callable[..., keras.Model] | None = None,
+    channels: int = 3,
+    seed: int = 0,
+    name: str = "encoder",
+) -> keras.Model:
     """An encoder f: images -> h, the global average pool of the last feature map.
 
     Follows google-research/simclr tf2 (`resnet.py`, 383d414): the stride of a bottleneck sits on
@@ -120,12 +121,12 @@ def resnet(
     return remat(inputs, h, ends, name=name) if remat else keras.Model(inputs, h, name=name)
 
 
-def first_filters(width_multiplier):
+def first_filters(width_multiplier: float) -> int:
     """Filters of the stem and the first group; every further group has twice as many."""
     return round(64 * width_multiplier)
 
 
-def width(depth, width_multiplier):
+def width(depth: int, width_multiplier: float) -> int:
     """Dimension D of the representation."""
     return first_filters(width_multiplier) * (32 if BLOCKS[depth][0] else 8)
 
@@ -145,7 +146,7 @@ def standardized(images, input_normalization):
     )(images)
 
 
-def freeze(encoder, after_block):
+def freeze(encoder: keras.Model, after_block: int) -> None:
     """Stops the layers before a place from learning; their batch statistics stay as they are.
 
     Args:
@@ -160,7 +161,7 @@ def freeze(encoder, after_block):
         layer.trainable = False
 
 
-def copy_all_but_the_stem(source, target):
+def copy_all_but_the_stem(source: keras.Model, target: keras.Model) -> None:
     """Copies the weights of one encoder into another that differs in its stem alone."""
     pairs = [
         encoder.layers[encoder.layers.index(encoder.get_layer("stem")) + 1 :]
@@ -170,7 +171,7 @@ def copy_all_but_the_stem(source, target):
         ours.set_weights(theirs.get_weights())
 
 
-def output_stride(stem):
+def output_stride(stem: str) -> int:
     """Pixels of the input to one of the last feature map: the smallest sensible image side."""
     return {"cifar": 8, "imagenet": 32}[stem]
 

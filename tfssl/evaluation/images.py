@@ -15,7 +15,7 @@ SMALL = 32  # pixels: images up to this size are not cropped, as in the referenc
 PROPORTION = 0.875  # share of the side that the crop of larger images keeps
 
 
-def crop_proportion(size):
+def crop_proportion(size: tuple[int, int]) -> float:
     """Share of the side that the evaluation crop keeps at a size, (height, width) in pixels."""
     return 1.0 if max(size) <= SMALL else PROPORTION
 

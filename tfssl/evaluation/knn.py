@@ -9,7 +9,16 @@ BLOCK = 512  # test rows per matmul
 SAMPLE = 8192  # training rows that an estimate is timed on
 
 
-def knn_scores(train_h, train_labels, test_h, *, k, num_classes, temperature=0.07, block=BLOCK):
+def knn_scores(
+    train_h: np.ndarray,
+    train_labels: np.ndarray,
+    test_h: np.ndarray,
+    *,
+    k: int | tuple[int, ...],
+    num_classes: int,
+    temperature: float = 0.07,
+    block: int = BLOCK,
+) -> np.ndarray | dict[int, np.ndarray]:
     """Class scores by the votes of the nearest training representations.
 
     Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
@@ -106,7 +115,7 @@ def _votes(weights, labels, num_classes):
     return total.reshape(-1, num_classes)
 
 
-def knn_seconds(m, n, dim, k):
+def knn_seconds(m: int, n: int, dim: int, k: int) -> float:
     """About how long `knn_scores` takes, measured on one block and some training rows.
 
     Args:

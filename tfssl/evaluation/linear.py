@@ -14,7 +14,14 @@ EVALUATIONS = 80  # of the objective in a usual fit: 20 to 130 with this precond
 SAMPLE = 4096  # rows that an estimate is timed on
 
 
-def linear_probe(train_h, train_labels, test_h, *, num_classes, l2=1e-3):
+def linear_probe(
+    train_h: np.ndarray,
+    train_labels: np.ndarray,
+    test_h: np.ndarray,
+    *,
+    num_classes: int,
+    l2: float = 1e-3,
+) -> np.ndarray:
     """Class scores of a multinomial logistic regression on standardised representations.
 
     The protocol of Kornblith et al. 2019, "Do Better ImageNet Models Transfer Better?", which
@@ -111,7 +118,7 @@ def _objective(x, targets, penalties, shape):
     return objective
 
 
-def linear_seconds(n, dim, num_classes):
+def linear_seconds(n: int, dim: int, num_classes: int) -> float:
     """About how long `linear_probe` takes, measured on a part of the work.
 
     Args:

@@ -5,11 +5,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import compat
+from tfssl.data.inputs import Images
 from tfssl.encoders import adapt
 from tfssl.evaluation import images as inputs
-from tfssl.evaluation.protocols import KNN, Linear
+from tfssl.evaluation.protocols import KNN, Linear, Protocol
 from tfssl.evaluation.topk import accuracies
 from tfssl.methods import Learner
+from tfssl.methods.hints import InputRange
 from tfssl.notes import say
 
 EQUAL = 0.01  # spread of normalized representations, of 1, below which little can be told apart
@@ -20,16 +22,16 @@ class NotFinite(ValueError):
 
 
 def evaluate(
-    encoder,
-    train,
-    test,
-    protocols=(KNN(20), Linear()),
+    encoder: keras.Layer,
+    train: Images,
+    test: Images,
+    protocols: Protocol | tuple[Protocol, ...] | list[Protocol] = (KNN(20), Linear()),
     *,
-    batch_size=256,
-    size=None,
-    value_range=None,
-    input_range="auto",
-):
+    batch_size: int = 256,
+    size: int | tuple[int, int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    input_range: InputRange = "auto",
+) -> dict[str, dict[str, float]]:
     """Accuracies of classifiers on the frozen representations of an encoder, with exact counts.
 
     The encoder is called with `training=False`; its weights and statistics stay as they are. Images
@@ -75,7 +77,15 @@ def evaluate(
     return splits.accuracies(encode, protocols)
 
 
-def represent(encoder, images, *, batch_size=256, size=None, value_range=None, input_range="auto"):
+def represent(
+    encoder: keras.Layer,
+    images: Images,
+    *,
+    batch_size: int = 256,
+    size: int | tuple[int, int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    input_range: InputRange = "auto",
+) -> np.ndarray:
     """Representations of images by an encoder, in their order.
 
     Args:

@@ -5,10 +5,28 @@ A protocol is any object with a `name`, which its results go by, and a method
 """
 
 import dataclasses
-from typing import ClassVar
+import typing
+
+import numpy as np
 
 from tfssl.evaluation.knn import knn_scores
 from tfssl.evaluation.linear import linear_probe
+
+
+@typing.runtime_checkable
+class Protocol(typing.Protocol):
+    """What a protocol has; none need derive from it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def scores(
+        self,
+        train_h: np.ndarray,
+        train_labels: np.ndarray,
+        test_h: np.ndarray,
+        num_classes: int,
+    ) -> np.ndarray: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +54,12 @@ class KNN:
             )
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"knn_{self.k}"
 
-    def scores(self, train_h, train_labels, test_h, num_classes):
+    def scores(
+        self, train_h: np.ndarray, train_labels: np.ndarray, test_h: np.ndarray, num_classes: int
+    ) -> np.ndarray:
         """Votes float64 [N, C]; arguments and errors as of `knn_scores`."""
         return knn_scores(
             train_h,
@@ -64,12 +84,14 @@ class Linear:
     """
 
     l2: float = 1e-3
-    name: ClassVar[str] = "linear"
+    name: typing.ClassVar[str] = "linear"
 
     def __post_init__(self):
         if not self.l2 > 0:
             raise ValueError(f"`l2` must be positive. Received: l2={self.l2!r}")
 
-    def scores(self, train_h, train_labels, test_h, num_classes):
+    def scores(
+        self, train_h: np.ndarray, train_labels: np.ndarray, test_h: np.ndarray, num_classes: int
+    ) -> np.ndarray:
         """Logits float32 [N, C]; arguments and errors as of `linear_probe`."""
         return linear_probe(train_h, train_labels, test_h, num_classes=num_classes, l2=self.l2)

@@ -5,7 +5,7 @@ import numpy as np
 TOP = (1, 5)  # the k of the accuracies that are reported
 
 
-def telling(num_classes):
+def telling(num_classes: int | None) -> tuple[int, ...]:
     """The k of TOP whose accuracy says something: of 5 classes, the top 5 are all there are.
 
     Args:
@@ -14,7 +14,7 @@ def telling(num_classes):
     return tuple(k for k in TOP if k == 1 or num_classes is None or k < num_classes)
 
 
-def topk_correct(scores, labels, k):
+def topk_correct(scores: np.ndarray, labels: np.ndarray, k: int) -> int:
     """Number of rows whose label is among the k highest scores.
 
     Ties count against the prediction: a label is right only if fewer than `k` other classes score
@@ -52,7 +52,7 @@ def topk_correct(scores, labels, k):
     return int(np.sum((rivals < k) & ~np.isnan(scores).any(axis=1)))
 
 
-def accuracies(scores, labels):
+def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Exact counts, and accuracies in [0, 1], for every k of TOP.
 
     Args:

@@ -22,7 +22,7 @@ class ProductGradientConv2D(keras.layers.Conv2D):
     more than PLACES pixels go the parent's way. So does everything on a GPU.
     """
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: tf.Tensor, kernel: keras.Variable | tf.Tensor) -> tf.Tensor:
         if not self._worth_it(inputs):
             return super().convolution_op(inputs, kernel)
         stride, padding = self.strides[0], self.padding.upper()

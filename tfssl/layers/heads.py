@@ -1,22 +1,24 @@
 """Heads: the projectors of SimCLR and BYOL, BYOL's predictor, the linear classifier."""
 
+from collections.abc import Callable
+
 import keras
 
 MODES = ("none", "linear", "nonlinear")
 
 
 def projector(
-    in_dim,
+    in_dim: int,
     *,
-    mode="nonlinear",
-    out_dim=128,
-    hidden_dim=None,
-    num_layers=3,
-    bn_momentum=0.9,
-    normalization=keras.layers.BatchNormalization,
-    seed=0,
-    name="projector",
-):
+    mode: str = "nonlinear",
+    out_dim: int = 128,
+    hidden_dim: int | None = None,
+    num_layers: int = 3,
+    bn_momentum: float = 0.9,
+    normalization: Callable[..., keras.Layer] | None = keras.layers.BatchNormalization,
+    seed: int = 0,
+    name: str = "projector",
+) -> keras.Model:
     """SimCLR's projection head g: h -> z (Chen et al. 2020, section 2.1; SimCLRv2, section 2.1).
 
     As google-research/simclr tf2 builds it: dense layers without bias, each followed by batch
@@ -55,17 +57,17 @@ def projector(
 
 
 def byol_head(
-    in_dim,
+    in_dim: int,
     *,
-    mode="nonlinear",
-    out_dim=256,
-    hidden_dim=4096,
-    num_layers=2,
-    bn_momentum=0.9,
-    normalization=keras.layers.BatchNormalization,
-    seed=0,
-    name="projector",
-):
+    mode: str = "nonlinear",
+    out_dim: int = 256,
+    hidden_dim: int | None = 4096,
+    num_layers: int = 2,
+    bn_momentum: float = 0.9,
+    normalization: Callable[..., keras.Layer] | None = keras.layers.BatchNormalization,
+    seed: int = 0,
+    name: str = "projector",
+) -> keras.Model:
     """BYOL's projector g: h -> z, and of the same form its predictor q: z -> p.
 
     Grill et al. 2020, section 3.3: a linear layer, batch normalization, ReLU, and a final linear
@@ -111,7 +113,7 @@ def depth(mode, num_layers):
     return {"none": 0, "linear": 1, "nonlinear": num_layers}[mode]
 
 
-def first_layers(head, count):
+def first_layers(head: keras.Model, count: int) -> keras.Model:
     """The first layers of a projector, each with its normalization and ReLU, as a model.
 
     What SimCLRv2 finetunes from: Chen et al. 2020, arXiv:2006.10029, section 2.2.
@@ -130,7 +132,9 @@ def first_layers(head, count):
     return keras.Model(head.input, last.output, name=head.name)
 
 
-def classifier(in_dim, num_classes, *, zeros=False, seed=0, name="probe"):
+def classifier(
+    in_dim: int, num_classes: int, *, zeros: bool = False, seed: int = 0, name: str = "probe"
+) -> keras.Model:
     """A linear classifier: float [B, D] -> float32 logits [B, C]; its kernel N(0, 0.01), or 0."""
     inputs = keras.Input((in_dim,), name="representation")
     logits = keras.layers.Dense(
@@ -139,7 +143,7 @@ def classifier(in_dim, num_classes, *, zeros=False, seed=0, name="probe"):
     return keras.Model(inputs, logits(inputs), name=name)
 
 
-def build_head(head, in_dim, name):
+def build_head(head: keras.Layer, in_dim: int, name: str) -> int:
     """Builds a head of any kind for inputs [B, in_dim], and returns the dimension of its output.
 
     Args:

@@ -22,7 +22,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     statistics are those of the batch over all replicas of `tf.distribute`.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if self.renorm or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         channels = inputs.shape[-1]

@@ -1,5 +1,7 @@
 """Gradient checkpointing: memory for the ends of blocks alone, at one more forward pass."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -20,14 +22,22 @@ class Rematerialized(keras.Model):
         name: of the model.
     """
 
-    def __init__(self, inputs, outputs, ends, name=None):
+    def __init__(
+        self,
+        inputs: keras.KerasTensor,
+        outputs: keras.KerasTensor,
+        ends: Sequence[keras.KerasTensor],
+        name: str | None = None,
+    ) -> None:
         super().__init__(inputs, outputs, name=name)
         places = [inputs, *ends, outputs]
         segments = [keras.Model(*pair) for pair in zip(places, places[1:])]
         # A closure, because Keras would track the models in an attribute: layers a second time.
         self.segments = lambda: segments
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if not training:
             return super().call(inputs, training=training, mask=mask)
         for segment in self.segments():

@@ -6,7 +6,14 @@ from tfssl.losses import blockwise
 from tfssl.losses.tensors import float32_pair, unit_rows
 
 
-def nt_xent(z1, z2, temperature, *, normalize=True, negatives=None):
+def nt_xent(
+    z1: tf.Tensor,
+    z2: tf.Tensor,
+    temperature: float,
+    *,
+    normalize: bool = True,
+    negatives: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Normalised temperature-scaled cross-entropy over all pairs of a batch of views.
 
     Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations",
@@ -36,7 +43,15 @@ def nt_xent(z1, z2, temperature, *, normalize=True, negatives=None):
     return _mean_cross_entropy(*_pairwise_logits(z1, z2, temperature, normalize, negatives))
 
 
-def nt_xent_with_scalars(z1, z2, temperature, *, normalize=True, negatives=None, in_blocks=False):
+def nt_xent_with_scalars(
+    z1: tf.Tensor,
+    z2: tf.Tensor,
+    temperature: float,
+    *,
+    normalize: bool = True,
+    negatives: tf.Tensor | None = None,
+    in_blocks: bool = False,
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """`nt_xent` together with what it logs, for the price of a single similarity matrix.
 
     Takes the arguments of `nt_xent` and raises what it raises.

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfssl.losses.tensors import float32_pair
 
 
-def distillation_loss(student, teacher, temperature):
+def distillation_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
     """How far a student's answers are from a teacher's: mean over images, a float32 scalar in nats.
 
     SimCLRv2's Eq. (2), Chen et al. 2020, arXiv:2006.10029 (the softmaxes are Hinton et al.'s,

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def info_nce(scores):
+def info_nce(scores: tf.Tensor) -> tf.Tensor:
     """InfoNCE: the cross-entropy of picking out the positive among the candidates of a row.
 
     van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding", Eq. (4);

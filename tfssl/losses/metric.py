@@ -6,7 +6,14 @@ from tfssl.losses.infonce import info_nce
 from tfssl.losses.tensors import float32_pair
 
 
-def triplet_loss(anchor, positive, negative, margin, *, weights=None):
+def triplet_loss(
+    anchor: tf.Tensor,
+    positive: tf.Tensor,
+    negative: tf.Tensor,
+    margin: float,
+    *,
+    weights: tf.Tensor | float | None = None,
+) -> tf.Tensor:
     """Hinge on squared distances: the negative must be farther than the positive by a margin.
 
     Schroff et al. 2015, "FaceNet", Eq. (3); the thesis's Eq. (17), averaged over the triplets where
@@ -33,7 +40,7 @@ def triplet_loss(anchor, positive, negative, margin, *, weights=None):
     return tf.reduce_mean(hinge if weights is None else weights * hinge)
 
 
-def tuple_loss(anchor, positive, negatives):
+def tuple_loss(anchor: tf.Tensor, positive: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
     """The (N+1)-tuple loss: one positive against several negatives at once.
 
     Sohn 2016, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", Eq. (6); the
@@ -62,7 +69,9 @@ def tuple_loss(anchor, positive, negatives):
     return tf.reduce_mean(tf.reduce_logsumexp(tf.pad(gaps, [[0, 0], [1, 0]]), axis=1))
 
 
-def n_pair_loss(anchors, positives, labels=None):
+def n_pair_loss(
+    anchors: tf.Tensor, positives: tf.Tensor, labels: tf.Tensor | None = None
+) -> tf.Tensor:
     """The multi-class N-pair loss: every other pair's positive is a negative.
 
     Sohn 2016, Eq. (7); the thesis's Eq. (20). It is InfoNCE with f(x, y) = g(x)^T g(y), so that
@@ -87,7 +96,7 @@ def n_pair_loss(anchors, positives, labels=None):
     return info_nce(scores if labels is None else without_siblings(scores, labels))
 
 
-def without_siblings(scores, labels):
+def without_siblings(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Scores [N, N] of pairs with -inf where two different ones are of one class.
 
     Args:
@@ -97,7 +106,7 @@ def without_siblings(scores, labels):
     return tf.where(siblings, -float("inf"), scores)
 
 
-def of_one_class(labels):
+def of_one_class(labels: tf.Tensor) -> tf.Tensor:
     """Which images are of one class, bool [N, N]; one without a label, below 0, with itself."""
     labels = tf.convert_to_tensor(labels)
     same = tf.equal(labels[:, None], labels) & tf.greater_equal(labels, 0)

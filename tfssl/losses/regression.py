@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfssl.losses.tensors import float32_pair, unit_rows
 
 
-def regression_loss(prediction, projection):
+def regression_loss(prediction: tf.Tensor, projection: tf.Tensor) -> tf.Tensor:
     """Squared distance between L2-normalised vectors, averaged over the batch.
 
     Grill et al. 2020, "Bootstrap Your Own Latent", Eq. (2): one direction, equal to

@@ -1,6 +1,7 @@
 """BYOL: predict what a slowly following copy of the network makes of the other view."""
 
 import functools
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,6 +10,7 @@ from tfssl import layers
 from tfssl.distribute import replicas
 from tfssl.losses import regression_loss
 from tfssl.methods import targets
+from tfssl.methods.hints import Encoder, Layers, Views
 from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
 from tfssl.optim.schedules import target_decay
@@ -58,17 +60,17 @@ class BYOL(SelfSupervised):
 
     def __init__(
         self,
-        encoder,
-        projector=None,
-        predictor=None,
+        encoder: Encoder,
+        projector: keras.Layer | None = None,
+        predictor: keras.Layer | None = None,
         *,
-        target_encoder=None,
-        target_projector=None,
-        target_init="copy",
-        base_target_decay=0.99,
-        total_steps=None,
-        **options,
-    ):
+        target_encoder: keras.Layer | None = None,
+        target_projector: keras.Layer | None = None,
+        target_init: str = "copy",
+        base_target_decay: float = 0.99,
+        total_steps: int | None = None,
+        **options: Any,
+    ) -> None:
         heads = {"projector": projector, "predictor": predictor}
         super().__init__(encoder, heads=heads, **options)
         targets.check_init(target_init)
@@ -80,7 +82,7 @@ class BYOL(SelfSupervised):
         self.total_steps = total_steps
         self.hidden.targets = {"encoder": target_encoder, "projector": target_projector}
 
-    def make_heads(self, projector, predictor):
+    def make_heads(self, projector: keras.Layer | None, predictor: keras.Layer | None) -> Layers:
         make = functools.partial(layers.byol_head, normalization=layers.synchronized)
         projector = projector or make(self.dim, seed=self.seed + 1)
         projector = self.head(projector, self.dim, "projector")
@@ -88,14 +90,16 @@ class BYOL(SelfSupervised):
         predictor = predictor or make(width, out_dim=width, seed=self.seed + 101, name="predictor")
         return {"projector": projector, "predictor": self.head(predictor, width, "predictor")}
 
-    def make_followers(self, parts):
+    def make_followers(self, parts: Layers) -> Layers:
         online = {"encoder": self.encoder, "projector": parts["projector"]}
         made, self.hidden.pairs = targets.networks(
             self, online, self.hidden.targets, "target", self.target_init
         )
         return made
 
-    def loss_on_views(self, views, labels=None, training=True):
+    def loss_on_views(
+        self, views: Views, labels: tf.Tensor | None = None, training: bool = True
+    ) -> Outputs:
         (h1, z1, p1), (h2, z2, p2) = (self.online(view, training) for view in views)
         t1, t2 = (self.target(view, training) for view in views)
         loss = regression_loss(p1, t2) + regression_loss(p2, t1)
@@ -109,25 +113,27 @@ class BYOL(SelfSupervised):
         }
         return Outputs(loss, scalars, (h1, h2), (z1, z2))
 
-    def online(self, view, training=True):
+    def online(
+        self, view: tf.Tensor, training: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """h, z and p of a view by the online network."""
         h = self.encode(view, training)
         z = self.projector(h, training=training)
         return h, z, self.predictor(z, training=training)
 
-    def target(self, view, training=True):
+    def target(self, view: tf.Tensor, training: bool = True) -> tf.Tensor:
         """z of a view by the target network."""
         h = self.encode(view, training, encoder=self.target_encoder)
         # No gradient is asked for the target's variables: this spares computing what would be
         # thrown away.
         return tf.stop_gradient(self.target_projector(h, training=training))
 
-    def decay(self, step):
+    def decay(self, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """Decay of the target at a step, float32 scalar."""
         total = self.total_steps or self.fitted_steps
         if total is None:
             return tf.constant(self.base_target_decay)
         return target_decay(step, total, self.base_target_decay)
 
-    def after_step(self, step):
+    def after_step(self, step: tf.Tensor) -> None:
         targets.follow(self.hidden.pairs, self.decay(step))

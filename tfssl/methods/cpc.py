@@ -1,11 +1,16 @@
 """CPC: predict the patches of later rows of an image from those above them."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tfssl.distribute import replicas
 from tfssl.encoders import adapt
 from tfssl.losses import info_nce
+from tfssl.methods.hints import Encoder, Layers, Scalars, Shape, Views
+from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import direction_std
 from tfssl.methods.simclr import Contrastive
 
@@ -50,25 +55,25 @@ class CPC(Contrastive):
 
     def __init__(
         self,
-        encoder,
-        projector=None,
+        encoder: Encoder,
+        projector: keras.Layer | None = None,
         *,
-        context=None,
-        predictions=None,
-        patch=None,
-        stride=None,
-        pixels=(),
-        **options,
-    ):
+        context: keras.Layer | None = None,
+        predictions: keras.Layer | None = None,
+        patch: int | None = None,
+        stride: int | None = None,
+        pixels: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = (),
+        **options: Any,
+    ) -> None:
         super().__init__(encoder, projector, **options)
         self.hidden.grid = patch, stride
         self.hidden.heads |= {"context": context, "predictions": predictions}
         self.hidden.pixels = tuple(pixels)
 
-    def build_if_known(self):
+    def build_if_known(self) -> None:
         pass  # how many rows of patches there are is known of the views alone
 
-    def encoder_shape(self, input_shape):
+    def encoder_shape(self, input_shape: Shape) -> Shape:
         _, height, width, channels = input_shape
         if height is None or width is None:
             raise ValueError(
@@ -82,7 +87,12 @@ class CPC(Contrastive):
             )
         return None, self.patch, self.patch, channels
 
-    def make_heads(self, projector, context, predictions):
+    def make_heads(
+        self,
+        projector: keras.Layer | None,
+        context: keras.Layer | None,
+        predictions: keras.Layer | None,
+    ) -> Layers:
         parts = super().make_heads(projector)
         dim = self.dims["projector"]
         parts["context"] = context or gru(dim, self.seed + 200)
@@ -90,7 +100,7 @@ class CPC(Contrastive):
         parts["predictions"] = predictions or products(width, dim, self.rows - 1, self.seed + 300)
         return parts
 
-    def project(self, views, training=True):
+    def project(self, views: Views, training: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
         """h [2B, D], and of each view all that the loss compares, [2B, (predictions and z) * P].
 
         Flat, so that a batch can be computed in parts as SimCLR's is.
@@ -112,10 +122,10 @@ class CPC(Contrastive):
         h = tf.reduce_mean(tf.reshape(h, [-1, rows * columns, h.shape[-1]]), axis=1)
         return h, tf.reshape(both, [-1, columns * both.shape[2] * z.shape[-1]])
 
-    def outputs(self, loss, scalars, h, z):
+    def outputs(self, loss: tf.Tensor, scalars: Scalars, h: tf.Tensor, z: tf.Tensor) -> Outputs:
         return super().outputs(loss, scalars, h, tf.reduce_mean(self.columns_of(z)[0], axis=[1, 2]))
 
-    def patches_of(self, number, view, training=True):
+    def patches_of(self, number: int, view: tf.Tensor, training: bool = True) -> tf.Tensor:
         """The patches of the view of a number, 0 or 1, as the encoder sees them."""
         patches = cut(view, self.patch, self.stride)
         if not (self.hidden.pixels and training):
@@ -126,10 +136,12 @@ class CPC(Contrastive):
         flat = tf.reshape(patches, [-1, *patches.shape[3:]])
         return tf.reshape(self.hidden.pixels[number](flat, seed), tf.shape(patches))
 
-    def candidates(self, batch_size):
+    def candidates(self, batch_size: int) -> int:
         return batch_size * self.laid_out[1]
 
-    def contrast(self, z1, z2, labels=None):
+    def contrast(
+        self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, Scalars]:
         losses, hits = zip(*(self.predict(z) for z in (z1, z2)))
         z = tf.concat([self.columns_of(z1)[0], self.columns_of(z2)[0]], axis=0)
         loss = losses[0] + losses[1]
@@ -139,7 +151,7 @@ class CPC(Contrastive):
             "z_std": direction_std(tf.reshape(z, [-1, self.laid_out[-1]])),
         }
 
-    def columns_of(self, z):
+    def columns_of(self, z: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """What `project` laid flat: z [B, C, R, P], and for each k the predictions."""
         rows, columns, dimension = self.laid_out
         pieces = [rows, *range(rows - 1, 0, -1)]
@@ -147,7 +159,7 @@ class CPC(Contrastive):
         z, *predicted = tf.split(z, pieces, axis=2)
         return z, predicted
 
-    def predict(self, flat):
+    def predict(self, flat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """InfoNCE of one view, and the fraction of predictions that are right."""
         z, predicted = self.columns_of(flat)
         losses, hits = [], []

@@ -1,9 +1,14 @@
 """A student of a teacher: a classifier that learns to answer as another one does."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfssl.losses import distillation_loss
+from tfssl.methods.hints import Batch, Encoder, Layers, Scalars
 from tfssl.methods.learner import check_positive
 from tfssl.methods.supervised import Supervised
 
@@ -31,15 +36,15 @@ class Distilled(Supervised):
 
     def __init__(
         self,
-        encoder,
-        teacher=None,
-        num_classes=None,
+        encoder: Encoder,
+        teacher: keras.Model | None = None,
+        num_classes: int | None = None,
         *,
-        temperature=1.0,
-        alpha=1.0,
-        head=None,
-        **options,
-    ):
+        temperature: float = 1.0,
+        alpha: float = 1.0,
+        head: keras.Layer | None = None,
+        **options: Any,
+    ) -> None:
         self.check_teacher(teacher)
         if head is None and not num_classes and teacher is not None:
             num_classes = teacher.output_shape[-1]
@@ -51,15 +56,15 @@ class Distilled(Supervised):
         self.hidden.teacher, self.hidden.answers = teacher, None
 
     @staticmethod
-    def check_teacher(teacher):
+    def check_teacher(teacher: keras.Model | None) -> None:
         if teacher is not None and not isinstance(teacher, keras.Model):
             raise ValueError(f"`teacher` must be a keras.Model. Received: {teacher!r}")
 
-    def make_parts(self):
+    def make_parts(self) -> tuple[Layers, Layers]:
         self.teacher = self.hidden.teacher  # saved with the rest, and no follower: it is as it is
         return super().make_parts()
 
-    def teach(self, answers, labels):
+    def teach(self, answers: np.ndarray, labels: np.ndarray) -> None:
         """What is learned, told once: a batch's "label" is then the place of each image here.
 
         Args:
@@ -69,7 +74,7 @@ class Distilled(Supervised):
         with tf.device("CPU"):
             self.hidden.answers = tf.constant(answers), tf.constant(labels, tf.int64)
 
-    def answers_for(self, batch):
+    def answers_for(self, batch: Batch) -> Sequence[tf.Tensor]:
         """The teacher's logits [B, C], and the labels [B], below 0 where there is none."""
         if self.hidden.answers:
             with tf.device("CPU"):
@@ -83,7 +88,7 @@ class Distilled(Supervised):
         known = -tf.ones(tf.shape(view)[:1], tf.int64) if labels is None else labels
         return self.hidden.teacher(view, training=False), tf.cast(known, tf.int64)
 
-    def loss_on(self, batch, training=True):
+    def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
         logits = tf.cast(self(batch["views"][0], training=training), tf.float32)
         answers, labels = self.answers_for(batch)
         distill = distillation_loss(logits, answers, self.temperature)

@@ -4,7 +4,8 @@ import dataclasses
 import functools
 import inspect
 import types
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, Self
 
 import keras
 import tensorflow as tf
@@ -14,6 +15,17 @@ from tfssl.distribute import replicas
 from tfssl.encoders import adapt
 from tfssl.methods import batches
 from tfssl.methods.classification import weighted
+from tfssl.methods.hints import (
+    Batch,
+    Dataset,
+    Encoder,
+    InputRange,
+    Layers,
+    Loss,
+    Scalars,
+    Shape,
+    Views,
+)
 from tfssl.notes import say
 
 
@@ -28,10 +40,10 @@ class Outputs:
         z: projections, one tensor [B, P] for each view; None where there are none.
     """
 
-    loss: Any
-    scalars: dict
-    h: tuple = ()
-    z: tuple | None = None
+    loss: tf.Tensor
+    scalars: Scalars
+    h: tuple[tf.Tensor, ...] = ()
+    z: tuple[tf.Tensor, ...] | None = None
 
 
 class BuildsWhenItCan(type(keras.Model)):
@@ -89,8 +101,15 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
     accumulate_steps = 1
 
     def __init__(
-        self, encoder, *, input_range="auto", seed=0, more_scalars=(), name=None, dtype=None
-    ):
+        self,
+        encoder: Encoder,
+        *,
+        input_range: InputRange = "auto",
+        seed: int = 0,
+        more_scalars: Iterable[str] = (),
+        name: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         name = name or type(self).__name__.lower()
         super().__init__(name=name, **({} if dtype is None else {"dtype": dtype}))
         self.builder = None if isinstance(encoder, keras.Layer) else built_by(encoder)
@@ -111,7 +130,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
 
     # Building
 
-    def make_parts(self):
+    def make_parts(self) -> tuple[Layers, Layers]:
         """Makes what the encoder does not: called once, when `self.dim` is known.
 
         Returns:
@@ -120,17 +139,17 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         """
         return {}, {}
 
-    def build_if_known(self):
+    def build_if_known(self) -> None:
         """Builds the model where the encoder's input shape is known."""
         shape = adapt.known_input_shape(self.encoder)
         if shape is not None and shape[-1] is not None:
             self.build((None, *shape[1:]))
 
-    def encoder_shape(self, input_shape):
+    def encoder_shape(self, input_shape: Shape) -> Shape:
         """The shape of the images that the encoder gets of views of a shape."""
         return tuple(input_shape)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Builds the encoder and makes the other parts.
 
         Args:
@@ -160,49 +179,51 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         self.built = True
         self.prepare_optimizer()
 
-    def get_build_config(self):
+    def get_build_config(self) -> dict[str, Any] | None:
         return {"input_shape": self.views_shape} if self.built else None
 
-    def build_from_config(self, config):
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
         if config:
             self.build(tuple(config["input_shape"]))
 
     @property
-    def trainable_variables(self):
+    def trainable_variables(self) -> list[keras.Variable]:
         """What the optimizer updates: the variables of the parts that are trainable."""
         if not self.built:
             return super().trainable_variables
         return [v for part in self.parts.values() for v in part.trainable_variables]
 
     @property
-    def trainable_weights(self):
+    def trainable_weights(self) -> list[keras.Variable]:
         return self.trainable_variables
 
     @property
-    def non_trainable_variables(self):
+    def non_trainable_variables(self) -> list[keras.Variable]:
         learned = {id(v) for v in self.trainable_variables}
         return [v for v in self.variables if id(v) not in learned]
 
     @property
-    def non_trainable_weights(self):
+    def non_trainable_weights(self) -> list[keras.Variable]:
         return self.non_trainable_variables
 
     @property
-    def classifier(self):
+    def classifier(self) -> keras.Layer | None:
         """The linear classifier among the parts, or None."""
         return None
 
     # Forward
 
-    def encode(self, images, training=False, encoder=None):
+    def encode(
+        self, images: tf.Tensor, training: bool = False, encoder: keras.Layer | None = None
+    ) -> tf.Tensor:
         """h, float [B, D], of images in [0, 1] by the encoder, or by another one like it."""
         encoder = encoder or self.encoder
         return adapt.pooled(encoder(adapt.scaled(images, self.input_range), training=training))
 
-    def call(self, images, training=False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.encode(images, training=training)
 
-    def loss_on(self, batch, training=True):
+    def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
         """The loss of one batch: a float32 scalar, and {name: scalar} for every name logged.
 
         On one of several replicas the batch is its share, and the mean over the replicas is what
@@ -215,7 +236,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         """
         raise NotImplementedError
 
-    def after_step(self, step):
+    def after_step(self, step: tf.Tensor) -> None:
         """What follows an optimizer step, such as the update of a target network.
 
         Args:
@@ -224,13 +245,13 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
 
     # Steps
 
-    def batch_of(self, data):
+    def batch_of(self, data: Any) -> Batch:
         """A batch as `loss_on` takes it."""
         batch = batches.unpack(self.hidden.prepare(data) if self.hidden.prepare else data)
         self.check_views(batch["views"])
         return batch
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> Scalars:
         batch = self.batch_of(data)
         if self.accumulate_steps == 1:
             gradients, scalars = self.gradients_of(self.loss_on, batch)
@@ -241,13 +262,13 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         self.after_step(step)
         return self.track(scalars)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> Scalars:
         batch = self.batch_of(data)
         self.clear_losses()
         loss, scalars = self.loss_on(batch, training=False)
         return self.track(replicas.mean(self.with_penalties(loss, scalars)))
 
-    def gradients_of(self, loss_on, batch):
+    def gradients_of(self, loss_on: Loss, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
         """Gradients for the learned variables, and {name: scalar} for every name logged."""
         self.clear_losses()
         with tf.GradientTape() as tape:
@@ -259,7 +280,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         gradients = tape.gradient(objective, self.trainable_variables)
         return gradients, replicas.mean(logs)
 
-    def with_penalties(self, loss, scalars):
+    def with_penalties(self, loss: tf.Tensor, scalars: Scalars) -> Scalars:
         """All that is logged: the loss with weight decay and the encoder's own regularization."""
         missing = set(self.trackers) - {"loss", "weight_decay"} ^ set(scalars)
         if missing:
@@ -275,18 +296,18 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             **scalars,
         }
 
-    def clear_losses(self):
+    def clear_losses(self) -> None:
         for part in self.parts.values():
             compat.clear_losses(part)
 
-    def accumulated(self, batch):
+    def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
         """As `gradients_of` the batch, part by part: the mean over the parts.
 
         That is the whole batch's where the loss is a mean over images.
         """
         return self.mean_over_parts(self.loss_on, batch)
 
-    def mean_over_parts(self, loss_on, batch):
+    def mean_over_parts(self, loss_on: Loss, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
         count, parts = self.accumulate_steps, split(weighted(batch), self.accumulate_steps)
 
         def add(index, sums):
@@ -305,7 +326,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         )
         return means
 
-    def track(self, scalars):
+    def track(self, scalars: Scalars) -> Scalars:
         """Feeds the trackers; their means since the last reset are the logs of `fit`."""
         for name, value in scalars.items():
             self.trackers[name].update_state(value)
@@ -320,21 +341,21 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
 
     def compile(
         self,
-        optimizer="adam",
+        optimizer: str | keras.optimizers.Optimizer = "adam",
         *,
-        weight_decay=None,
-        accumulate_steps=1,
-        jit_compile="auto",
-        steps_per_execution=1,
-        run_eagerly=False,
-        auto_scale_loss=True,
-        prepare=None,
-        also_log=None,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-    ):
+        weight_decay: float | None = None,
+        accumulate_steps: int = 1,
+        jit_compile: bool | Literal["auto"] = "auto",
+        steps_per_execution: int = 1,
+        run_eagerly: bool = False,
+        auto_scale_loss: bool = True,
+        prepare: Callable[[Any], Any] | None = None,
+        also_log: dict[str, Any] | None = None,
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
+    ) -> None:
         """Configures the training.
 
         Args:
@@ -391,11 +412,11 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         self.prepare_optimizer()
 
     @property
-    def also_logged(self):
+    def also_logged(self) -> dict[str, Any]:
         """{name: variable} of `compile`'s `also_log`."""
         return self.hidden.also_log
 
-    def prepare_optimizer(self):
+    def prepare_optimizer(self) -> None:
         """Tells the optimizer what it leaves alone, and makes its variables; once all is known."""
         if not (self.built and self.compiled):
             return
@@ -414,22 +435,29 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             self.optimizer.build(self.trainable_variables)
         self.hidden.prepared = made
 
-    def penalize(self, variables, weight_decay):
+    def penalize(self, variables: Iterable[keras.Variable], weight_decay: float) -> None:
         """Adds 0.5 * weight_decay * ||v||^2 of these variables to the loss."""
         # A closure, because Keras would count variables in an attribute as this model's own.
         self.weight_decay_loss = functools.partial(l2_penalty, tuple(variables), weight_decay)
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
             return {}
         return keras.saving.serialize_keras_object(self.hidden.compiled)
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     # Fitting
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
+    def fit(
+        self,
+        x: Dataset | None = None,
+        y: None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        **options: Any,
+    ) -> keras.callbacks.History:
         """`keras.Model.fit` on a dataset of views; see the class.
 
         Raises:
@@ -451,7 +479,9 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         options.setdefault("shuffle", False)
         return super().fit(x, y, batch_size, epochs, **options)
 
-    def evaluate(self, x=None, y=None, **options):
+    def evaluate(
+        self, x: Dataset | None = None, y: None = None, **options: Any
+    ) -> float | list[float] | dict[str, float]:
         """`keras.Model.evaluate` on a dataset of views: the loss and scalars, by no new state."""
         if not options.get("_use_cached_eval_dataset"):
             self.take(x, y, "evaluate")
@@ -464,7 +494,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             if clock and not options.get("_use_cached_eval_dataset"):
                 clock.set(None)
 
-    def take(self, x, y=None, name="fit"):
+    def take(self, x: Dataset, y: None = None, name: str = "fit") -> None:
         """Checks a dataset and builds the model for it."""
         spec = getattr(x, "element_spec", None)
         if spec is None or y is not None:
@@ -481,7 +511,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         if compat.clock_of(x) is None:
             self.check_first(x)
 
-    def check_views(self, views):
+    def check_views(self, views: Views | tuple[tf.TensorSpec, ...]) -> None:
         """Raises ValueError where views, or their specs, are not what the method takes."""
         if self.NUM_VIEWS and len(views) != self.NUM_VIEWS:
             raise ValueError(
@@ -501,17 +531,17 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
                 f"Received: {batches.describe(tuple(views))}"
             )
 
-    def check_first(self, dataset):
+    def check_first(self, dataset: tf.data.Dataset) -> None:
         """Checks the values of the first batch of a dataset that tfssl did not make."""
         for data in dataset.take(1).as_numpy_iterator():
             batches.check_values(batches.unpack(data), list(self.input_range))
 
     @property
-    def steps_made(self):
+    def steps_made(self) -> int:
         """Steps of the optimizer so far."""
         return int(tf.convert_to_tensor(self.optimizer.iterations)) if self.compiled else 0
 
-    def plan_steps(self, total):
+    def plan_steps(self, total: int | None) -> None:
         """Keeps the length of the training for schedules that go by it.
 
         Args:
@@ -527,7 +557,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
 
     # Saving
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """All that a run goes on from: {name: trackable object}, for a `tf.train.Checkpoint`.
 
         With the metrics, so that a TensorBoard point that straddles the end of one process and the
@@ -540,7 +570,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         }
         return {"optimizer": self.optimizer, "metrics": sums, **self.parts, **self.followers}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, with all layers as they were built."""
         parts = self.parts | self.followers | {"encoder": self.encoder}
         accepted = inspect.signature(type(self).__init__).parameters
@@ -558,7 +588,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         return {name: serialized(name, value) for name, value in values.items()}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config = dict(config)
         fitted_steps = config.pop("fitted_steps", None)
         values = {
@@ -572,7 +602,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         return model
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         # Keras takes the logs of an epoch from here: without it they would be the untouched
         # tracker of the compiled loss, 0.
         return list(self.trackers.values())

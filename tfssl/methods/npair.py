@@ -1,9 +1,12 @@
 """N-pair: contrast view 1 of an image with view 2 of all others; or of other classes."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tfssl.losses import n_pair_loss, of_one_class, without_siblings
+from tfssl.methods.hints import Encoder, Scalars
 from tfssl.methods.learner import check_positive
 from tfssl.methods.selfsupervised import direction_std
 from tfssl.methods.simclr import Contrastive
@@ -33,15 +36,25 @@ class NPair(Contrastive):
 
     SCALARS = ("contrast_loss", "contrast_acc", "contrast_entropy", "z_std")
 
-    def __init__(self, encoder, projector=None, *, temperature=0.1, by_class=False, **options):
+    def __init__(
+        self,
+        encoder: Encoder,
+        projector: keras.Layer | None = None,
+        *,
+        temperature: float = 0.1,
+        by_class: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(encoder, projector, **options)
         check_positive("temperature", temperature)
         self.temperature, self.by_class = temperature, by_class
 
-    def candidates(self, batch_size):
+    def candidates(self, batch_size: int) -> int | None:
         return None if self.by_class else batch_size
 
-    def contrast(self, z1, z2, labels=None):
+    def contrast(
+        self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, Scalars]:
         # The temperature in two halves: the loss of the paper then takes z as it is.
         a, b = (comparable(z, self.normalize) * self.temperature**-0.5 for z in (z1, z2))
         of_a, of_b = partners(b, labels), partners(a, labels)

@@ -1,11 +1,15 @@
 """What all self-supervised methods share: heads, a linear probe, what is watched."""
 
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 from tfssl import layers
 from tfssl.distribute import replicas
 from tfssl.methods.classification import CLASSIFICATION_SCALARS, classification_loss, label_weights
-from tfssl.methods.learner import Learner
+from tfssl.methods.hints import Batch, Encoder, Layers, Scalars, Views
+from tfssl.methods.learner import Learner, Outputs
 
 
 class SelfSupervised(Learner):
@@ -25,7 +29,15 @@ class SelfSupervised(Learner):
 
     PROBE_VIEWS = None  # views, from the first on, that the probe learns from; None: all
 
-    def __init__(self, encoder, *, heads=None, probe=None, num_classes=None, **options):
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        heads: dict[str, keras.Layer | None] | None = None,
+        probe: keras.Layer | None = None,
+        num_classes: int | None = None,
+        **options: Any,
+    ) -> None:
         more = () if "z_std" in self.SCALARS else ("z_std",)
         more += CLASSIFICATION_SCALARS if probe is not None or num_classes else ()
         super().__init__(encoder, more_scalars=more, **options)
@@ -33,7 +45,7 @@ class SelfSupervised(Learner):
         self.num_classes = num_classes
         self.probe = None
 
-    def make_heads(self, **heads):
+    def make_heads(self, **heads: keras.Layer | None) -> Layers:
         """The parts between h and the loss: {name: layer}, each built by `self.head`.
 
         Called once, when `self.dim`, the dimension of h, is known.
@@ -43,11 +55,11 @@ class SelfSupervised(Learner):
         """
         return {}
 
-    def make_followers(self, parts):
+    def make_followers(self, parts: Layers) -> Layers:
         """{name: layer} of what follows the parts, {name: layer}, by a moving average."""
         return {}
 
-    def make_parts(self):
+    def make_parts(self) -> tuple[Layers, Layers]:
         parts = self.make_heads(**self.hidden.heads)
         followers = self.make_followers(parts)
         probe = self.hidden.probe
@@ -57,7 +69,7 @@ class SelfSupervised(Learner):
             parts["probe"] = self.head(probe, self.dim, "probe")
         return parts, followers
 
-    def head(self, given, in_dim, name):
+    def head(self, given: keras.Layer, in_dim: int, name: str) -> keras.Layer:
         """A head, built for inputs [B, in_dim].
 
         Args:
@@ -72,15 +84,17 @@ class SelfSupervised(Learner):
         return given
 
     @property
-    def classifier(self):
+    def classifier(self) -> keras.Layer | None:
         return self.probe
 
     @property
-    def dims(self):
+    def dims(self) -> dict[str, int]:
         """{name of a head: dimension of what it returns}."""
         return self.hidden.dims
 
-    def loss_on_views(self, views, labels=None, training=True):
+    def loss_on_views(
+        self, views: Views, labels: tf.Tensor | None = None, training: bool = True
+    ) -> Outputs:
         """The self-supervised loss of one batch, as `Outputs`.
 
         Args:
@@ -91,7 +105,7 @@ class SelfSupervised(Learner):
         """
         raise NotImplementedError
 
-    def loss_on(self, batch, training=True):
+    def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
         made = self.loss_on_views(batch["views"], batch.get("label"), training)
         if training:
             self.note(made)
@@ -103,7 +117,9 @@ class SelfSupervised(Learner):
         )
         return made.loss + probe_loss, scalars | probe_scalars
 
-    def probe_loss(self, h, batch, training=True):
+    def probe_loss(
+        self, h: tf.Tensor, batch: Batch, training: bool = True
+    ) -> tuple[tf.Tensor | float, Scalars]:
         """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe.
 
         Args:
@@ -120,7 +136,7 @@ class SelfSupervised(Learner):
         logits = self.probe(tf.stop_gradient(h), training=training)
         return classification_loss(logits, tf.tile(labels, views), tf.tile(weights, views))
 
-    def watch(self, images, projection_dim):
+    def watch(self, images: int, projection_dim: int) -> None:
         """From now on keeps what the step makes of the first images of its batch.
 
         In `watched`, {"h1", "h2", "z1", "z2": variable [images, D]}: h and z of two views, for
@@ -140,24 +156,24 @@ class SelfSupervised(Learner):
         }
 
     @property
-    def watched(self):
+    def watched(self) -> dict[str, tf.Variable] | None:
         """What `watch` keeps, or None."""
         return getattr(self.hidden, "watched", None)
 
-    def note(self, outputs):
+    def note(self, outputs: Outputs) -> None:
         """Keeps the first rows of what is watched of `Outputs`."""
         for name, values in (("h", outputs.h), ("z", outputs.z)) if self.watched else ():
             for number, value in enumerate((values or ())[:2], start=1):
                 kept = self.watched[f"{name}{number}"]
                 kept.assign(tf.cast(value[: kept.shape[0]], tf.float32))
 
-    def candidates(self, batch_size):
+    def candidates(self, batch_size: int) -> int | None:
         """Among how many projections `contrast_loss`, the sum over two directions, finds the
         positive; None for a method that has no such loss."""
         return None
 
 
-def direction_std(z):
+def direction_std(z: tf.Tensor) -> tf.Tensor:
     """Collapse monitor: std of the normalized rows per dimension, times sqrt(D), averaged.
 
     Chen & He 2021 (SimSiam), section 4.1. 1 for directions spread evenly over the sphere, 0 where

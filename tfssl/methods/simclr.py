@@ -1,5 +1,7 @@
 """SimCLR: contrast two views of an image with the views of all others, or of a memory too."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +9,7 @@ from tfssl import layers
 from tfssl.distribute import replicas
 from tfssl.losses import nt_xent_with_scalars
 from tfssl.methods import targets
+from tfssl.methods.hints import Batch, Encoder, Layers, Scalars, Views
 from tfssl.methods.learner import Outputs, check_positive, split, total
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
 
@@ -34,38 +37,49 @@ class Contrastive(SelfSupervised):
     SAME_SIZE = True
     by_class = False
 
-    def __init__(self, encoder, projector=None, *, normalize=True, **options):
+    def __init__(
+        self,
+        encoder: Encoder,
+        projector: keras.Layer | None = None,
+        *,
+        normalize: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(encoder, heads={"projector": projector}, **options)
         self.normalize = normalize
 
-    def make_heads(self, projector):
+    def make_heads(self, projector: keras.Layer | None) -> Layers:
         projector = projector or layers.projector(
             self.dim, seed=self.seed + 1, normalization=layers.synchronized
         )
         return {"projector": self.head(projector, self.dim, "projector")}
 
-    def loss_on_views(self, views, labels=None, training=True):
+    def loss_on_views(
+        self, views: Views, labels: tf.Tensor | None = None, training: bool = True
+    ) -> Outputs:
         h, z = self.project(views, training)
         # Every replica contrasts the projections of all: the negatives are the whole batch's.
         z1, z2 = (replicas.gather(tf.cast(view, tf.float32)) for view in tf.split(z, 2))
         classes = self.classes(labels) if self.by_class else None
         return self.outputs(*self.contrast(z1, z2, classes), h, z)
 
-    def classes(self, labels):
+    def classes(self, labels: tf.Tensor | None) -> tf.Tensor:
         """The labels of all replicas, as numbers."""
         if labels is None:
             raise ValueError("Positives by class need labels: x must give ((view1, view2), label)")
         return replicas.gather(tf.cast(labels, tf.float32))
 
-    def project(self, views, training=True):
+    def project(self, views: Views, training: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
         """h [2B, D] and z [2B, P] of both views."""
         h = self.encode(tf.concat(views, axis=0), training)
         return h, self.projector(h, training=training)
 
-    def outputs(self, loss, scalars, h, z):
+    def outputs(self, loss: tf.Tensor, scalars: Scalars, h: tf.Tensor, z: tf.Tensor) -> Outputs:
         return Outputs(loss, scalars, tuple(tf.split(h, 2)), tuple(tf.split(z, 2)))
 
-    def contrast(self, z1, z2, labels=None):
+    def contrast(
+        self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, Scalars]:
         """The loss, and {name: scalar} for every name in SCALARS.
 
         Args:
@@ -74,7 +88,7 @@ class Contrastive(SelfSupervised):
         """
         raise NotImplementedError
 
-    def accumulated(self, batch):
+    def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
         """Part by part, and yet every image is contrasted with all of the batch.
 
         The projections of all parts come first, without a tape, and the gradient of the loss with
@@ -154,17 +168,17 @@ class SimCLR(Contrastive):
 
     def __init__(
         self,
-        encoder,
-        projector=None,
+        encoder: Encoder,
+        projector: keras.Layer | None = None,
         *,
-        temperature=0.1,
-        in_blocks=False,
-        memory_size=0,
-        memory_decay=0.999,
-        memory_encoder=None,
-        memory_projector=None,
-        **options,
-    ):
+        temperature: float = 0.1,
+        in_blocks: bool = False,
+        memory_size: int = 0,
+        memory_decay: float = 0.999,
+        memory_encoder: keras.Layer | None = None,
+        memory_projector: keras.Layer | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(encoder, projector, **options)
         check_positive("temperature", temperature)
         if not 0 <= memory_decay <= 1 or memory_size < 0:
@@ -176,7 +190,7 @@ class SimCLR(Contrastive):
         self.memory_size, self.memory_decay = memory_size, memory_decay
         self.hidden.memory = {"encoder": memory_encoder, "projector": memory_projector}
 
-    def make_followers(self, parts):
+    def make_followers(self, parts: Layers) -> Layers:
         if not self.memory_size:
             return {}
         online = {"encoder": self.encoder, "projector": parts["projector"]}
@@ -189,7 +203,9 @@ class SimCLR(Contrastive):
         )
         return made
 
-    def contrast(self, z1, z2, labels=None):
+    def contrast(
+        self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, Scalars]:
         negatives = tf.convert_to_tensor(self.queue) if self.memory_size else None
         loss, scalars = nt_xent_with_scalars(
             z1,
@@ -203,16 +219,18 @@ class SimCLR(Contrastive):
         z_std = direction_std(tf.concat([z1, z2], axis=0))
         return loss, {"contrast_loss": loss, **scalars, "z_std": z_std}
 
-    def candidates(self, batch_size):
+    def candidates(self, batch_size: int) -> int:
         return 2 * batch_size - 1 + self.memory_size
 
-    def loss_on_views(self, views, labels=None, training=True):
+    def loss_on_views(
+        self, views: Views, labels: tf.Tensor | None = None, training: bool = True
+    ) -> Outputs:
         made = super().loss_on_views(views, labels, training)
         if self.memory_size and training:
             self.remember(*self.project_for_memory(views))
         return made
 
-    def accumulated(self, batch):
+    def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
         made = super().accumulated(batch)
         if self.memory_size:
             z = tf.map_fn(
@@ -224,23 +242,23 @@ class SimCLR(Contrastive):
             self.remember(*(tf.reshape(view, [-1, view.shape[-1]]) for view in z))
         return made
 
-    def project_for_memory(self, views):
+    def project_for_memory(self, views: Views) -> list[tf.Tensor]:
         """What the following network makes of both views, float32 [B, P] each."""
         h = self.encode(tf.concat(views, axis=0), training=True, encoder=self.memory_encoder)
         z = tf.cast(self.memory_projector(h, training=True), tf.float32)
         z = tf.math.l2_normalize(z, axis=1) if self.normalize else z
         return tf.split(tf.stop_gradient(z), 2)
 
-    def remember(self, z1, z2):
+    def remember(self, z1: tf.Tensor, z2: tf.Tensor) -> None:
         """Puts the projections of this step, of all replicas, in place of the oldest ones."""
         entries = tf.concat([self.queue, replicas.gather(z1), replicas.gather(z2)], axis=0)
         self.queue.assign(entries[-self.memory_size :])
 
-    def after_step(self, step):
+    def after_step(self, step: tf.Tensor) -> None:
         if self.memory_size:
             targets.follow(self.hidden.pairs, self.memory_decay)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         queue = {"queue": self.queue} if self.memory_size else {}
         return super().state() | queue
 

@@ -1,9 +1,13 @@
 """A classifier on an encoder: the encoder learns too, or in part, or not at all."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from tfssl import layers
 from tfssl.methods.classification import CLASSIFICATION_SCALARS, classification_loss
+from tfssl.methods.hints import Batch, Encoder, Layers, Scalars
 from tfssl.methods.learner import Learner
 
 
@@ -34,14 +38,22 @@ class Supervised(Learner):
     SCALARS = CLASSIFICATION_SCALARS
     NUM_VIEWS = 1
 
-    def __init__(self, encoder, num_classes=None, *, head=None, projector=None, **options):
+    def __init__(
+        self,
+        encoder: Encoder,
+        num_classes: int | None = None,
+        *,
+        head: keras.Layer | None = None,
+        projector: keras.Layer | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(encoder, **options)
         if head is None and not num_classes:
             raise ValueError("`num_classes` must be given, or a `head`")
         self.num_classes = num_classes
         self.hidden.head, self.hidden.projector = head, projector
 
-    def make_parts(self):
+    def make_parts(self) -> tuple[Layers, Layers]:
         projector, head, width = self.hidden.projector, self.hidden.head, self.dim
         if projector is not None:
             width = layers.build_head(projector, width, "projector")
@@ -51,20 +63,20 @@ class Supervised(Learner):
         return {**between, "head": head}, {}
 
     @property
-    def classifier(self):
+    def classifier(self) -> keras.Layer:
         return self.head
 
-    def call(self, images, training=False):
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         outputs = self.encode(images, training)
         for part in list(self.parts.values())[1:]:
             outputs = part(outputs, training=training)
         return outputs
 
-    def loss_on(self, batch, training=True):
+    def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
         logits = self(batch["views"][0], training=training)
         return classification_loss(logits, self.labels_of(batch), batch.get("weight"))
 
-    def labels_of(self, batch):
+    def labels_of(self, batch: Batch) -> tf.Tensor:
         if "label" not in batch:
             raise ValueError(
                 f"{type(self).__name__} learns from labels: `x` must give (images, label)"

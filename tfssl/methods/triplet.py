@@ -1,10 +1,13 @@
 """Triplet: the other view of an image must be nearer than a view of another image, by a margin; or
 another image of its class nearer than one of another class."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tfssl.losses import of_one_class, triplet_loss
+from tfssl.methods.hints import Encoder, Scalars
 from tfssl.methods.npair import comparable, partners
 from tfssl.methods.selfsupervised import direction_std
 from tfssl.methods.simclr import Contrastive
@@ -32,13 +35,23 @@ class Triplet(Contrastive):
 
     SCALARS = ("triplet_loss", "triplet_active", "contrast_acc", "z_std")
 
-    def __init__(self, encoder, projector=None, *, margin=0.8, by_class=False, **options):
+    def __init__(
+        self,
+        encoder: Encoder,
+        projector: keras.Layer | None = None,
+        *,
+        margin: float = 0.8,
+        by_class: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(encoder, projector, **options)
         if margin < 0:
             raise ValueError(f"`margin` must not be negative. Received: margin={margin}")
         self.margin, self.by_class = margin, by_class
 
-    def contrast(self, z1, z2, labels=None):
+    def contrast(
+        self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, Scalars]:
         a, b = comparable(z1, self.normalize), comparable(z2, self.normalize)
         alike = None if labels is None else of_one_class(labels)
         # An anchor without any negative counts as 0.

@@ -28,7 +28,7 @@ KERNEL_LAYERS = (
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
-def decayed(layer):
+def decayed(layer: keras.Layer) -> list[keras.Variable]:
     """Trainable variables of a layer or model that take weight decay and layer adaptation.
 
     Args:
@@ -44,7 +44,7 @@ def decayed(layer):
     return [v for v in layer.trainable_variables if id(v) in kernels]
 
 
-def excluded(layer):
+def excluded(layer: keras.Layer) -> list[keras.Variable]:
     """Trainable variables of a layer or model that `decayed` leaves out.
 
     Takes the argument of `decayed`, raises what it raises, and keeps the same order.

@@ -1,5 +1,8 @@
 """Layer-wise adaptive rate scaling."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -44,15 +47,15 @@ class LARS(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate,
-        momentum=0.9,
-        weight_decay=0.0,
-        eeta=0.001,
-        nesterov=False,
-        momentum_form="classic",
-        name="lars",
-        **kwargs,
-    ):
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        eeta: float = 0.001,
+        nesterov: bool = False,
+        momentum_form: str = "classic",
+        name: str = "lars",
+        **kwargs: Any,
+    ) -> None:
         # Keras's own `weight_decay` stays None: it would be subtracted on top of ours.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         _check(0 <= momentum < 1, "`momentum` must be in [0, 1)", momentum=momentum)
@@ -70,7 +73,7 @@ class LARS(keras.optimizers.Optimizer):
         self.momentum_form = momentum_form
         self._unadapted = frozenset()
 
-    def exclude_from_adaptation(self, variables):
+    def exclude_from_adaptation(self, variables: Iterable[keras.Variable]) -> None:
         """Leaves variables without layer adaptation and without weight decay.
 
         The choice refers to live variables, so it is no part of `get_config`: make it again after
@@ -91,13 +94,15 @@ class LARS(keras.optimizers.Optimizer):
         self.exclude_from_weight_decay(var_list=variables)
         self._unadapted = frozenset(self._var_key(v) for v in variables)
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self._momentums = self.add_optimizer_variables(variables, "momentum")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
         learning_rate = tf.cast(learning_rate, variable.dtype)
         inside, outside = (
             (learning_rate, 1.0) if self.momentum_form == "classic" else (1.0, learning_rate)
@@ -119,7 +124,7 @@ class LARS(keras.optimizers.Optimizer):
         both = tf.logical_and(w_norm > 0, g_norm > 0)
         return gradient * tf.where(both, self.eeta * tf.math.divide_no_nan(w_norm, g_norm), 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "momentum": self.momentum,

@@ -1,6 +1,7 @@
 """What changes over a run: the learning rate, and the decay of BYOL's target network."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,7 +24,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         ValueError: if an argument is out of its range.
     """
 
-    def __init__(self, base_learning_rate, warmup_steps, total_steps):
+    def __init__(self, base_learning_rate: float, warmup_steps: int, total_steps: int) -> None:
         super().__init__()
         if base_learning_rate < 0:
             raise ValueError(
@@ -39,13 +40,13 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         rise = step / max(self.warmup_steps, 1)
         fall = _half_cosine(step - self.warmup_steps, self.total_steps - self.warmup_steps)
         return self.base_learning_rate * tf.where(step < self.warmup_steps, rise, fall)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "base_learning_rate": self.base_learning_rate,
             "warmup_steps": self.warmup_steps,
@@ -53,7 +54,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def target_decay(step, total_steps, base):
+def target_decay(step: int | tf.Tensor, total_steps: int, base: float) -> tf.Tensor:
     """Decay rate of BYOL's target network, which grows from `base` to 1 over the run.
 
     Grill et al. 2020, "Bootstrap Your Own Latent", section 3.2:
@@ -78,7 +79,7 @@ def target_decay(step, total_steps, base):
     return 1.0 - (1.0 - base) * _half_cosine(step, total_steps)
 
 
-def scaled_learning_rate(base, batch_size, scaling="linear"):
+def scaled_learning_rate(base: float, batch_size: int, scaling: str = "linear") -> float:
     """Learning rate for a batch size.
 
     Chen et al. 2020 (SimCLR), section 2.2 and appendix B.1.
@@ -100,12 +101,12 @@ def scaled_learning_rate(base, batch_size, scaling="linear"):
     raise ValueError(f"`scaling` must be 'linear' or 'sqrt'. Received: scaling={scaling}")
 
 
-def train_steps(num_examples, epochs, batch_size):
+def train_steps(num_examples: int, epochs: float, batch_size: int) -> int:
     """Steps of a run of `epochs`: whole batches, plus one, as in google-research/simclr."""
     return int(num_examples * epochs // batch_size) + 1
 
 
-def warmup_steps(num_examples, epochs, batch_size):
+def warmup_steps(num_examples: int, epochs: float, batch_size: int) -> int:
     """Steps of a warm-up of `epochs`: whole batches, as in google-research/simclr."""
     return int(num_examples * epochs // batch_size)
 

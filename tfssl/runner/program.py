@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -30,7 +32,11 @@ from tfssl.runner.job import reopen
 from tfssl.storage import rundir
 
 
-def run(config, given=None, flagfile=None):
+def run(
+    config: Config,
+    given: Iterable[str] | None = None,
+    flagfile: Callable[[Config, str], str] | None = None,
+) -> dict[str, Any] | str | None:
     """Does what a Config asks for.
 
     Args:

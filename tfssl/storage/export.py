@@ -282,7 +282,7 @@ def check_about(about, path):
     return {**{name: LATER[name] for name in ARCHITECTURE if name in LATER}, **about}
 
 
-def load_encoder(path):
+def load_encoder(path: str | os.PathLike[str]) -> keras.Model:
     """The encoder of a run, as a `keras.Model`: float [B, H, W, 3] in [0, 1] -> h [B, D].
 
     Args:

@@ -1,0 +1,19 @@
+"""Types that the signatures of the methods share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+Encoder = keras.Layer | Callable[[], keras.Layer]
+InputRange = str | tuple[float, float]
+Shape = tuple[int | None, ...]
+
+Layers = dict[str, keras.Layer]
+Views = tuple[tf.Tensor, ...]  # float32 [B, H, W, C] each, in [0, 1]
+Batch = dict[str, Any]  # what `batches.unpack` returns
+Scalars = dict[str, tf.Tensor]
+Loss = Callable[[Batch], tuple[tf.Tensor, Scalars]]
+
+Dataset = tf.data.Dataset | tf.distribute.DistributedDataset

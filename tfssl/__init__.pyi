@@ -1,0 +1,64 @@
+"""What `tfssl` exports, for type checkers and editors: they cannot follow its lazy imports."""
+
+from tfssl.config import Config as Config
+from tfssl.data.inputs import views as views
+from tfssl.errors import TrainingError as TrainingError
+from tfssl.errors import UsageError as UsageError
+from tfssl.evaluation import evaluate as evaluate
+from tfssl.evaluation import represent as represent
+from tfssl.methods import BYOL as BYOL
+from tfssl.methods import CPC as CPC
+from tfssl.methods import Distilled as Distilled
+from tfssl.methods import NPair as NPair
+from tfssl.methods import Outputs as Outputs
+from tfssl.methods import SelfSupervised as SelfSupervised
+from tfssl.methods import SimCLR as SimCLR
+from tfssl.methods import Supervised as Supervised
+from tfssl.methods import Triplet as Triplet
+from tfssl.optim import LARS as LARS
+from tfssl.optim import WarmupCosine as WarmupCosine
+from tfssl.registry import register as register
+from tfssl.runner.program import run as run
+from tfssl.storage.export import load_encoder as load_encoder
+
+from . import augment as augment
+from . import callbacks as callbacks
+from . import data as data
+from . import encoders as encoders
+from . import evaluation as evaluation
+from . import layers as layers
+from . import losses as losses
+from . import optim as optim
+
+__version__: str
+
+__all__ = [
+    "BYOL",
+    "CPC",
+    "Config",
+    "Distilled",
+    "LARS",
+    "NPair",
+    "Outputs",
+    "SelfSupervised",
+    "SimCLR",
+    "Supervised",
+    "TrainingError",
+    "Triplet",
+    "UsageError",
+    "WarmupCosine",
+    "augment",
+    "callbacks",
+    "data",
+    "encoders",
+    "evaluate",
+    "evaluation",
+    "layers",
+    "load_encoder",
+    "losses",
+    "optim",
+    "register",
+    "represent",
+    "run",
+    "views",
+]

@@ -135,5 +135,10 @@ class BYOL(SelfSupervised):
             return tf.constant(self.base_target_decay)
         return target_decay(step, total, self.base_target_decay)
 
+    def plan_steps(self, total: int | None) -> None:
+        if total != self.fitted_steps and self.total_steps is None:
+            self.train_function = self.test_function = None  # whose graphs hold the old length
+        super().plan_steps(total)
+
     def after_step(self, step: tf.Tensor) -> None:
         targets.follow(self.hidden.pairs, self.decay(step))

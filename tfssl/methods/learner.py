@@ -547,8 +547,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         Args:
             total: optimizer steps of the whole training; None where it is not known.
         """
-        if total != self.fitted_steps:
-            self.fitted_steps, self.train_function, self.test_function = total, None, None
+        self.fitted_steps = total
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # `fit` has built all. Keras would take a batch for this and add it up over the workers,

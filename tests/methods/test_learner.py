@@ -80,7 +80,7 @@ def test_adamw_decays_kernels_alone():
 @pytest.mark.parametrize("optimizer", [tfssl.LARS, keras.optimizers.AdamW])
 def test_weight_decay_in_two_places_is_refused(optimizer):
     with pytest.raises(
-        ValueError, match="`weight_decay` must be given once.*0.1 in compile and 0.2"
+        ValueError, match="`weight_decay` must be given once.*0.1 in compile, and 0.2"
     ):
         made("simclr", optimizer=optimizer(0.1, weight_decay=0.2), compiled={"weight_decay": 0.1})
 

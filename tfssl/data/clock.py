@@ -9,10 +9,13 @@ class Clock:
 
     `fit` sets it, so that the batches of an epoch do not depend on how often the dataset was
     iterated before. Where nobody does, each iteration is the next epoch.
+
+    Args:
+        classes: how many the labels of the dataset are of; 0 where that is not known.
     """
 
-    def __init__(self):
-        self.epoch, self.iterations = None, 0
+    def __init__(self, classes=0):
+        self.epoch, self.iterations, self.classes = None, 0, classes
 
     def set(self, epoch):
         """From now on every iteration is of this epoch; of the next one each time with None."""

@@ -108,7 +108,17 @@ def as_recipes(recipe, num_views=None):
             "`num_views` must be 1 or more, and as many as the recipes. "
             f"Received: num_views={num_views} and {len(recipes)} recipes"
         )
-    return tuple(one if isinstance(one, augment.View) else augment.view(one) for one in recipes)
+    return tuple(map(as_view, recipes))
+
+
+def as_view(recipe):
+    """A recipe as an `augment.View`."""
+    if isinstance(recipe, augment.View):
+        return recipe
+    try:
+        return augment.view(recipe)
+    except ValueError as error:
+        raise ValueError(str(error).replace("`function`", "`recipe`")) from None
 
 
 def as_source(x, value_range=None, split=None, data_dir=None):
@@ -123,7 +133,10 @@ def as_source(x, value_range=None, split=None, data_dir=None):
     try:
         return held(opened(os.fspath(x), value_range, split, data_dir), MEMORY_LIMIT)
     except UsageError as error:  # which names flags, of the names that the arguments have here
-        raise ValueError(re.sub(r"--(\w+)", r"`\1`", str(error))) from None
+        words = re.sub(r"--(\w+)", r"`\1`", str(error)).replace("`dataset`", "`x`")
+        raise ValueError(
+            words.replace("`data_dir`", "`x`") if os.path.isdir(x) else words
+        ) from None
 
 
 def opened(x, value_range, split, data_dir):
@@ -131,6 +144,8 @@ def opened(x, value_range, split, data_dir):
     value_range = "auto" if value_range is None else arrays.check_range(value_range)
     if x == "shapes":
         return shapes_source(split or "train")
+    if (x.startswith((".", os.sep)) or x.endswith(os.sep)) and not os.path.isdir(x):
+        raise ValueError(f"`x` must be a directory that is there. Received: {x}")
     if os.path.isdir(x):
         return folder.load(x, split or "train", flag="split", value_range=value_range, report=say)
     return tfds.load(x, split or "train", data_dir=data_dir, flag="split", value_range=value_range)
@@ -167,7 +182,7 @@ def of_source(source, recipes, batch_size, seed, compiled):
             compiled=compiled,
         )
 
-    return finished(Clock(), of_epoch, source.num_classes, steps)
+    return finished(Clock(source.num_classes), of_epoch, source, steps)
 
 
 def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
@@ -207,13 +222,29 @@ def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
             f"`batch_size` must be at most {count}, the number of images. "
             f"Received: batch_size={batch_size}"
         )
-    return finished(Clock(), of_epoch, labelled, count // batch_size if count > 0 else None)
+    source = dataclasses.replace(source, num_classes=int(labelled))
+    return finished(Clock(), of_epoch, source, count // batch_size if count > 0 else None)
 
 
-def finished(clock, of_epoch, labelled, steps):
+def unfit(error, source):
+    """The error for a recipe that fails on the images of a source, in one sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    shape = ["?" if side is None else side for side in (*source.image_shape, source.channels)]
+    hint = ""
+    if "must have 3 channels" in lines[-1]:
+        hint = f"; channels={source.channels} makes tfssl's recipes for such images"
+    return ValueError(
+        f"`recipe` cannot be applied to the images of `x`, [H, W, C] = {shape}: {lines[-1]}{hint}"
+    )
+
+
+def finished(clock, of_epoch, source, steps):
     """The dataset of all epochs; its length, where it is known."""
-    dataset = clock.dataset(of_epoch)
-    if not labelled:
+    try:
+        dataset = clock.dataset(of_epoch)
+    except (TypeError, ValueError) as error:  # of a recipe, which may be the user's own
+        raise unfit(error, source) from None
+    if not source.num_classes:
         dataset = dataset.map(lambda batch: {"views": batch["views"]})
     if steps:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))

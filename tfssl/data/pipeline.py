@@ -81,7 +81,9 @@ def views(
         )
     steps = (stop_step - start_step) * share.count
     counted = tf.data.experimental.assert_cardinality(steps)
-    return batches.take(steps).apply(counted).prefetch(2)
+    made = batches.take(steps).apply(counted).prefetch(2)
+    made.checked = True  # `fit` need not look into the first batch
+    return made
 
 
 def finisher(

@@ -55,6 +55,10 @@ class Distilled(Supervised):
         self.temperature, self.alpha = temperature, alpha
         self.hidden.teacher, self.hidden.answers = teacher, None
 
+    @property
+    def told_apart(self) -> int | None:
+        return None if self.hidden.answers else self.num_classes  # labels may be places of images
+
     @staticmethod
     def check_teacher(teacher: keras.Model | None) -> None:
         if teacher is not None and not isinstance(teacher, keras.Model):

@@ -1,13 +1,16 @@
 """The one training step, and everything else that all methods share as `keras.Model`s."""
 
 import dataclasses
+import difflib
 import functools
 import inspect
+import numbers
 import types
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfssl import compat, optim
@@ -50,11 +53,27 @@ class BuildsWhenItCan(type(keras.Model)):
     """Keeps the arguments that a model was made from, and builds it where its encoder says how."""
 
     def __call__(cls, *args, **kwargs):
+        refuse_unknown(cls, kwargs)
         model = super().__call__(*args, **kwargs)
         if isinstance(model, Learner) and not model.built:
             model.hidden.given = arguments(cls, args, kwargs)
             model.build_if_known()
         return model
+
+
+def refuse_unknown(cls, given):
+    """Raises TypeError for a keyword that no constructor of a class or its parents takes."""
+    known = {}
+    for parent in cls.__mro__:
+        parameters = inspect.signature(parent.__init__).parameters
+        known |= parameters
+        if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise TypeError(f"{cls.__name__} takes no argument `{name}`.{hint}")
 
 
 def arguments(cls, args, kwargs):
@@ -257,9 +276,12 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             gradients, scalars = self.gradients_of(self.loss_on, batch)
         else:
             gradients, scalars = self.accumulated(batch)
-        step = tf.convert_to_tensor(self.optimizer.iterations)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        self.after_step(step)
+        # Nothing may move where a dataset of unknown length turns out to have no further batch.
+        alone = replicas.count() == 1
+        with tf.control_dependencies([scalars["loss"]] if alone else []):
+            step = tf.convert_to_tensor(self.optimizer.iterations)
+            self.optimizer.apply(gradients, self.trainable_variables)
+            self.after_step(step)
         return self.track(scalars)
 
     def test_step(self, data: Any) -> Scalars:
@@ -328,8 +350,9 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
 
     def track(self, scalars: Scalars) -> Scalars:
         """Feeds the trackers; their means since the last reset are the logs of `fit`."""
-        for name, value in scalars.items():
-            self.trackers[name].update_state(value)
+        with tf.control_dependencies([scalars["loss"]]):
+            for name, value in scalars.items():
+                self.trackers[name].update_state(value)
         logs = {name: tracker.result() for name, tracker in self.trackers.items()}
         logs |= self.hidden.also_log
         if not compat.several_workers(self.distribute_strategy):
@@ -386,8 +409,8 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
                     f"`{other}` cannot be set: {type(self).__name__} has a loss and scalars of its "
                     "own; the callbacks KNN and Probe of tfssl.callbacks measure accuracies"
                 )
-        if weight_decay is not None and weight_decay < 0:
-            raise ValueError(f"`weight_decay` must not be negative. Received: {weight_decay}")
+        if weight_decay is not None and not (is_number(weight_decay) and weight_decay >= 0):
+            raise ValueError(f"`weight_decay` must be 0 or more. Received: {weight_decay!r}")
         if not isinstance(accumulate_steps, int) or accumulate_steps < 1:
             raise ValueError(
                 f"`accumulate_steps` must be an integer of 1 or more. Received: {accumulate_steps}"
@@ -477,7 +500,10 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             callbacks = options.pop("callbacks", None)
             options["callbacks"] = compat.with_callback(callbacks, FollowEpochs(clock))
         options.setdefault("shuffle", False)
-        return super().fit(x, y, batch_size, epochs, **options)
+        history = super().fit(x, y, batch_size, epochs, **options)
+        if history.epoch and not history.history:
+            raise ValueError("`x` must give batches of views. Received: a dataset without any")
+        return history
 
     def evaluate(
         self, x: Dataset | None = None, y: None = None, **options: Any
@@ -507,15 +533,17 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             return
         views = batches.unpack(spec)["views"]
         self.check_views(views)
+        self.check_parts(views[0].shape[0])
         self.build((None, *views[0].shape[1:]))
-        if compat.clock_of(x) is None:
+        self.check_classes(getattr(compat.clock_of(x), "classes", 0))
+        if compat.clock_of(x) is None and not getattr(x, "checked", False):
             self.check_first(x)
 
     def check_views(self, views: Views | tuple[tf.TensorSpec, ...]) -> None:
         """Raises ValueError where views, or their specs, are not what the method takes."""
         if self.NUM_VIEWS and len(views) != self.NUM_VIEWS:
             raise ValueError(
-                f"{type(self).__name__} takes {self.NUM_VIEWS} views of each image: "
+                f"{type(self).__name__} takes {counted(self.NUM_VIEWS, 'view')} of each image: "
                 f"tfssl.views(..., num_views={self.NUM_VIEWS}). Received: {len(views)}"
             )
         sizes = {tuple(view.shape[1:3]) for view in views}
@@ -531,10 +559,36 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
                 f"Received: {batches.describe(tuple(views))}"
             )
 
+    def check_parts(self, batch_size: int | None) -> None:
+        """Raises ValueError where a batch cannot be computed in as many parts as `compile` says."""
+        if batch_size and batch_size % self.accumulate_steps:
+            raise ValueError(
+                "`accumulate_steps` must divide the batch size. "
+                f"Received: {self.accumulate_steps} for batches of {batch_size}"
+            )
+
+    def check_classes(self, classes: int) -> None:
+        """Raises ValueError where labels are of more classes than the classifier tells apart."""
+        told = self.told_apart
+        if told and classes > told:
+            raise ValueError(
+                f"`num_classes` must be at least {classes}, as `x` has labels up to {classes - 1}. "
+                f"Received: {told}"
+            )
+
+    @property
+    def told_apart(self) -> int | None:
+        """How many classes the classifier tells apart; None where there is none."""
+        return None
+
     def check_first(self, dataset: tf.data.Dataset) -> None:
         """Checks the values of the first batch of a dataset that tfssl did not make."""
         for data in dataset.take(1).as_numpy_iterator():
-            batches.check_values(batches.unpack(data), list(self.input_range))
+            batch = batches.unpack(data)
+            batches.check_values(batch, list(self.input_range))
+            self.check_classes(
+                int(np.max(batch["label"], initial=-1)) + 1 if "label" in batch else 0
+            )
 
     @property
     def steps_made(self) -> int:
@@ -726,9 +780,18 @@ class Average(keras.metrics.Metric):
         return tf.math.divide_no_nan(tf.convert_to_tensor(self.total), self.count)
 
 
+def is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def counted(count, noun):
+    """A number of things in words: 1 view, 2 views."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def check_positive(name, value):
     """Raises ValueError for an argument that is not above 0."""
-    if not value > 0:
+    if not is_number(value) or not value > 0:
         raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
 
 

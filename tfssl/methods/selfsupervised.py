@@ -61,6 +61,12 @@ class SelfSupervised(Learner):
 
     def make_parts(self) -> tuple[Layers, Layers]:
         parts = self.make_heads(**self.hidden.heads)
+        for name, part in parts.items():
+            if not getattr(part, "built", False):
+                raise ValueError(
+                    f"{type(self).__name__}.make_heads must build `{name}`: "
+                    f"self.head(layer, dimension of its input, {name!r})"
+                )
         followers = self.make_followers(parts)
         probe = self.hidden.probe
         if probe is None and self.num_classes:
@@ -88,6 +94,10 @@ class SelfSupervised(Learner):
         return self.probe
 
     @property
+    def told_apart(self) -> int | None:
+        return self.dims.get("probe")
+
+    @property
     def dims(self) -> dict[str, int]:
         """{name of a head: dimension of what it returns}."""
         return self.hidden.dims
@@ -107,6 +117,7 @@ class SelfSupervised(Learner):
 
     def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
         made = self.loss_on_views(batch["views"], batch.get("label"), training)
+        check_outputs(type(self).__name__, made)
         if training:
             self.note(made)
         scalars = dict(made.scalars)
@@ -171,6 +182,20 @@ class SelfSupervised(Learner):
         """Among how many projections `contrast_loss`, the sum over two directions, finds the
         positive; None for a method that has no such loss."""
         return None
+
+
+def check_outputs(name, made):
+    """Raises ValueError where `loss_on_views` of a class returned something else than it should."""
+    if not isinstance(made, Outputs):
+        raise ValueError(
+            f"{name}.loss_on_views must return tfssl.Outputs(loss, scalars, h, z). "
+            f"Received: {type(made).__name__}"
+        )
+    if tf.convert_to_tensor(made.loss).shape.rank != 0:
+        raise ValueError(
+            f"{name}.loss_on_views must return a scalar loss, such as a mean over the batch. "
+            f"Received: shape {made.loss.shape}"
+        )
 
 
 def direction_std(z: tf.Tensor) -> tf.Tensor:

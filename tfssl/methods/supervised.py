@@ -63,6 +63,10 @@ class Supervised(Learner):
         return {**between, "head": head}, {}
 
     @property
+    def told_apart(self) -> int | None:
+        return self.num_classes
+
+    @property
     def classifier(self) -> keras.Layer:
         return self.head
 

@@ -181,7 +181,10 @@ def load_classifier(path, precision="float32"):
     model = load_model(path)
     if precision == "float32":
         return model
-    clone = keras.models.clone_model(model, clone_function=in_precision, recursive=True)
+    try:
+        clone = keras.models.clone_model(model, clone_function=in_precision, recursive=True)
+    except (TypeError, ValueError):  # an encoder of other parts than layers
+        return model
     clone.set_weights(model.get_weights())
     return clone
 

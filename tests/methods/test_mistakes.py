@@ -1,0 +1,143 @@
+"""What users do wrong is said in one sentence; datasets of unknown length are counted right."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfssl
+from tfssl import augment
+
+RNG = np.random.default_rng(0)
+IMAGES, LABELS = RNG.integers(0, 256, (32, 8, 8, 3), dtype=np.uint8), np.arange(32) % 10
+
+
+def encoder(channels=3):
+    return keras.Sequential(
+        [
+            keras.Input((None, None, channels)),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+
+
+def view():
+    return augment.view(lambda images, seed: images)
+
+
+def compiled(method=tfssl.SimCLR, compile=(), **options):
+    model = method(encoder(), **options)
+    model.compile("sgd", **dict(compile))
+    return model
+
+
+@pytest.mark.parametrize("method", [tfssl.SimCLR, tfssl.BYOL])
+def test_a_dataset_of_unknown_length_counts_its_batches_alone(method):
+    known = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
+    histories, steps = [], []
+    for dataset in (known, known.filter(lambda image, label: True)):
+        model = compiled(method, num_classes=10, seed=1)
+        views = tfssl.views(dataset, view(), 8, compiled=False)
+        histories.append(model.fit(views, epochs=1, verbose=0).history)
+        steps.append(int(model.optimizer.iterations))
+    assert steps == [4, 4]
+    loss = histories[1]["supervised_loss"][0]
+    assert loss == pytest.approx(np.log(10), abs=0.05)
+    assert histories[0]["supervised_loss"][0] == pytest.approx(np.log(10), abs=0.05)
+
+
+def test_a_dataset_without_a_batch_is_refused():
+    empty = tf.data.Dataset.from_tensor_slices(IMAGES).filter(lambda image: True)
+    with pytest.raises(
+        ValueError, match="`x` must give batches of views. Received: a dataset with"
+    ):
+        compiled().fit(tfssl.views(empty, view(), 100, compiled=False), verbose=0)
+
+
+class Own(tfssl.SelfSupervised):
+    def make_heads(self):
+        return {"projector": self.head(keras.layers.Dense(4), self.dim, "projector")}
+
+    def loss_on_views(self, views, labels=None, training=True):
+        h = [self.encode(one, training) for one in views]
+        return tfssl.Outputs(tf.reduce_mean(h[0] - h[1]), {}, h, h)
+
+
+class Unbuilt(Own):
+    def make_heads(self):
+        return {"projector": keras.layers.Dense(4)}
+
+
+class Bare(Own):
+    def loss_on_views(self, views, labels=None, training=True):
+        return tf.constant(0.0)
+
+
+class Vector(Own):
+    def loss_on_views(self, views, labels=None, training=True):
+        h = [self.encode(one, training) for one in views]
+        return tfssl.Outputs(h[0][:, 0], {}, h, h)
+
+
+def pairs(labels=LABELS, batch=8):
+    return tfssl.views((IMAGES, labels), view(), batch, compiled=False)
+
+
+@pytest.mark.parametrize(
+    "call,said",
+    [
+        (
+            lambda: compiled(num_classes=5).fit(pairs()),
+            "`num_classes` must be at least 10, as `x` has labels up to 9. Received: 5",
+        ),
+        (
+            lambda: compiled(tfssl.Supervised, num_classes=5).fit(
+                tf.data.Dataset.from_tensors((IMAGES / np.float32(255), LABELS))
+            ),
+            "`num_classes` must be at least 10",
+        ),
+        (
+            lambda: tfssl.views(np.zeros((8, 12, 12, 6), np.uint8), augment.simclr(8), 4),
+            r"`recipe` cannot be applied to the images of `x`, .*3 channels.*; channels=6 makes",
+        ),
+        (
+            lambda: tfssl.views(np.zeros((8, 12, 12), np.uint8), augment.simclr(8), 4),
+            r"`recipe` cannot be applied to the images of `x`, .*; channels=1 makes",
+        ),
+        (lambda: tfssl.views(IMAGES, "simclr", 8), "`recipe` must be"),
+        (lambda: tfssl.views("photoz/", view(), 8), "`x` must be a directory that is there"),
+        (
+            lambda: compiled(compile={"accumulate_steps": 3}).fit(pairs()),
+            "`accumulate_steps` must divide the batch size. Received: 3 for batches of 8",
+        ),
+        (lambda: compiled(temperature="0.2"), "`temperature` must be positive. Received: temper"),
+        (lambda: compiled(compile={"weight_decay": "1"}), "`weight_decay` must be 0 or more. Rec"),
+        (lambda: compiled(tfssl.Supervised, num_classes=10).fit(pairs()), "takes 1 view of each"),
+        (lambda: compiled(Unbuilt), r"Unbuilt.make_heads must build `projector`: self.head\("),
+        (lambda: compiled(Bare).fit(pairs()), r"Bare.loss_on_views must return tfssl.Outputs"),
+        (lambda: compiled(Vector).fit(pairs()), "Vector.loss_on_views must return a scalar loss"),
+    ],
+)
+def test_a_mistake_is_one_sentence(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+@pytest.mark.parametrize(
+    "method,options,said",
+    [
+        (tfssl.SimCLR, {"temprature": 0.2}, "SimCLR takes no argument `temprature`. Did you mean"),
+        (tfssl.BYOL, {"memory_size": 64}, "BYOL takes no argument `memory_size`."),
+        (Own, {"input_rnge": "0,1"}, "Own takes no argument `input_rnge`. Did you mean `input_ra"),
+    ],
+)
+def test_an_argument_that_there_is_not(method, options, said):
+    with pytest.raises(TypeError, match=said):
+        method(encoder(), **options)
+
+
+def test_a_method_of_few_lines_logs_whether_it_collapses():
+    model = compiled(Own)
+    history = model.fit(pairs(), verbose=0).history
+    assert 0 < history["z_std"][0] <= 1 and set(history) == {"loss", "weight_decay", "z_std"}

@@ -462,8 +462,9 @@ def other_value(field):
     if of_type is bool:
         return not default
     if of_type is str:
-        number = field.name == "knn_k" or field.name.endswith("image_size")
-        return "7" if number else {"value_range": "0,4095"}.get(field.name, "other")
+        number = field.name == "knn_k" or field.name.endswith(("image_size", "encoder_size"))
+        ranges = {"value_range": "0,4095", "input_range": "0,255"}
+        return "7" if number else ranges.get(field.name, "other")
     return {
         "crop_area_max": 0.9,
         "crop_area_min": 0.5,

@@ -126,9 +126,9 @@ def test_a_label_that_is_a_plain_number_is_told_once_and_not_learned_from(tmp_pa
         {"image": IMAGE, "label": NUMBER, "thumb": F.Sequence(IMAGE)},
         [{"image": np.full((5, 6, 3), i, np.uint8), "label": i, "thumb": []} for i in range(7)],
     )
-    sources = [sources.load(config, split) for split in ("train", "test")]
-    assert [(s.num_classes, set(s.arrays[1])) for s in sources] == [(0, {-1})] * 2
-    assert sorted(sources[0].arrays[0][:, 0, 0, 0]) == list(range(7))
+    loaded = [sources.load(config, split) for split in ("train", "test")]
+    assert [(s.num_classes, set(s.arrays[1])) for s in loaded] == [(0, {-1})] * 2
+    assert sorted(loaded[0].arrays[0][:, 0, 0, 0]) == list(range(7))
     assert capsys.readouterr().out.count("stored: label does not say how many classes") == 1
 
 

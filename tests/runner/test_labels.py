@@ -44,7 +44,7 @@ def again(**flags):
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_scores_are_those_of_the_images_with_a_label(in_memory):
-    sources, removed = {}, {}
+    opened, removed = {}, {}
     for split, name in (("train[:60]", "train"), ("test[:40]", "test")):
         source = sources.load(Config(dataset="shapes", image_size=16), split)
         labels = np.where(np.arange(len(source.arrays[1])) % 4 == 0, -1, source.arrays[1])
@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_images_with_a_label(in_memory):
                     {"image": rows[0], "label": rows[1]}
                 ),
             )
-        sources[name] = partly
+        opened[name] = partly
     encoder = encoders.resnet(18, stem="cifar", width_multiplier=1 / 16)
     probe = layers.classifier(32, 10, seed=1)
     made, expected = (
@@ -72,7 +72,7 @@ def test_scores_are_those_of_the_images_with_a_label(in_memory):
             "test",
             probe,
         )
-        for these in (sources, removed)
+        for these in (opened, removed)
     )
     assert set(made) == {"online", "linear", "knn_1", "knn_7"}
     for protocol, scores in made.items():

@@ -108,6 +108,9 @@ def test_a_spread_that_is_fine_raises_no_alarm(capsys):
 
 def test_equal_seeds_make_equal_targets_unlike_the_online_network(tmp_path):
     models = [build_model(plan(tiny_config(tmp_path, **BYOL_SETTINGS))) for _ in range(2)]
-    for a, b in zip(*(model.target_variables() for model in models)):
+    followers = [[own for _, own in model.hidden.pairs] for model in models]
+    for a, b in zip(*followers, strict=True):
         np.testing.assert_array_equal(a, b)
+    kernel, target = (model.weights[0] for model in (models[0].encoder, models[0].target_encoder))
+    assert not np.array_equal(kernel, target)
     assert not os.listdir(tmp_path)

@@ -3,8 +3,10 @@
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
 from tfssl.data.source import (
     Source,
+    balanced,
     digest,
     fingerprint,
+    held,
     labels_of,
     numbered,
     read_list,
@@ -16,9 +18,11 @@ __all__ = [
     "Share",
     "Source",
     "WHOLE",
+    "balanced",
     "digest",
     "fingerprint",
     "finisher",
+    "held",
     "labelled",
     "labels_of",
     "numbered",

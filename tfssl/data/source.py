@@ -119,7 +119,7 @@ class Source:
         return pixels * self.channels * np.dtype(self.dtype).itemsize
 
 
-def held(source, limit_bytes):
+def held(source: Source, limit_bytes: float) -> Source:
     """The source with its images decoded in memory, where all have one size and they fit.
 
     Says how many examples of a labelled split have no label.
@@ -216,7 +216,7 @@ def labels_of(source: Source) -> np.ndarray:
         raise unreadable(source.name, source.split, reason(error)) from None
 
 
-def balanced(labels, num_classes, fraction, seed):
+def balanced(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -> np.ndarray:
     """Places of equal numbers of every class, as the few-label protocols draw them.
 
     Args:

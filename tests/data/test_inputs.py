@@ -159,6 +159,15 @@ def test_epochs_differ_and_the_same_epoch_is_the_same():
     assert not np.array_equal(zero, one)
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_seed_of_the_process_does_not_count(seed):
+    stream = tf.data.Dataset.from_tensor_slices(IMAGES)
+    one = first_views(tfssl.views(stream, CROP, 8, seed=3, compiled=False))
+    keras.utils.set_random_seed(seed)
+    other = first_views(tfssl.views(stream, CROP, 8, seed=3, compiled=False))
+    np.testing.assert_array_equal(one, other)
+
+
 def test_the_batches_of_the_runner_are_the_same():
     """One seed, one order: `run.py` and `tfssl.views` see the same views."""
     source = data.inputs.as_source((IMAGES, LABELS))
@@ -210,7 +219,7 @@ NAN = np.where(np.arange(24)[:, None, None, None] == 3, np.nan, IMAGES / 255).as
         (IMAGES, {"value_range": (3, 3)}, r"`value_range` must be \(low, high\)"),
         (IMAGES, {"value_range": (0, 100)}, "`value_range` must hold all values of `x`"),
         (IMAGES, {"recipe": 3}, "Received"),
-        ("nowhere", {}, "`dataset` must be shapes, folder or an image dataset of tensorflow_data"),
+        ("nowhere", {}, "`x` must be shapes, folder or an image dataset of tensorflow_data"),
         (tf.data.Dataset.range(3), {}, "`x` must be a dataset of images"),
         (pairs().map(lambda i, n: (tf.cast(i, tf.float32), n)), {}, "Floats in `x` must be in"),
         (pairs().map(lambda i, n: (i, tf.one_hot(n, 5))), {}, "Labels in `x` must be integers"),

@@ -95,7 +95,7 @@ def test_a_loss_or_metrics_are_refused(name):
 @pytest.mark.parametrize(
     "compiled,message",
     [
-        ({"weight_decay": -0.1}, "`weight_decay` must not be negative"),
+        ({"weight_decay": -0.1}, "`weight_decay` must be 0 or more"),
         ({"accumulate_steps": 0}, "`accumulate_steps` must be an integer of 1 or more"),
     ],
 )

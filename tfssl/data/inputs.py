@@ -209,6 +209,7 @@ def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
             seeds = fold_views(seed, PIXELS, epoch, step, len(recipes))
             return {"images": images, "label": labels, "seeds": seeds, "part": 0}
 
+        tf.random.set_seed(1)  # of this graph alone: the process's own would count in the order
         order = tf.cast(fold(seed, ORDER, epoch), tf.int64)[0]
         shuffled = examples.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
         made = shuffled.enumerate().map(crop, num_parallel_calls=tf.data.AUTOTUNE)

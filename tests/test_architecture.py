@@ -41,9 +41,9 @@ ALLOWED = {
     "optim": set(),
     "storage": {"config", "encoders", "errors", "files", "registry", "text"},
     "runner": {
-        *("augment", "callbacks", "config", "data", "distribute", "encoders", "errors"),
-        *("evaluation", "files", "information", "layers", "memory", "methods", "optim"),
-        *("registry", "signals", "storage", "terminal", "text"),
+        *("augment", "callbacks", "compat", "config", "data", "distribute", "encoders"),
+        *("errors", "evaluation", "files", "information", "layers", "memory", "methods"),
+        *("optim", "registry", "signals", "storage", "terminal", "text"),
     },
     "__main__": {"runner"},
     "": {"config", "errors", "loading", "registry"},

@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import platform
 
-import keras
 import tensorflow as tf
 
 from tfssl import encoders
@@ -39,17 +38,6 @@ def resolve_precision(precision, width_multiplier):
 def width_of(about):
     """The width multiplier of a network, by its description; 1 of another than ours."""
     return about["width_multiplier"] if about.get("encoder", "resnet") == "resnet" else 1.0
-
-
-@contextlib.contextmanager
-def dtype_policy(policy):
-    """Layers made inside compute in this policy; the process's own is put back afterwards."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def describe():

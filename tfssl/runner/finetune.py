@@ -8,11 +8,11 @@ import os
 
 import tensorflow as tf
 
-from tfssl import augment, data, encoders, layers
+from tfssl import augment, compat, data, encoders, layers
 from tfssl.encoders import stages
 from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
-from tfssl.runner import device, evaluate, loop
+from tfssl.runner import evaluate, loop
 from tfssl.runner.build import PROJECTORS
 from tfssl.runner.job import (
     check_data,
@@ -310,7 +310,7 @@ def build_model(job, found=None, num_classes=None):
     """
     config = job.config
     normalization, classes = training_layers(job)
-    with job.distribution.scope(), device.dtype_policy(job.precision):
+    with job.distribution.scope(), compat.dtype_policy(job.precision):
         projector = None
         if config.ft_proj_selector:
             width = export.width(config)

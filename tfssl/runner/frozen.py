@@ -4,7 +4,7 @@ It is that of --checkpoint, on any dataset and at any resolution, or that of the
 on its own.
 """
 
-from tfssl import layers
+from tfssl import compat, layers
 from tfssl.config import NO_PROBE
 from tfssl.errors import UsageError
 from tfssl.runner import cost, device, evaluate, finetune, pretrain
@@ -46,7 +46,7 @@ def encoder(config, given):
             f"network has --stem={found.about['stem']}: a frozen encoder keeps its "
             "stem."
         )
-    with device.dtype_policy(job.precision):
+    with compat.dtype_policy(job.precision):
         network = pretrained.load(found, job.config, layers.FusedBatchNormalization)
     return job, network, found.origin
 

@@ -2,13 +2,13 @@
 
 import functools
 
-from tfssl import augment, layers
+from tfssl import augment, compat, layers
 from tfssl.callbacks.alarms import WarnOfCollapse
 from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
-from tfssl.runner import build, cost, device, evaluate, loop
+from tfssl.runner import build, cost, evaluate, loop
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -39,7 +39,7 @@ def build_model(job):
     if config.method == "cpc":
         check_patches(job)
     normalization, classes = training_layers(job)
-    with job.distribution.scope(), device.dtype_policy(job.precision):
+    with job.distribution.scope(), compat.dtype_policy(job.precision):
         kit = build.Kit(
             encoder=lambda seed, name: build_encoder(
                 config, job.stem, normalization, seed, name, **classes

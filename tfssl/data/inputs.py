@@ -15,10 +15,10 @@ from tfssl.data.pipeline import (
     ORDER,
     PARALLEL,
     PIXELS,
-    VIEWS,
     crops,
     finisher,
     fold,
+    view_seeds,
 )
 from tfssl.data.pipeline import views as batches_of
 from tfssl.data.source import Source, held
@@ -201,12 +201,12 @@ def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
 
     def of_epoch(epoch):
         def crop(place, example):
-            seeds = tf.unstack(fold_views(seed, VIEWS, epoch, place, len(recipes)))
+            seeds = tf.unstack(view_seeds(seed, place, len(recipes), epoch=(epoch,)))
             return crops(source, example, [recipe.crop for recipe in recipes], seeds)
 
         def unfinished(step, batch):
             images, labels = batch
-            seeds = fold_views(seed, PIXELS, epoch, step, len(recipes))
+            seeds = view_seeds(seed, step, len(recipes), PIXELS, (epoch,))
             return {"images": images, "label": labels, "seeds": seeds, "part": 0}
 
         tf.random.set_seed(1)  # of this graph alone: the process's own would count in the order
@@ -274,8 +274,3 @@ def buffer_size(image):
     if None in image.shape:
         return BUFFER_UNKNOWN
     return max(1, min(BUFFER_MOST, BUFFER_BYTES // (image.shape.num_elements() * image.dtype.size)))
-
-
-def fold_views(seed, use, epoch, number, views):
-    """A seed for every view of an epoch's image or batch of a number, int32 [views, 2]."""
-    return tf.stack([fold(seed, use, epoch, number, view) for view in range(views)])

@@ -323,9 +323,14 @@ def labelled(
     return examples.batch(batch_size).prefetch(2)
 
 
-def view_seeds(seed, number, views, use=VIEWS):
-    """A seed for every view, int32 [views, 2]."""
-    return tf.stack([fold(seed, use, number, view) for view in range(views)])
+def view_seeds(seed, number, views, use=VIEWS, epoch=()):
+    """A seed for every view, int32 [views, 2].
+
+    Args:
+        number: of the image or the batch.
+        epoch: (its number,) where these are counted anew in each; () where they are not.
+    """
+    return tf.stack([fold(seed, use, *epoch, number, view) for view in range(views)])
 
 
 def fold(seed, *numbers):

@@ -167,12 +167,18 @@ def clone(encoder, argument="target_encoder"):
             return keras.models.clone_model(encoder)
         return type(encoder).from_config(encoder.get_config())
     except Exception as error:  # get_config and constructors are the user's code
-        missing = isinstance(error, NotImplementedError)
-        why = "it defines no get_config()" if missing else first_line(error)
         raise ValueError(
-            f"`encoder` ({type(encoder).__name__}) cannot be cloned: {why}. Define get_config(), "
-            f"give `{argument}`, or give a function that builds the encoder in its place."
+            f"`encoder` ({type(encoder).__name__}) cannot be cloned: {why(error)}. Define "
+            f"get_config(), give `{argument}`, or give a function that builds the encoder in its "
+            "place."
         ) from None
+
+
+def why(error):
+    """Why Keras could not make a layer again, or describe it."""
+    if isinstance(error, NotImplementedError):
+        return "it defines no get_config()"
+    return first_line(error)
 
 
 PREFACES = ("Exception encountered", "Could not automatically infer", "Error encountered")

@@ -672,9 +672,9 @@ def serialized(name, value):
     try:
         return keras.saving.serialize_keras_object(value)
     except Exception as error:  # get_config is the user's code
-        missing = isinstance(error, NotImplementedError)
-        why = "it defines no get_config()" if missing else adapt.first_line(error)
-        raise ValueError(f"`{name}` ({type(value).__name__}) cannot be saved: {why}") from None
+        raise ValueError(
+            f"`{name}` ({type(value).__name__}) cannot be saved: {adapt.why(error)}"
+        ) from None
 
 
 PASSED_ON = ("probe",)  # what every self-supervised method takes by **options

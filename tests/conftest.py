@@ -12,6 +12,8 @@ import tfssl  # noqa: F401 - before TensorFlow, which it has loaded as run.py do
 import tensorflow as tf
 
 from tests.helpers import BYOL_SETTINGS, forget_evaluations, tiny_config
+from tfssl import registry
+from tfssl.config import METHODS
 
 CACHE = tempfile.TemporaryDirectory(prefix="tfssl-")  # of these tests alone, removed at their end
 os.environ["TFSSL_CACHE_DIR"] = CACHE.name
@@ -43,6 +45,20 @@ def finished_byol(tmp_path_factory):
     """The same by BYOL."""
     directory = tmp_path_factory.mktemp("runs") / "byol"
     return directory, tfssl.run(tiny_config(directory, **BYOL_SETTINGS))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_registered():
+    """What a test registers, and the files that it runs as plug-ins, are forgotten after it."""
+    kept = [*registry.ENTRIES.values(), METHODS, registry.MODULES]
+    before = [dict(table) for table in kept]
+    permitted = set(registry.PERMITTED)
+    yield
+    for table, content in zip(kept, before):
+        table.clear()
+        table.update(content)
+    registry.PERMITTED.clear()
+    registry.PERMITTED.update(permitted)
 
 
 @pytest.fixture

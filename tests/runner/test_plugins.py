@@ -89,26 +89,6 @@ TINY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays():
-    """What a test registers is gone after it."""
-    before = {kind: dict(entries) for kind, entries in registry.ENTRIES.items()}
-    methods, modules, permitted = dict(METHODS), dict(registry.MODULES), set(registry.PERMITTED)
-    for kind, entries in before.items():  # what examples registered in this process
-        for name in entries:
-            METHODS.pop(name, None) if kind == "method" else None
-        registry.ENTRIES[kind].clear()
-    yield
-    for kind, entries in before.items():
-        registry.ENTRIES[kind].clear()
-        registry.ENTRIES[kind].update(entries)
-    for kept, there in ((METHODS, methods), (registry.MODULES, modules)):
-        kept.clear()
-        kept.update(there)
-    registry.PERMITTED.clear()
-    registry.PERMITTED.update(permitted)
-
-
 @pytest.fixture
 def plugin(tmp_path):
     (tmp_path / "mine.py").write_text(SIMSIAM)

@@ -12,7 +12,7 @@ from tfssl.data.inputs import Images
 from tfssl.evaluation.measure import Encode, NotFinite, Splits
 from tfssl.evaluation.protocols import Protocol
 from tfssl.information import representation
-from tfssl.methods import Learner, SelfSupervised, batches
+from tfssl.methods import Learner, SelfSupervised, batches, checks
 from tfssl.methods.hints import Batch, Scalars, Views
 
 
@@ -231,7 +231,7 @@ class Information(Measure):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         batches.check_values(self.batch, list(self.model.input_range))
-        self.model.check_views(self.batch["views"])
+        checks.views(self.model, self.batch["views"])
         self.check_sides()
         self.measured(self.batch)  # what the method does not take is refused here
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl.losses import distillation_loss
+from tfssl.methods import checks
 from tfssl.methods.hints import Batch, Encoder, Layers, Scalars
-from tfssl.methods.learner import check_positive
 from tfssl.methods.supervised import Supervised
 
 
@@ -49,14 +49,14 @@ class Distilled(Supervised):
         if head is None and not num_classes and teacher is not None:
             num_classes = teacher.output_shape[-1]
         super().__init__(encoder, num_classes, head=head, **options)
-        check_positive("temperature", temperature)
+        checks.positive("temperature", temperature)
         if not 0 <= alpha <= 1:
             raise ValueError(f"`alpha` must be in [0, 1]. Received: alpha={alpha}")
         self.temperature, self.alpha = temperature, alpha
         self.hidden.teacher, self.hidden.answers = teacher, None
 
     @property
-    def told_apart(self) -> int | None:
+    def num_outputs(self) -> int | None:
         return None if self.hidden.answers else self.num_classes  # labels may be places of images
 
     @staticmethod

@@ -1,22 +1,20 @@
 """The one training step, and everything else that all methods share as `keras.Model`s."""
 
 import dataclasses
-import difflib
 import functools
 import inspect
-import numbers
 import types
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfssl import compat, optim
+from tfssl import compat
 from tfssl.distribute import replicas
 from tfssl.encoders import adapt
-from tfssl.methods import batches
+from tfssl.methods import batches, checks, creation, penalties
+from tfssl.methods.averages import Average, total
 from tfssl.methods.classification import weighted
 from tfssl.methods.hints import (
     Batch,
@@ -27,7 +25,6 @@ from tfssl.methods.hints import (
     Loss,
     Scalars,
     Shape,
-    Views,
 )
 from tfssl.notes import say
 
@@ -49,44 +46,7 @@ class Outputs:
     z: tuple[tf.Tensor, ...] | None = None
 
 
-class BuildsWhenItCan(type(keras.Model)):
-    """Keeps the arguments that a model was made from, and builds it where its encoder says how."""
-
-    def __call__(cls, *args, **kwargs):
-        refuse_unknown(cls, kwargs)
-        model = super().__call__(*args, **kwargs)
-        if isinstance(model, Learner) and not model.built:
-            model.hidden.given = arguments(cls, args, kwargs)
-            model.build_if_known()
-        return model
-
-
-def refuse_unknown(cls, given):
-    """Raises TypeError for a keyword that no constructor of a class or its parents takes."""
-    known = {}
-    for parent in cls.__mro__:
-        parameters = inspect.signature(parent.__init__).parameters
-        known |= parameters
-        if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            break
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise TypeError(f"{cls.__name__} takes no argument `{name}`.{hint}")
-
-
-def arguments(cls, args, kwargs):
-    """{name: value} of the arguments that a class was called with."""
-    bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
-    found = {}
-    for name, value in list(bound.arguments.items())[1:]:
-        kind = bound.signature.parameters[name].kind
-        found |= value if kind == inspect.Parameter.VAR_KEYWORD else {name: value}
-    return found
-
-
-class Learner(keras.Model, metaclass=BuildsWhenItCan):
+class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     """A `keras.Model` that learns from views by its own `train_step`.
 
     `fit` takes a `tf.data.Dataset` of views, such as `tfssl.views` makes: elements are
@@ -131,7 +91,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
     ) -> None:
         name = name or type(self).__name__.lower()
         super().__init__(name=name, **({} if dtype is None else {"dtype": dtype}))
-        self.builder = None if isinstance(encoder, keras.Layer) else built_by(encoder)
+        self.builder = None if isinstance(encoder, keras.Layer) else creation.built_by(encoder)
         self.encoder = self.builder() if self.builder else encoder
         self.input_range = adapt.resolve_input_range(input_range, self.encoder)
         if input_range == "auto" and self.input_range != (0.0, 1.0):
@@ -190,7 +150,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
             self.parts = {"encoder": self.encoder, **parts}
         for name, part in (self.parts | self.followers).items():
             setattr(self, name, part)
-        check_apart(self.parts | self.followers)
+        checks.parts_differ(self.parts | self.followers)
         for part in self.followers.values():
             # Not `part.trainable`, by which batch normalization would use its moving averages.
             for variable in part.variables:
@@ -267,7 +227,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
     def batch_of(self, data: Any) -> Batch:
         """A batch as `loss_on` takes it."""
         batch = batches.unpack(self.hidden.prepare(data) if self.hidden.prepare else data)
-        self.check_views(batch["views"])
+        checks.views(self, batch["views"])
         return batch
 
     def train_step(self, data: Any) -> Scalars:
@@ -409,7 +369,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
                     f"`{other}` cannot be set: {type(self).__name__} has a loss and scalars of its "
                     "own; the callbacks KNN and Probe of tfssl.callbacks measure accuracies"
                 )
-        if weight_decay is not None and not (is_number(weight_decay) and weight_decay >= 0):
+        if weight_decay is not None and not (checks.is_number(weight_decay) and weight_decay >= 0):
             raise ValueError(f"`weight_decay` must be 0 or more. Received: {weight_decay!r}")
         if not isinstance(accumulate_steps, int) or accumulate_steps < 1:
             raise ValueError(
@@ -454,14 +414,14 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
                 "this one with other settings"
             )
         with self.distribute_strategy.scope():
-            spare(self, optimizer)
+            penalties.leave_out(self, optimizer)
             self.optimizer.build(self.trainable_variables)
         self.hidden.prepared = made
 
     def penalize(self, variables: Iterable[keras.Variable], weight_decay: float) -> None:
         """Adds 0.5 * weight_decay * ||v||^2 of these variables to the loss."""
         # A closure, because Keras would count variables in an attribute as this model's own.
-        self.weight_decay_loss = functools.partial(l2_penalty, tuple(variables), weight_decay)
+        self.weight_decay_loss = functools.partial(penalties.l2, tuple(variables), weight_decay)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -532,63 +492,17 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         if isinstance(x, tf.distribute.DistributedDataset) or self.hidden.prepare:
             return
         views = batches.unpack(spec)["views"]
-        self.check_views(views)
-        self.check_parts(views[0].shape[0])
+        checks.views(self, views)
+        checks.batch_size(self, views[0].shape[0])
         self.build((None, *views[0].shape[1:]))
-        self.check_classes(getattr(compat.clock_of(x), "classes", 0))
+        checks.classes(self, getattr(compat.clock_of(x), "classes", 0))
         if compat.clock_of(x) is None and not getattr(x, "checked", False):
-            self.check_first(x)
-
-    def check_views(self, views: Views | tuple[tf.TensorSpec, ...]) -> None:
-        """Raises ValueError where views, or their specs, are not what the method takes."""
-        if self.NUM_VIEWS and len(views) != self.NUM_VIEWS:
-            raise ValueError(
-                f"{type(self).__name__} takes {counted(self.NUM_VIEWS, 'view')} of each image: "
-                f"tfssl.views(..., num_views={self.NUM_VIEWS}). Received: {len(views)}"
-            )
-        sizes = {tuple(view.shape[1:3]) for view in views}
-        if self.SAME_SIZE and len(sizes) > 1:
-            raise ValueError(
-                f"{type(self).__name__} takes views of one size. "
-                f"Received: {batches.describe(tuple(views))}"
-            )
-        channels = {view.shape[-1] for view in views}
-        if len(channels) > 1 or None in channels:
-            raise ValueError(
-                "Views must have one known number of channels. "
-                f"Received: {batches.describe(tuple(views))}"
-            )
-
-    def check_parts(self, batch_size: int | None) -> None:
-        """Raises ValueError where a batch cannot be computed in as many parts as `compile` says."""
-        if batch_size and batch_size % self.accumulate_steps:
-            raise ValueError(
-                "`accumulate_steps` must divide the batch size. "
-                f"Received: {self.accumulate_steps} for batches of {batch_size}"
-            )
-
-    def check_classes(self, classes: int) -> None:
-        """Raises ValueError where labels are of more classes than the classifier tells apart."""
-        told = self.told_apart
-        if told and classes > told:
-            raise ValueError(
-                f"`num_classes` must be at least {classes}, as `x` has labels up to {classes - 1}. "
-                f"Received: {told}"
-            )
+            checks.first_batch(self, x)
 
     @property
-    def told_apart(self) -> int | None:
-        """How many classes the classifier tells apart; None where there is none."""
+    def num_outputs(self) -> int | None:
+        """Outputs of the classifier; None where there is none."""
         return None
-
-    def check_first(self, dataset: tf.data.Dataset) -> None:
-        """Checks the values of the first batch of a dataset that tfssl did not make."""
-        for data in dataset.take(1).as_numpy_iterator():
-            batch = batches.unpack(data)
-            batches.check_values(batch, list(self.input_range))
-            self.check_classes(
-                int(np.max(batch["label"], initial=-1)) + 1 if "label" in batch else 0
-            )
 
     @property
     def steps_made(self) -> int:
@@ -628,7 +542,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         parts = self.parts | self.followers | {"encoder": self.encoder}
         accepted = inspect.signature(type(self).__init__).parameters
         named = {name: part for name, part in parts.items() if name in accepted}
-        passed = {name: part for name, part in parts.items() if name in PASSED_ON}
+        passed = {name: part for name, part in parts.items() if name in creation.PASSED_ON}
         values = {
             "name": self.name,
             "dtype": self.dtype_policy,
@@ -638,7 +552,7 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         }
         values["input_range"] = list(self.input_range)
         values["fitted_steps"] = self.fitted_steps
-        return {name: serialized(name, value) for name, value in values.items()}
+        return {name: creation.serialized(name, value) for name, value in values.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -661,91 +575,6 @@ class Learner(keras.Model, metaclass=BuildsWhenItCan):
         return list(self.trackers.values())
 
 
-def serialized(name, value):
-    """An argument as JSON can hold it.
-
-    Raises:
-        ValueError: it cannot be saved.
-    """
-    if inspect.isfunction(value) or isinstance(value, (tuple, list)) and any(map(callable, value)):
-        raise ValueError(f"`{name}` is a function, and a model with one cannot be saved")
-    try:
-        return keras.saving.serialize_keras_object(value)
-    except Exception as error:  # get_config is the user's code
-        raise ValueError(
-            f"`{name}` ({type(value).__name__}) cannot be saved: {adapt.why(error)}"
-        ) from None
-
-
-PASSED_ON = ("probe",)  # what every self-supervised method takes by **options
-
-
-def built_by(encoder):
-    """The function that builds an encoder.
-
-    Raises:
-        ValueError: what was given is neither an encoder nor such a function.
-    """
-    if callable(encoder) and not isinstance(encoder, type):
-        return encoder
-    raise ValueError(
-        "`encoder` must be a keras.Layer, or a function without arguments that builds one. "
-        f"Received: {encoder!r}"
-    )
-
-
-def check_apart(parts):
-    """Raises ValueError where two parts share variables."""
-    owner = {}
-    for name, part in parts.items():
-        for variable in part.variables:
-            other = owner.setdefault(id(variable), name)
-            if other != name:
-                raise ValueError(
-                    f"`{name}` must be a layer of its own. Received: the layer of `{other}`, or "
-                    "one that shares weights with it"
-                )
-
-
-def spare(model, optimizer):
-    """Leaves biases and normalizations without weight decay, and under LARS without adaptation.
-
-    LARS adds weight decay to the gradient of what it adapts: every kernel, but in
-    google-research/simclr's form not the linear classifier's, which has it in the loss. So has
-    everything under the other optimizers.
-    """
-    parts, decay = list(model.parts.values()), model.weight_decay
-    if not isinstance(optimizer, optim.LARS):
-        own = getattr(optimizer, "weight_decay", None)
-        refuse_two(decay, own)
-        if own:
-            optimizer.exclude_from_weight_decay(
-                var_list=[v for part in parts for v in optim.excluded(part)]
-            )
-        decayed = [v for part in parts for v in optim.decayed(part)]
-        return model.penalize(decayed, decay or 0.0)
-    refuse_two(decay, optimizer.coupled_weight_decay)
-    if decay is not None:
-        optimizer.coupled_weight_decay = decay
-    alone = [model.classifier] if model.classifier and optimizer.momentum_form == "classic" else []
-    adapted = [part for part in parts if part not in alone]
-    optimizer.exclude_from_adaptation(
-        [v for part in alone for v in part.trainable_variables]
-        + [v for part in adapted for v in optim.excluded(part)]
-    )
-    decayed = [v for part in alone for v in optim.decayed(part)]
-    return model.penalize(decayed, optimizer.coupled_weight_decay)
-
-
-def refuse_two(decay, own):
-    """Raises ValueError where weight decay is given to `compile` and to the optimizer."""
-    if decay and own and decay != own:
-        raise ValueError(
-            f"`weight_decay` must be given once. Received: {decay} in compile, and {own} that the "
-            "optimizer has or takes by default; Adam has none"
-        )
-
-
 class FollowEpochs(keras.callbacks.Callback):
     """Tells a dataset of views which epoch it makes, so that a training can start at any."""
 
@@ -760,56 +589,12 @@ class FollowEpochs(keras.callbacks.Callback):
         self.clock.set(None)
 
 
-class Average(keras.metrics.Metric):
-    """The mean of scalars since the last reset.
-
-    `keras.metrics.Mean` adds up its replicas whenever it is read, which takes all workers at once;
-    here every replica holds the whole, so it must be fed with the same values on all of them.
-    """
-
-    def __init__(self, name):
-        super().__init__(name=name)
-        self.total = keras.Variable(0.0, trainable=False, name="total")
-        self.count = keras.Variable(0.0, trainable=False, name="count")
-
-    def update_state(self, value):
-        self.total.assign(self.total + value)
-        self.count.assign(self.count + 1.0)
-
-    def result(self):
-        return tf.math.divide_no_nan(tf.convert_to_tensor(self.total), self.count)
-
-
-def is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def counted(count, noun):
-    """A number of things in words: 1 view, 2 views."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def check_positive(name, value):
-    """Raises ValueError for an argument that is not above 0."""
-    if not is_number(value) or not value > 0:
-        raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
-
-
 def cardinality(dataset):
     """Batches of a dataset; None where that is not known."""
     if isinstance(dataset, tf.distribute.DistributedDataset):
         return None
     count = int(dataset.cardinality())
     return count if count > 0 else None
-
-
-def total(*losses):
-    """The sum of scalars, in their order.
-
-    Not a chain of plain sums: TensorFlow's optimizer of graphs joins those, in an order that
-    differs from process to process, and so would the last digit of what is logged.
-    """
-    return tf.reduce_sum(tf.stack(losses))
 
 
 def dense(gradient):
@@ -822,9 +607,3 @@ def split(batch, count):
     return tf.nest.map_structure(
         lambda values: tf.reshape(values, [count, -1, *values.shape[1:]]), batch
     )
-
-
-def l2_penalty(variables, weight_decay):
-    """0.5 * weight_decay * the sum of all squares, a float32 scalar."""
-    squares = [tf.nn.l2_loss(tf.convert_to_tensor(v)) for v in variables]
-    return weight_decay * tf.add_n(squares) if squares else tf.constant(0.0)

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from tfssl.losses import n_pair_loss, of_one_class, without_siblings
+from tfssl.methods import checks
 from tfssl.methods.hints import Encoder, Scalars
-from tfssl.methods.learner import check_positive
 from tfssl.methods.selfsupervised import direction_std
 from tfssl.methods.simclr import Contrastive
 
@@ -46,7 +46,7 @@ class NPair(Contrastive):
         **options: Any,
     ) -> None:
         super().__init__(encoder, projector, **options)
-        check_positive("temperature", temperature)
+        checks.positive("temperature", temperature)
         self.temperature, self.by_class = temperature, by_class
 
     def candidates(self, batch_size: int) -> int | None:

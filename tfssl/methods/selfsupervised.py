@@ -94,7 +94,7 @@ class SelfSupervised(Learner):
         return self.probe
 
     @property
-    def told_apart(self) -> int | None:
+    def num_outputs(self) -> int | None:
         return self.dims.get("probe")
 
     @property

@@ -8,9 +8,10 @@ import tensorflow as tf
 from tfssl import layers
 from tfssl.distribute import replicas
 from tfssl.losses import nt_xent_with_scalars
-from tfssl.methods import targets
+from tfssl.methods import checks, targets
+from tfssl.methods.averages import total
 from tfssl.methods.hints import Batch, Encoder, Layers, Scalars, Views
-from tfssl.methods.learner import Outputs, check_positive, split, total
+from tfssl.methods.learner import Outputs, split
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
 
 # The objective is the sum of the two directions, view 1 to 2 and view 2 to 1, as in
@@ -180,7 +181,7 @@ class SimCLR(Contrastive):
         **options: Any,
     ) -> None:
         super().__init__(encoder, projector, **options)
-        check_positive("temperature", temperature)
+        checks.positive("temperature", temperature)
         if not 0 <= memory_decay <= 1 or memory_size < 0:
             raise ValueError(
                 "`memory_decay` must be in [0, 1] and `memory_size` 0 or more. "

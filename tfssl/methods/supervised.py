@@ -63,7 +63,7 @@ class Supervised(Learner):
         return {**between, "head": head}, {}
 
     @property
-    def told_apart(self) -> int | None:
+    def num_outputs(self) -> int | None:
         return self.num_classes
 
     @property

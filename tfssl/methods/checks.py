@@ -1,0 +1,84 @@
+"""What a method refuses: views, labels and parts that it cannot take."""
+
+import numbers
+
+import numpy as np
+
+from tfssl.methods import batches
+
+
+def views(method, given):
+    """Raises ValueError where views, or their specs, are not what a method takes."""
+    name, count = type(method).__name__, method.NUM_VIEWS
+    if count and len(given) != count:
+        raise ValueError(
+            f"{name} takes {counted(count, 'view')} of each image: "
+            f"tfssl.views(..., num_views={count}). Received: {len(given)}"
+        )
+    sizes = {tuple(view.shape[1:3]) for view in given}
+    if method.SAME_SIZE and len(sizes) > 1:
+        raise ValueError(
+            f"{name} takes views of one size. Received: {batches.describe(tuple(given))}"
+        )
+    channels = {view.shape[-1] for view in given}
+    if len(channels) > 1 or None in channels:
+        raise ValueError(
+            "Views must have one known number of channels. "
+            f"Received: {batches.describe(tuple(given))}"
+        )
+
+
+def batch_size(method, size):
+    """Raises ValueError where a batch cannot be split as `compile` was asked to."""
+    if size and size % method.accumulate_steps:
+        raise ValueError(
+            "`accumulate_steps` must divide the batch size. "
+            f"Received: {method.accumulate_steps} for batches of {size}"
+        )
+
+
+def classes(method, count):
+    """Raises ValueError where there are more classes than outputs of the classifier."""
+    outputs = method.num_outputs
+    if outputs and count > outputs:
+        raise ValueError(
+            f"`num_classes` must be at least {count}, as `x` has labels up to {count - 1}. "
+            f"Received: {outputs}"
+        )
+
+
+def first_batch(method, dataset):
+    """Checks the values of the first batch of a dataset that tfssl did not make."""
+    for data in dataset.take(1).as_numpy_iterator():
+        batch = batches.unpack(data)
+        batches.check_values(batch, list(method.input_range))
+        if "label" in batch:
+            classes(method, int(np.max(batch["label"], initial=-1)) + 1)
+
+
+def parts_differ(parts):
+    """Raises ValueError where two of {name: layer} share variables."""
+    owner = {}
+    for name, part in parts.items():
+        for variable in part.variables:
+            other = owner.setdefault(id(variable), name)
+            if other != name:
+                raise ValueError(
+                    f"`{name}` must be a layer of its own. Received: the layer of `{other}`, or "
+                    "one that shares weights with it"
+                )
+
+
+def positive(name, value):
+    """Raises ValueError for an argument that is not above 0."""
+    if not is_number(value) or not value > 0:
+        raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
+
+
+def is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def counted(count, noun):
+    """A number of things in words: 1 view, 2 views."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,77 @@
+"""The arguments of a method: kept when it is made, refused where unknown, saved with it."""
+
+import difflib
+import inspect
+
+import keras
+
+from tfssl.encoders import adapt
+
+PASSED_ON = ("probe",)  # what every self-supervised method takes by **options
+
+
+class BuildsWhenItCan(type(keras.Model)):
+    """Keeps the arguments that a model was made from, and builds it where its encoder says how."""
+
+    def __call__(cls, *args, **kwargs):
+        refuse_unknown(cls, kwargs)
+        model = super().__call__(*args, **kwargs)
+        if not model.built:
+            model.hidden.given = arguments(cls, args, kwargs)
+            model.build_if_known()
+        return model
+
+
+def refuse_unknown(cls, given):
+    """Raises TypeError for a keyword that no constructor of a class or its parents takes."""
+    known = {}
+    for parent in cls.__mro__:
+        parameters = inspect.signature(parent.__init__).parameters
+        known |= parameters
+        if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise TypeError(f"{cls.__name__} takes no argument `{name}`.{hint}")
+
+
+def arguments(cls, args, kwargs):
+    """{name: value} of the arguments that a class was called with."""
+    bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+    found = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        kind = bound.signature.parameters[name].kind
+        found |= value if kind == inspect.Parameter.VAR_KEYWORD else {name: value}
+    return found
+
+
+def serialized(name, value):
+    """An argument as JSON can hold it.
+
+    Raises:
+        ValueError: it cannot be saved.
+    """
+    if inspect.isfunction(value) or isinstance(value, (tuple, list)) and any(map(callable, value)):
+        raise ValueError(f"`{name}` is a function, and a model with one cannot be saved")
+    try:
+        return keras.saving.serialize_keras_object(value)
+    except Exception as error:  # get_config is the user's code
+        raise ValueError(
+            f"`{name}` ({type(value).__name__}) cannot be saved: {adapt.why(error)}"
+        ) from None
+
+
+def built_by(encoder):
+    """The function that builds an encoder.
+
+    Raises:
+        ValueError: what was given is neither an encoder nor such a function.
+    """
+    if callable(encoder) and not isinstance(encoder, type):
+        return encoder
+    raise ValueError(
+        "`encoder` must be a keras.Layer, or a function without arguments that builds one. "
+        f"Received: {encoder!r}"
+    )

@@ -24,7 +24,7 @@ from tfssl import Config, encoders, layers
 from tfssl.callbacks import alarms
 from tfssl.data import folder
 from tfssl.methods import Supervised
-from tfssl.runner.build import METHODS, Kit
+from tfssl.runner.build import BUILDERS, Kit
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -268,7 +268,7 @@ def prepare_dataset(
 def build_method(method="simclr", probe=True, optimizer=None, total_steps=100, **settings):
     """A compiled model of a method around a ResNet-18 of 1/16 of the width, for 16 x 16 images."""
     config = Config(method=method, **{"proj_out_dim": 8, "proj_hidden_dim": 16} | settings)
-    model = METHODS[method](
+    model = BUILDERS[method](
         config,
         Kit(
             encoder=lambda seed, name: encoders.resnet(
@@ -311,7 +311,7 @@ def build_for_parts(method, normalization, **settings):
         model = Supervised(encoder(0), head=layers.classifier(32, 10, seed=1))
     else:
         config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16, **settings)
-        model = METHODS[method](
+        model = BUILDERS[method](
             config, Kit(encoder, probe, normalization, total_steps=10, size=(16, 16))
         )
     model.build((None, 16, 16, 3))

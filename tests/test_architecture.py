@@ -21,7 +21,7 @@ ALLOWED = {
     "loading": set(),
     "memory": {"errors"},
     "notes": set(),
-    "registry": set(),
+    "registry": {"config"},
     "signals": {"errors"},
     "terminal": set(),
     "text": {"terminal"},

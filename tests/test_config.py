@@ -11,6 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
+import tfssl
 from tfssl.config import (
     DISTILL,
     FREE,
@@ -641,10 +642,13 @@ def test_the_network_of_a_checkpoint_leaves_the_training_as_it_was(given):
     ]
 
 
-def test_the_methods_that_can_be_asked_for_are_those_that_there_are():
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_can_be_asked_for_is_a_class_that_python_has_too(method):
     from tfssl.runner import build
 
-    assert METHODS.keys() == build.METHODS.keys()
+    made = build.class_of(method)
+    assert issubclass(made, tfssl.SelfSupervised) and getattr(tfssl, made.__name__) is made
+    assert (method in build.BUILDERS) != bool(METHODS[method].options)
 
 
 def test_methods_have_defaults_for_knobs_that_there_are_and_values_that_they_take():

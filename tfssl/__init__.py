@@ -12,7 +12,7 @@ before TensorFlow, which is then loaded without its noise: see `tfssl.loading`.
 import importlib
 
 from tfssl import loading
-from tfssl.config import Config
+from tfssl.config import METHODS, Config
 from tfssl.errors import TrainingError, UsageError
 from tfssl.registry import register
 
@@ -28,13 +28,11 @@ _LAZY = {
     "represent": "tfssl.evaluation",
     "LARS": "tfssl.optim",
     "WarmupCosine": "tfssl.optim",
-    **{
-        name: "tfssl.methods"
-        for name in (
-            *("BYOL", "CPC", "Distilled", "NPair", "Outputs", "SelfSupervised", "SimCLR"),
-            *("Supervised", "Triplet"),
-        )
-    },
+    "Distilled": "tfssl.methods",
+    "Outputs": "tfssl.methods",
+    "SelfSupervised": "tfssl.methods",
+    "Supervised": "tfssl.methods",
+    **{method.path.partition(":")[2]: "tfssl.methods" for method in METHODS.values()},
 }
 _MODULES = ("augment", "callbacks", "data", "encoders", "evaluation", "layers", "losses", "optim")
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tfssl.config import methods
+
 Registered = TypeVar("Registered")
 KINDS = ("method", "encoder", "source", "recipe", "protocol")
 
@@ -32,7 +34,7 @@ class Entry:
 
 ENTRIES = {kind: {} for kind in KINDS}
 BUILT_IN = {
-    "method": ("simclr", "byol", "npair", "triplet", "cpc"),
+    "method": methods.BUILT_IN,
     "encoder": ("resnet",),
     "source": ("shapes", "folder"),
     "recipe": ("simclr", "byol", "supervised"),

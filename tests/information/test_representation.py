@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.helpers import build_method, random_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.information import representation
-from tfssl.runner.build import METHODS
+from tfssl.runner.build import BUILDERS as METHODS
 
 RNG = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ from tests.helpers import build_for_parts as build
 from tests.helpers import no_normalization
 from tests.helpers import random_views as batch
 from tfssl import layers
-from tfssl.runner.build import METHODS
+from tfssl.runner.build import BUILDERS as METHODS
 
 
 @pytest.mark.parametrize("count", [2, 4, 8])

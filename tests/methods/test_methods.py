@@ -11,7 +11,7 @@ from tests.reference import nt_xent_loop
 from tfssl import encoders, layers
 from tfssl.methods import SimCLR
 from tfssl.methods.selfsupervised import direction_std
-from tfssl.runner.build import METHODS
+from tfssl.runner.build import BUILDERS as METHODS
 
 
 def probed(model, batch):

@@ -1,6 +1,7 @@
 """The settings of a run, each described once; standard library only.
 
 options   the table: the type, default, meaning and check of every knob
+methods   the table of methods: facts and defaults of each
 defaults  defaults by method and by what is trained; what records of old lack
 google    what command lines of google-research/simclr mean
 values    texts that stand for numbers, checks of single values
@@ -13,9 +14,10 @@ A wrong flag is refused before TensorFlow is loaded: nothing here imports it.
 """
 
 from tfssl.config.checks import NO_PROBE, check_range, check_type
-from tfssl.config.defaults import ABSENT, LATER, METHODS, TASKS, listed, without_later
+from tfssl.config.defaults import ABSENT, LATER, TASKS, listed, without_later
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
+from tfssl.config.methods import METHODS, Method
 from tfssl.config.schema import COMPAT, DISTILL, SPEED, TRANSFER, VIEW, VIEW2, kind, knob
 from tfssl.config.settings import Config
 from tfssl.config.values import sides, value_range, within
@@ -31,6 +33,7 @@ __all__ = [
     "GOOGLE_DEFAULTS_LEFT",
     "LATER",
     "METHODS",
+    "Method",
     "NO_PROBE",
     "SPEED",
     "TASKS",

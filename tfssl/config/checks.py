@@ -3,8 +3,9 @@
 import math
 import re
 
-from tfssl.config.defaults import METHODS, TASKS
+from tfssl.config.defaults import TASKS
 from tfssl.config.google import check_schema
+from tfssl.config.methods import METHODS
 from tfssl.config.schema import kind
 from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, written
 from tfssl.errors import UsageError, told
@@ -116,7 +117,7 @@ def check_batch(config):
 
 
 def check_method(config):
-    takes = METHODS[config.method].takes
+    takes = config.facts.takes
     if config.memory_size and "memory_size" not in takes:
         raise UsageError(
             f"--memory_size concerns {methods_with('memory_size')}. Received: "

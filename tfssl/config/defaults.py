@@ -1,92 +1,9 @@
 """Defaults that differ by --method or by what is trained, and what records of old lack.
 
-The table in `tfssl.config.options` has the others: those of pretraining with --method=simclr. A new
-method is one entry of METHODS.
+`tfssl.config.options` has the others: those of pretraining with --method=simclr.
 """
 
-import dataclasses
-import math
-
-
-class EpochTable:
-    """A default that follows --train_epochs: the given values, and between them, interpolated.
-
-    Interpolation is linear over the logarithm of the epochs; outside the table its ends hold.
-
-    Args:
-        values: {epochs: value}.
-        complement: interpolate the logarithm of 1 - value, for decay rates close to 1.
-    """
-
-    def __init__(self, values, complement=False):
-        self.values, self.complement = dict(sorted(values.items())), complement
-
-    def __call__(self, config):
-        return self.at(config.train_epochs)
-
-    def at(self, epochs):
-        points = list(self.values)
-        epochs = min(max(epochs, points[0]), points[-1])
-        if epochs in self.values:
-            return self.values[epochs]
-        low, high = next(pair for pair in zip(points, points[1:]) if epochs < pair[1])
-        left, right = self.values[low], self.values[high]
-        share = math.log(epochs / low) / math.log(high / low)
-        if self.complement:
-            return 1 - (1 - left) ** (1 - share) * (1 - right) ** share
-        return left + (right - left) * share
-
-    def __str__(self):
-        return "by --train_epochs: " + ", ".join(f"{k}: {v}" for k, v in self.values.items())
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """What is known of a method before it, and TensorFlow, are loaded.
-
-    Attributes:
-        defaults: {knob: its default in pretraining, or a function of the Config}, where it is not
-            the one in the table.
-        takes: names of the knobs that are refused with methods that do not take them.
-        options: of a method that a plug-in registered, the dataclass of its options, or None.
-    """
-
-    defaults: dict = dataclasses.field(default_factory=dict)
-    takes: tuple = ()
-    options: type | None = None
-
-
-# BYOL: Grill et al. 2020, arXiv:2006.07733, Appendix B and Table 6, as in deepmind-research
-# byol/configs/byol.py (f5de0ed), whose presets follow the length of the training.
-BYOL = dict(
-    color_jitter_strength=1.0,
-    jitter_brightness=0.4,
-    jitter_contrast=0.4,
-    jitter_saturation=0.2,
-    jitter_hue=0.1,
-    brightness_mode="additive",
-    use_blur=True,
-    blur_p=1.0,
-    view2_blur_p=0.1,
-    view2_solarize_p=0.2,
-    input_normalization="imagenet",
-    proj_out_dim=256,
-    proj_hidden_dim=4096,
-    num_proj_layers=2,
-    base_target_decay=EpochTable({40: 0.97, 100: 0.99, 300: 0.99, 1000: 0.996}, complement=True),
-    lars_form="popular",
-    learning_rate=EpochTable({40: 0.45, 100: 0.45, 300: 0.3, 1000: 0.2}),
-    weight_decay=EpochTable({40: 1e-6, 100: 1e-6, 300: 1e-6, 1000: 1.5e-6}),
-)
-
-STANDARD = "simclr"  # the method whose defaults are those of the table
-METHODS = {
-    STANDARD: Method(takes=("memory_size",)),
-    "byol": Method(BYOL),
-    "npair": Method(takes=("positives",)),
-    "triplet": Method(takes=("positives",)),
-    "cpc": Method(),
-}
+from tfssl.config.methods import METHODS, STANDARD, EpochTable
 
 # By what is trained; a method's are those of pretraining, which these come before.
 BY_TASK = {
@@ -115,7 +32,7 @@ DECIDING = ("method", "mode", "train_mode")  # knobs that say which defaults hol
 
 def default_of(field, config):
     """The default of a knob, or a function of the Config, once those in DECIDING are set."""
-    of_method = METHODS[config.method].defaults.get(field.name, field.default)
+    of_method = config.facts.defaults.get(field.name, field.default)
     return BY_TASK[config.task].get(field.name, of_method)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 from tfssl.config import checks
 from tfssl.config.defaults import DECIDING, TASKS, default_of
+from tfssl.config.methods import METHODS
 from tfssl.config.options import augmentation, evaluation, general, network, training
 from tfssl.config.values import counts
 
@@ -66,6 +67,11 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
         """An augmentation's setting for view 1 or 2."""
         own = getattr(self, f"view2_{name}", None) if view == 2 else None
         return getattr(self, name) if own is None else own
+
+    @property
+    def facts(self):
+        """The `Method` of --method."""
+        return METHODS[self.method]
 
     @property
     def task(self):

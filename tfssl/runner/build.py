@@ -1,9 +1,11 @@
 """From a Config to the objects of the library: encoders, heads, methods."""
 
 import functools
+import importlib
 import inspect
 
 from tfssl import layers, registry
+from tfssl.config import METHODS
 from tfssl.errors import UsageError
 from tfssl.methods import BYOL, CPC, NPair, SimCLR, Triplet, cpc
 from tfssl.runner import plugins
@@ -143,30 +145,38 @@ def byol(config, kit):
     )
 
 
-def plugged(entry, config, kit):
-    """A method that a plug-in registered; it makes its own heads and targets."""
-    options = plugins.values_of(config)
-    if "total_steps" in inspect.signature(entry.value.__init__).parameters:
+def of_options(config, kit):
+    """A method whose arguments are options; it makes its own heads and targets."""
+    options, made = plugins.values_of(config), class_of(config.method)
+    if "total_steps" in inspect.signature(made.__init__).parameters:
         options |= {"total_steps": kit.total_steps}
     encoder = kit.encoder(config.seed, "encoder")
     probe = kit.probe(encoder.output_shape[-1])
     try:
-        return entry.value(encoder, probe=probe, seed=config.seed, input_range="0,1", **options)
+        return made(encoder, probe=probe, seed=config.seed, input_range="0,1", **options)
     except (TypeError, ValueError) as error:  # the class is the user's
         raise UsageError(f"--method={config.method} cannot be made: {error}") from error
 
 
+def class_of(name):
+    """The class of a method: a plug-in's, or the one that its entry in the table names."""
+    entry = registry.find("method", name)
+    if entry:
+        return entry.value
+    module, _, made = METHODS[name].path.partition(":")
+    return getattr(importlib.import_module(module), made)
+
+
 def method(config, kit):
     """The method that a Config asks for, as a model that is not compiled yet."""
-    entry = registry.find("method", config.method)
-    return plugged(entry, config, kit) if entry else METHODS[config.method](config, kit)
+    return BUILDERS.get(config.method, of_options)(config, kit)
 
 
-METHODS = {
+PROJECTORS = {"simclr": projector, "byol": byol_head}  # by `tfssl.config.Method.projector`
+BUILDERS = {  # of the methods whose arguments are knobs; of others they are options
     "simclr": simclr,
     "byol": byol,
     "npair": npair,
     "triplet": triplet,
     "cpc": contrastive_predictive_coding,
 }
-PROJECTORS = {name: projector for name in METHODS} | {"byol": byol_head}

@@ -39,7 +39,7 @@ def of_training(job):
     learned, copies = (
         parameters(config),
         COPIES
-        + (config.task == "pretrain" and (config.method == "byol" or config.memory_size > 0)),
+        + (config.task == "pretrain" and (config.facts.has_target or config.memory_size > 0)),
     )
     views = (2 if config.task == "pretrain" else 1) * config.train_batch_size
     at_once = views // config.accumulate_steps // job.distribution.replicas

@@ -12,8 +12,7 @@ from tfssl import augment, compat, data, encoders, layers
 from tfssl.encoders import stages
 from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
-from tfssl.runner import evaluate, loop
-from tfssl.runner.build import PROJECTORS
+from tfssl.runner import build, evaluate, loop
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -314,12 +313,12 @@ def build_model(job, found=None, num_classes=None):
         projector = None
         if config.ft_proj_selector:
             width = export.width(config)
-            if config.method not in PROJECTORS:
+            if config.facts.projector is None:
                 raise UsageError(
                     f"--ft_proj_selector must be 0 for --method={config.method}, whose projector "
                     f"is a plug-in's. Received: {config.ft_proj_selector}"
                 )
-            projector = PROJECTORS[config.method](config, normalization, width)
+            projector = build.PROJECTORS[config.facts.projector](config, normalization, width)
         if found:
             encoder = pretrained.load(found, config, normalization, projector, **classes)
         else:

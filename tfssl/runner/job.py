@@ -190,7 +190,7 @@ def plan(config, distributed=None, ranges=None):
 def check_fixed(config, flag, size):
     """Raises UsageError where an encoder of a fixed size would meet images of another."""
     fixed = config.encoder_size and sides(config.encoder_size)
-    if fixed and fixed != tuple(size) and config.method != "cpc":
+    if fixed and fixed != tuple(size) and not config.facts.crops_only:
         raise UsageError(
             f"--{flag} must be {fixed[0]}x{fixed[1]}, the size that --encoder_size has. "
             f"Received: {size[0]}x{size[1]}"

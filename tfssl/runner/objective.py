@@ -20,11 +20,11 @@ def check(job):
 
 def check_projections(config):
     """Raises UsageError where projections are all equal, up to their sign, once normalized."""
-    normalized = config.method == "byol" or (config.hidden_norm and config.method != "cpc")
-    if config.task != "pretrain":
+    facts = config.facts
+    if config.task != "pretrain" or not facts.normalizes(config.hidden_norm):
         return
-    if config.proj_out_dim == 1 and config.proj_head_mode != "none" and normalized:
-        norm = "which BYOL normalizes" if config.method == "byol" else "with --hidden_norm"
+    if config.proj_out_dim == 1 and config.proj_head_mode != "none":
+        norm = "with --hidden_norm" if facts.normalized == "flag" else "which it normalizes"
         raise UsageError(
             f"--proj_out_dim must be at least 2 for --method={config.method}: "
             f"a projection of one number, {norm}, is 1 or -1 and has no gradient. "
@@ -86,17 +86,16 @@ def left_by_normalization(job):
     if config.task != "pretrain":
         selected = config.ft_proj_selector and normalizes(config)
         return constant if selected or (point and config.fine_tune_after_block < 4) else ""
-    if config.method == "byol":
-        return constant if point or normalizes(config) else ""
-    if config.method != "cpc" and normalizes(config):
+    if config.facts.passes == "together" and normalizes(config):
         return "its two views come to opposite projections, whatever it shows"
-    return ""
+    apart = config.facts.passes == "apart"
+    return constant if apart and (point or normalizes(config)) else ""
 
 
 def normalizes(config):
     """Whether the projector has batch normalization."""
-    if not config.proj_batch_norm:
+    if not config.proj_batch_norm or config.facts.projector is None:
         return False
-    if config.method == "byol":
+    if config.facts.projector == "byol":
         return config.proj_head_mode == "nonlinear" and config.num_proj_layers > 1
     return config.proj_head_mode != "none"

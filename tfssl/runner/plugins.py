@@ -4,8 +4,7 @@ import dataclasses
 import os
 
 from tfssl import files, registry
-from tfssl.config import METHODS
-from tfssl.config.defaults import Method
+from tfssl.config import METHODS, Method
 from tfssl.errors import UsageError
 from tfssl.text import printable
 

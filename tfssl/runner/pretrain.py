@@ -36,7 +36,7 @@ WATCHED = 256  # images of a batch that the scalars under information/ are made 
 def build_model(job):
     """The method's model with its optimizer, compiled, every variable made."""
     config = job.config
-    if config.method == "cpc":
+    if config.facts.crops_only:
         check_patches(job)
     normalization, classes = training_layers(job)
     with job.distribution.scope(), compat.dtype_policy(job.precision):
@@ -85,9 +85,9 @@ def view_recipes(config, size):
 
 
 def trained_recipes(config, size):
-    """The views as the training gets them: of CPC crops alone, for it changes patches itself."""
+    """The views as the training gets them: crops alone where the method does the rest."""
     recipes = view_recipes(config, size)
-    if config.method != "cpc":
+    if not config.facts.crops_only:
         return recipes
     return tuple(recipe._replace(pixels=augment.identity()) for recipe in recipes)
 
@@ -315,7 +315,7 @@ def announce(job, model, start):
         + ", ".join(f"{name} {count:,}" for name, count in counts.items())
         + " parameters\n"
         f"{job.schedule}"
-        + (f", target decay from {config.base_target_decay:.4g}" if config.method == "byol" else "")
+        + (f", target decay from {config.base_target_decay:.4g}" if config.facts.has_target else "")
         + (f", memory of {config.memory_size:,} projections" if config.memory_size else "")
         + (
             f", learns from {job.train_source.num_labelled:,} labels"

@@ -2,7 +2,8 @@
 
 from typing import Literal, Optional
 
-from tfssl.config.defaults import METHODS, STANDARD, as_standard, by_length
+from tfssl.config.defaults import as_standard, by_length
+from tfssl.config.methods import METHODS, STANDARD
 from tfssl.config.schema import METHOD, NET, Schema, group, knob
 from tfssl.config.values import (
     INPUT_RANGE,

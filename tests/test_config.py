@@ -253,7 +253,7 @@ def test_an_integer_serves_as_a_float():
         (dict(mode="train", train_mode="finetune", checkpoint="run"), "finetune", True, False),
         (dict(mode="finetune", checkpoint="run"), "finetune", True, True),
         (dict(mode="knn", checkpoint="run"), "pretrain", False, True),
-        (dict(mode="predict", checkpoint="run"), "pretrain", False, True),
+        (dict(mode="predict", checkpoint="run"), "pretrain", False, False),
         (dict(mode="distill", teacher="run"), "distill", True, True),
         (dict(mode="train", train_mode="distill", teacher="run"), "distill", True, False),
     ],

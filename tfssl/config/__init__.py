@@ -2,6 +2,7 @@
 
 options   the table: the type, default, meaning and check of every knob
 methods   the table of methods: facts and defaults of each
+modes     the table of modes: what does each, and the facts about it
 defaults  defaults by method and by what is trained; what records of old lack
 google    what command lines of google-research/simclr mean
 values    texts that stand for numbers, checks of single values
@@ -14,10 +15,11 @@ A wrong flag is refused before TensorFlow is loaded: nothing here imports it.
 """
 
 from tfssl.config.checks import NO_PROBE, check_range, check_type
-from tfssl.config.defaults import ABSENT, LATER, TASKS, listed, without_later
+from tfssl.config.defaults import ABSENT, LATER, listed, without_later
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
 from tfssl.config.methods import METHODS, Method
+from tfssl.config.modes import MODES, TASKS, Mode
 from tfssl.config.schema import COMPAT, DISTILL, SPEED, TRANSFER, VIEW, VIEW2, kind, knob
 from tfssl.config.settings import Config
 from tfssl.config.values import sides, value_range, within
@@ -33,7 +35,9 @@ __all__ = [
     "GOOGLE_DEFAULTS_LEFT",
     "LATER",
     "METHODS",
+    "MODES",
     "Method",
+    "Mode",
     "NO_PROBE",
     "SPEED",
     "TASKS",

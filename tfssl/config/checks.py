@@ -3,9 +3,9 @@
 import math
 import re
 
-from tfssl.config.defaults import TASKS
 from tfssl.config.google import check_schema
 from tfssl.config.methods import METHODS
+from tfssl.config.modes import TASKS
 from tfssl.config.schema import kind
 from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, written
 from tfssl.errors import UsageError, told

@@ -4,36 +4,15 @@
 """
 
 from tfssl.config.methods import METHODS, STANDARD, EpochTable
+from tfssl.config.modes import MODES, TASKS
 
-# By what is trained; a method's are those of pretraining, which these come before.
-BY_TASK = {
-    "pretrain": {},
-    "finetune": dict(
-        optimizer="momentum",
-        learning_rate=0.05,
-        warmup_epochs=0.0,
-        weight_decay=0.0,
-        train_batch_size=256,
-        train_epochs=60.0,
-    ),
-    "distill": dict(
-        optimizer="momentum",
-        learning_rate=0.1,
-        warmup_epochs=5.0,
-        weight_decay=1e-4,
-        train_batch_size=256,
-        train_epochs=100.0,
-        checkpoint="none",
-    ),
-}
-TASKS = tuple(BY_TASK)
 DECIDING = ("method", "mode", "train_mode")  # knobs that say which defaults hold
 
 
 def default_of(field, config):
     """The default of a knob, or a function of the Config, once those in DECIDING are set."""
     of_method = config.facts.defaults.get(field.name, field.default)
-    return BY_TASK[config.task].get(field.name, of_method)
+    return MODES[config.task].defaults.get(field.name, of_method)
 
 
 def listed(field):
@@ -41,9 +20,10 @@ def listed(field):
     name, default = field.name, field.default
     own = {method: of.defaults[name] for method, of in METHODS.items() if name in of.defaults}
     by_method = {STANDARD: default, **own} if own else default
-    if not any(name in of for of in BY_TASK.values()):
+    of_tasks = {task: MODES[task].defaults for task in TASKS}
+    if not any(name in of for of in of_tasks.values()):
         return by_method
-    return {task: of.get(name, by_method) for task, of in BY_TASK.items()}
+    return {task: of.get(name, by_method) for task, of in of_tasks.items()}
 
 
 def by_length(name):

@@ -3,8 +3,9 @@
 import dataclasses
 
 from tfssl.config import checks
-from tfssl.config.defaults import DECIDING, TASKS, default_of
+from tfssl.config.defaults import DECIDING, default_of
 from tfssl.config.methods import METHODS
+from tfssl.config.modes import MODES, TASKS
 from tfssl.config.options import augmentation, evaluation, general, network, training
 from tfssl.config.values import counts
 
@@ -81,7 +82,7 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
     @property
     def trains(self):
         """Whether the encoder is."""
-        return self.mode in (*TASKS, "train", "train_then_eval")
+        return MODES[self.mode].trains
 
     @property
     def loads(self):
@@ -90,12 +91,12 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
 
     @property
     def evaluates(self):
-        return self.mode != "train"
+        return MODES[self.mode].evaluates
 
     @property
     def of_a_run(self):
         """Whether it works on the run in --model_dir, which says what the settings are."""
-        return self.mode == "eval" or (not self.trains and self.checkpoint is None)
+        return MODES[self.mode].needs_run or (not self.trains and self.checkpoint is None)
 
     @property
     def neighbours(self):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfssl import data, encoders, layers, optim
 from tfssl.callbacks.board import Board
 from tfssl.callbacks.checkpoints import STOP
-from tfssl.config import Config, sides
+from tfssl.config import MODES, Config, sides
 from tfssl.data import Source
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
@@ -108,15 +108,17 @@ def plan(config, distributed=None, ranges=None):
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
-    if config.mode == "embed" and not config.probe_dataset:  # which fits and scores nothing
-        train_source = sources.load(config, config.eval_split, "eval_split", ranges)
+    mode = MODES[config.mode]
+    if not (config.trains or mode.evaluates or config.probe_dataset):
+        train_source = sources.load(config, getattr(config, mode.split), mode.split, ranges)
         labelled_source = eval_source = train_source
     else:
         train_source = sources.load(config, config.train_split, ranges=ranges)
         labelled_source, eval_source = evaluation_sources(config, train_source)
-    distills = config.task == "distill" and (config.trains or config.mode == "eval")
-    whole = labelled_source if config.mode in ("knn", "linear_eval") else train_source
-    chosen = None if config.mode == "embed" else sources.chosen_places(config, whole)
+    distills = config.task == "distill" and (config.trains or mode.needs_run)
+    whole = labelled_source if mode.takes_labels else train_source
+    learns = config.trains or mode.evaluates
+    chosen = sources.chosen_places(config, whole) if learns else None
     readable = train_source.num_examples
     if chosen is not None and not distills:
         part = data.subset(whole, chosen)
@@ -131,9 +133,7 @@ def plan(config, distributed=None, ranges=None):
             f"--train_batch_size must be at most {n}, the number of examples in "
             f"{config.dataset} {config.train_split}{share}. Received: {batch}"
         )
-    nearest = config.mode == "knn" or (
-        config.task == "pretrain" and (config.trains or config.mode == "eval")
-    )
+    nearest = mode.neighbours or (config.task == "pretrain" and (config.trains or mode.needs_run))
     most = labelled_source.num_labelled
     if nearest and eval_source and any(k > most for k in config.neighbours):
         raise UsageError(
@@ -212,7 +212,7 @@ def evaluation_sources(config, train_source):
             dataset=config.probe_dataset, data_dir=config.probe_data_dir or config.data_dir
         )
     ranges = train_source.value_ranges if other is config else None
-    if config.mode == "embed":
+    if not (config.trains or MODES[config.mode].evaluates):
         return labelled, sources.load(other, config.eval_split, "eval_split", ranges)
     if other is not config:
         labelled = sources.load(other, config.probe_train_split, "probe_train_split")
@@ -257,8 +257,8 @@ def reopen(config, given):
             "--model_dir must be the directory of a run. "
             f"Received: {config.model_dir}, which holds none"
         )
-    asks_anew = config.mode in ("linear_eval", "knn")
-    new_labels = {"label_fraction", "label_list"} if asks_anew else set()
+    mode = MODES[config.mode]
+    new_labels = {"label_fraction", "label_list"} if mode.takes_labels else set()
     rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
     names = set(given) | new_labels | {"mode", "model_dir", "plugin"}
     data_there = rundir.read_json(config.model_dir, rundir.DATA) or {}
@@ -268,7 +268,7 @@ def reopen(config, given):
         ),
         ranges=data_there.get("value_ranges"),
     )
-    if config.mode != "embed":
+    if mode.evaluates:
         check_data(job, there)
     rundir.make(config.model_dir)
     rundir.check_files(config.model_dir)

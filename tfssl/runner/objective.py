@@ -4,13 +4,14 @@ What is merely unwise is not: each refusal is of an objective whose gradient is 
 """
 
 from tfssl import encoders
+from tfssl.config import MODES
 from tfssl.errors import UsageError
 
 
 def check(job):
     """Raises UsageError where what is trained cannot learn from what it is given."""
     config = job.config
-    if config.mode == "linear_eval" or config.trains and config.task != "pretrain":
+    if MODES[config.task if config.trains else config.mode].classifies:
         check_classes(job)
     if config.trains:
         check_projections(config)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,23 +12,13 @@ from tfssl.config import (
     ARCHITECTURE,
     COMPAT,
     GOOGLE_DEFAULTS_LEFT,
+    MODES,
     Config,
     google_defaults,
 )
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import (
-    convert,
-    distill,
-    embed,
-    finetune,
-    frozen,
-    linear_eval,
-    plugins,
-    predict,
-    pretrain,
-    sources,
-)
+from tfssl.runner import plugins, sources
 from tfssl.runner.job import reopen
 from tfssl.storage import rundir
 
@@ -62,62 +53,56 @@ def run(
         plugins.permit(config.encoder)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    spread = strategy.of(config)
+    distribution = strategy.of(config)
     tell_compatibility(config, given)
-    if config.mode == "export":
-        return convert.export(config, given)
+    mode = MODES[config.mode]
     if config.of_a_run and config.model_dir is None:
-        checkpoint = "" if config.mode == "eval" else " or --checkpoint"
+        checkpoint = "" if mode.needs_run else " or --checkpoint"
         raise UsageError(
             f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it concerns."
         )
-    if config.mode == "predict":
-        return predict.predict(config, given)
-    config = named(config)
-    result = work(config, given, flagfile or plain_flagfile, spread)
+    if mode.own_directory:
+        config = named(config)
+    result = work(config, given, flagfile or plain_flagfile, distribution)
     return {**result, "model_dir": config.model_dir} if isinstance(result, dict) else result
 
 
-def work(config, given, flagfile, spread):
-    """`run`, but for exporting and predictions, once the directory is known.
+def work(config, given, flagfile, distribution):
+    """Calls what MODES names.
 
     Args:
-        spread: the `Distribution` that trains.
+        distribution: the `Distribution` that trains.
     """
-    if config.mode == "eval":
-        job = reopen(config, given)
-        if job.config.task == "pretrain":
-            return pretrain.evaluate_pretrained(job)
-        return finetune.evaluate_finetuned(job)
-    if config.mode == "linear_eval":
-        return linear_eval.linear_evaluation(config, given)
-    if config.mode == "knn":
-        return frozen.nearest_neighbours(config, given)
-    if config.mode == "embed":
-        return embed.embed(config, given)
-    with spread.quiet(), alone(config, spread):
-        if config.task == "finetune":
-            return finetune.finetune(config, given, flagfile, spread)
-        if config.task == "distill":
-            return distill.distill(config, given, flagfile, spread)
-        return pretrain.pretrain(config, given, flagfile, spread)
+    if not config.trains:
+        return function(MODES[config.mode].run)(config, given)
+    with distribution.quiet(), alone(config, distribution):
+        return function(MODES[config.task].run)(config, given, flagfile, distribution)
 
 
-def alone(config, spread):
-    """The directory of a run, held by the process that writes it."""
-    return rundir.held(config.model_dir) if spread.chief else contextlib.nullcontext()
+def function(path):
+    """The function that "MODULE:FUNCTION" names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def evaluate(config, given):
+    """--mode=eval: evaluates the run in --model_dir again, by its newest checkpoint."""
+    job = reopen(config, given)
+    return function(MODES[job.config.task].again)(job)
+
+
+def alone(config, distribution):
+    """The directory of a run, locked by the process that writes it."""
+    return rundir.held(config.model_dir) if distribution.chief else contextlib.nullcontext()
 
 
 def named(config):
     """The Config with its --model_dir; not given, that of equal settings and equal images."""
     if config.model_dir:
         return config
-    split, flag = config.train_split, "train_split"
-    if config.mode == "embed":
-        split, flag = config.eval_split, "eval_split"
-    return config.replace(
-        model_dir=rundir.directory_of(config, sources.identify(config, split, flag))
-    )
+    mode = MODES[config.mode]
+    images = sources.identify(config, getattr(config, mode.split), mode.split)
+    return config.replace(model_dir=rundir.directory_of(config, images))
 
 
 def tell_compatibility(config, given):

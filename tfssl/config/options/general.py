@@ -2,6 +2,7 @@
 
 from typing import Literal, Optional
 
+from tfssl.config.modes import MODES, TASKS
 from tfssl.config.schema import DATA, RUN, Schema, group, knob
 from tfssl.config.values import NOT_EMPTY, POSITIVE, PROBABILITY, RANGE, SIZE
 
@@ -10,39 +11,20 @@ from tfssl.config.values import NOT_EMPTY, POSITIVE, PROBABILITY, RANGE, SIZE
 class RunOptions(Schema):
     """What is done, where, and how exactly."""
 
-    mode: Literal[
-        "pretrain",
-        "finetune",
-        "distill",
-        "eval",
-        "linear_eval",
-        "knn",
-        "embed",
-        "export",
-        "predict",
-        "train",
-        "train_then_eval",
-    ] = knob(
+    mode: str = knob(
         "pretrain",
         RUN,
-        "What to do. pretrain: learn the encoder, then evaluate it. finetune: train the encoder in "
-        "--checkpoint with labels, then evaluate it. distill: train a network to answer as that of "
-        "--teacher does, then evaluate it. linear_eval: train a linear classifier on the "
-        "frozen encoder in --checkpoint, or that of the run in --model_dir, by DeepMind's "
-        "protocol. knn: classify with it by nearest neighbours, which trains nothing. embed: write "
-        "its representations of --eval_split, with a picture. export: write it as --format. "
-        "predict: write the likeliest classes of every image of --eval_split, by the finetuned or "
-        "distilled network in --checkpoint. eval: evaluate what is in --model_dir. "
-        "train and train_then_eval are google-research/simclr's words: train only, or train and "
-        "then evaluate, what --train_mode says.",
+        " ".join(["What to do.", *(f"{name}: {mode.help}." for name, mode in MODES.items())]),
         common=True,
+        choices=MODES,
     )
-    train_mode: Optional[Literal["pretrain", "finetune", "distill"]] = knob(
+    train_mode: Optional[str] = knob(
         None,
         RUN,
         "google-research/simclr's spelling of what to train. A command line that gives this flag "
         "is read as one of its runner: flags not given take the defaults they have there, which "
         "the run prints. (Its runner does not distill: there the defaults are ours.)",
+        choices=TASKS,
     )
     model_dir: Optional[str] = knob(
         None,

@@ -9,7 +9,7 @@ import pytest
 import flags
 from tfssl.config import Config
 from tfssl.errors import UsageError
-from tfssl.runner import program
+from tfssl.runner import program, workers
 
 CIFAR_PRETRAIN = r"""
 python run.py --train_mode=pretrain \
@@ -326,7 +326,7 @@ def test_a_tpu_is_looked_for_where_the_flags_say(monkeypatch):
         raise ValueError("no such TPU")
 
     monkeypatch.setattr(
-        program.strategy.tf.distribute.cluster_resolver, "TPUClusterResolver", resolver
+        workers.tf.distribute.cluster_resolver, "TPUClusterResolver", resolver
     )
     for settings in (
         dict(tpu_name="pod", tpu_zone="z", gcp_project="p", master="grpc://h"),
@@ -334,7 +334,7 @@ def test_a_tpu_is_looked_for_where_the_flags_say(monkeypatch):
         dict(),
     ):
         with pytest.raises(UsageError, match="no such TPU"):
-            program.strategy.of(Config(use_tpu=True, **settings))
+            workers.distribution(Config(use_tpu=True, **settings))
     nowhere = {"zone": None, "project": None}
     assert asked == [
         ("pod", {"zone": "z", "project": "p"}),

@@ -17,6 +17,7 @@ from tfssl.config import Config
 from tfssl.distribute import meeting, strategy
 from tfssl.distribute.meeting import Meeting
 from tfssl.errors import TrainingError
+from tfssl.runner import workers
 
 
 @pytest.fixture
@@ -169,8 +170,8 @@ def test_an_ipv6_address_may_have_brackets():
 
 
 def test_every_setting_counts_but_where_things_are():
-    one = strategy.settings(Config())
-    other = strategy.settings(Config(model_dir="a", data_dir="b"))
+    one = workers.settings(Config())
+    other = workers.settings(Config(model_dir="a", data_dir="b"))
     assert one == other and len(one["the code of tfssl"]) == 12
     for changes in (
         dict(temperature=0.5),
@@ -180,7 +181,7 @@ def test_every_setting_counts_but_where_things_are():
         dict(steps_per_execution=2),
         dict(mode="train"),
     ):
-        assert strategy.settings(Config(**changes)) != one, changes
+        assert workers.settings(Config(**changes)) != one, changes
 
 
 def start(addresses, place, *flags):

@@ -1,7 +1,5 @@
 """What augmentation does to images, as a picture."""
 
-import os
-
 import tensorflow as tf
 
 from tfssl import data
@@ -10,13 +8,21 @@ from tfssl.storage import rundir
 COLUMNS = 12
 
 
-def save_views(source, recipes, config, writer):
-    """Writes the views of the first batch as `views.png` and as TensorBoard's `image`, step 0.
+def save_views(source, recipes, path, writer, seed=0, settings=None):
+    """Writes the views of the first batch as a PNG and as TensorBoard's `image`, step 0.
 
-    One row per view, one image per column; the settings go to TensorBoard as a table beside it.
+    One row per view, one image per column.
+
+    Args:
+        source: a `tfssl.data.Source`.
+        recipes: a `tfssl.augment.View` for each view.
+        path: the PNG to write.
+        writer: a `tf.summary` writer.
+        seed: integer, of the order of the images and of the augmentation.
+        settings: {name: value}, written to TensorBoard as a table beside the picture.
     """
     batches = data.views(
-        source, recipes, batch_size=min(COLUMNS, source.num_examples), seed=config.seed, stop_step=1
+        source, recipes, batch_size=min(COLUMNS, source.num_examples), seed=seed, stop_step=1
     )
     with data.reading(source.name):
         batch = next(iter(batches))
@@ -25,11 +31,8 @@ def save_views(source, recipes, config, writer):
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, 64 // rows[0].shape[1])  # so that 32 px can be seen
     grid = tf.repeat(tf.repeat(grid, scale, axis=0), scale, axis=1)
-    rundir.write_whole(
-        os.path.join(config.model_dir, "views.png"),
-        lambda file: file.write(tf.io.encode_png(grid).numpy()),
-    )
-    settings = "\n".join(f"| {name} | {value} |" for name, value in config.to_dict().items())
+    rundir.write_whole(path, lambda file: file.write(tf.io.encode_png(grid).numpy()))
+    table = "\n".join(f"| {name} | {value} |" for name, value in (settings or {}).items())
     with writer.as_default(step=0):
         tf.summary.image("image", grid[tf.newaxis])
-        tf.summary.text("flags", "| flag | value |\n| --- | --- |\n" + settings)
+        tf.summary.text("flags", "| flag | value |\n| --- | --- |\n" + table)

@@ -1,6 +1,6 @@
-"""Who computes a training: one device, several of this machine, or several workers.
+"""Selects the `tf.distribute` strategy: one device, several of this machine, or several workers.
 
-With `tf.distribute`: every replica computes its part of the batch, and all of them together what
+Every replica computes its part of the batch, and all of them together what
 one device would. Workers are processes that TF_CONFIG names; the first, the chief, keeps the
 directory of the run and evaluates, and the others follow it. All of them read that directory, so
 it has to be on a disk that they share.
@@ -9,17 +9,13 @@ it has to be on a disk that they share.
 import contextlib
 import dataclasses
 import functools
-import glob
-import hashlib
 import json
 import os
 import signal
 from typing import Optional
 
-import keras
 import tensorflow as tf
 
-import tfssl
 from tfssl import data
 from tfssl.distribute.meeting import Meeting
 from tfssl.errors import TrainingError, UsageError
@@ -29,9 +25,6 @@ TF_CONFIG = (
     'TF_CONFIG must be JSON like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
-
-# Flags that say where something is, which may be elsewhere on each host.
-PLACES = ("model_dir", "data_dir", "probe_data_dir", "checkpoint", "teacher", "label_list")
 
 # What TensorFlow says on a worker when another one has died.
 LOST = (
@@ -170,94 +163,28 @@ def unlike(records, meeting):
             )
 
 
-def settings(config):
-    """What workers have to be started with alike: all flags but those of places, and the code."""
-    flags = {f"--{name}": value for name, value in config.to_dict().items() if name not in PLACES}
-    return {
-        **flags,
-        "tfssl": tfssl.__version__,
-        "TensorFlow": tf.__version__,
-        "Keras": keras.__version__,
-        "the code of tfssl": code(),
-    }
-
-
-def code():
-    """A digest of the package's source files."""
-    root = os.path.dirname(tfssl.__file__)
-    found = hashlib.sha256()
-    for path in sorted(glob.glob(os.path.join(root, "**", "*.py"), recursive=True)):
-        found.update(os.path.relpath(path, root).encode() + b"\0")
-        with open(path, "rb") as file:
-            found.update(hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()[:12]
-
-
 def single():
     """One device, without `tf.distribute`."""
     return Distribution(tf.distribute.get_strategy())
-
-
-def of(config):
-    """What --distribute asks for; to be called before TensorFlow computes anything.
-
-    Args:
-        config: a `tfssl.Config`; the flags of devices, those of a TPU and mode are read.
-
-    Raises:
-        UsageError: the devices are not there, or TF_CONFIG is not what it has to be.
-    """
-    kind = config.distribute
-    if not config.trains:
-        if kind in ("mirrored", "multi_worker", "tpu"):
-            raise UsageError(
-                f"--distribute={kind} concerns training; --mode={config.mode} "
-                "computes on one device."
-            )
-        return single()
-    if kind == "auto":
-        kind = chosen(config)
-    if config.replicas and kind != "mirrored":
-        raise UsageError(
-            "--replicas concerns --distribute=mirrored. "
-            f"Received: --replicas={config.replicas} with {kind}"
-        )
-    found = STRATEGIES[kind](config)
-    if config.accumulate_steps > 1 and found.replicas > 1:
-        raise UsageError(
-            "--accumulate_steps must be 1 on several replicas: they divide the batch "
-            f"already. Received: {config.accumulate_steps} on {found}"
-        )
-    if config.train_batch_size % found.replicas:
-        raise UsageError(
-            "--train_batch_size must be a multiple of the number of replicas, "
-            f"{found.replicas}. Received: {config.train_batch_size}"
-        )
-    return found
-
-
-def chosen(config):
-    """The kind that --distribute=auto stands for."""
-    if len(workers_of(os.environ.get("TF_CONFIG"))[0]) > 1:
-        return "multi_worker"
-    if config.use_tpu:
-        return "tpu"
-    return "mirrored" if config.replicas or len(gpus()) > 1 else "none"
 
 
 def gpus():
     return tf.config.list_physical_devices("GPU")
 
 
-def mirrored(config):
-    """All GPUs of this machine, or --replicas of them; without a GPU, logical processors."""
+def mirrored(replicas=None):
+    """All GPUs of this machine, or as many as `replicas`; without a GPU, logical processors.
+
+    Raises:
+        UsageError: they are not there, or TensorFlow has computed before.
+    """
     there = len(gpus())
-    count = config.replicas or there
+    count = replicas or there
     if there and count > there:
-        raise UsageError(f"--replicas must be at most {there}, the GPUs here. Received: {count}")
+        raise UsageError(f"`replicas` must be at most {there}, the GPUs here. Received: {count}")
     if not there and not count:
         raise UsageError(
-            "--distribute=mirrored needs a GPU, or --replicas to try it on a "
+            "`distribute=mirrored` needs a GPU, or `replicas` to try it on a "
             "processor. Received: neither"
         )
     if not there:
@@ -268,7 +195,7 @@ def mirrored(config):
             )
         except RuntimeError:
             raise UsageError(
-                "--replicas on a processor must be set up before TensorFlow has "
+                "`replicas` on a processor must be set up before TensorFlow has "
                 "computed anything in this process."
             ) from None
     return Distribution(strategy_on("GPU" if there else "CPU", count))
@@ -281,21 +208,24 @@ def strategy_on(kind, count):
     return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
 
-def multi_worker(config):
-    """The workers of TF_CONFIG, each with all its GPUs; waits until all of them are there."""
+def multi_worker(settings):
+    """The workers of TF_CONFIG, each with all its GPUs; waits until all of them are there.
+
+    Args:
+        settings: {name: what JSON can hold}, which must be equal on all workers.
+
+    Raises:
+        UsageError: there is no TF_CONFIG, or none that holds; or settings that differ.
+    """
     addresses, own = workers_of(os.environ.get("TF_CONFIG"))
     if not addresses:
-        raise UsageError(f"--distribute=multi_worker needs TF_CONFIG. {TF_CONFIG}. Received: none")
-    if config.model_dir is None:
-        raise UsageError(
-            "--distribute=multi_worker needs --model_dir, a directory that all workers share."
-        )
+        raise UsageError(f"`distribute=multi_worker` needs TF_CONFIG. {TF_CONFIG}. Received: none")
     place = addresses.index(own)
     print(f"worker {place} of {len(addresses)} at {own}: waiting for the others", flush=True)
     meeting = Meeting(addresses, place)
     meeting.join()
     found = Distribution(tf.distribute.get_strategy(), len(addresses), place == 0, meeting)
-    found.same(settings(config))
+    found.same(settings)
     try:
         with handled(signal.SIG_DFL):  # until TensorFlow has connected it lets no other act
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -333,12 +263,15 @@ def workers_of(text):
     return addresses, own
 
 
-def tpu(config):
-    """The TPU that --tpu_name or --master names, or the one of this machine."""
-    name = config.tpu_name or config.master
+def tpu(name=None, zone=None, project=None):
+    """The TPU of a name or address, in a zone and project of Google Cloud, or of this machine.
+
+    Raises:
+        UsageError: TensorFlow cannot reach it.
+    """
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
-            name or "local", zone=config.tpu_zone, project=config.gcp_project
+            name or "local", zone=zone, project=project
         )
         if name:
             tf.config.experimental_connect_to_cluster(resolver)
@@ -346,14 +279,6 @@ def tpu(config):
         return Distribution(tf.distribute.TPUStrategy(resolver))
     except (ValueError, RuntimeError, tf.errors.OpError, OSError) as error:
         raise UsageError(
-            "--distribute=tpu needs a TPU that TensorFlow can reach. Received: "
-            f"--tpu_name={name} ({str(error).splitlines()[0]})"
+            "`distribute=tpu` needs a TPU that TensorFlow can reach. Received: "
+            f"`tpu_name={name}` ({str(error).splitlines()[0]})"
         ) from None
-
-
-STRATEGIES = {
-    "none": lambda config: single(),
-    "mirrored": mirrored,
-    "multi_worker": multi_worker,
-    "tpu": tpu,
-}

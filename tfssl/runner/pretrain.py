@@ -1,6 +1,7 @@
 """Pretraining and its evaluation: data + model + optimizer + callbacks -> fit."""
 
 import functools
+import os
 
 from tfssl import augment, compat, layers
 from tfssl.callbacks.alarms import WarnOfCollapse
@@ -335,7 +336,14 @@ def train(job, model, checkpoints, start):
     batches = training_batches(job, trained_recipes(config, job.size), start)
     writer = job.writer()
     if start == 0 and writer:
-        save_views(job.train_source, view_recipes(config, job.size), config, writer)
+        save_views(
+            job.train_source,
+            view_recipes(config, job.size),
+            os.path.join(config.model_dir, "views.png"),
+            writer,
+            config.seed,
+            config.to_dict(),
+        )
     loop.train(
         model,
         batches,

@@ -16,13 +16,14 @@ from tfssl.config import (
     Config,
     google_defaults,
 )
-from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import plugins, sources
+from tfssl.runner import plugins, sources, workers
+from tfssl.runner.edge import naming_flags
 from tfssl.runner.job import reopen
 from tfssl.storage import rundir
 
 
+@naming_flags()
 def run(
     config: Config,
     given: Iterable[str] | None = None,
@@ -53,7 +54,7 @@ def run(
         plugins.permit(config.encoder)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    distribution = strategy.of(config)
+    distribution = workers.distribution(config)
     tell_compatibility(config, given)
     mode = MODES[config.mode]
     if config.of_a_run and config.model_dir is None:

@@ -74,7 +74,7 @@ def network():
     import keras
 
     from tfssl import Config, encoders
-    from tfssl.storage import export
+    from tfssl.storage import export, networks
 
     with tempfile.TemporaryDirectory() as directory:
         config = Config(width_multiplier=0.0625, dataset="shapes")
@@ -82,7 +82,7 @@ def network():
             18, stem="cifar", width_multiplier=0.0625, normalization=keras.layers.BatchNormalization
         )
         path = os.path.join(directory, export.FILE)
-        export.write(encoder, path, export.describe(config, "cifar", (16, 16), step=1))
+        export.write(encoder, path, networks.describe(config, "cifar", (16, 16), step=1))
         with open(path, "rb") as file:
             return file.read()
 
@@ -303,11 +303,10 @@ def read_flagfile(path):
 
 
 def read_settings(path):
-    from tfssl.storage import rundir
 
     os.mkdir(path + ".run")
     os.rename(path, os.path.join(path + ".run", "flags.json"))
-    rundir.recorded(path + ".run")
+    runs.recorded(path + ".run")
 
 
 def read_labels(path):

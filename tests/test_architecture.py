@@ -27,7 +27,7 @@ ALLOWED = {
     "text": {"terminal"},
     "augment": set(),
     "callbacks": {
-        *("data", "errors", "evaluation", "information", "losses", "methods", "storage"),
+        *("data", "errors", "evaluation", "files", "information", "losses", "methods"),
         "terminal",
     },
     "data": {"augment", "errors", "files", "notes", "text"},
@@ -48,10 +48,11 @@ ALLOWED = {
     "__main__": {"runner"},
     "": {"config", "errors", "loading", "registry"},
 }
-# Rooms that know no Config, not even by the attributes of one that is handed to them.
+# Rooms that know no Config, not even by the attributes of one that is handed to them. Below them
+# are those of the command line: its settings, its run directories, its programs.
 LIBRARY = {
-    *("augment", "data", "encoders", "evaluation", "information", "layers", "losses"),
-    *("methods", "optim"),
+    *("augment", "callbacks", "data", "distribute", "encoders", "evaluation", "information"),
+    *("layers", "losses", "methods", "optim"),
 }
 OF_KERAS = {"from_config", "build_from_config", "compile_from_config"}
 EDGE = {"runner"}  # where flags are read

@@ -624,9 +624,9 @@ def test_a_function_is_no_value():
 @pytest.mark.parametrize("given", [dict(optimizer="lars"), dict(learning_rate=0.05)])
 def test_the_network_of_a_checkpoint_leaves_the_training_as_it_was(given):
     """LARS of a finetuned BYOL is the classic one, as it always was."""
-    from tfssl.storage import export, pretrained
+    from tfssl.storage import networks, pretrained
 
-    about = export.describe(Config(method="byol"), "cifar", (32, 32), step=1)
+    about = networks.describe(Config(method="byol"), "cifar", (32, 32), step=1)
     config = Config(mode="finetune", checkpoint="run", **given)
     adopted = pretrained.adopt(config, config.asked, about, "run")
     assert (adopted.method, adopted.proj_hidden_dim, adopted.stem) == ("byol", 4096, "cifar")

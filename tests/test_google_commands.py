@@ -325,9 +325,7 @@ def test_a_tpu_is_looked_for_where_the_flags_say(monkeypatch):
         asked.append((*args, where))
         raise ValueError("no such TPU")
 
-    monkeypatch.setattr(
-        workers.tf.distribute.cluster_resolver, "TPUClusterResolver", resolver
-    )
+    monkeypatch.setattr(workers.tf.distribute.cluster_resolver, "TPUClusterResolver", resolver)
     for settings in (
         dict(tpu_name="pod", tpu_zone="z", gcp_project="p", master="grpc://h"),
         dict(master="grpc://h"),

@@ -1,8 +1,12 @@
-"""Files that a user names or has in a folder: opened so that none of them can hang the program."""
+"""Files: opened so that none can hang the program, and written whole or not at all."""
 
+import contextlib
 import errno
 import hashlib
+import json
 import os
+import re
+import shutil
 import stat
 
 OWN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # open already: what a shell makes of <(...)
@@ -88,3 +92,86 @@ def sha256(path):
     """The SHA-256 of a file, hexadecimal."""
     with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def alive(number):
+    """Whether there is a process of this number here."""
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def why(error):
+    """What is wrong, in the words of the system."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return re.sub(r"\{\{.*?\}\}\s*| \[Op:\w+\]", "", words.splitlines()[0])
+
+
+def write_text(path, text):
+    """Writes a file of text whole or not at all."""
+    content = text.encode("utf-8", "surrogateescape")  # of names that are no UTF-8
+    write_whole(path, lambda file: file.write(content))
+
+
+def write_json(directory, name, value):
+    """Writes a JSON file whole or not at all."""
+    write_text(os.path.join(directory, name), json.dumps(value, indent=1) + "\n")
+
+
+def write_whole(path, fill):
+    """Writes a file whole or not at all, even where the power goes.
+
+    Args:
+        fill: (binary file) -> anything, writes it.
+    """
+    with whole(path) as unfinished, open(unfinished, "wb") as file:
+        fill(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def whole(path, ending=""):
+    """Where to write what is to be at a path: it gets there at the end, or is removed.
+
+    Args:
+        path: of a file, or of a directory that is not there yet.
+        ending: what the name has to end in until then.
+    """
+    unfinished = f"{path}.{os.getpid()}{UNFINISHED}{ending}"
+    directory, name = os.path.split(path)
+    clear(directory, re.escape(name))
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except BaseException:
+        remove(unfinished)
+        raise
+
+
+def clear(directory, names):
+    """Removes what processes that died while writing have left in a directory.
+
+    Args:
+        names: regular expression of the files whose remains are meant.
+    """
+    pattern = rf"{names}\.(?P<number>\d+){re.escape(UNFINISHED)}(\.\w+)?"
+    for other in os.listdir(directory or "."):
+        match = re.fullmatch(pattern, other)
+        if match and not alive(int(match["number"])):
+            remove(os.path.join(directory, other))
+
+
+def remove(path):
+    """Removes a file or a directory, as far as that can be done."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+UNFINISHED = ".tmp"  # how the name of a file ends until it is whole

@@ -16,7 +16,7 @@ from tfssl import Config, UsageError
 from tfssl.encoders import google
 from tfssl.runner.build import PROJECTORS
 from tfssl.storage import pretrained
-from tfssl.storage.export import build_encoder
+from tfssl.storage.networks import build_encoder
 
 FORMS = {18: (False, (2, 2, 2, 2)), 34: (False, (3, 4, 6, 3)), 50: (True, (3, 4, 6, 3))}
 

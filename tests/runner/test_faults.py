@@ -16,7 +16,7 @@ import tensorflow as tf
 import run
 import tfssl.runner.program
 from tests.helpers import ROOT, TINY_FLAGS, read_scalars, tiny_config
-from tfssl import TrainingError, UsageError
+from tfssl import TrainingError, UsageError, files
 from tfssl.callbacks import alarms, checkpoints
 from tfssl.callbacks.board import Board
 from tfssl.errors import Interrupted
@@ -155,14 +155,14 @@ def test_a_disk_that_takes_no_more_is_told_in_a_sentence(
     number, when, tmp_path, monkeypatch, capsys
 ):
     """From the first file on, or when the training is over."""
-    write_json = rundir.write_json
+    write_json = files.write_json
 
     def write_or_fail(directory, name, value):
         if name == when:
             raise OSError(number, os.strerror(number), name)
         write_json(directory, name, value)
 
-    monkeypatch.setattr(rundir, "write_json", write_or_fail)
+    monkeypatch.setattr(files, "write_json", write_or_fail)
     assert run.main(["run.py", *TINY_FLAGS, f"--model_dir={tmp_path / 'run'}"]) == 1
     told = f"run.py: {when} cannot be written or read ({os.strerror(number)}); the same command"
     assert told in capsys.readouterr().err
@@ -406,7 +406,7 @@ def test_what_the_last_save_did_not_come_to_is_done_when_the_run_goes_on(tmp_pat
     """Killed between the checkpoint's rename and the removal of those no longer kept."""
     settings = dict(mode="train", train_mode="pretrain", checkpoint_steps=1, keep_checkpoint_max=2)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(rundir, "write_json", die_at("newest.json", 4))
+        patch.setattr(files, "write_json", die_at("newest.json", 4))
         tfssl.run(tiny_config(tmp_path, **settings))
     there = tmp_path / "checkpoints"
     (there / "unfinished_1").mkdir()
@@ -446,8 +446,8 @@ def die(*_, **__):
 
 
 def die_at(name, time):
-    """`rundir.write_json` that dies the n-th time that it is to write a file of that name."""
-    write_json, times = rundir.write_json, []
+    """`files.write_json` that dies the n-th time that it is to write a file of that name."""
+    write_json, times = files.write_json, []
 
     def write_or_die(directory, file, value):
         times.append(file)

@@ -140,7 +140,7 @@ def test_npz_holds_every_array(run, tmp_path):
         (dict(), "encoder.keras is there already; --output names another"),  # the run's own
         (dict(format="npz", output="encoder.keras"), "--output must not exist yet"),
         (dict(output="encoder.h5"), "--output must end in .keras"),
-        (dict(checkpoint=None), "--mode=export needs --checkpoint or --model_dir"),
+        (dict(checkpoint=None), "--mode=export needs --model_dir or --checkpoint"),
         (dict(stem="imagenet", output="x.keras"), "--stem=imagenet contradicts"),
         (dict(resnet_depth=50, output="x.keras"), "--resnet_depth=50 contradicts"),
         (dict(checkpoint="nowhere"), "does not exist"),

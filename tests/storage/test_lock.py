@@ -9,9 +9,9 @@ import pytest
 
 import tfssl
 from tests.helpers import tiny_config
-from tfssl import UsageError
+from tfssl import UsageError, files
 from tfssl.runner import finetune, frozen, pretrain
-from tfssl.storage import rundir
+from tfssl.storage import rundir, runs
 
 
 def refused(directory, **changes):
@@ -31,7 +31,7 @@ def test_what_decides_is_read_by_one_process_at_a_time(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pretrain, "plan", plan_while_another_comes)
     tfssl.run(tiny_config(tmp_path / "run", mode="train", train_mode="pretrain", temperature=0.1))
-    assert met == [0.1] and rundir.recorded(str(tmp_path / "run")).temperature == 0.1
+    assert met == [0.1] and runs.recorded(str(tmp_path / "run")).temperature == 0.1
 
 
 @pytest.mark.parametrize("mode", ["finetune", "distill", "linear_eval"])
@@ -47,7 +47,7 @@ def test_every_training_decides_under_its_lock(mode, tmp_path, monkeypatch):
         monkeypatch.setattr("tfssl.runner.linear_eval.settings_of", lambda job: {})
         monkeypatch.setattr("tfssl.runner.linear_eval.directory_of", lambda *_: tmp_path / "run")
         monkeypatch.setattr(rundir, "read_json", look)
-    monkeypatch.setattr(finetune.rundir, "recorded", look)
+    monkeypatch.setattr(finetune.runs, "recorded", look)
     with pytest.raises((KeyboardInterrupt, AttributeError)):
         tfssl.run(
             tiny_config(
@@ -127,7 +127,7 @@ def test_what_a_dead_process_was_writing_is_removed(tmp_path):
     dead, alive = 2**22 + 1, os.getppid()
     for name in (f"a.json.{dead}.tmp", f"a.json.{alive}.tmp", f"b.json.{dead}.tmp", "a.json.x.tmp"):
         (tmp_path / name).write_text("{")
-    rundir.write_json(str(tmp_path), "a.json", {})
+    files.write_json(str(tmp_path), "a.json", {})
     assert sorted(os.listdir(tmp_path)) == sorted(
         ["a.json", f"a.json.{alive}.tmp", f"b.json.{dead}.tmp", "a.json.x.tmp"]
     )
@@ -136,7 +136,7 @@ def test_what_a_dead_process_was_writing_is_removed(tmp_path):
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     (tmp_path / "a").write_text("before")
     with pytest.raises(KeyboardInterrupt):
-        rundir.write_whole(str(tmp_path / "a"), interrupted)
+        files.write_whole(str(tmp_path / "a"), interrupted)
     assert (tmp_path / "a").read_text() == "before" and os.listdir(tmp_path) == ["a"]
 
 
@@ -144,12 +144,12 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 def test_what_fails_leaves_no_file_and_no_directory(ending, tmp_path):
     for make in (os.mkdir, lambda path: open(path, "w").close()):
         with pytest.raises(KeyboardInterrupt):
-            with rundir.whole(str(tmp_path / "saved"), ending) as unfinished:
+            with files.whole(str(tmp_path / "saved"), ending) as unfinished:
                 assert unfinished.endswith(ending)
                 make(unfinished)
                 raise KeyboardInterrupt
         assert os.listdir(tmp_path) == []
-    with rundir.whole(str(tmp_path / "saved"), ending) as unfinished:
+    with files.whole(str(tmp_path / "saved"), ending) as unfinished:
         os.mkdir(unfinished)
     assert os.listdir(tmp_path) == ["saved"]
 

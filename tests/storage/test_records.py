@@ -8,7 +8,7 @@ import pytest
 
 from tfssl import UsageError
 from tfssl.config import LATER, Config
-from tfssl.storage import export, records, rundir
+from tfssl.storage import export, networks, records, rundir, runs
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures" / "runs_0_1_0.tar.xz"
 WRONG = [None, True, -1, 1.5, "text", [], [[]], {}, {"a": {}}, float("nan"), 10**400]
@@ -104,8 +104,8 @@ def test_records_of_before_a_knob_mean_what_was_done_then(tmp_path):
     config = Config(model_dir=str(tmp_path))
     before = {k: v for k, v in config.to_dict().items() if k not in LATER}
     (tmp_path / "flags.json").write_text(json.dumps(before))
-    assert rundir.recorded(str(tmp_path)) == config
-    about = export.describe(config, "cifar", (32, 32), step=1)
+    assert runs.recorded(str(tmp_path)) == config
+    about = networks.describe(config, "cifar", (32, 32), step=1)
     assert about["proj_batch_norm"] is True
     old = {k: v for k, v in about.items() if k not in LATER}
     assert export.check_about(old, "encoder.keras") == about

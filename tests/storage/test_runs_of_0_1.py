@@ -199,9 +199,9 @@ def test_finished_runs_are_evaluated_and_exported(there):
 
 
 def test_what_a_record_lacks_means_what_it_meant_then(there):
-    from tfssl.storage import rundir
+    from tfssl.storage import runs
 
-    config = rundir.recorded("finished/folder")
+    config = runs.recorded("finished/folder")
     assert config.reading_rules == 1 and config.value_range == "auto"
     record = read("finished", "folder", "flags.json")
     assert {name for name in config.to_dict() if name not in record} >= {"reading_rules"}

@@ -5,9 +5,9 @@ import os
 
 import tensorflow as tf
 
+from tfssl import files
 from tfssl.callbacks.steps import StepCallback, tag
 from tfssl.errors import TrainingError
-from tfssl.storage import rundir
 
 
 class StopOnNaN(StepCallback):
@@ -36,7 +36,7 @@ class StopOnNaN(StepCallback):
         """Writes the diagnosis and raises TrainingError."""
         there = ""
         if self.directory:
-            rundir.write_json(
+            files.write_json(
                 self.directory,
                 "diagnosis.json",
                 {

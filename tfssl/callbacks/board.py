@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from tfssl.storage import rundir
+from tfssl import files
 
 
 class Board:
@@ -29,7 +29,7 @@ class Board:
                 self.told = True
                 print(
                     f"\nWARNING: TensorBoard's files in {self.directory} cannot be written: "
-                    f"{rundir.why(error)}. The run goes on.",
+                    f"{files.why(error)}. The run goes on.",
                     flush=True,
                 )
 

@@ -6,9 +6,9 @@ import threading
 
 import tensorflow as tf
 
+from tfssl import files
 from tfssl.callbacks.steps import StepCallback
 from tfssl.errors import Interrupted
-from tfssl.storage import rundir
 
 STOP = "stop"  # the log by which a worker tells the others that it was asked to stop
 
@@ -100,7 +100,7 @@ class SaveCheckpoints(StepCallback):
         except (OSError, tf.errors.OpError) as error:
             self.checkpoints.clear()
             print(
-                f"\nWARNING: no {what}: {rundir.why(error)}. The run goes on; the checkpoint "
+                f"\nWARNING: no {what}: {files.why(error)}. The run goes on; the checkpoint "
                 "before it is kept.",
                 flush=True,
             )

@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from tfssl import data
-from tfssl.storage import rundir
+from tfssl import data, files
 
 COLUMNS = 12
 
@@ -31,7 +30,7 @@ def save_views(source, recipes, path, writer, seed=0, settings=None):
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, 64 // rows[0].shape[1])  # so that 32 px can be seen
     grid = tf.repeat(tf.repeat(grid, scale, axis=0), scale, axis=1)
-    rundir.write_whole(path, lambda file: file.write(tf.io.encode_png(grid).numpy()))
+    files.write_whole(path, lambda file: file.write(tf.io.encode_png(grid).numpy()))
     table = "\n".join(f"| {name} | {value} |" for name, value in (settings or {}).items())
     with writer.as_default(step=0):
         tf.summary.image("image", grid[tf.newaxis])

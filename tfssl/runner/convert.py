@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfssl import files
 from tfssl.errors import UsageError
 from tfssl.storage import export as keras_file
-from tfssl.storage import pretrained, rundir
+from tfssl.storage import pretrained
 from tfssl.text import printable
 
 NAMES = {
@@ -38,7 +39,7 @@ def export(config, given):
         UsageError: no weights, a target that exists, or a format whose library is missing.
     """
     source = config.checkpoint or config.model_dir
-    if source is None or source == pretrained.SCRATCH:
+    if source == pretrained.SCRATCH:
         raise UsageError(
             "--mode=export needs --checkpoint or --model_dir: the weights to export. "
             f"Received: {source}"
@@ -69,7 +70,7 @@ def export(config, given):
     except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: of NUL in a name
         raise UsageError(
             "--output must be a place that can be written. Received: "
-            f"{printable(path)} ({rundir.why(error)})"
+            f"{printable(path)} ({files.why(error)})"
         ) from None
     print(
         f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] of any size -> "
@@ -79,7 +80,7 @@ def export(config, given):
 
 
 def write_saved_model(encoder, path, about):
-    with rundir.whole(path) as unfinished:
+    with files.whole(path) as unfinished:
         encoder.export(unfinished, format="tf_saved_model", verbose=False)
         with open(os.path.join(unfinished, keras_file.ABOUT), "w") as file:
             json.dump(about, file, indent=1)
@@ -92,7 +93,7 @@ def write_onnx(encoder, path, about):
     except ImportError:
         raise UsageError("--format=onnx needs the onnx extra: pip install '.[onnx]'.") from None
     encoder(np.zeros((1, 64, 64, 3), np.float32))  # Keras traces what has been called
-    with rundir.whole(path) as unfinished:
+    with files.whole(path) as unfinished:
         encoder.export(unfinished, format="onnx", verbose=False)
         model = onnx.load(unfinished)
         onnx.helper.set_model_props(model, {"tfssl": json.dumps(about)})
@@ -101,7 +102,7 @@ def write_onnx(encoder, path, about):
 
 def write_npz(encoder, path, about):
     arrays = {variable.path: np.asarray(variable) for variable in encoder.variables}
-    rundir.write_whole(path, lambda file: np.savez(file, about=json.dumps(about), **arrays))
+    files.write_whole(path, lambda file: np.savez(file, about=json.dumps(about), **arrays))
 
 
 WRITERS = {

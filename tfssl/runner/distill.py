@@ -17,7 +17,7 @@ from tfssl.runner import device, evaluate, finetune
 from tfssl.runner.finetune import TEACHER
 from tfssl.runner.job import plan
 from tfssl.runner.results import equal, finished
-from tfssl.storage import export, rundir
+from tfssl.storage import export, networks, rundir, runs
 
 LOGITS = "teacher_logits.npy"
 SAID = ("classes", "eval_size", "eval_crop_proportion", "step")  # beside a teacher's weights
@@ -89,7 +89,7 @@ class Teacher:
             "answered": answered(job, about),
             **about,
         }
-        if there and there["sha256"] != record["sha256"] and rundir.recorded(config.model_dir):
+        if there and there["sha256"] != record["sha256"] and runs.recorded(config.model_dir):
             raise UsageError(
                 f"--teacher={config.teacher} is not the one that the run in "
                 f"--model_dir={config.model_dir} was begun with. Give another "
@@ -114,7 +114,7 @@ class Teacher:
     @property
     def described(self):
         record = self.record
-        return f"teacher {record['path']}: {export.network(record)}, step {record['step']}"
+        return f"teacher {record['path']}: {networks.network(record)}, step {record['step']}"
 
     def ask(self, job):
         """Has it answer for all training images, unless the answers are there."""
@@ -138,8 +138,8 @@ class Teacher:
         logits, _ = evaluate.represent(
             as_evaluated, classify, job.train_source, size, "teacher", what="logits"
         )
-        rundir.write_whole(path, lambda file: np.save(file, logits))
-        rundir.write_json(directory, TEACHER, self.record)
+        files.write_whole(path, lambda file: np.save(file, logits))
+        files.write_json(directory, TEACHER, self.record)
 
     def train(self, job, model, checkpoints, start):
         """Trains with its answers from a step to the end; as `finetune.train`."""

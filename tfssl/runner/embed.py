@@ -5,10 +5,10 @@ import os
 import numpy as np
 from PIL import Image
 
+from tfssl import files
 from tfssl.runner import cost, evaluate, frozen
 from tfssl.storage import rundir
 from tfssl.storage.pretrained import described
-from tfssl.storage.rundir import write
 
 THUMBNAIL = 32  # pixels, of the images in the projector
 MOST_SPRITES = (8192 // THUMBNAIL) ** 2  # TensorBoard takes sprites of 8192 x 8192 px
@@ -39,16 +39,16 @@ def embed(config, given):
     h, labels = evaluate.represent(
         config, encode, source, job.eval_size, "embed", config.eval_steps
     )
-    files = source.ids()[: evaluate.count(config, source)]
+    ids = source.ids()[: evaluate.count(config, source)]
     rundir.make(directory)
     path = os.path.join(directory, "embeddings.npz")
-    rundir.write_whole(
+    files.write_whole(
         path,
         lambda file: np.savez(
-            file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(files)
+            file, h=h, labels=labels, classes=np.array(source.classes, str), files=np.array(ids)
         ),
     )
-    print(f"{path}: h {h.shape}, labels {labels.shape}, files {len(files):,}")
+    print(f"{path}: h {h.shape}, labels {labels.shape}, files {len(ids):,}")
 
     chosen = np.random.default_rng(config.seed).permutation(len(h))
     chosen = np.sort(chosen[: min(config.embed_points, MOST_SPRITES)])
@@ -57,7 +57,7 @@ def embed(config, given):
         for label in labels[chosen]
     ]
     write_projector(
-        directory, h[chosen], [files[place] for place in chosen], names, thumbnails(job, chosen)
+        directory, h[chosen], [ids[place] for place in chosen], names, thumbnails(job, chosen)
     )
     print(f"tensorboard --logdir {directory}    (Projector, {len(chosen):,} images)")
     picture(
@@ -89,21 +89,25 @@ def thumbnails(job, chosen):
     return np.stack(made)
 
 
-def write_projector(directory, h, files, names, images):
+def write_projector(directory, h, ids, names, images):
     """TensorBoard's projector: vectors, files and labels as tables, images as one sprite."""
-    write(directory, "tensors.tsv", table([[f"{value:.6g}" for value in row] for row in h]))
-    write(directory, "metadata.tsv", table([("file", "label"), *zip(files, names)]))
+    files.write_text(
+        os.path.join(directory, "tensors.tsv"),
+        table([[f"{value:.6g}" for value in row] for row in h]),
+    )
+    files.write_text(
+        os.path.join(directory, "metadata.tsv"), table([("file", "label"), *zip(ids, names)])
+    )
     side = int(np.ceil(len(images) ** 0.5))
     sprite = np.zeros((side, side, THUMBNAIL, THUMBNAIL, 3), np.uint8)
     sprite.reshape(-1, *images.shape[1:])[: len(images)] = images
     sprite = sprite.transpose(0, 2, 1, 3, 4).reshape(side * THUMBNAIL, side * THUMBNAIL, 3)
-    rundir.write_whole(
+    files.write_whole(
         os.path.join(directory, "sprite.png"),
         lambda file: Image.fromarray(sprite).save(file, "png"),
     )
-    write(
-        directory,
-        "projector_config.pbtxt",
+    files.write_text(
+        os.path.join(directory, "projector_config.pbtxt"),
         f"""embeddings {{
   tensor_name: "representations"
   tensor_path: "tensors.tsv"
@@ -153,6 +157,6 @@ def picture(directory, h, labels, names, title, seed):
     axis.set_title(f"{title}\nt-SNE of {len(h):,} representations", fontsize=10)
     axis.set(xticks=[], yticks=[])
     path = os.path.join(directory, "tsne.png")
-    rundir.write_whole(path, lambda file: figure.savefig(file, dpi=120))
+    files.write_whole(path, lambda file: figure.savefig(file, dpi=120))
     plt.close(figure)
     print(path)

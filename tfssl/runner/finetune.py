@@ -8,7 +8,7 @@ import os
 
 import tensorflow as tf
 
-from tfssl import augment, compat, data, encoders, layers
+from tfssl import augment, compat, data, encoders, files, layers
 from tfssl.encoders import stages
 from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
@@ -22,11 +22,10 @@ from tfssl.runner.job import (
     training_layers,
 )
 from tfssl.runner.results import finished, result_of_run, settings_of, write_result
-from tfssl.storage import export, pretrained, rundir
+from tfssl.storage import networks, pretrained, rundir, runs
 from tfssl.storage.checkpoint import Checkpoints
 from tfssl.storage.export import (
     CLASSIFIER,
-    build_encoder,
     export_classifier,
     export_encoder,
     read_about,
@@ -72,8 +71,8 @@ def starting_point(config, given):
         The Config with their network, the `Pretrained` or None where it is not needed, and what
         they say of themselves, {} where there are none.
     """
-    there = rundir.recorded(config.model_dir)
-    config = rundir.continued(config, there, given)
+    there = runs.recorded(config.model_dir)
+    config = runs.continued(config, there, given)
     found, origin = None, rundir.read_json(config.model_dir, START)
     if config.checkpoint == pretrained.SCRATCH:
         if config.stem == "keep":
@@ -93,7 +92,7 @@ def starting_point(config, given):
                 f"--checkpoint={config.checkpoint} is a new one: nothing would train it."
             )
     if there:
-        rundir.check_same(config, there, config.model_dir)
+        runs.check_same(config, there, config.model_dir)
     return config, found, origin
 
 
@@ -149,10 +148,10 @@ def carry_out(job, model, origin, flagfile, teacher):
         print(teacher.described, flush=True)
         teacher.ask(job)
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
-    rundir.write_record(config, job.data, flagfile)
-    rundir.write_json(config.model_dir, START, origin)
+    runs.write_record(config, job.data, flagfile)
+    files.write_json(config.model_dir, START, origin)
     classes = {"classes": model.head.output_shape[-1], "class_names": class_names(job)}
-    rundir.write_json(config.model_dir, LABELS, {**labels_record(job), **classes})
+    files.write_json(config.model_dir, LABELS, {**labels_record(job), **classes})
     announce(job, model, origin, start)
     if start < job.total_steps:
         (teacher.train if teacher else train)(job, model, checkpoints, start)
@@ -219,7 +218,7 @@ def labels_record(job):
 def check_begun(job):
     """Raises UsageError where the run was begun on other images, or with other labels."""
     config = job.config
-    recorded = rundir.recorded(config.model_dir)
+    recorded = runs.recorded(config.model_dir)
     if not recorded:
         return
     check_data(job, recorded, goes_on=True)
@@ -240,7 +239,7 @@ def check_begun(job):
 
 def check_classes(job):
     """Raises UsageError where labels mean other classes than when the run was begun."""
-    there = rundir.recorded(job.config.model_dir) and rundir.read_json(job.config.model_dir, LABELS)
+    there = runs.recorded(job.config.model_dir) and rundir.read_json(job.config.model_dir, LABELS)
     for source in meant(job) if there else ():
         check_names(
             source,
@@ -312,7 +311,7 @@ def build_model(job, found=None, num_classes=None):
     with job.distribution.scope(), compat.dtype_policy(job.precision):
         projector = None
         if config.ft_proj_selector:
-            width = export.width(config)
+            width = networks.width(config)
             if config.facts.projector is None:
                 raise UsageError(
                     f"--ft_proj_selector must be 0 for --method={config.method}, whose projector "
@@ -322,7 +321,9 @@ def build_model(job, found=None, num_classes=None):
         if found:
             encoder = pretrained.load(found, config, normalization, projector, **classes)
         else:
-            encoder = build_encoder(config, job.stem, normalization, config.seed, **classes)
+            encoder = networks.build_encoder(
+                config, job.stem, normalization, config.seed, **classes
+            )
         freeze(encoder, config)
         if projector is not None:
             projector = layers.first_layers(projector, config.ft_proj_selector)

@@ -4,7 +4,7 @@ It is that of --checkpoint, on any dataset and at any resolution, or that of the
 on its own.
 """
 
-from tfssl import compat, layers
+from tfssl import compat, files, layers
 from tfssl.config import NO_PROBE
 from tfssl.errors import UsageError
 from tfssl.runner import cost, device, evaluate, finetune, pretrain
@@ -77,7 +77,7 @@ def nearest_neighbours(config, given):
     cost.tell("knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source, job.eval_size))
     results = evaluate.evaluate(asked, encode, source, job.eval_source, job.eval_size, "knn")
     result = {**record(job, origin), "results": results}
-    rundir.write_json(config.model_dir, "knn.json", result)
+    files.write_json(config.model_dir, "knn.json", result)
     print_result(result, f"{config.model_dir}/knn.json")
     return result
 

@@ -17,8 +17,8 @@ from tfssl.data import Source
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
 from tfssl.runner import demand, device, objective, plugins, sources
-from tfssl.storage import rundir
-from tfssl.storage.export import describe, network
+from tfssl.storage import rundir, runs
+from tfssl.storage.networks import describe, network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +179,7 @@ def plan(config, distributed=None, ranges=None):
         {
             "labels learned from": data.fingerprint(chosen),
             **{
-                f"{rundir.DIGESTS.get(name, name)} of the training images": value
+                f"{runs.DIGESTS.get(name, name)} of the training images": value
                 for name, value in images.items()
             },
         }
@@ -251,7 +251,7 @@ def reopen(config, given):
     Raises:
         UsageError: there is no run, or the directory cannot be written.
     """
-    there = rundir.recorded(config.model_dir)
+    there = runs.recorded(config.model_dir)
     if there is None:
         raise UsageError(
             "--model_dir must be the directory of a run. "
@@ -259,7 +259,7 @@ def reopen(config, given):
         )
     mode = MODES[config.mode]
     new_labels = {"label_fraction", "label_list"} if mode.takes_labels else set()
-    rundir.check_same(config, there, config.model_dir, set(given) - new_labels)
+    runs.check_same(config, there, config.model_dir, set(given) - new_labels)
     names = set(given) | new_labels | {"mode", "model_dir", "plugin"}
     data_there = rundir.read_json(config.model_dir, rundir.DATA) or {}
     job = plan(
@@ -290,7 +290,7 @@ def check_data(job, there, goes_on=False):
         recorded = where_it_was(job.config, there, here)
     if not goes_on:  # the embedded dataset is drawn for the evaluation's size too
         here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
-    rundir.check_images(model_dir, here, recorded)
+    runs.check_images(model_dir, here, recorded)
     if goes_on:
         check_plugins(job)
 

@@ -13,7 +13,7 @@ import os
 import keras
 import tensorflow as tf
 
-from tfssl import augment, data, layers, optim
+from tfssl import augment, data, files, layers, optim
 from tfssl.callbacks.board import Board
 from tfssl.config import without_later
 from tfssl.errors import UsageError
@@ -220,6 +220,6 @@ def report(job, learner, classify, origin, settings, directory):
         for tag, value in top_scalars(PROTOCOL, scores).items():
             tf.summary.scalar(tag, value)
     writer.close()
-    rundir.write_json(directory, "result.json", result)
+    files.write_json(directory, "result.json", result)
     frozen.print_result(result, f"{directory}/result.json")
     return result

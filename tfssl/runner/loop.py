@@ -4,7 +4,7 @@ import time
 
 import tensorflow as tf
 
-from tfssl import data
+from tfssl import data, files
 from tfssl.callbacks.alarms import StopOnNaN
 from tfssl.callbacks.checkpoints import SaveCheckpoints
 from tfssl.callbacks.steps import ShowProgress
@@ -67,7 +67,7 @@ def train(
     began = time.monotonic()
 
     def note_time():
-        rundir.write_json(
+        files.write_json(
             directory,
             rundir.TIME,
             {

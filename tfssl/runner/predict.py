@@ -9,12 +9,12 @@ import tempfile
 import numpy as np
 from scipy.special import softmax
 
-from tfssl import encoders, evaluation
+from tfssl import encoders, evaluation, files
 from tfssl.config import ARCHITECTURE, NO_PROBE, TASKS, sides
 from tfssl.data import tree
 from tfssl.errors import UsageError
 from tfssl.runner import device, evaluate, sources
-from tfssl.storage import export, pretrained, rundir
+from tfssl.storage import export, pretrained, runs
 
 FILE = "predictions.csv"
 SHOWN = 5  # classes of every image, at most
@@ -69,9 +69,7 @@ def predict(config, given):
         "logits",
     )
     names = about.get("class_names") or [str(number) for number in range(about["classes"])]
-    rundir.write(
-        os.path.dirname(path), os.path.basename(path), table(source.ids()[:count], logits, names)
-    )
+    files.write_text(path, table(source.ids()[:count], logits, names))
     places = places_of(source, about.get("class_names"))
     if places is not None:
         print(accuracy(logits, labels, places))
@@ -189,7 +187,7 @@ def as_evaluated(config, given, about, file):
 
 def its_data(about, file):
     """Where the images that a network learned from are: its dataset, and its run's --data_dir."""
-    run = rundir.recorded(os.path.dirname(file))
+    run = runs.recorded(os.path.dirname(file))
     return dict(dataset=about["dataset"], data_dir=run and run.data_dir)
 
 
@@ -205,11 +203,11 @@ def images(config, about):
     return sources.load(config, split, "eval_split", about.get("value_ranges"))
 
 
-def table(files, logits, names):
+def table(ids, logits, names):
     """The predictions as the text of a CSV file.
 
     Args:
-        files: list of text [N], what each image is called.
+        ids: list of text [N], what each image is called.
         logits: float [N, C].
         names: list of text [C], what each class is called.
     """
@@ -221,7 +219,7 @@ def table(files, logits, names):
         f"{what}_{k}" for k in range(2, order.shape[1] + 1) for what in ("class", "probability")
     ]
     write(["file", "class", "probability", *further])
-    for file, row, places in zip(files, probabilities, order, strict=True):
+    for file, row, places in zip(ids, probabilities, order, strict=True):
         pairs = [(names[place], f"{row[place]:.6f}") for place in places]
         write([file, *(cell for pair in pairs for cell in pair)])
     return text.getvalue()

@@ -3,7 +3,7 @@
 import functools
 import os
 
-from tfssl import augment, compat, layers
+from tfssl import augment, compat, files, layers
 from tfssl.callbacks.alarms import WarnOfCollapse
 from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
@@ -26,9 +26,10 @@ from tfssl.runner.results import (
     settings_of,
     write_result,
 )
-from tfssl.storage import rundir
+from tfssl.storage import rundir, runs
 from tfssl.storage.checkpoint import Checkpoints
-from tfssl.storage.export import build_encoder, export_encoder
+from tfssl.storage.export import export_encoder
+from tfssl.storage.networks import build_encoder
 
 MOST_ROWS = 32  # of CPC's patches: every pair of them is a loss of its own in the graph
 WATCHED = 256  # images of a batch that the scalars under information/ are made of, at most
@@ -133,10 +134,10 @@ def pretrain(config, given, flagfile, distribution=None):
     Raises:
         UsageError: before anything is written.
     """
-    there = rundir.recorded(config.model_dir)
-    config = rundir.continued(config, there, given)
+    there = runs.recorded(config.model_dir)
+    config = runs.continued(config, there, given)
     if there:
-        rundir.check_same(config, there, config.model_dir)
+        runs.check_same(config, there, config.model_dir)
     job = plan(config, distribution)
     if there:
         check_data(job, there, goes_on=True)
@@ -155,7 +156,7 @@ def carry_out(job, model, flagfile):
     checkpoints = checkpoints_of(job, model)
     fresh_weights = model.get_weights()
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
-    rundir.write_record(config, job.data, flagfile)
+    runs.write_record(config, job.data, flagfile)
     announce(job, model, start)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
@@ -277,7 +278,7 @@ def evaluate_untrained(job, model, fresh_weights, extent, encode):
     weights = model.get_weights()
     model.set_weights(fresh_weights)
     results = evaluate_model(job, model, encode, "untrained", extent)
-    rundir.write_json(
+    files.write_json(
         job.config.model_dir,
         "untrained.json",
         {"settings": evaluation_settings(job, extent), "results": results},

@@ -20,7 +20,7 @@ from tfssl.errors import UsageError
 from tfssl.runner import plugins, sources, workers
 from tfssl.runner.edge import naming_flags
 from tfssl.runner.job import reopen
-from tfssl.storage import rundir
+from tfssl.storage import rundir, runs
 
 
 @naming_flags()
@@ -103,7 +103,7 @@ def named(config):
         return config
     mode = MODES[config.mode]
     images = sources.identify(config, getattr(config, mode.split), mode.split)
-    return config.replace(model_dir=rundir.directory_of(config, images))
+    return config.replace(model_dir=runs.directory_of(config, images))
 
 
 def tell_compatibility(config, given):

@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from tfssl import data, evaluation
+from tfssl import data, evaluation, files
 from tfssl.callbacks.board import Board
 from tfssl.runner import device, evaluate
 from tfssl.storage import rundir
@@ -121,12 +121,12 @@ def write_result(job, result, protocols):
             if value is not None:
                 tf.summary.scalar(key, value)
     writer.close()
-    rundir.write_json(config.model_dir, f"result_{step}.json", result)
+    files.write_json(config.model_dir, f"result_{step}.json", result)
     there = (rundir.read_json(config.model_dir, "result.json") or {}).get("global_step", 0)
     if there > step:
         print(f"result.json stays that of step {there}: this one is result_{step}.json")
         return
-    rundir.write_json(config.model_dir, "result.json", result)  # last: with it a run is finished
+    files.write_json(config.model_dir, "result.json", result)  # last: with it a run is finished
 
 
 def top_scalars(protocol, scores):

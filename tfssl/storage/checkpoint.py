@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfssl import files
 from tfssl.errors import UsageError
-from tfssl.storage import records, rundir
+from tfssl.storage import records
 
 FORMAT = 1
 MANIFEST, UNFINISHED, NEWEST = "manifest.json", "unfinished_", "newest.json"
@@ -71,7 +71,7 @@ class Checkpoints:
             flush(os.path.join(unfinished, name))
         os.rename(unfinished, self.path(step))
         flush(self.directory)
-        rundir.write_json(self.model_dir, NEWEST, {"step": step})
+        files.write_json(self.model_dir, NEWEST, {"step": step})
         self.prune()
 
     def prune(self):
@@ -143,7 +143,7 @@ class Checkpoints:
         if step:
             self.restore(step)
         if step and aside:  # what the process that saved it did not come to
-            rundir.write_json(self.model_dir, NEWEST, {"step": step})
+            files.write_json(self.model_dir, NEWEST, {"step": step})
             self.clear()
             self.prune()
         return step
@@ -160,7 +160,7 @@ class Checkpoints:
             status.assert_existing_objects_matched()
         except (AssertionError, ValueError, RuntimeError, tf.errors.OpError) as error:
             raise UsageError(
-                f"The checkpoint {path} does not fit this network ({rundir.why(error)})."
+                f"The checkpoint {path} does not fit this network ({files.why(error)})."
             ) from None
 
 
@@ -174,7 +174,7 @@ def verify(path):
         manifest = json.loads(files.text(os.path.join(path, MANIFEST)))
         wrong = records.problem(MANIFEST, manifest)
     except (OSError, ValueError, RecursionError) as error:
-        wrong = rundir.why(error)
+        wrong = files.why(error)
     if wrong:
         raise UsageError(
             f"{path} is not a checkpoint of tfssl: it has no {MANIFEST} that can be read ({wrong})."

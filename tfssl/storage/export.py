@@ -8,110 +8,15 @@ import zipfile
 import keras
 import numpy as np
 
-from tfssl import encoders, files, registry
-from tfssl.config import ARCHITECTURE, LATER, sides, value_range
-from tfssl.encoders import adapt, named
+from tfssl import files
+from tfssl.config import ARCHITECTURE, LATER
 from tfssl.errors import UsageError
-from tfssl.storage import records, rundir
+from tfssl.storage import networks, records
 
 FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
 ABOUT = "tfssl.json"  # within that archive; Keras ignores it
 UNPACKED, AT_LEAST = 20, 2**26  # times its size that an archive may unpack to, and bytes
 SIZED = ("units", "filters")  # what in the description of a layer says how many weights it has
-
-
-def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes):
-    """The encoder that a Config describes; further classes as `encoders.resnet` takes them.
-
-    Returns:
-        A functional `keras.Model`: float [B, H, W, 3] in [0, 1] -> h [B, D].
-    """
-    if config.encoder != "resnet":
-        return build_named(config, seed, name)
-    return encoders.resnet(
-        config.resnet_depth,
-        stem=stem,
-        width_multiplier=config.width_multiplier,
-        sk_ratio=config.sk_ratio,
-        se_ratio=config.se_ratio,
-        bn_momentum=config.batch_norm_decay,
-        input_normalization=config.input_normalization,
-        normalization=normalization,
-        seed=seed,
-        name=name,
-        **{"convolution": keras.layers.Conv2D, **classes},
-    )
-
-
-def build_named(config, seed, name):
-    """Another encoder than ours, between the scaling that it needs and the mean over places.
-
-    Raises:
-        UsageError: there is no such encoder, it takes no such images, or it is of code that this
-            command did not name.
-    """
-    path, colon, _ = config.encoder.partition("(")[0].rpartition(":")
-    if path.endswith(".py") and os.path.realpath(path) not in registry.PERMITTED:
-        raise UsageError(
-            f"The encoder {config.encoder} is code, which is run where it is asked for alone: give "
-            f"--encoder={config.encoder} again."
-        )
-    size = sides(config.encoder_size) if config.encoder_size else (None, None)
-    try:
-        encoder = named.make(config.encoder, (*size, 3), seed)
-        wanted = config.input_range
-        wanted = wanted if wanted == "auto" else value_range(wanted)
-        low, high = adapt.resolve_input_range(wanted, encoder)
-        shape = adapt.known_input_shape(encoder) or (None, *size, 3)
-        outputs = inputs = keras.Input(shape[1:], name="images")
-        if (low, high) != (0.0, 1.0):
-            outputs = keras.layers.Rescaling(high - low, low, dtype="float32")(outputs)
-        adapt.build(encoder, (None, *shape[1:]))
-        outputs = encoder(outputs)
-        pool = {3: keras.layers.GlobalAveragePooling1D, 4: keras.layers.GlobalAveragePooling2D}
-        if len(outputs.shape) > 2:
-            outputs = pool[len(outputs.shape)](name="representation")(outputs)
-        return keras.Model(inputs, outputs, name=name)
-    except ValueError as error:
-        size_may_help = not config.encoder_size and "could not be" in str(error)
-        hint = ". --encoder_size may be what it needs" if size_may_help else ""
-        raise UsageError(f"--encoder={config.encoder}: {error}{hint}") from error
-
-
-def width(config):
-    """The dimension D of the representations of the encoder that a Config describes."""
-    if config.encoder == "resnet":
-        return encoders.width(config.resnet_depth, config.width_multiplier)
-    return build_named(config, 0, "encoder").output_shape[-1]
-
-
-def network(about):
-    """What a network is, in words, by what is written beside its weights."""
-    if about.get("encoder", "resnet") != "resnet":
-        return about["encoder"]
-    return f"ResNet-{about['resnet_depth']} x{about['width_multiplier']:g}"
-
-
-def describe(config, stem, size, **more):
-    """What a user, or a later run, has to know about an encoder's weights, as JSON can hold it.
-
-    Args:
-        stem: the stem that was built.
-        size: (height, width) of the images that it learned from.
-        **more: where they come from.
-    """
-    return {
-        **{name: getattr(config, name) for name in ARCHITECTURE},
-        "stem": stem,
-        "input": "float [B, height, width, 3], RGB in [0, 1]; --input_normalization is a layer",
-        "output": "float [B, D], the representation h",
-        "image_size": list(size),
-        "dataset": config.dataset,
-        "train_split": config.train_split,
-        "task": config.task,
-        "seed": config.seed,
-        **more,
-    }
 
 
 def export_encoder(config, stem, encoder, model_dir, about):
@@ -126,7 +31,7 @@ def export_encoder(config, stem, encoder, model_dir, about):
     Returns:
         The path of the file; None where the encoder has layers that cannot be saved.
     """
-    plain = plain_encoder(config, stem, encoder)
+    plain = networks.plain_encoder(config, stem, encoder)
     if config.encoder != "resnet" and not can_be_saved(plain):
         return None
     return write(plain, os.path.join(model_dir, FILE), about)
@@ -153,7 +58,9 @@ def export_classifier(config, stem, model, model_dir, about):
     """
     outputs = inputs = keras.Input((None, None, 3), name="images")
     for name, part in model.parts.items():
-        plain = plain_encoder(config, stem, part) if name == "encoder" else plain_head(part)
+        plain = (
+            networks.plain_encoder(config, stem, part) if name == "encoder" else plain_head(part)
+        )
         outputs = plain(outputs)
     return write(
         keras.Model(inputs, outputs, name="classifier"), os.path.join(model_dir, CLASSIFIER), about
@@ -189,13 +96,6 @@ def load_classifier(path, precision="float32"):
     return clone
 
 
-def plain_encoder(config, stem, encoder):
-    """The same encoder in float32, of Keras's own layers alone."""
-    plain = build_encoder(config, stem, keras.layers.BatchNormalization)
-    plain.set_weights(encoder.get_weights())
-    return plain
-
-
 def plain_head(head):
     """A projector or classifier likewise."""
 
@@ -214,7 +114,7 @@ def plain_head(head):
 
 def write(model, path, about):
     """Saves a model whole or not at all, with what it is in the same archive."""
-    with rundir.whole(path, ".keras") as unfinished:
+    with files.whole(path, ".keras") as unfinished:
         model.save(unfinished)
         with zipfile.ZipFile(unfinished, "a") as archive:
             archive.writestr(ABOUT, json.dumps(about, indent=1))

@@ -10,12 +10,12 @@ import os
 
 import tensorflow as tf
 
-from tfssl import encoders
+from tfssl import encoders, files
 from tfssl.config import ARCHITECTURE, LATER
 from tfssl.encoders import google
 from tfssl.errors import UsageError
 from tfssl.files import sha256
-from tfssl.storage import export, rundir
+from tfssl.storage import export, networks
 from tfssl.storage.checkpoint import MANIFEST, Checkpoints, verify
 
 SCRATCH = "none"
@@ -80,7 +80,7 @@ class Pretrained:
         """The UsageError for weights of another form than what is said of them."""
         return UsageError(
             f"--checkpoint={self.path} does not fit the network that it describes "
-            f"({rundir.why(error)})."
+            f"({files.why(error)})."
         )
 
 
@@ -179,7 +179,7 @@ def load(pretrained, config, normalization, projector=None, **classes):
     """
 
     def build(stem):
-        return export.build_encoder(config, stem, normalization, config.seed, **classes)
+        return networks.build_encoder(config, stem, normalization, config.seed, **classes)
 
     encoder = build(pretrained.about["stem"])
     pretrained.restore(encoder, projector)

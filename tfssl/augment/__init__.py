@@ -1,4 +1,4 @@
-"""Random views of images, drawn per image and seeded without state."""
+"""Random augmentations of image batches: one draw per image, from stateless seeds."""
 
 from tfssl.augment.functions import view
 from tfssl.augment.ops import (

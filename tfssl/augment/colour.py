@@ -1,19 +1,21 @@
-"""The parts of the augmentation that are of RGB images only: luma, saturation and hue."""
+"""Colour arithmetic for RGB images: luma, saturation and hue."""
 
 import tensorflow as tf
 
 LUMA = (0.2989, 0.587, 0.114)
 
 
-def known_as_rgb(images, *purposes):
-    """The images [B, H, W, C], whose three channels the graph then knows; as they are for nothing.
+def ensure_rgb(images, *purposes):
+    """Checks that images [B, H, W, C] have three channels and sets that in the static shape.
 
     Args:
-        purposes: what needs RGB, for the message.
+        images: float32 [B, H, W, C].
+        *purposes: names of the operations that need RGB, for the message. Without any, the images
+            are returned unchecked.
 
     Raises:
-        ValueError: the graph knows another number of channels. Where it knows none, this fails
-            when it runs.
+        ValueError: the static number of channels is not 3. An unknown number is checked when the
+            graph runs.
     """
     if not purposes:
         return images
@@ -28,32 +30,36 @@ def known_as_rgb(images, *purposes):
 
 
 def gray(images):
-    """The luma of images [B, H, W, 3] in each of their channels."""
+    """Replaces each channel of images [B, H, W, 3] by the luma."""
     weights = [[share] * 3 for share in LUMA]
-    return tf.tensordot(known_as_rgb(images, "grayscale"), weights, 1)
+    return tf.tensordot(ensure_rgb(images, "grayscale"), weights, 1)
 
 
 def shift_hue(planes, shift):
-    """Turns the hue by `shift` [B, 1] of a full circle, keeping the extremes of each pixel.
+    """Shifts the hue; the largest and smallest value of each pixel stay.
 
     Args:
-        planes: float32 [3, B, H * W] in [0, 1]; returned alike.
+        planes: float32 [3, B, H * W] in [0, 1].
+        shift: float32 [B, 1], fraction of the colour circle.
+
+    Returns:
+        float32 [3, B, H * W] in [0, 1].
     """
     red, green, blue = tf.unstack(planes)
-    high, spread = high_and_spread(planes)
+    high, chroma = high_and_chroma(planes)
     sector = tf.where(
         red == high,
-        (green - blue) / spread,
-        tf.where(green == high, (blue - red) / spread + 2.0, (red - green) / spread + 4.0),
+        (green - blue) / chroma,
+        tf.where(green == high, (blue - red) / chroma + 2.0, (red - green) / chroma + 4.0),
     )
     turn = sector / 6.0 + shift
     sector = 6.0 * (turn - tf.floor(turn))
     missing = [2.0 - tf.abs(sector - 3.0), tf.abs(sector - 2.0) - 1.0, tf.abs(sector - 4.0) - 1.0]
-    return tf.stack([high - spread * tf.clip_by_value(share, 0.0, 1.0) for share in missing])
+    return tf.stack([high - chroma * tf.clip_by_value(share, 0.0, 1.0) for share in missing])
 
 
-def high_and_spread(planes):
-    """The largest value of each pixel [B, H * W], and its distance from the smallest, never 0."""
+def high_and_chroma(planes):
+    """The largest value of each pixel [B, H * W], and its chroma (largest - smallest, never 0)."""
     red, green, blue = tf.unstack(planes)
     high = tf.maximum(tf.maximum(red, green), blue)
     low = tf.minimum(tf.minimum(red, green), blue)

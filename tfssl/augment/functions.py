@@ -1,4 +1,4 @@
-"""Views made of a function or a Keras layer of one's own."""
+"""Views from your own functions and Keras layers."""
 
 import inspect
 from collections.abc import Callable
@@ -13,16 +13,26 @@ _OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def view(function: Callable[..., tf.Tensor]) -> View:
-    """A view of one's own: of a function, a Keras layer or an `Op`.
+    """Makes a `View` of your own function, a Keras layer or an `Op`.
 
-    The images that it is given are float32 [B, H, W, C] in [0, 1], the whole batch at once; what it
-    returns is cast to float32. A function of two arguments takes its randomness from the seed,
-    int32 [2]: its views are `stateless`, and equal seeds give equal views (XLA's random numbers may
-    be other than TensorFlow's). A function of one argument and a layer may keep a state of their
-    own, and count as not `stateless`. In a batch that is made in parts, as for several replicas,
-    each part has a seed of its own.
+    The function is called once per batch with images float32 [B, H, W, C] in [0, 1]; its result is
+    cast to float32. `f(images, seed)` takes its randomness from the seed, int32 [2]: the view is
+    `stateless`, and equal seeds give equal views (under XLA the random numbers may differ from
+    TensorFlow's). `f(images)` and layers may keep random state, so their views are not `stateless`.
+    When a batch is made in parts, as for several replicas, each part gets its own seed.
 
-    Nothing is cropped before the function: images that differ in size cannot become a batch.
+    The images are not cropped before the function: they must all have the same size.
+
+    Args:
+        function: `f(images)` or `f(images, seed)`, distinguished by the number of arguments without
+            a default; a `keras.Layer`, including `keras.Sequential`, called with `training=True`;
+            an `Op`, such as `random_resized_crop`; or a `View`, which is returned unchanged.
+
+    Returns:
+        A `View`.
+
+    Raises:
+        ValueError: `function` is none of these.
 
     Example:
 
@@ -30,20 +40,9 @@ def view(function: Callable[..., tf.Tensor]) -> View:
     def noisy(images, seed):
         return images + tf.random.stateless_normal(tf.shape(images), seed, stddev=0.1)
 
-    tfssl.augment.view(noisy)
-    tfssl.augment.view(keras.layers.RandomContrast(0.4))
+    tfssl.augment.view(noisy).stateless  # True
+    tfssl.augment.view(keras.layers.RandomContrast(0.4)).stateless  # False
     ```
-
-    Args:
-        function: one of `f(images)` and `f(images, seed)`, told apart by the arguments that have
-            no default; a `keras.Layer`, `keras.Sequential` included, called with `training=True`;
-            an `Op`, such as `random_resized_crop`; or a `View`, which is returned as it is.
-
-    Returns:
-        A `View`.
-
-    Raises:
-        ValueError: `function` is none of these.
     """
     if isinstance(function, View):
         return function
@@ -70,12 +69,12 @@ def _op(function):
 
 
 def _count_arguments(function):
-    """How many arguments a function has to be given; None where it is no such function."""
+    """The number of required arguments; None if `function` cannot be called by position."""
     if inspect.isclass(function) or not callable(function):
         return None
     try:
         parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some that are built in do not tell
+    except ValueError:  # some built-in functions have no signature
         return None
     required = [p for p in parameters if p.default is p.empty and p.kind not in _OPEN]
     positional = all(p.kind is not p.KEYWORD_ONLY for p in required)
@@ -93,7 +92,7 @@ def _stateful(name, function):
 
 
 def _seeded(name, function):
-    """The draw is a seed per image, as every draw is per image; the first of them counts."""
+    """Draws one seed per image, as every draw has the batch as first axis, and uses the first."""
     return ops.Op(
         name,
         lambda seed, images: {"seed": ops.seeds(seed, tf.shape(images)[0])},

@@ -1,12 +1,12 @@
-"""Random image operations on batches: drawing and applying are two functions.
+"""Random operations on batches of images.
 
-Every operation is an `Op`. `draw` turns a seed into plain tensors, one value per image; `apply` is
-deterministic, so a test can hand it a draw of its own. All of it is graph code without Python
-randomness: the same seed gives the same draw eagerly, in `tf.data` and under `jit_compile=True`.
+Each operation is an `Op`, a pair of functions. `draw` turns a seed into tensors with one value per
+image; `apply` is deterministic. Both are graph code without Python randomness: the same seed gives
+the same draw eagerly, in `tf.data` and with `jit_compile=True`.
 
-Throughout, images are float32 [B, H, W, C] in [0, 1], with any number of channels, and a seed is
-int32 [2]. Saturation, hue and grayscale need RGB: other numbers of channels raise a ValueError, or,
-where the graph does not know the number, an InvalidArgumentError when it runs.
+Images are float32 [B, H, W, C] in [0, 1] with any number of channels; a seed is int32 [2].
+Saturation, hue and grayscale need RGB. They raise a ValueError for another number of channels, or
+an InvalidArgumentError at run time where the static shape does not have the number.
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ from tfssl.augment import colour
 Range = tuple[float, float]
 Seed = tf.Tensor | Sequence[int]
 
-BLOCK_PIXELS = 2**17  # RGB, of one view, augmented at a time by `in_blocks`: 1.5 MB, for the cache
-LARGE = 2**12  # pixels of an image from which on it is worth a look by itself
+BLOCK_PIXELS = 2**17  # RGB pixels that `in_blocks` augments at a time: 1.5 MB, for the cache
+LARGE = 2**12  # pixels of an image from which `one_by_one` splits a batch
 _ATTEMPTS = 16
 _MIN_COVERED = 0.1
 _FULL_SCALE = {tf.uint8: 255.0, tf.uint16: 65535.0}
@@ -35,14 +35,21 @@ class Op:
     """A random operation on a batch of images.
 
     Attributes:
-        name: word by which `compose` and `maybe` label the draw.
+        name: key of the op's draw within the draws of `compose` and `maybe`.
         draw: `draw(seed, images) -> drawn`, a (possibly nested) dict of tensors whose first axis is
-            the batch; of the images only the shape is used.
+            the batch. It depends on the shape of the images only.
         apply: `apply(images, drawn) -> images`, deterministic.
-        per_image: whether what becomes of an image depends on it and its own draw only, so that
+        per_image: whether the result for an image depends only on that image and its draw, so that
             `in_blocks` and `one_by_one` may split a batch.
-        stateless: whether images and seed decide the result; False for what keeps a state of its
-            own, such as a Keras layer.
+        stateless: whether images and seed determine the result; False for ops with random state,
+            such as a Keras layer.
+
+    Example:
+
+    ```python
+    invert = tfssl.augment.Op("invert", lambda seed, x: {}, lambda x, drawn: 1 - x)
+    invert(tf.zeros((1, 2, 2, 3)), seed=[0, 1]).numpy().max()  # 1.0
+    ```
     """
 
     name: str
@@ -57,23 +64,34 @@ class Op:
 
 @dataclasses.dataclass(frozen=True)
 class Crop(Op):
-    """An `Op` that draws {"top", "left", "height", "width": float32 [B]}, windows in pixels.
+    """An `Op` that crops windows and resizes them to one size.
+
+    The draw is {"top", "left", "height", "width": float32 [B]}, in pixels.
 
     Attributes:
-        size: (height, width) that the windows are brought to.
+        size: (height, width) of the result, in pixels.
+        name, draw, apply, per_image, stateless: see `Op`.
+
+    Example:
+
+    ```python
+    crop = tfssl.augment.simclr(32).crop
+    crop.size  # (32, 32)
+    crop.of_image(tf.zeros((50, 40, 3)), [0, 0, 20, 20]).shape  # (32, 32, 3)
+    ```
     """
 
     size: tuple[int, int]
 
     def of_image(self, image: tf.Tensor, window: Sequence[int | tf.Tensor]) -> tf.Tensor:
-        """The crop of a single image, by TensorFlow's kernel for it: the same up to rounding.
+        """Crops a single image with `tf.image.resize`: the result of `apply` up to rounding.
 
         Args:
             image: uint8 [h, w, C] in [0, 255], uint16 in [0, 65535], or float32 in [0, 1].
-            window: (top, left, height, width), integer scalars.
+            window: (top, left, height, width), integer scalars, in pixels.
 
         Returns:
-            float32 [*size, C]; as of the op, not clipped to [0, 1].
+            float32 [*size, C], not clipped to [0, 1].
         """
         top, left, height, width = window
         image = image[top : top + height, left : left + width]
@@ -83,16 +101,24 @@ class Crop(Op):
 
 
 def identity() -> Op:
-    """Leaves the images alone and draws nothing."""
+    """Returns the `Op` that leaves images unchanged and draws nothing.
+
+    Example:
+
+    ```python
+    images = tf.random.uniform((2, 8, 8, 3))
+    bool(tf.reduce_all(tfssl.augment.identity()(images, seed=[0, 1]) == images))  # True
+    ```
+    """
     return _fixed("identity", lambda images: images)
 
 
 def compose(*ops: Op) -> Op:
-    """Applies `ops` from left to right, each with a seed of its own.
+    """Applies `ops` from left to right, each with its own seed.
 
-    An op's seed depends on its place only: replacing a neighbour by `identity()` does not change
-    what it draws. Every draw sees the shape of the images that enter the composition, so a crop
-    belongs first.
+    The seed of an op depends only on its place: replacing another op by `identity()` does not
+    change its draw. Every `draw` sees the shape of the input of the composition, so a crop must
+    come first.
     """
     names = [f"{place}_{op.name}" for place, op in enumerate(ops)]
 
@@ -117,8 +143,8 @@ def compose(*ops: Op) -> Op:
 def maybe(op: Op, p: float) -> Op:
     """Applies `op` to each image independently with probability `p`.
 
-    The draw is `{"chosen": bool [B], op.name: the op's own draw}`. With `p` 0 or 1 nothing is
-    drawn for the choice and nothing is computed in vain: the result is `identity()` or `op`.
+    The draw is `{"chosen": bool [B], op.name: the draw of op}`. For `p` of 0 or 1 the result is
+    `identity()` or `op` itself.
 
     Raises:
         ValueError: `p` lies outside [0, 1].
@@ -134,7 +160,7 @@ def maybe(op: Op, p: float) -> Op:
 
     def apply(images, drawn):
         chosen = drawn["chosen"]
-        if _alone(images):  # then nothing is computed that is not wanted
+        if _is_single(images):  # computes `op` only where it is chosen
             return tf.cond(chosen[0], lambda: op.apply(images, drawn[op.name]), lambda: images)
         # Unlike `tf.where`, this takes one condition per image, and is five times as fast on it.
         return tf.raw_ops.Select(condition=chosen, x=op.apply(images, drawn[op.name]), y=images)
@@ -143,30 +169,65 @@ def maybe(op: Op, p: float) -> Op:
 
 
 def as_float(images: tf.Tensor) -> tf.Tensor:
-    """uint8 in [0, 255] and uint16 in [0, 65535] -> float32 in [0, 1]; other types pass."""
+    """Scales integer images to float32 in [0, 1].
+
+    Args:
+        images: uint8 in [0, 255], uint16 in [0, 65535], or any other type, which is returned
+            unchanged.
+
+    Returns:
+        Tensor of the shape of `images`.
+
+    Example:
+
+    ```python
+    tfssl.augment.as_float(np.uint8([0, 255])).numpy().tolist()  # [0.0, 1.0]
+    ```
+    """
     scale = _full_scale(images)
     return tf.cast(images, tf.float32) / scale if scale else images
 
 
 def seeds(seed: Seed, count: int | tf.Tensor) -> tf.Tensor:
-    """As many seeds of one, int32 [count, 2]."""
+    """Splits a seed into `count` seeds, int32 [count, 2]."""
     return tf.random.split(seed, count, alg="philox")
 
 
 def on_bytes(op: Op) -> Op:
-    """The op for images of any type that `as_float` takes, which it converts first."""
+    """Makes an `Op` that also takes uint8 and uint16 images: it applies `as_float` first.
+
+    Example:
+
+    ```python
+    op = tfssl.augment.on_bytes(tfssl.augment.simclr(32).whole)
+    op(np.zeros((2, 40, 40, 3), "uint8"), seed=[0, 1]).dtype.name  # float32
+    ```
+    """
     return _like(op, op.name, op.draw, lambda images, drawn: op.apply(as_float(images), drawn))
 
 
 def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
-    """Draws for the whole batch and applies to some images at a time: the same result.
+    """Draws for the whole batch but applies the op to a few images at a time.
 
-    Intermediate images then stay in the processor's cache. An op that is not `per_image` is
-    returned as it is.
+    The result is the same; intermediate images stay in the processor's cache. An op that is not
+    `per_image`, and batches whose static shape is not fully known, are processed whole.
 
     Args:
         op: an `Op`.
-        pixels: rough size of a block of RGB images; with more channels it has fewer.
+        pixels: approximate number of pixels in a block of RGB images; inversely proportional to the
+            number of channels.
+
+    Returns:
+        An `Op`.
+
+    Example:
+
+    ```python
+    op = tfssl.augment.simclr(32).whole
+    blocked = tfssl.augment.in_blocks(op, pixels=2 * 40 * 40)  # two images at a time
+    images = tf.random.uniform((4, 40, 40, 3))
+    np.allclose(blocked(images, [0, 1]), op(images, [0, 1]), atol=1e-5)  # True
+    ```
     """
     if not op.per_image:
         return op
@@ -174,7 +235,7 @@ def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
     def apply(images, drawn):
         batch, height, width, channels = shape = _shape(images)
         if not all(isinstance(side, int) for side in shape):
-            return op.apply(images, drawn)  # XLA, for whose sake this is, knows every size
+            return op.apply(images, drawn)  # XLA, which profits most, knows every size
         blocks = -(-batch // max(1, 3 * pixels // (height * width * channels)))
         size = -(-batch // blocks)
         blocks = -(-batch // size)
@@ -197,10 +258,24 @@ def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
 
 
 def one_by_one(op: Op) -> Op:
-    """As `in_blocks` of single images, where they have 64 x 64 pixels or more.
+    """Applies the op to one image at a time where images have 64 x 64 pixels or more.
 
-    To an image by itself only that is done which it draws; to several, everything, and then the
-    choice is made. Under XLA that is worth a factor of 1.7 at 128 px, and nothing at 32.
+    For a single image, only the operations that it draws are computed; for several, all are
+    computed and then selected. With XLA, one at a time is 1.7 times as fast at 128 pixels, and no
+    faster at 32.
+
+    Args:
+        op: an `Op`; one that is not `per_image` is applied to the whole batch.
+
+    Returns:
+        An `Op` with the same result.
+
+    Example:
+
+    ```python
+    op = tfssl.augment.one_by_one(tfssl.augment.simclr(32).pixels)
+    op(tf.random.uniform((4, 32, 32, 3)), seed=[0, 1]).shape  # (4, 32, 32, 3)
+    ```
     """
     blocks = in_blocks(op, pixels=1)
 
@@ -217,11 +292,11 @@ def random_resized_crop(
 ) -> Crop:
     """Crops a random window and resizes it bicubically, as SimCLR (Appendix A) does.
 
-    The window follows `tf.image.sample_distorted_bounding_box` with the whole image as the object
-    and `min_object_covered=0.1`: the aspect ratio is uniform, then the height in whole pixels is
-    uniform between the bounds set by the area range and by the width, windows outside the area
-    range or covering less than a tenth of the image are rejected, then the offset is uniform (the
-    very last offset is never drawn, as in TensorFlow's kernel). The resize equals
+    The window is drawn as `tf.image.sample_distorted_bounding_box` does with the whole image as the
+    object and `min_object_covered=0.1`. The aspect ratio is uniform. The height in whole pixels is
+    uniform between the bounds set by the area range and by the width. Windows outside the area
+    range or covering less than a tenth of the image are rejected. The offset is uniform (the last
+    offset is never drawn, as in TensorFlow's kernel). The resize equals
     `tf.image.resize(window, size, "bicubic")` up to that kernel's table of 1024 weights. Its
     overshoot is not clipped here: SimCLR clips after the colours.
 
@@ -230,7 +305,7 @@ def random_resized_crop(
 
     Args:
         size: (height, width) of the result, pixels.
-        area: range of the window's share of the image.
+        area: range of the window's fraction of the image's area.
         aspect: range of the window's width / height, relative to that of `size`.
 
     Raises:
@@ -265,19 +340,19 @@ def flip_left_right(p: float = 0.5) -> Op:
 
 
 def rotate(angle: Range = (-math.pi, math.pi), fill: str = "reflect", value: float = 0.0) -> Op:
-    """Turns each image about its centre by an angle of its own, counterclockwise, bilinearly.
+    """Rotates each image about its centre by a random angle, with bilinear interpolation.
 
-    The draw is `{"angle": float32 [B]}`, radians. Angles are those of pixels, of an image that is
-    not square too, and the size stays: corners leave the image, and others need a filling.
-    Quarter turns of a square image are exact: `tf.image.rot90`.
+    The draw is `{"angle": float32 [B]}`, radians, counterclockwise. The size of the image stays:
+    corners are cut off, and uncovered pixels are filled. Quarter turns of a square image equal
+    `tf.image.rot90` exactly.
 
     Args:
         angle: range of the angle, radians.
-        fill: what stands beyond the border, by the names of `keras.layers.RandomRotation`:
-            "reflect" (the image mirrored, with its outermost pixels: c b a | a b c | c b a, where
-            `blur` leaves them out), "nearest" (the outermost pixels go on) or "constant" (`value`,
-            to which the outermost pixels fade within the width of one).
-        value: level of what "constant" fills with, in [0, 1].
+        fill: how pixels beyond the border are filled, as in `keras.layers.RandomRotation`:
+            "reflect" (c b a | a b c | c b a; unlike in `blur`, the border pixels are repeated),
+            "nearest" (the border pixels continue) or "constant" (`value`; the border is
+            interpolated over one pixel).
+        value: the value for "constant", in [0, 1].
 
     Raises:
         ValueError: `angle` is not an ordered range, `fill` is unknown, or `value` lies outside
@@ -299,7 +374,7 @@ def rotate(angle: Range = (-math.pi, math.pi), fill: str = "reflect", value: flo
 
 
 def quarter_turns(fill: str = "reflect") -> Op:
-    """Turns each image by 0, 90, 180 or 270 degrees, with equal chances; else as `rotate`."""
+    """Rotates each image by 0, 90, 180 or 270 degrees with equal probability; see `rotate`."""
     turn = rotate(fill=fill)
 
     def draw(seed, images):
@@ -316,16 +391,17 @@ def color_jitter(
     hue: float,
     brightness_mode: str = "multiplicative",
 ) -> Op:
-    """Changes brightness, contrast, saturation and hue in a random order, one order per image.
+    """Changes brightness, contrast, saturation and hue in a random order per image.
 
     SimCLR, Appendix A. Values are clipped to [0, 1] after each change. Contrast scales about the
     mean of each channel; saturation and hue are those of HSV, as in `tf.image.adjust_saturation`
-    and `tf.image.adjust_hue`. A strength of 0 leaves that change out. Brightness and contrast take
-    any number of channels, saturation and hue RGB only.
+    and `tf.image.adjust_hue`. A strength of 0 disables that change. Brightness and contrast take
+    any number of channels; saturation and hue need RGB.
 
-    The draw is `{"order": int32 [B, n], ...}`, the n changes that are on (0 brightness, 1 contrast,
-    2 saturation, 3 hue) in their order, and per change "brightness", "contrast", "saturation"
-    (factors, or the added amount) and "hue" (fraction of the colour circle), float32 [B].
+    The draw is `{"order": int32 [B, n], ...}`: the n enabled changes (0 brightness, 1 contrast,
+    2 saturation, 3 hue) in the order of their application, and for each of them "brightness",
+    "contrast", "saturation" (factors, or the added amount) or "hue" (fraction of the colour
+    circle), float32 [B].
 
     Args:
         brightness: strength b: factor in [max(0, 1 - b), 1 + b], or amount added in [-b, b].
@@ -335,8 +411,8 @@ def color_jitter(
         brightness_mode: "multiplicative" (SimCLR) or "additive" (BYOL).
 
     Raises:
-        ValueError: a strength is negative, `hue` exceeds 0.5, or the mode is unknown; when it is
-            applied: saturation or hue is on and the images are not RGB.
+        ValueError: a strength is negative, `hue` exceeds 0.5, or the mode is unknown; when the op
+            is applied: saturation or hue is enabled and the images are not RGB.
     """
     strengths = (brightness, contrast, saturation, hue)
     for name, strength in zip(_CHANGES, strengths):
@@ -360,7 +436,7 @@ def color_jitter(
         return drawn
 
     def apply(images, drawn):
-        images = colour.known_as_rgb(images, *of_colours)
+        images = colour.ensure_rgb(images, *of_colours)
         batch, height, width, channels = _shape(images)
         planes = tf.transpose(tf.reshape(images, [batch, height * width, channels]), [2, 0, 1])
 
@@ -372,7 +448,7 @@ def color_jitter(
             return tf.clip_by_value(planes, 0.0, 1.0)
 
         def change_one(planes, code):
-            """The same of a single image, of which only the change in question is computed."""
+            """`change` for a single image: computes only the change that `code` selects."""
             branches = [
                 functools.partial(change, planes, tf.constant([number]), {name: drawn[name]})
                 if name in drawn
@@ -383,32 +459,32 @@ def color_jitter(
 
         # A loop rather than four copies: XLA would fuse the copies into one and recompute each
         # change for every value that depends on it, at ten times the cost.
-        # Not tf.transpose, of which oneDNN complains for integers, as of an error.
+        # Not tf.transpose: oneDNN logs an error for it on integers.
         order = tf.stack(tf.unstack(drawn["order"], num=len(codes), axis=1))
-        planes = tf.foldl(change_one if _alone(images) else change, order, planes)
+        planes = tf.foldl(change_one if _is_single(images) else change, order, planes)
         return tf.reshape(tf.transpose(planes, [1, 2, 0]), [batch, height, width, channels])
 
     return Op("color_jitter", draw, apply)
 
 
 def grayscale() -> Op:
-    """Replaces the channels of RGB by their luma, weighted as in `tf.image.rgb_to_grayscale`.
+    """Replaces the channels of RGB images by their luma, as in `tf.image.rgb_to_grayscale`.
 
     Raises:
-        ValueError: when it is applied: the images are not RGB.
+        ValueError: when the op is applied: the images are not RGB.
     """
     return _fixed("grayscale", colour.gray)
 
 
 def blur(sigma: Range = (0.1, 2.0), taps: int | None = None, padding: str = "reflect") -> Op:
-    """Blurs each image with a Gaussian of its own width.
+    """Blurs each image with a Gaussian of random width.
 
     SimCLR, Appendix A. The draw is `{"sigma": float32 [B]}`, pixels.
 
     Differs from google-research/simclr (tf2/data_util.py, 383d414): one sigma per image instead of
-    one per batch, as the paper has it; at the border the image is mirrored, where the reference
-    pads with zeros and so darkens it (`padding="constant"`); images below 20 pixels get 3 taps,
-    where the reference's formula gives a single one and no blur.
+    one per batch, as in the paper; the border is mirrored, where the reference pads with zeros and
+    so darkens it (`padding="constant"`); images below 20 pixels get 3 taps, where the reference's
+    formula gives one tap and no blur.
 
     Args:
         sigma: range of the standard deviation, pixels.
@@ -445,7 +521,7 @@ def blur(sigma: Range = (0.1, 2.0), taps: int | None = None, padding: str = "ref
 
 
 def solarize(threshold: float = 0.5) -> Op:
-    """Inverts the values at or above `threshold`: BYOL, Appendix B."""
+    """Inverts the values at or above `threshold` (BYOL, Appendix B)."""
     return _fixed("solarize", lambda images: tf.where(images < threshold, images, 1.0 - images))
 
 
@@ -455,7 +531,7 @@ def clip() -> Op:
 
 
 def center_crop(images: tf.Tensor, size: tuple[int, int], proportion: float) -> tf.Tensor:
-    """Crops the centre and resizes it bicubically: the evaluation's only view.
+    """Crops the centre of images and resizes it bicubically, as for evaluation.
 
     Differs from google-research/simclr (tf2/data_util.py, 383d414): images are resized at every
     size, where the reference skips this at 32 pixels and below and can only reshape.
@@ -463,19 +539,26 @@ def center_crop(images: tf.Tensor, size: tuple[int, int], proportion: float) -> 
     Args:
         images: float32 [h, w, C] or [B, h, w, C] in [0, 1].
         size: (height, width) of the result, pixels.
-        proportion: share kept of the side that limits a window of the result's aspect ratio; one
-            pixel at the least.
+        proportion: side of the window relative to the largest window of the result's aspect ratio,
+            in (0, 1]; the window has at least one pixel.
 
     Returns:
         float32 [*size, C] or [B, *size, C] in [0, 1].
 
     Raises:
         ValueError: `size` is not positive or `proportion` lies outside (0, 1].
+
+    Example:
+
+    ```python
+    images = np.random.rand(2, 48, 64, 3).astype("float32")
+    tfssl.augment.center_crop(images, (32, 32), proportion=0.875).shape  # (2, 32, 32, 3)
+    ```
     """
     _require(min(size) > 0, "size", "two positive sides", size)
     _require(0 < proportion <= 1, "proportion", "in (0, 1]", proportion)
     sides = tf.shape(images)[-3:-1]
-    # The windows of the result's aspect ratio that span the height, and the width; the lesser fits.
+    # Of the windows of this aspect ratio that span the height, and the width, the smaller one fits.
     # Multiplying first keeps the spanned side exact, so that halves round as in the reference.
     spanning = tf.cast(sides, tf.float32)[:, None] * size / tf.cast(size, tf.float32)[:, None]
     window = tf.round(proportion * tf.reduce_min(spanning, axis=0))
@@ -487,7 +570,7 @@ def center_crop(images: tf.Tensor, size: tuple[int, int], proportion: float) -> 
 
 
 def _window(shares, full_height, full_width, area, ratios):
-    """Heights and widths [B], whole numbers in float32, from uniform shares [B, 2, attempts]."""
+    """Heights and widths [B], integers in float32, from uniform numbers [B, 2, attempts]."""
     ratio = ratios[0] + (ratios[1] - ratios[0]) * shares[:, 0]
     least, most = (bound * full_height * full_width for bound in area)
     highest = tf.round(tf.sqrt(most / ratio))
@@ -495,7 +578,7 @@ def _window(shares, full_height, full_width, area, ratios):
     highest = tf.minimum(highest, full_height)
     lowest = tf.minimum(tf.round(tf.sqrt(least / ratio)), highest)
     height = tf.floor(lowest + shares[:, 1] * (highest - lowest + 1.0))
-    # Rounding can leave the area range by less than a row: one row more or less mends that.
+    # Rounding can leave the area range by less than a row: add or remove one.
     height += tf.cast(height * tf.round(height * ratio) < least, tf.float32)
     height -= tf.cast(height * tf.round(height * ratio) > most, tf.float32)
     width = tf.round(height * ratio)
@@ -536,7 +619,7 @@ def _filter(images, weights, radius, axis, padding):
     """Weighted sums of 2 * radius + 1 neighbours along an axis: 1 for rows, 2 for columns."""
     batch, height, width, channels = _shape(images)
     padded = tf.pad(images, [[radius, radius] if i == axis else [0, 0] for i in range(4)], padding)
-    # Rows of numbers, not of pixels, which XLA works through in vectors.
+    # Pixels and channels in one axis, which XLA vectorizes.
     step = channels if axis == 2 else 1
     padded = tf.reshape(padded, [batch, -1, _shape(padded)[2] * channels])
 
@@ -547,7 +630,7 @@ def _filter(images, weights, radius, axis, padding):
 
     if isinstance(radius, int):
         total = tf.add_n([tap(place) for place in range(2 * radius + 1)])
-    else:  # images of a size that the graph does not know
+    else:  # the static shape has no size
         total = tf.foldl(
             lambda total, place: total + tap(place), tf.range(1, 2 * radius + 1), initializer=tap(0)
         )
@@ -561,8 +644,8 @@ def _separable(images, rows, columns):
 
 
 def _turned(angle, height, width):
-    """Where the pixels of images turned by `angle` [B] come from: rows and columns [B, H, W]."""
-    # Rounded, so that whole quarters are whole; at 1,000 pixels that moves none by a thousandth.
+    """Source rows and columns [B, H, W] of the pixels of images rotated by `angle` [B]."""
+    # Rounded, so that quarter turns are exact; at 1,000 pixels this moves none by 0.001.
     sine, cosine = (
         tf.round(2.0**20 * part)[:, None, None] * 2.0**-20
         for part in (tf.sin(angle), tf.cos(angle))
@@ -574,11 +657,11 @@ def _turned(angle, height, width):
 
 
 def _bilinear(images, rows, columns, fill, value):
-    """Images [B, H, W, C] at places between pixels, rows and columns [B, h, w]: [B, h, w, C].
+    """Samples images [B, H, W, C] at real-valued rows and columns [B, h, w]: [B, h, w, C].
 
-    `fill` and `value` as of `rotate`.
+    See `rotate` for `fill` and `value`.
     """
-    # Gathered, for XLA has no kernel for TensorFlow's ImageProjectiveTransformV3.
+    # With gather, as XLA has no kernel for TensorFlow's ImageProjectiveTransformV3.
     batch, height, width, channels = _shape(images)
     pixels = tf.reshape(images, [batch, height * width, channels])
 
@@ -604,7 +687,7 @@ def _bilinear(images, rows, columns, fill, value):
 
 
 def _inside(place, size, fill):
-    """Which pixel of an axis stands at an integer place, beyond its ends as `fill` says."""
+    """Maps integer positions along an axis into [0, size), as `fill` says."""
     if fill == "reflect":
         place = tf.math.floormod(place, 2 * size)
         return tf.minimum(place, 2 * size - 1 - place)
@@ -612,10 +695,10 @@ def _inside(place, size, fill):
 
 
 def _scale(planes, code, drawn, additive):
-    """Changes brightness, contrast or saturation of planes [C, B, H * W], as `code` [B] says.
+    """Changes brightness, contrast or saturation of planes [C, B, H * W], selected by `code` [B].
 
-    All three scale a value's distance from a base: black, the channel's mean, or the pixel's
-    largest value. Saturation cannot exceed 1, which bounds its factor.
+    All three scale the distance of a value from a base: black, the mean of the channel, or the
+    largest value of the pixel. Saturation cannot exceed 1, which bounds its factor.
     """
 
     def where_code(change, value, otherwise):
@@ -630,16 +713,16 @@ def _scale(planes, code, drawn, additive):
         factor *= where_code(_CONTRAST, drawn["contrast"], 1.0)
         base += where_code(_CONTRAST, 1.0, 0.0) * tf.reduce_mean(planes, axis=2, keepdims=True)
     if "saturation" in drawn:
-        high, spread = colour.high_and_spread(planes)
+        high, chroma = colour.high_and_chroma(planes)
         factor *= where_code(_SATURATION, drawn["saturation"], 1.0)
-        bound = tf.maximum(high / spread, where_code(_SATURATION, 0.0, float("inf")))
+        bound = tf.maximum(high / chroma, where_code(_SATURATION, 0.0, float("inf")))
         factor = tf.minimum(factor, bound)
         base += where_code(_SATURATION, 1.0, 0.0) * high
     return base + factor * (planes - base)
 
 
 def _full_scale(images):
-    """What stands for 1 in images of integers; None for others."""
+    """The value that represents 1 in integer images; None for other types."""
     return _FULL_SCALE.get(tf.as_dtype(images.dtype))
 
 
@@ -648,7 +731,7 @@ def _fixed(name, apply):
 
 
 def _like(op, name, draw, apply):
-    """An `Op` made of another, of which the same can be relied on."""
+    """An `Op` with the flags of another one."""
     return Op(name, draw, apply, per_image=op.per_image, stateless=op.stateless)
 
 
@@ -658,19 +741,19 @@ def _split(seed, parts):
 
 def _uniform(seed, shape):
     """Floats in [0, 1)."""
-    # XLA draws the same bits as TensorFlow if told the algorithm, but `stateless_uniform` makes
-    # other floats of them: so the floats are made here, from 24 bits each.
+    # With an explicit algorithm XLA draws the same bits as TensorFlow, but `stateless_uniform`
+    # converts them to other floats. So they are converted here, from 24 bits each.
     bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
     return tf.cast(tf.bitwise.bitwise_and(bits, 2**24 - 1), tf.float32) * 2.0**-24
 
 
-def _alone(images):
-    """Whether the graph knows that it is a single image."""
+def _is_single(images):
+    """Whether the static shape says that the batch has one image."""
     return images.shape[0] == 1
 
 
 def _shape(images):
-    """Batch, height, width and channels: Python integers where known, else scalar tensors."""
+    """Batch, height, width, channels: Python integers where statically known, else tensors."""
     known, actual = images.shape, tf.shape(images)
     return [known[i] if known[i] is not None else actual[i] for i in range(4)]
 

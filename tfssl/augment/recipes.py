@@ -1,10 +1,10 @@
-"""The papers' augmentations, each a visible list.
+"""The augmentations of the papers.
 
-`simclr`, `byol` and `supervised` are the recipes with the papers' settings; `simclr_view` and
+`simclr`, `byol` and `supervised` use the settings of the papers; `simclr_view` and
 `supervised_view` take every setting.
 
 Images of different sizes cannot share a batch before they are cropped, so a recipe has two stages:
-`crop` may run on one image at a time as [1, h, w, 3], `pixels` on the batch of equal crops.
+`crop` may run on one image at a time as [1, h, w, C], `pixels` on the batch of crops.
 """
 
 import numbers
@@ -18,17 +18,31 @@ from tfssl.augment import ops
 
 Size = int | tuple[int, int]  # a side, or (height, width)
 
-LARGE = 64  # pixels of the smaller side from which on images are treated as ImageNet's, not CIFAR's
+LARGE = 64  # pixels of the smaller side: smaller images get CIFAR's settings, others ImageNet's
 
 
 class View(NamedTuple):
-    """A random view of images: `crop` brings them to size, `pixels` does everything else."""
+    """A random view of images, in two stages.
+
+    Attributes:
+        crop: the `Op` that brings images to their size.
+        pixels: the `Op` for everything else.
+
+    Example:
+
+    ```python
+    view = tfssl.augment.simclr(32)
+    blurred = tfssl.augment.simclr(32, blur_p=1.0)
+    mixed = tfssl.augment.View(crop=view.crop, pixels=blurred.pixels)
+    mixed(tf.zeros((2, 40, 40, 3)), seed=[0, 1]).shape  # (2, 32, 32, 3)
+    ```
+    """
 
     crop: ops.Op
     pixels: ops.Op
 
     def __call__(self, images: tf.Tensor, seed: ops.Seed) -> tf.Tensor:
-        """Both stages on a batch of equal sizes, each with a seed of its own."""
+        """Applies both stages, each with its own seed, to images [B, h, w, C] in [0, 1]."""
         return self.whole(images, seed)
 
     @property
@@ -38,7 +52,7 @@ class View(NamedTuple):
 
     @property
     def stateless(self) -> bool:
-        """Whether images and seed decide the result: so for every recipe of the papers."""
+        """Whether images and seed determine the result, as in every recipe of tfssl."""
         return self.whole.stateless
 
 
@@ -52,8 +66,8 @@ def simclr(
 ) -> View:
     """SimCLR's view (Chen et al. 2020, Appendix A): crop, flip, jitter, grayscale, blur.
 
-    Use it for both views of an image. As in the paper, small images get weaker colours and no
-    blur: see `jitter_strength` and `blur_p`.
+    Use it for both views of an image. As in the paper, small images get weaker colour jitter and
+    no blur: see `jitter_strength` and `blur_p`.
 
     Example:
 
@@ -65,12 +79,13 @@ def simclr(
 
     Args:
         size: side of the result in pixels, or (height, width).
-        channels: of the images. Other numbers than 3 leave saturation, hue and grayscale out, with
-            a warning.
+        channels: number of channels of the images. With any other than 3, saturation, hue and
+            grayscale are left out, with a warning.
         jitter_strength: factor on the strengths of the colour jitter. None: 1.0 (ImageNet) where
-            the smaller side has 64 pixels or more, else 0.5 (the paper's for CIFAR-10).
-        blur_p: probability of the Gaussian blur. None: 0.5 from 64 pixels on, else 0, likewise.
-        **settings: what else `simclr_view` takes.
+            the smaller side has 64 pixels or more, else 0.5 (CIFAR-10).
+        blur_p: probability of the Gaussian blur. None: 0.5 (ImageNet) where the smaller side has
+            64 pixels or more, else 0 (CIFAR-10).
+        **settings: further arguments of `simclr_view`.
 
     Returns:
         A `View`: (images [B, h, w, channels] in [0, 1], seed int32 [2]) -> float32
@@ -99,13 +114,15 @@ def byol(size: Size, channels: int = 3) -> tuple[View, View]:
     Example:
 
     ```python
-    first, second = tfssl.augment.byol(96)
+    first, second = tfssl.augment.byol(32)
+    images = np.random.rand(4, 40, 40, 3).astype("float32")
+    second(images, seed=[0, 1]).shape  # (4, 32, 32, 3)
     ```
 
     Args:
         size: side of the results in pixels, or (height, width).
-        channels: of the images. Other numbers than 3 leave saturation, hue and grayscale out, with
-            one warning.
+        channels: number of channels of the images. With any other than 3, saturation, hue and
+            grayscale are left out, with one warning.
 
     Returns:
         Two `View`s; see `simclr`.
@@ -129,13 +146,14 @@ def supervised(size: Size, channels: int = 3, **settings: Any) -> View:
     Example:
 
     ```python
-    view = tfssl.augment.supervised((96, 128))
+    view = tfssl.augment.supervised((24, 32))
+    view(tf.zeros((2, 40, 40, 6)), seed=[0, 1]).shape  # (2, 24, 32, 6)
     ```
 
     Args:
         size: side of the result in pixels, or (height, width).
-        channels: of the images; nothing here depends on it.
-        **settings: what else `supervised_view` takes.
+        channels: number of channels of the images; the view does not depend on it.
+        **settings: further arguments of `supervised_view`.
 
     Returns:
         A `View`; see `simclr`.
@@ -171,13 +189,13 @@ def simclr_view(
 
     Args:
         size: side of the result in pixels, or (height, width).
-        channels: of the images. Other numbers than 3 leave saturation, hue and grayscale out; a
-            warning names those that were on.
-        crop_area: range of the crop's share of the image.
+        channels: number of channels of the images. With any other than 3, saturation, hue and
+            grayscale are left out; a warning names those that were enabled.
+        crop_area: range of the crop's fraction of the image's area.
         crop_aspect: range of the crop's width / height, relative to that of `size`.
         flip_p: probability of a left-right flip.
         jitter_p: probability of the colour jitter.
-        jitter_strength: factor on the four strengths that follow (1 for ImageNet, 0.5 for CIFAR).
+        jitter_strength: factor on the next four strengths (1 for ImageNet, 0.5 for CIFAR).
         brightness: strength of the brightness change; see `ops.color_jitter`.
         contrast: strength of the contrast change.
         saturation: strength of the saturation change.
@@ -195,6 +213,13 @@ def simclr_view(
 
     Raises:
         ValueError: an argument lies outside its range.
+
+    Example:
+
+    ```python
+    view = tfssl.augment.simclr_view(32, crop_area=(0.2, 1.0), blur_p=0.5)
+    view(tf.random.uniform((2, 40, 40, 3)), seed=[0, 1]).shape  # (2, 32, 32, 3)
+    ```
     """
     jittered = jitter_p * jitter_strength
     if not _has_colours(
@@ -223,7 +248,24 @@ def supervised_view(
     crop_aspect: ops.Range = (3 / 4, 4 / 3),
     flip_p: float = 0.5,
 ) -> View:
-    """The view for training with labels: crop and flip, no colour. Arguments: see `simclr_view`."""
+    """The view for training with labels: crop and flip, no colour changes.
+
+    Args:
+        size, channels, crop_area, crop_aspect, flip_p: see `simclr_view`.
+
+    Returns:
+        A `View`; see `simclr`.
+
+    Raises:
+        ValueError: an argument lies outside its range.
+
+    Example:
+
+    ```python
+    view = tfssl.augment.supervised_view(32, crop_area=(0.5, 1.0), flip_p=0.0)
+    view(tf.random.uniform((2, 40, 40, 3)), seed=[0, 1]).shape  # (2, 32, 32, 3)
+    ```
+    """
     _require_channels(channels)
     return View(
         crop=ops.random_resized_crop(_sides(size), crop_area, crop_aspect),
@@ -232,7 +274,7 @@ def supervised_view(
 
 
 def _sides(size):
-    """(height, width) of a size that may be a single number."""
+    """A side or a pair as (height, width)."""
     sides = (size, size) if isinstance(size, numbers.Integral) else size
     if not _is_pair(sides):
         raise ValueError(
@@ -250,7 +292,7 @@ def _is_pair(sides):
 
 
 def _has_colours(channels, **settings):
-    """Whether images are RGB; if not, warns of the settings that need it and are not 0."""
+    """Whether images are RGB; if not, warns about the settings that need RGB and are not 0."""
     _require_channels(channels)
     on = [name for name, value in settings.items() if value]
     if channels != 3 and on:
@@ -263,7 +305,7 @@ def _has_colours(channels, **settings):
 
 
 def _level_outside():
-    """How many calls up from the caller the code outside this module is, as `warnings` counts."""
+    """The `stacklevel` for `warnings.warn` of the first caller outside this module."""
     level, frame = 1, sys._getframe(1)
     while frame and frame.f_code.co_filename == __file__:
         level, frame = level + 1, frame.f_back

@@ -1,0 +1,111 @@
+"""Every public function and class has an example in its docstring, and the examples run.
+
+The comment behind an expression is its value: an example `f(2)  # 4` fails where `str(f(2))` is
+another text.
+"""
+
+import ast
+import importlib
+import inspect
+import io
+import re
+import tokenize
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfssl
+
+ROOMS = ("augment",)
+MOST_LINES = 8
+FENCE = re.compile(r"^Example:\n\n```python\n(.*?)^```$", re.S | re.M)
+
+
+def public():
+    """{dotted name: function or class} of what the rooms export."""
+    return {
+        f"{room}.{name}": value
+        for room in ROOMS
+        for module in [importlib.import_module(f"tfssl.{room}")]
+        for name, value in ((name, getattr(module, name)) for name in module.__all__)
+        if inspect.isfunction(value) or inspect.isclass(value)
+    }
+
+
+def example_of(thing):
+    """The code of the example in a docstring; None where there is none."""
+    found = FENCE.search(inspect.getdoc(thing) or "")
+    return found and found[1]
+
+
+def comments(source):
+    """{line: the comment on it}."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {
+        token.start[0]: token.string.removeprefix("# ")
+        for token in tokens
+        if token.type == tokenize.COMMENT
+    }
+
+
+def run(source, path):
+    """Executes an example, and compares the values of its expressions with their comments."""
+    path.write_text(source)  # AutoGraph reads the sources of functions
+    names = {"keras": keras, "np": np, "tf": tf, "tfssl": tfssl}
+    stated = comments(source)
+    for statement in ast.parse(source).body:
+        if not isinstance(statement, ast.Expr):
+            exec(compile(ast.Module([statement], []), str(path), "exec"), names)
+            continue
+        value = eval(compile(ast.Expression(statement.value), str(path), "eval"), names)
+        if statement.end_lineno in stated:
+            assert str(value) == stated[statement.end_lineno], ast.unparse(statement)
+
+
+EXAMPLES = {name: example_of(thing) for name, thing in public().items()}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs_and_states_the_true_values(name, tmp_path, monkeypatch):
+    source = EXAMPLES[name]
+    assert source, f"{name} has no example"
+    assert len(source.splitlines()) <= MOST_LINES
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    run(source, tmp_path / "example.py")
+
+
+def parameters(thing):
+    """The parameters that a function, or the constructor of a class, takes by name."""
+    return [
+        name
+        for name, parameter in inspect.signature(thing).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_docstring_names_every_parameter(name):
+    thing = public()[name]
+    words = set(re.findall(r"\w+", inspect.getdoc(thing)))
+    assert not set(parameters(thing)) - words
+
+
+def test_a_wrong_value_is_seen(tmp_path):
+    run("x = 1  # one\nx + 1  # 2\n", tmp_path / "right.py")
+    with pytest.raises(AssertionError):
+        run("x = 1\nx + 1  # 3\n", tmp_path / "wrong.py")
+
+
+def test_an_example_must_follow_its_heading():
+    def plain():
+        """Does it.
+
+        ```python
+        1 + 1  # 2
+        ```
+        """
+
+    assert example_of(plain) is None and example_of(tfssl.augment.simclr)

@@ -140,7 +140,7 @@ def test_trees_that_mean_two_things_are_refused_with_the_way_out(names, said, tm
 
 def test_how_it_was_read_is_one_line(tmp_path):
     files(tmp_path, "Train/cat/a.png", "Train/dog/b.png", "val/cat/c.png")
-    line = tree.told("photos", tree.read(str(tmp_path)))
+    line = tree.summary("photos", tree.read(str(tmp_path)))
     assert line == "photos read as DIR/<split>/<class>/*: train 2, val 1; 2 classes: cat, dog"
 
 

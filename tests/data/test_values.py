@@ -62,10 +62,10 @@ def test_one_value_in_all_images_is_black():
 
 
 def test_the_range_is_told_with_what_was_found():
-    assert values.told(np.uint16, (0, 4095), (12, 4011)) == (
+    assert values.range_summary(np.uint16, (0, 4095), (12, 4011)) == (
         "values of uint16 found from 12 to 4,011: taken as 0 to 4095"
     )
-    assert values.told(np.float32, (-1, 1), (-0.98765, 1.0)) == (
+    assert values.range_summary(np.float32, (-1, 1), (-0.98765, 1.0)) == (
         "values of float32 found from -0.9877 to 1: taken as -1 to 1"
     )
-    assert values.told(np.uint16, (0, 65535)) == "values of uint16: taken as 0 to 65535"
+    assert values.range_summary(np.uint16, (0, 65535)) == "values of uint16: taken as 0 to 65535"

@@ -1,4 +1,4 @@
-"""Data: one `Source` per split, and the pipeline that turns sources into batches."""
+"""Datasets as `Source`s, one per split, and the pipeline that makes batches of them."""
 
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
 from tfssl.data.source import (

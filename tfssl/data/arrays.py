@@ -1,4 +1,4 @@
-"""Images in memory, and `tf.data.Dataset`s of images, as sources."""
+"""Arrays as a `Source`, and `tf.data.Dataset`s in the form that the pipeline takes."""
 
 import functools
 import itertools
@@ -13,16 +13,16 @@ INTEGERS = {"uint8": 255.0, "uint16": 65535.0}
 
 
 def source_of(x, value_range=None):
-    """Arrays as a `Source`.
+    """Makes a `Source` of arrays.
 
     Args:
-        x: images [N, H, W, C] or [N, H, W], of uint8, uint16 or floats; or a pair of these and
-            labels, integers [N] or [N, 1], below 0 where there is none.
+        x: images [N, H, W, C] or [N, H, W] of uint8, uint16 or floats; or a pair of these and
+            labels, integers [N] or [N, 1], negative where there is no label.
         value_range: (low, high), the values that become 0 and 1; None: the whole range of the
-            integer type, and [0, 1] of floats.
+            integer type, and [0, 1] for floats.
 
     Raises:
-        ValueError: images or labels are of another form, or values lie outside of their range.
+        ValueError: images or labels have another form, or values lie outside their range.
     """
     images, labels = x if isinstance(x, tuple) and len(x) == 2 else (x, None)
     images = scaled(as_images(images), value_range)
@@ -47,7 +47,7 @@ def source_of(x, value_range=None):
 
 
 def as_images(images):
-    """An array of images [N, H, W, C]."""
+    """Images as an array [N, H, W, C]."""
     images = np.asarray(images)
     images = images[..., np.newaxis] if images.ndim == 3 else images
     if images.ndim != 4 or not len(images):
@@ -59,7 +59,7 @@ def as_images(images):
 
 
 def scaled(images, value_range=None):
-    """Images of a type that the pipeline scales to [0, 1]: uint8, uint16, or float32 in [0, 1]."""
+    """Images in a type that the pipeline takes: uint8, uint16, or float32 in [0, 1]."""
     if value_range is not None:
         low, high = check_range(value_range)
         images = (np.asarray(images, np.float32) - low) / np.float32(high - low)
@@ -75,7 +75,7 @@ def scaled(images, value_range=None):
 
 
 def check_range(value_range):
-    """(low, high) as floats; ValueError where it is no range."""
+    """(low, high) as floats; raises ValueError if it is not a range."""
     try:
         low, high = map(float, value_range)
     except (TypeError, ValueError):
@@ -86,7 +86,7 @@ def check_range(value_range):
 
 
 def check_unit(images, value_range):
-    """The images, once all values are found to be in [0, 1]."""
+    """Returns the images; raises ValueError if a value lies outside [0, 1]."""
     low, high = float(images.min()), float(images.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("`x` must be finite. Received: values that are not")
@@ -104,7 +104,7 @@ def check_unit(images, value_range):
 
 
 def as_labels(labels, count):
-    """Labels int64 [count]; -1 for all where there are none."""
+    """Labels as int64 [count]; all -1 for None."""
     if labels is None:
         return np.full(count, -1, np.int64)
     labels = np.asarray(labels)
@@ -118,11 +118,11 @@ def as_labels(labels, count):
 
 
 def examples_of(dataset, value_range=None):
-    """A `tf.data.Dataset` as one of single examples: {"image", "label"}.
+    """Converts a `tf.data.Dataset` to single examples {"image", "label"}.
 
     Args:
-        dataset: of images, (image, label), or dicts with "image" and perhaps "label"; batched or
-            not. A batch that it makes is taken apart.
+        dataset: dataset of images, (image, label), or dicts with "image" and optionally "label";
+            batched or not.
         value_range: as for `source_of`.
 
     Returns:
@@ -130,7 +130,7 @@ def examples_of(dataset, value_range=None):
         int64, -1 where there is none.
 
     Raises:
-        ValueError: its elements are of another form.
+        ValueError: its elements have another form.
     """
     image, label = parts(dataset.element_spec)
     rank = image.shape.rank
@@ -160,7 +160,7 @@ def examples_of(dataset, value_range=None):
 
 
 def parts(element):
-    """Image and label of an element, or their specs; the label None where there is none."""
+    """Image and label of an element or of its spec; the label is None if there is none."""
     if isinstance(element, dict) and "image" in element:
         return element["image"], element.get("label")
     if isinstance(element, (tuple, list)) and len(element) == 2:
@@ -176,7 +176,7 @@ def parts(element):
 
 
 def scale_of(dtype, value_range):
-    """The function that brings images of a type to one that the pipeline knows."""
+    """The function that converts images to a type that the pipeline takes."""
     if value_range is not None:
         low, high = check_range(value_range)
         return lambda images: (tf.cast(images, tf.float32) - low) / (high - low)
@@ -191,7 +191,7 @@ def scale_of(dtype, value_range):
 
 
 def check_first(examples):
-    """Raises ValueError where the first image of `examples_of` has floats outside of [0, 1]."""
+    """Raises ValueError if the first image of `examples_of` has floats outside [0, 1]."""
     if examples.element_spec["image"].dtype != tf.float32:
         return
     for example in examples.take(1).as_numpy_iterator():

@@ -1,35 +1,35 @@
-"""Which epoch a dataset makes."""
+"""Counts the epochs of a dataset."""
 
 import numpy as np
 import tensorflow as tf
 
 
 class Clock:
-    """The number of the epoch that a dataset makes when it is iterated next.
+    """Holds the epoch that the next iteration over a dataset makes.
 
-    `fit` sets it, so that the batches of an epoch do not depend on how often the dataset was
-    iterated before. Where nobody does, each iteration is the next epoch.
+    `fit` sets it, so that the batches of an epoch do not depend on earlier iterations. If it is not
+    set, each iteration is the next epoch.
 
     Args:
-        classes: how many the labels of the dataset are of; 0 where that is not known.
+        classes: number of classes of the labels; 0 if unknown.
     """
 
     def __init__(self, classes=0):
         self.epoch, self.iterations, self.classes = None, 0, classes
 
     def set(self, epoch):
-        """From now on every iteration is of this epoch; of the next one each time with None."""
+        """Fixes the epoch of all following iterations; None: each is the next epoch again."""
         self.epoch = None if epoch is None else int(epoch)
 
     def read(self):
-        """The epoch of an iteration that begins now, int64."""
+        """Returns the epoch of an iteration that begins now, int64."""
         if self.epoch is not None:
             return np.int64(self.epoch)
         self.iterations += 1
         return np.int64(self.iterations - 1)
 
     def dataset(self, of_epoch):
-        """`of_epoch(epoch)`, a dataset for an int64 scalar tensor, at every iteration anew."""
+        """A dataset that iterates over `of_epoch(epoch)`; epoch is an int64 scalar tensor."""
 
         def begin(_):
             epoch = tf.numpy_function(self.read, [], tf.int64, stateful=True)

@@ -1,25 +1,25 @@
-"""Which features of a tensorflow_datasets builder are the images and the labels."""
+"""Chooses the image and the label among the features of a tensorflow_datasets builder."""
 
 import numpy as np
 import tensorflow as tf
 
 from tfssl.errors import UsageError
 
-CUSTOMARY = ("image", "label")  # where the builder does not say
+CUSTOMARY = ("image", "label")  # if the builder has no supervised_keys
 
 
 def choose(builder):
-    """The features that are learned from.
+    """Chooses the features to learn from.
 
-    The image is the first one that the builder's supervised_keys name, or the only one. So is the
-    label, where it is a class; else the images are unlabelled.
+    The image is the first one in the builder's supervised_keys, or the only one. So is the label,
+    which must be a class; otherwise the images are unlabelled.
 
     Returns:
         (name of the image, name of the label or None, a remark or "").
 
     Raises:
-        UsageError: there is no image for every example, it is not clear which, or its form is none
-            that is understood.
+        UsageError: examples have no image, several among which none is named, or images of an
+            unsupported shape.
     """
     features = dict(builder.info.features.items())
     named = tf.nest.flatten(builder.info.supervised_keys or CUSTOMARY)
@@ -29,7 +29,7 @@ def choose(builder):
 
 
 def image_of(dataset, features, named):
-    """The name of the image."""
+    """The name of the image feature."""
     images = [name for name, feature in features.items() if is_image(feature)]
     chosen = next((name for name in named if name in images), None)
     if chosen is None and len(images) > 1:
@@ -59,7 +59,7 @@ def image_of(dataset, features, named):
 
 
 def label_of(features, named):
-    """The name of the label, None without one; and what there is to say about it."""
+    """The name of the label feature, or None, and a remark or ""."""
     labels = [name for name, feature in features.items() if is_class(feature)]
     known = [name for name in labels if features[name].num_classes]
     chosen = next(
@@ -85,7 +85,7 @@ def label_of(features, named):
 
 
 def is_image(feature):
-    """Whether it is a picture, and no picture of labels."""
+    """Whether a feature is an image, and not a segmentation map."""
     import tensorflow_datasets as tfds
 
     return isinstance(feature, tfds.features.Image) and not isinstance(
@@ -94,7 +94,7 @@ def is_image(feature):
 
 
 def holds_image(feature):
-    """Whether there are pictures in a sequence or a dictionary, however deep."""
+    """Whether a feature is or contains an image, at any depth."""
     within = getattr(feature, "feature", None)
     parts = [within] if within is not None else getattr(feature, "values", list)()
     return is_image(feature) or any(map(holds_image, parts))
@@ -107,7 +107,7 @@ def is_class(feature):
 
 
 def is_integer(feature):
-    """Whether it is a plain whole number."""
+    """Whether a feature is an integer scalar."""
     import tensorflow_datasets as tfds
 
     return (

@@ -1,11 +1,11 @@
-"""Your own images: a folder of files, with or without classes.
+"""Image folders, with or without classes, as a `Source`.
 
-How folders are read is in `tree.py`, how files are in `images.py`. Grey, palette, RGBA (alpha is
-dropped) and CMYK images become RGB, of 8 bits or, where there are more, of floats in [0, 1].
+`tree.py` reads folders, `images.py` reads files. Grey, palette, RGBA (alpha is dropped) and CMYK
+images become RGB: uint8, or floats in [0, 1] for files of more than 8 bits.
 
-Every file is decoded once before training, so that a damaged one is known by name then and does
-not stop the run later; `index.py` keeps what was found. The order of a split is that of a hash of
-the names: a slice of it is a random part.
+Every file is decoded once before training, so that a damaged file is reported then and does not
+stop the run later; `index.py` caches the results. A split is ordered by a hash of the file names,
+so that a slice of it is a random subset.
 """
 
 import concurrent.futures
@@ -27,9 +27,9 @@ from tfssl.text import plain, printable
 
 EVAL_SPLITS = ("test", "validation", "valid", "val")
 MAX_PIXELS = 89_000_000
-TOLD = 20  # names of unreadable files that are printed
-PERIOD = 10_000  # files between two lines that say how far the reading is
-PLAIN = {"uint8": (0.0, 255.0)}  # the range of values that needs no scaling
+LISTED = 20  # names of unreadable files that are printed
+PERIOD = 10_000  # files between two lines of progress
+PLAIN = {"uint8": (0.0, 255.0)}  # values that need no scaling
 
 
 def load(
@@ -46,24 +46,24 @@ def load(
     again=False,
     report=print,
 ):
-    """One split of a folder as a Source.
+    """Loads one split of a folder as a `Source`.
 
     Args:
         directory: the folder.
         split: a split or a slice of one; None: test, validation, valid or val.
-        flag: the flag that the split came from, for messages.
-        max_bad_fraction: share of the files of a split that may be unreadable.
-        max_pixels: images of more are left out.
-        layout: auto, splits, classes or flat; see `tree.py`.
-        value_range: auto, dtype or (low, high): what becomes 0 and 1; see `values.py`.
-        ranges: {dtype: (low, high)} that hold in place of what auto would choose.
-        rules: 1: read as tfssl 0.1 did.
-        again: whether another split was just loaded, so that how it is read has been told.
-        report: what is told goes here, a line at a time.
+        flag: the flag that `split` comes from, for messages.
+        max_bad_fraction: fraction of the files of a split that may be unreadable.
+        max_pixels: larger images are left out.
+        layout: "auto", "splits", "classes" or "flat"; see `tree.py`.
+        value_range: "auto", "dtype" or (low, high), the values that become 0 and 1; see
+            `values.py`.
+        ranges: {dtype: (low, high)} to use instead of what "auto" would choose.
+        rules: 1: read files as tfssl 0.1 did; 2: the current rules.
+        again: whether another split of the folder was just loaded, whose remarks are not repeated.
+        report: function that takes lines about the folder, one at a time.
 
     Returns:
-        A `Source`; without classes, or with a single one, its `num_classes` is 0 and its labels
-        are -1.
+        A `Source`. With one class or none, `num_classes` is 0 and the labels are -1.
 
     Raises:
         UsageError: no folder, no images, an unknown split, or too many unreadable files.
@@ -71,15 +71,15 @@ def load(
     found = tree.read(directory, layout, wanted_split(split), rules)
     name, start, stop = part_of(found, directory, split, flag)
     split = split or name
-    for line in () if again else (tree.told(directory, found), *found.remarks):
+    for line in () if again else (tree.summary(directory, found), *found.remarks):
         report(line)
     files = found.splits[name][start:stop]
     pairs = list(zip(files, examined(directory, files, max_pixels, rules)))
     good = [(file, image) for file, image in pairs if not image.problem]
-    tell(directory, split, pairs, found.others.get(name, ()), max_bad_fraction, report)
+    report_unreadable(directory, split, pairs, found.others.get(name, ()), max_bad_fraction, report)
     classes = classes_of(found, name, rules, report)
     chosen = chosen_ranges([image for _, image in good], value_range, ranges or {}, report)
-    tell_twins(good, split, report)
+    report_duplicates(good, split, report)
     sizes = {image.size for _, image in good}
     alike = chosen == PLAIN and all(
         (image.reader, image.orientation) == (images.BY_TENSORFLOW, 1) for _, image in good
@@ -111,7 +111,7 @@ def load(
 
 
 def wanted_split(split):
-    """The name in a split such as train[:90%]."""
+    """The name of the split in a slice such as train[:90%]."""
     return split and re.split(r"\[", split)[0]
 
 
@@ -130,7 +130,7 @@ def part_of(found, directory, split, flag):
 
 
 def classes_of(found, split, rules, report):
-    """The names of the classes where the images of a split have labels that say something."""
+    """The names of the classes of a split; () if it has no labels or a single class."""
     if all(file.label < 0 for file in found.splits[split]):
         return ()
     if len(found.classes) == 1 and rules == 2:
@@ -143,13 +143,12 @@ def classes_of(found, split, rules, report):
 
 
 def chosen_ranges(found, value_range, known, report):
-    """{dtype: (low, high)} of the values that become 0 and 1, for every dtype that there is.
+    """The values that become 0 and 1, {dtype: (low, high)} for each dtype in a split.
 
     Args:
-        found: the `Found` of every image.
-        value_range: auto, dtype or (low, high).
-        known: ranges that hold in place of what auto would choose.
-        report: what is found and chosen goes here.
+        found: the `Found` of each image.
+        value_range, report: as for `load`.
+        known: `ranges` of `load`.
     """
     seen = {}
     for image in found:
@@ -166,12 +165,12 @@ def chosen_ranges(found, value_range, known, report):
         else:
             chosen[dtype] = tuple(known.get(dtype) or values.choose_range(dtype, *extremes))
         if dtype not in PLAIN or chosen[dtype] != PLAIN[dtype]:
-            report(values.told(dtype, chosen[dtype], extremes))
+            report(values.range_summary(dtype, chosen[dtype], extremes))
     return chosen
 
 
-def tell_twins(good, split, report):
-    """Says how many images are there in several classes."""
+def report_duplicates(good, split, report):
+    """Reports the number of images that are in several classes."""
     labels = {}
     for file, image in good:
         labels.setdefault(image.digest, set()).add(file.label)
@@ -184,21 +183,18 @@ def tell_twins(good, split, report):
 
 
 def content_digest(found):
-    """A digest of all files, as text."""
+    """A digest of the contents of all files."""
     return hashlib.sha256("".join(image.digest for image in found).encode()).hexdigest()[:32]
 
 
 def identify(directory, split, *, flag="train_split", layout="auto", rules=2):
-    """What the images of a split are, by their names and sizes alone; see `tree.identity`.
-
-    Args, Raises: as `load`.
-    """
+    """The identity of a split from file names and sizes only; see `tree.identity` and `load`."""
     found = tree.read(directory, layout, wanted_split(split), rules)
     return tree.identity(found, part_of(found, directory, split, flag)[0])
 
 
 def examined(directory, files, max_pixels, rules):
-    """A `Found` for every file, in order; those that are not in the index are read."""
+    """A `Found` for each file, in order. Files that are not in the index are decoded."""
     index = Index(directory, rules)
     known = index.known(files)
     new = [file for file in files if file.name not in known]
@@ -213,27 +209,27 @@ def examined(directory, files, max_pixels, rules):
 
 
 def examined_anew(files, max_pixels, rules):
-    """A `Found` for every file; several are decoded at a time."""
-    if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):  # beyond which Pillow reads nothing
+    """Decodes files in parallel and returns a `Found` for each."""
+    if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):  # Pillow's own limit
         Image.MAX_IMAGE_PIXELS = max_pixels
     examine = functools.partial(images.examine, max_pixels=max_pixels, rules=rules)
     with (
         warnings.catch_warnings(),
         concurrent.futures.ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool,
     ):
-        warnings.simplefilter("ignore")  # what matters of an image is found out here
+        warnings.simplefilter("ignore")  # problems are reported by `images.examine`
         return list(pool.map(examine, (file.path for file in files)))
 
 
-def tell(directory, split, pairs, others, max_bad_fraction, report):
-    """Names what cannot be read, and stops where that is too much."""
+def report_unreadable(directory, split, pairs, others, max_bad_fraction, report):
+    """Reports unreadable files; raises UsageError if there are too many."""
     bad = [(file.path, image.problem) for file, image in pairs if image.problem]
     bad = sorted([*bad, *((path, "not an image") for path in others)])
     total = len(pairs) + len(others)
-    for path, problem in bad[:TOLD]:
+    for path, problem in bad[:LISTED]:
         report(f"unreadable, left out: {printable(path)} ({printable(problem)})")
-    if len(bad) > TOLD:
-        report(f"... and {len(bad) - TOLD:,} more")
+    if len(bad) > LISTED:
+        report(f"... and {len(bad) - LISTED:,} more")
     if bad:
         report(
             f"{printable(directory)} {split}: {total - len(bad):,} of {total:,} images can be "
@@ -249,7 +245,7 @@ def tell(directory, split, pairs, others, max_bad_fraction, report):
 
 
 def content_of(example):
-    """The bytes of an example's file where TensorFlow reads it, else none."""
+    """The bytes of the file of an example if TensorFlow decodes it, else b""."""
     if "reader" not in example:
         return example["image"]
     ours = tf.equal(example["reader"], images.BY_TENSORFLOW)
@@ -257,13 +253,13 @@ def content_of(example):
 
 
 def records(good, ranges, alike, labelled):
-    """Examples {"image": the bytes of a file, "label"}, in order, and what decoding it takes.
+    """A dataset of {"image": bytes of a file, "label"}, in order, and what `decode` needs.
 
     Args:
         good: pairs of a `tree.File` and its `Found`.
         ranges: {dtype: (low, high)}.
-        alike: whether all are decoded by TensorFlow to 8 bits, upright as they are.
-        labelled: whether the labels say something.
+        alike: whether TensorFlow decodes all files to uint8, and all are upright.
+        labelled: whether to keep the labels; otherwise all are -1.
     """
     columns = {
         "path": tf.constant([os.fsencode(file.path) for file, _ in good]),

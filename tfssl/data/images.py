@@ -1,9 +1,9 @@
-"""Image files: what one holds, and how it is decoded within a graph.
+"""Image files: examining them, and decoding them within a graph.
 
-    JPEG, PNG, BMP, GIF    by TensorFlow, to 8 bits; PNG of 16 bits to all of them
+    JPEG, PNG, BMP, GIF    by TensorFlow, to 8 bits; 16-bit PNG to 16 bits
     everything else        by Pillow, or tifffile for TIFF of several channels and more than 8 bits
 
-Images are shown upright: as their EXIF orientation says.
+Images are rotated as their EXIF orientation says.
 """
 
 import functools
@@ -20,36 +20,36 @@ from tfssl.data.orientation import upright
 from tfssl.data.values import scaled, scaled_array
 from tfssl.files import opened as opened_file
 
-BY_TENSORFLOW, BY_PNG16, BY_PYTHON = range(3)  # who decodes a file
+BY_TENSORFLOW, BY_PNG16, BY_PYTHON = range(3)  # decoders
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 Image.init()
 FORMATS = tuple(
     {"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF"} & Image.OPEN.keys()
 )
 ORIENTATION, BITS, SAMPLES, EXTRA_SAMPLES, SUBFILE = 274, 258, 277, 338, 254  # tags of TIFF
-UNSPECIFIED = 0  # an extra channel that is no alpha
+UNSPECIFIED = 0  # an extra channel that is not alpha
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
 UNSIGNED, SIGNED, SAMPLE_FORMAT = 1, 2, 339
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # of Pillow: more than 8 bits
-TIFF = (b"II*\0", b"MM\0*")  # how such files begin
-PNG_DEPTH = 24  # where a PNG says how many bits its channels have
-SNIFFED = 4096  # bytes
-MOST_BYTES = 16  # of a pixel in a file, as four channels of 32 bits have
-JPEG_SCAN, MOST_SCANS = b"\xff\xda", 1000  # how one begins; no encoder makes more than a dozen
-GIF_EXTENSION, GIF_IMAGE = 0x21, 0x2C  # what a block of a GIF is
+TIFF = (b"II*\0", b"MM\0*")  # signatures
+PNG_DEPTH = 24  # offset of the bits per channel in a PNG
+SNIFFED = 4096  # bytes read to recognize a file
+MOST_BYTES = 16  # per pixel of a file: four channels of 32 bits
+JPEG_SCAN, MOST_SCANS = b"\xff\xda", 1000  # marker of a scan; encoders make a dozen at most
+GIF_EXTENSION, GIF_IMAGE = 0x21, 0x2C  # types of GIF blocks
 
 
 class Found(NamedTuple):
-    """What a file holds, as far as it has to be known before it is decoded again.
+    """What is known about an image file after it was decoded once.
 
     Attributes:
         size: (height, width) in pixels, upright.
-        digest: SHA-256 of the file, 16 bytes of it in hexadecimal.
-        reader: who decodes it.
-        orientation: as EXIF counts, from 1 (upright) to 8.
-        dtype: NumPy's name for its values.
-        low, high: the least and the largest value, where the dtype is not uint8.
-        problem: why it cannot be used; "" where it can.
+        digest: the first 16 bytes of the file's SHA-256, in hexadecimal.
+        reader: its decoder: BY_TENSORFLOW, BY_PNG16 or BY_PYTHON.
+        orientation: EXIF orientation, from 1 (upright) to 8.
+        dtype: name of the NumPy type of its values.
+        low, high: smallest and largest value; 0 and 255 for uint8.
+        problem: why it cannot be used, or "".
     """
 
     size: tuple = (0, 0)
@@ -63,11 +63,11 @@ class Found(NamedTuple):
 
 
 class Unusable(Exception):
-    """An image that is whole and cannot be used; the message says why."""
+    """An image that is not damaged but cannot be used; the message says why."""
 
 
 def kind_of(path):
-    """ "image", "text" or "other": by the extension, and by the content where that says nothing."""
+    """Returns "image", "text" or "other", by the extension or else by the content."""
     if str(path).lower().endswith(EXTENSIONS):
         return "image"
     try:
@@ -88,7 +88,7 @@ def kind_of(path):
 
 
 def is_text(start):
-    """Whether bytes are the beginning of a text, such as labels beside an image; SVG is none."""
+    """Whether a file that begins with these bytes is a text, such as labels, but not SVG."""
     try:
         start[:-3].decode()  # the last character may be cut
     except UnicodeDecodeError:
@@ -97,12 +97,12 @@ def is_text(start):
 
 
 def examine(path, max_pixels, rules=2):
-    """Decodes a file and says what it holds.
+    """Decodes a file and describes it.
 
     Args:
         path: the file.
-        max_pixels: larger ones are not decoded.
-        rules: 1: as tfssl 0.1 read files; see --reading_rules.
+        max_pixels: larger images are not decoded.
+        rules: 1: read files as tfssl 0.1 did; see --reading_rules.
 
     Returns:
         A `Found`.
@@ -116,7 +116,7 @@ def examine(path, max_pixels, rules=2):
 
 
 def content_of(path, most):
-    """The bytes of a file; raises Unusable where there are more than any image has."""
+    """The bytes of a file; raises Unusable if there are more than `most`."""
     with opened_file(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -141,7 +141,7 @@ def reason(error):
 
 
 def examine_content(content, max_pixels):
-    """As `examine`, of the bytes; raises where they cannot be used."""
+    """`examine` for the bytes of a file; raises if they cannot be used."""
     if not content:
         raise EOFError
     if content.startswith(TIFF):
@@ -151,7 +151,7 @@ def examine_content(content, max_pixels):
         if image.format == "TIFF":
             check_pages(image)
         reader, orientation = reader_of(image, content), orientation_of(image, content)
-        if image.format == "GIF":  # whose missing rows TensorFlow fills without a word
+        if image.format == "GIF":  # TensorFlow fills missing rows silently
             check_frames(content, max_pixels)
             image.load()
         if image.format == "JPEG":
@@ -172,7 +172,7 @@ def examine_content(content, max_pixels):
 
 
 def opened(content):
-    """The image in the bytes of a file, of which Pillow has read the beginning."""
+    """Opens the bytes of a file with Pillow, which reads the header."""
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
@@ -182,7 +182,7 @@ def opened(content):
 
 
 def reader_of(image, content):
-    """Who decodes a file, of which Pillow has read the beginning."""
+    """The decoder of a file that Pillow has opened."""
     if image.format == "PNG":
         return BY_PNG16 if content[PNG_DEPTH] == 16 else BY_TENSORFLOW
     palette_taken_for_grey = image.format == "BMP" and image.mode in ("P", "1")
@@ -191,7 +191,7 @@ def reader_of(image, content):
 
 
 def examine_by_rules_of_0_1(content, max_pixels):
-    """As tfssl 0.1 did: 8 bits, and no orientation."""
+    """`examine_content` as in tfssl 0.1: 8 bits, and orientations are ignored."""
     with Image.open(io.BytesIO(content)) as image:
         check_pixels(image, max_pixels)
         kind, mode = image.format, image.mode
@@ -206,21 +206,21 @@ def examine_by_rules_of_0_1(content, max_pixels):
 
 
 def check_pixels(image, most):
-    """Raises Unusable for an image of more pixels."""
+    """Raises Unusable for an image of more than `most` pixels."""
     width, height = image.size
     if width * height > most:
         raise Unusable(too_large(height, width, most))
 
 
 def check_scans(content):
-    """Raises Unusable for a JPEG of so many scans that it would be decoded for hours."""
+    """Raises Unusable for a JPEG with so many scans that decoding would take hours."""
     scans = content.count(JPEG_SCAN)
     if scans > MOST_SCANS:
         raise Unusable(f"a JPEG of {scans:,} scans, more than {MOST_SCANS}")
 
 
 def check_frames(content, most):
-    """Raises Unusable for a GIF of large or of many frames, all of which TensorFlow decodes."""
+    """Raises Unusable for a GIF of large or many frames; TensorFlow decodes all of them."""
     pixels = [width * height for width, height in gif_frames(content)]
     if max(pixels, default=0) > most or sum(pixels) > MOST_BYTES * most:
         raise Unusable(
@@ -230,7 +230,7 @@ def check_frames(content, most):
 
 
 def gif_frames(content):
-    """The (width, height) of every frame of a GIF, as far as its blocks can be followed."""
+    """The (width, height) of the frames of a GIF, up to the first malformed block."""
 
     def colours(flags):
         return 3 << (flags % 8 + 1) if flags & 0x80 else 0
@@ -248,12 +248,12 @@ def gif_frames(content):
                 continue
             yield struct.unpack_from("<HH", content, place + 5)
             place = after_blocks(place + 11 + colours(content[place + 9]))
-    except (IndexError, struct.error):  # cut off: what comes of it is the decoder's to say
+    except (IndexError, struct.error):  # truncated: left to the decoder
         return
 
 
 def check_channels(content):
-    """Raises Unusable for a TIFF whose channels are no colours; Pillow opens only some of those."""
+    """Raises Unusable for a TIFF whose channels are not colours; Pillow opens some of them."""
     file = io.BytesIO(content)
     tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
     file.seek(tags.next)
@@ -272,19 +272,19 @@ def check_pages(image):
 
 
 def reduced(image, number):
-    """Whether a page of a TIFF is another one at a lower resolution, or a mask."""
+    """Whether a page of a TIFF is a thumbnail of another page, or a mask."""
     image.seek(number)
     return image.tag_v2.get(SUBFILE, 0) & 0b101
 
 
 def orientation_of(image, content):
-    """The EXIF orientation, from 1 to 8; 1 where there is none that means anything."""
+    """The EXIF orientation, from 1 to 8; 1 if it is missing or invalid."""
     if image.format == "PNG" and not any(
         mark in content for mark in (b"eXIf", b"exif", b"Orientation")
     ):
         return 1  # Pillow would decode the whole image to find out
     if image.format == "TIFF" and not of_deep_channels(image):
-        return 1  # Pillow turns those itself
+        return 1  # Pillow rotates those itself
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF data does not damage the image
@@ -293,26 +293,26 @@ def orientation_of(image, content):
 
 
 def of_deep_channels(image):
-    """Whether it is a TIFF that Pillow would cut to 8 bits."""
+    """Whether Pillow would truncate a TIFF to 8 bits."""
     tags = image.tag_v2
     return tags.get(SAMPLES, 1) > 1 and max(tags.get(BITS, (1,))) > 8
 
 
 def by_tensorflow(content):
-    """Bytes -> uint8 [H, W, 3]; of an animation, the first frame."""
+    """Decodes bytes to uint8 [H, W, 3]; of an animation, the first frame."""
     return tf.io.decode_image(content, channels=3, expand_animations=False)
 
 
 def by_png16(content):
-    """The bytes of a PNG -> uint16 [H, W, 3]."""
+    """Decodes the bytes of a PNG to uint16 [H, W, 3]."""
     return tf.io.decode_png(content, channels=3, dtype=tf.uint16)
 
 
 def by_python(content, rules=2):
-    """Bytes -> an array [H, W, 3] of the file's own values: uint8, uint16, int32 or floats.
+    """Decodes bytes to an array [H, W, 3] of the stored type: uint8, uint16, int32 or floats.
 
     Args:
-        rules: 1: always uint8, as tfssl 0.1 had it.
+        rules: 1: always uint8, as in tfssl 0.1.
     """
     with Image.open(io.BytesIO(content)) as image:
         if rules == 1 or not (image.mode in DEEP_MODES or image.format == "TIFF"):
@@ -328,7 +328,7 @@ def by_python(content, rules=2):
 
 
 def of_tiff(image):
-    """The values of a TIFF, as its tags say what Pillow does not: whether they have a sign."""
+    """The values of a TIFF with the sign and polarity of its tags, which Pillow ignores."""
     tags = image.tag_v2
     signed = tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == SIGNED
     if image.mode not in DEEP_MODES:
@@ -343,7 +343,7 @@ def of_tiff(image):
 
 
 def by_tifffile(content):
-    """The bytes of a TIFF of several channels, whose bits Pillow would cut, -> [H, W, C]."""
+    """Decodes a TIFF of several channels and more than 8 bits to [H, W, C]."""
     try:
         import tifffile
     except ImportError:
@@ -361,14 +361,14 @@ READERS = {BY_TENSORFLOW: by_tensorflow, BY_PNG16: by_png16, BY_PYTHON: by_pytho
 
 
 def decode(example, deep, rules=2):
-    """An example of a folder -> its image, [H, W, 3]; as graph code.
+    """Decodes an example of a folder to an image [H, W, 3], as graph code.
 
     Args:
-        example: {"image": the bytes of the file} and, where files of a split differ in them,
-            "reader", "orientation": int32, "low", "high": float64, as in `Found`.
-        deep: whether to return float32 in [0, 1], where low becomes 0 and high 1; otherwise uint8
-            in [0, 255].
-        rules: as of `by_python`.
+        example: {"image": bytes of the file} and, if the files of a split differ in them,
+            "reader", "orientation": int32, "low", "high": float64; see `Found`.
+        deep: whether to return float32, with [low, high] mapped to [0, 1]; otherwise uint8 in
+            [0, 255].
+        rules: as for `by_python`.
     """
     content = example["image"]
     if "reader" not in example:
@@ -394,7 +394,7 @@ def decode(example, deep, rules=2):
 
 
 def python_values(content, low, high, deep, rules):
-    """What `by_python` makes of the bytes, scaled where that is asked."""
+    """`by_python`, scaled to [0, 1] if `deep`."""
     try:
         values = by_python(content, rules)
     except Exception as error:  # Pillow's plugins raise whatever they like on damaged input
@@ -403,12 +403,12 @@ def python_values(content, low, high, deep, rules):
 
 
 def three_channels(image):
-    """Tells the graph what the image's shape is; eagerly it is known."""
+    """Sets the static shape of an image within a graph."""
     return image if tf.executing_eagerly() else tf.ensure_shape(image, [None, None, 3])
 
 
 def within(found, max_pixels):
-    """The `Found`, with a problem where the image has more pixels."""
+    """The `Found`, with a problem if the image has more than `max_pixels`."""
     height, width = found.size
     if found.problem or height * width <= max_pixels:
         return found

@@ -1,8 +1,8 @@
-"""What was found in the files of a folder, kept from one start to the next.
+"""A cache of what was found in the image files of a folder.
 
-A file whose name, size and times are as they were is not read again. The index lies in
-$TFSSL_CACHE_DIR, or else `tfssl` in the user's cache directory, one SQLite file per folder.
-Nothing depends on it: where it cannot be read or written, files are read anew.
+A file whose name, size and times have not changed is not decoded again. The index is one SQLite
+file per folder in $TFSSL_CACHE_DIR, or in `tfssl` in the user's cache directory. If it cannot be
+read or written, files are decoded again.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ import time
 from tfssl.data.images import Found
 
 FORMAT = 2
-SETTLED = 2e9  # nanoseconds after its last change from which on a file's time can be relied on
+SETTLED = 2e9  # nanoseconds after which the modification time of a file is reliable
 
 
 def cache_directory():
-    """Where indexes are kept."""
+    """The directory of the indexes."""
     own = os.environ.get("TFSSL_CACHE_DIR")
     return own or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tfssl"
@@ -31,7 +31,7 @@ class Index:
 
     Args:
         directory: the folder.
-        rules: those that files are read by.
+        rules: version of the rules for reading files; see --reading_rules.
     """
 
     def __init__(self, directory, rules):
@@ -41,7 +41,7 @@ class Index:
 
     @contextlib.contextmanager
     def opened(self):
-        """A connection with the table; None where there can be none."""
+        """Context of a connection to the table; None if it cannot be opened."""
         connection = None
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -62,7 +62,7 @@ class Index:
             yield connection
 
     def known(self, files):
-        """{name: `Found`} of the files that are as they were."""
+        """{name: `Found`} of the files that have not changed."""
         now = {os.fsencode(file.name): file for file in files}
         there = {}
         with self.opened() as connection, contextlib.suppress(sqlite3.Error):
@@ -75,10 +75,10 @@ class Index:
         return {name: found for name, text in there.items() if (found := read(text))}
 
     def add(self, files):
-        """Keeps what was found.
+        """Stores results.
 
         Args:
-            files: pairs of a `tree.File` and the `Found` of it.
+            files: pairs of a `tree.File` and its `Found`.
         """
         settled = time.time_ns() - SETTLED
         rows = [
@@ -95,7 +95,7 @@ class Index:
 
 
 def read(text):
-    """The `Found` that a row holds; None where it holds something else."""
+    """Parses the `Found` of a row; None if it is malformed."""
     try:
         size, *others = json.loads(text)
         found = Found(tuple(size), *others)

@@ -1,4 +1,4 @@
-"""Views of any images, as `fit` takes them."""
+"""`views`: batches of random views for `fit`, from images in any form."""
 
 import dataclasses
 import os
@@ -30,9 +30,9 @@ Images = (
 )
 Recipe = augment.View | Callable[..., tf.Tensor]  # an `Op` and a `keras.Layer` too
 
-MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held
-BUFFER_BYTES = 2**28  # of decoded images that a dataset is shuffled within
-BUFFER_MOST, BUFFER_UNKNOWN = 10_000, 256  # images of it
+MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory
+BUFFER_BYTES = 2**28  # of the shuffle buffer, decoded
+BUFFER_MOST, BUFFER_UNKNOWN = 10_000, 256  # images in it, at most and if sizes are unknown
 
 
 def views(
@@ -47,42 +47,47 @@ def views(
     data_dir: str | os.PathLike[str] | None = None,
     compiled: bool | None = None,
 ) -> tf.data.Dataset:
-    """A `tf.data.Dataset` of random views of images, for `fit`.
+    """Makes a `tf.data.Dataset` of random views of images, for `fit`.
 
-    Order and draws depend on the seed, the epoch that `fit` is in, and the step alone: a training
-    that starts again at an epoch sees what it would have seen. Iterated without `fit`, every
-    iteration is the next epoch.
+    Order and augmentation depend only on the seed, the epoch of `fit`, and the step: a training
+    that resumes at an epoch sees the same batches. Without `fit`, each iteration is the next epoch.
 
     Args:
         x: images: an array [N, H, W, C] or [N, H, W] of uint8, uint16 or floats in [0, 1]; a pair
-            (images, labels), labels integers [N]; a `tf.data.Dataset` of images, (image, label) or
-            {"image": ..., "label": ...}, batched or not; a directory of image files; "shapes", the
-            embedded dataset; or the name of a dataset of tensorflow_datasets.
-        recipe: what makes a view: what `tfssl.augment` returns, or a function of its own
-            (`tfssl.augment.view`), a Keras layer or a `keras.Sequential`; or a tuple of these, one
-            for each view.
-        batch_size: images per batch; a last, smaller batch is left out.
-        num_views: views of each image; None: as many as recipes, and 2 of a single one.
+            (images, labels) with integer labels [N]; a `tf.data.Dataset` of images, (image, label)
+            or {"image": ..., "label": ...}, batched or not; a directory of image files; "shapes",
+            the embedded dataset; or the name of a dataset of tensorflow_datasets.
+        recipe: a view, such as `tfssl.augment.simclr(32)`, or anything that `tfssl.augment.view`
+            takes: a function, a Keras layer, an `Op`. Or a tuple of these, one for each view.
+        batch_size: images per batch; a smaller last batch is dropped.
+        num_views: number of views of each image; None: the number of recipes, or 2 for a single
+            recipe.
         seed: integer.
         value_range: (low, high), the values that become 0 and 1; None: the whole range of an
-            integer type, and [0, 1] of floats.
-        split, data_dir: of a directory or a named dataset: the split (None: "train", or all there
-            is of a directory), and where datasets are prepared.
+            integer type, and [0, 1] for floats.
+        split: split of a directory or a named dataset; None: "train", or the whole of a directory
+            without splits.
+        data_dir: directory of the datasets of tensorflow_datasets.
         compiled: whether XLA compiles the augmentation, which takes seconds once and is several
-            times as fast afterwards; None: where the recipe is of tfssl's own operations.
+            times as fast afterwards. None: if all operations are tfssl's own.
 
     Returns:
         A dataset of {"views": tuple of float32 [B, H, W, C] in [0, 1], "label": int64 [B]}; without
-        "label" where no image has one.
+        "label" if no image has one.
 
     Raises:
-        ValueError: an argument is not what is described here, or there are fewer images than a
-            batch has.
+        ValueError: an argument has another form or value than described here, or there are fewer
+            images than `batch_size`.
 
     Example:
 
-    >>> views = tfssl.views((images, labels), tfssl.augment.simclr(32), batch_size=256)
-    >>> model.fit(views, epochs=10)
+    ```python
+    images, labels = np.zeros((6, 16, 16, 3), "uint8"), np.arange(6)
+    recipe = tfssl.augment.supervised(16)
+    views = tfssl.views((images, labels), recipe, batch_size=3, compiled=False)
+    [len(batch["views"]) for batch in views]  # [2, 2]
+    views.element_spec["views"][0].shape  # (3, 16, 16, 3)
+    ```
     """
     recipes = as_recipes(recipe, num_views)
     if not isinstance(batch_size, int) or batch_size < 1:
@@ -99,7 +104,7 @@ def views(
 
 
 def as_recipes(recipe, num_views=None):
-    """A recipe, or several, as one `augment.View` for each view."""
+    """One recipe, or several, as a tuple with an `augment.View` for each view."""
     single = isinstance(recipe, augment.View) or not isinstance(recipe, (tuple, list))
     count = 2 if num_views is None else num_views
     recipes = [recipe] * count if single else list(recipe)
@@ -122,17 +127,14 @@ def as_view(recipe):
 
 
 def as_source(x, value_range=None, split=None, data_dir=None):
-    """Arrays, a directory or a named dataset as a `Source`.
-
-    Args, Raises: as `views`.
-    """
+    """Makes a `Source` of arrays, a directory or a named dataset. See `views`."""
     if isinstance(x, Source):
         return x
     if not isinstance(x, (str, os.PathLike)):
         return arrays.source_of(x, value_range)
     try:
         return held(opened(os.fspath(x), value_range, split, data_dir), MEMORY_LIMIT)
-    except UsageError as error:  # which names flags, of the names that the arguments have here
+    except UsageError as error:  # names flags, which are called like the arguments here
         words = re.sub(r"--(\w+)", r"`\1`", str(error)).replace("`dataset`", "`x`")
         raise ValueError(
             words.replace("`data_dir`", "`x`") if os.path.isdir(x) else words
@@ -140,7 +142,7 @@ def as_source(x, value_range=None, split=None, data_dir=None):
 
 
 def opened(x, value_range, split, data_dir):
-    """A directory or a named dataset as a `Source`."""
+    """Makes a `Source` of a directory or a named dataset."""
     value_range = "auto" if value_range is None else arrays.check_range(value_range)
     if x == "shapes":
         return shapes_source(split or "train")
@@ -152,7 +154,7 @@ def opened(x, value_range, split, data_dir):
 
 
 def shapes_source(split, size=(32, 32), seed=0):
-    """The embedded dataset as a `Source`."""
+    """The dataset `shapes` as a `Source`."""
     images, labels = shapes.generate(split, shapes.NUM_EXAMPLES[split], size, seed)
     return dataclasses.replace(
         arrays.source_of((images, labels)), name="shapes", classes=tuple(shapes.CLASSES)
@@ -160,14 +162,14 @@ def shapes_source(split, size=(32, 32), seed=0):
 
 
 def of_source(source, recipes, batch_size, seed, compiled):
-    """`views` of a source, whose number of images is known."""
+    """`views` of a source."""
     steps = source.num_examples // batch_size
     if not steps:
         raise ValueError(
             f"`batch_size` must be at most {source.num_examples}, the number of images. "
             f"Received: batch_size={batch_size}"
         )
-    if source.arrays:  # once, in place of constants in a graph for every epoch
+    if source.arrays:  # one tensor, instead of a constant in the graph of each epoch
         source = dataclasses.replace(source, arrays=tuple(map(tf.constant, source.arrays)))
 
     def of_epoch(epoch):
@@ -186,7 +188,7 @@ def of_source(source, recipes, batch_size, seed, compiled):
 
 
 def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
-    """`views` of a `tf.data.Dataset`, whose images may differ in size and number."""
+    """`views` of a `tf.data.Dataset`; its length and the sizes of its images may be unknown."""
     examples = arrays.examples_of(dataset, value_range)
     arrays.check_first(examples)
     image = examples.element_spec["image"]
@@ -209,7 +211,7 @@ def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
             seeds = view_seeds(seed, step, len(recipes), PIXELS, (epoch,))
             return {"images": images, "label": labels, "seeds": seeds, "part": 0}
 
-        tf.random.set_seed(1)  # of this graph alone: the process's own would count in the order
+        tf.random.set_seed(1)  # for this graph only: the order must not depend on the global seed
         order = tf.cast(fold(seed, ORDER, epoch), tf.int64)[0]
         shuffled = examples.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
         made = shuffled.enumerate().map(crop, num_parallel_calls=tf.data.AUTOTUNE)
@@ -228,7 +230,7 @@ def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
 
 
 def unfit(error, source):
-    """The error for a recipe that fails on the images of a source, in one sentence."""
+    """The error for a recipe that fails on the images of a source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     shape = ["?" if side is None else side for side in (*source.image_shape, source.channels)]
     hint = ""
@@ -240,10 +242,10 @@ def unfit(error, source):
 
 
 def finished(clock, of_epoch, source, steps):
-    """The dataset of all epochs; its length, where it is known."""
+    """The dataset of all epochs, with its length if that is known."""
     try:
         dataset = clock.dataset(of_epoch)
-    except (TypeError, ValueError) as error:  # of a recipe, which may be the user's own
+    except (TypeError, ValueError) as error:  # raised by a recipe
         raise unfit(error, source) from None
     if not source.num_classes:
         dataset = dataset.map(lambda batch: {"views": batch["views"]})
@@ -255,7 +257,7 @@ def finished(clock, of_epoch, source, steps):
 
 
 def stream_source(image):
-    """What `crops` and `finisher` know of a dataset of {"image", "label"}."""
+    """A `Source` with the fields that `crops` and `finisher` read."""
     return Source(
         name="dataset",
         split="all",
@@ -270,7 +272,7 @@ def stream_source(image):
 
 
 def buffer_size(image):
-    """How many images a dataset is shuffled within."""
+    """Number of images in the shuffle buffer."""
     if None in image.shape:
         return BUFFER_UNKNOWN
     return max(1, min(BUFFER_MOST, BUFFER_BYTES // (image.shape.num_elements() * image.dtype.size)))

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def upright(image, orientation):
-    """The image [H, W, C] as its EXIF orientation, int32, says that it is to be shown."""
+    """Rotates and mirrors an image [H, W, C] as its EXIF orientation, int32, says."""
     transposed, mirrored, upside_down = turns(orientation)
     image = tf.cond(transposed, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
     image = tf.cond(mirrored, lambda: image[:, ::-1], lambda: image)
@@ -12,7 +12,7 @@ def upright(image, orientation):
 
 
 def turns(orientation):
-    """An EXIF orientation as what to do, in this order: transpose, mirror, turn upside down."""
+    """Whether to transpose, mirror and flip vertically, in this order, for an orientation."""
 
     def among(*values):
         return tf.reduce_any(tf.equal(orientation, values))
@@ -21,17 +21,17 @@ def turns(orientation):
 
 
 def upright_shape(shape, orientation):
-    """The shape [H, W, C] of an image, once it is upright."""
+    """The shape [H, W, C] of the upright image."""
     return tf.where(orientation > 4, tf.gather(shape, [1, 0, 2]), shape)
 
 
 def stored_window(window, orientation, height, width):
-    """Where a window of the upright image lies in the image as it is stored.
+    """Maps a window of the upright image to the image as stored.
 
     Args:
         window: (top, left, height, width), int32 scalars.
-        orientation: int32, as EXIF counts.
-        height, width: of the upright image.
+        orientation: EXIF orientation, int32.
+        height, width: size of the upright image.
     """
     top, left, high, wide = window
     transposed, mirrored, upside_down = turns(orientation)

@@ -1,10 +1,9 @@
-"""Sources to batches. Every batch is a function of (seed, step) alone.
+"""Makes batches of views from a `Source`. Each batch is a function of (seed, step) only.
 
-The examples form one endless stream, a new permutation for every epoch, and the batch of step k
-takes the places [k * batch, (k + 1) * batch) in it, across the seam of two epochs where it falls
-there (as shuffle-repeat-batch does). So a run that starts again at step k sees what it would have
-seen, without replaying what came before. Several processes, or replicas, each make their own parts
-of the same batches.
+The examples form one endless stream with a new permutation for each epoch. The batch of step k
+takes the examples [k * batch, (k + 1) * batch) of the stream and may span two epochs, as with
+shuffle-repeat-batch. A run that resumes at step k therefore sees the same batches without replaying
+earlier ones. Several processes, or replicas, each make their own parts of the same batches.
 """
 
 import dataclasses
@@ -18,17 +17,30 @@ from tfssl import augment
 from tfssl.data.orientation import stored_window, upright, upright_shape
 from tfssl.data.source import Source
 
-ORDER, VIEWS, PIXELS = 0, 1, 2  # what a seed is for: keeps the streams of random numbers apart
+ORDER, VIEWS, PIXELS = 0, 1, 2  # uses of a seed, each with its own stream of random numbers
 WINDOW = ("top", "left", "height", "width")
-SEEP = 2  # pixels that a JPEG's colours, held at half the resolution, are interpolated from
-JPEG_CHANNELS = (1, 3)  # that one can be decoded to
+SEEP = 2  # pixels around a window that the interpolation of a JPEG's subsampled colours reads
+JPEG_CHANNELS = (1, 3)  # numbers of channels that a JPEG can be decoded to
 PARALLEL = max(2, os.cpu_count() or 2)  # batches augmented at once, each by about one core
 SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """The parts that one process makes of every batch: [first, first + count) of so many."""
+    """The parts of every batch that one process makes.
+
+    Attributes:
+        first: index of the first part.
+        count: number of parts that this process makes.
+        parts: number of parts in a batch.
+
+    Example:
+
+    ```python
+    second_of_two_processes = tfssl.data.Share(first=1, count=1, parts=2)
+    tfssl.data.WHOLE  # Share(first=0, count=1, parts=1)
+    ```
+    """
 
     first: int
     count: int
@@ -50,28 +62,38 @@ def views(
     finished: bool = True,
     share: Share = WHOLE,
 ) -> tf.data.Dataset:
-    """Training batches of several random views of each image.
+    """Makes training batches of random views of each image, for a range of steps.
 
     Args:
-        source: a `Source`; held in memory, its images are augmented as one batch; streamed, each
-            image is decoded and cropped by itself and the other operations run on the batch, and
-            the order is random within blocks only.
+        source: a `Source`. Images in memory are augmented as one batch. Streamed images are decoded
+            and cropped one at a time, the other operations run on the batch, and the order is
+            random within blocks only.
         recipes: the views, each a `tfssl.augment.View`.
         batch_size: images per batch.
-        seed: integer; with the step it decides order and augmentation.
-        start_step, stop_step: the steps to make, stop excluded.
-        compiled: whether XLA compiles what runs on batches: several times as fast, after some
+        seed: integer; seed and step determine order and augmentation.
+        start_step, stop_step: the range of steps, `stop_step` excluded.
+        compiled: whether XLA compiles the operations on batches: several times as fast after some
             seconds of compilation; the same views up to rounding.
-        finished: whether to run what runs on batches here; otherwise it is left to `finisher`,
-            which can run it on another device.
-        share: which parts of every batch to make. A part is B / parts images in a row, and the
-            parts of a step follow each other. Their images, and what is done to each, are the same
-            in however many parts a batch is made.
+        finished: whether to apply the operations on batches. If not, `finisher` applies them, for
+            example on another device.
+        share: which parts of every batch to make. A part is B / parts consecutive images. The
+            images and their augmentations do not depend on the number of parts.
 
     Returns:
-        `tf.data.Dataset` of stop - start dicts {"views": a tuple of float32 [B, H, W, C] in
-        [0, 1], "label": int64 [B]}; unfinished, of what `finisher` takes. Of parts, as many times
-        the share's count.
+        `tf.data.Dataset` of (stop_step - start_step) * share.count dicts {"views": a tuple of
+        float32 [B, H, W, C] in [0, 1], "label": int64 [B]}; if not finished, of the input of
+        `finisher`.
+
+    Example:
+
+    ```python
+    from tfssl.data.arrays import source_of
+
+    source = source_of(np.zeros((10, 8, 8, 3), "uint8"))
+    recipes = [tfssl.augment.supervised(8)] * 2
+    batches = tfssl.data.views(source, recipes, batch_size=4, seed=0, stop_step=3)
+    [len(batch["views"]) for batch in batches]  # [2, 2, 2]
+    ```
     """
     build = batches_in_memory if source.arrays else batches_streamed
     batches = build(source, recipes, batch_size, seed, start_step, share)
@@ -82,7 +104,7 @@ def views(
     steps = (stop_step - start_step) * share.count
     counted = tf.data.experimental.assert_cardinality(steps)
     made = batches.take(steps).apply(counted).prefetch(2)
-    made.checked = True  # `fit` need not look into the first batch
+    made.checked = True  # spares `fit` the check of the first batch
     return made
 
 
@@ -93,14 +115,28 @@ def finisher(
     in_blocks: bool = True,
     parts: int = 1,
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The function from unfinished batches of `views` to finished ones.
+    """Makes the function that finishes the batches of `views(..., finished=False)`.
 
     Args:
-        source, recipes: those of `views`.
-        compiled: as for `views`.
-        in_blocks: whether to go through the batch in blocks, for a processor's cache; a GPU would
-            rather have all at once.
-        parts: in how many a batch comes.
+        source, recipes, compiled: as for `views`.
+        in_blocks: whether to process the batch in blocks that fit the cache of a CPU; faster on a
+            CPU, slower on a GPU.
+        parts: number of parts in a batch; see `Share`.
+
+    Returns:
+        A function from an unfinished batch to {"views": a tuple of float32 [B, H, W, C] in [0, 1],
+        "label": int64 [B]}.
+
+    Example:
+
+    ```python
+    from tfssl.data.arrays import source_of
+
+    source, recipes = source_of(np.zeros((4, 8, 8, 3), "uint8")), [tfssl.augment.supervised(8)]
+    options = dict(batch_size=4, seed=0, stop_step=1, finished=False)
+    (batch,) = tfssl.data.views(source, recipes, **options)
+    tfssl.data.finisher(source, recipes)(batch)["views"][0].shape  # (4, 8, 8, 3)
+    ```
     """
     if in_blocks and compiled:
         recipes = [recipe._replace(pixels=augment.one_by_one(recipe.pixels)) for recipe in recipes]
@@ -118,7 +154,7 @@ def finisher(
         ]
 
     def draw(operation, images, seed, part):
-        """Draws for the whole batch, and takes what falls to the part."""
+        """Draws for the whole batch and takes the draws of the part."""
         if parts == 1:
             return operation.draw(seed, images)
         size = images.shape[0]
@@ -140,7 +176,7 @@ def finisher(
 
 
 def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
-    """{"images": [B, h, w, C] as decoded, "seeds": int32 [views, 2], "label", "part": int32}."""
+    """A dataset of {"images": [B, h, w, C], "seeds": int32 [views, 2], "label", "part": int32}."""
     images, labels = map(tf.convert_to_tensor, source.arrays)
 
     def gather(step, part, indices):
@@ -164,7 +200,7 @@ def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
 
 
 def batches_streamed(source, recipes, batch_size, seed, start_step, share):
-    """As `batches_in_memory`, but "images" are, per view, the crops [B, H, W, C]."""
+    """Like `batches_in_memory`, but "images" is a tuple of crops [B, H, W, C], one per view."""
     records = source.records()
 
     def crop(place, example):
@@ -187,11 +223,11 @@ def batches_streamed(source, recipes, batch_size, seed, start_step, share):
 
 
 def in_parts(stream, function, batch_size, start_step, share):
-    """The stream, from the first place of a step on, in batches, of which a share is made.
+    """Batches a stream that begins at `start_step`, and makes the parts of a share.
 
     Args:
         stream: `tf.data.Dataset` of examples.
-        function: (place, example) -> what the batches are of.
+        function: (place in the stream, example) -> element of a batch.
 
     Returns:
         `tf.data.Dataset` of (step, part, batch).
@@ -222,15 +258,15 @@ def in_parts(stream, function, batch_size, start_step, share):
 
 
 def crops(source, example, operations, seeds):
-    """One example's crops by the operations, float32 [H, W, C] each, and its label."""
-    image, label = source.decode(example)  # a graph runs what is used of it alone
+    """The crops of one example, float32 [H, W, C] per operation, and its label."""
+    image, label = source.decode(example)  # the graph drops what is not used
     image = tf.ensure_shape(image, [None, None, source.channels])
     if not all(isinstance(operation, augment.Crop) for operation in operations):
         image = augment.as_float(image)[tf.newaxis]
         return tuple(op(image, s)[0] for op, s in zip(operations, seeds)), label
 
     def windows(shape):
-        """Integer (top, left, height, width) of every crop of an image of this shape."""
+        """Integer (top, left, height, width) of the crops of an image of this shape."""
         drawn = [op.draw(s, tf.zeros([1, *tf.unstack(shape)])) for op, s in zip(operations, seeds)]
         return [[tf.cast(window[name][0], tf.int32) for name in WINDOW] for window in drawn]
 
@@ -240,14 +276,14 @@ def crops(source, example, operations, seeds):
         )
 
     def from_jpeg():
-        """Decodes the least rectangle that holds all windows, and what colour seeps in from."""
+        """Decodes the smallest rectangle around all windows and a margin of SEEP."""
         shape = tf.io.extract_jpeg_shape(content)
         if orientation is not None:
             shape = upright_shape(shape, orientation)
-        chosen = windows(shape)
-        top, left = (tf.maximum(tf.reduce_min([w[i] for w in chosen]) - SEEP, 0) for i in (0, 1))
+        boxes = windows(shape)
+        top, left = (tf.maximum(tf.reduce_min([w[i] for w in boxes]) - SEEP, 0) for i in (0, 1))
         bottom, right = (
-            tf.minimum(tf.reduce_max([w[i] + w[i + 2] for w in chosen]) + SEEP, shape[i])
+            tf.minimum(tf.reduce_max([w[i] + w[i + 2] for w in boxes]) + SEEP, shape[i])
             for i in (0, 1)
         )
         stored = [top, left, bottom - top, right - left]
@@ -258,10 +294,10 @@ def crops(source, example, operations, seeds):
             part = upright(part, orientation)
         return tuple(
             op.of_image(part, [window[0] - top, window[1] - left, *window[2:]])
-            for op, window in zip(operations, chosen)
+            for op, window in zip(operations, boxes)
         )
 
-    # Values of other types are scaled by `decode`, and a JPEG has no other channels.
+    # `decode` scales values of other types; a JPEG has 1 or 3 channels.
     if source.content is None or image.dtype != tf.uint8 or source.channels not in JPEG_CHANNELS:
         return from_all(), label
     content = source.content(example)
@@ -270,16 +306,16 @@ def crops(source, example, operations, seeds):
 
 
 def epochs(num_examples, first, one_epoch):
-    """The endless stream of epochs from place `first` on; `one_epoch(epoch)` is a Dataset."""
+    """The endless stream of epochs from example `first` on; `one_epoch(epoch)` is a dataset."""
     stream = tf.data.Dataset.range(first // num_examples, tf.int64.max).flat_map(one_epoch)
     return stream.skip(first % num_examples)
 
 
 def shuffled(records, num_examples, seed):
-    """The records from a random one on, around to it, shuffled within blocks.
+    """The records rotated by a random offset and shuffled within blocks.
 
-    `Dataset.shuffle` would do better within an epoch, but keeps its seed from the first epoch when
-    it stands in a `flat_map`, and could not start at a step without reading all before it.
+    `Dataset.shuffle` mixes an epoch better, but within `flat_map` it keeps the seed of the first
+    epoch, and it cannot start at a step without reading all records before it.
     """
     start = tf.random.stateless_uniform(
         [], fold_in(seed, 0), maxval=num_examples, dtype=tf.int64, alg="philox"
@@ -299,16 +335,27 @@ def shuffled(records, num_examples, seed):
 def labelled(
     source: Source, crop: Callable[[tf.Tensor], tf.Tensor], *, batch_size: int
 ) -> tf.data.Dataset:
-    """Evaluation batches: the whole split once, in its own order, the last batch short.
+    """Makes evaluation batches: the whole split once, in its order; the last batch may be smaller.
 
     Args:
-        crop: image float32 [H, W, C] in [0, 1] -> float32 [h, w, C].
-        batch_size: images in a batch; with more than there are, one batch has all.
+        source: a `Source`.
+        crop: function from an image float32 [H, W, C] in [0, 1] to float32 [h, w, C].
+        batch_size: images per batch, at most the whole split.
 
     Returns:
         `tf.data.Dataset` of dicts {"image": float32 [B, h, w, C], "label": int64 [B]}.
+
+    Example:
+
+    ```python
+    from tfssl.data.arrays import source_of
+
+    source = source_of((np.zeros((5, 8, 8, 3), "uint8"), np.arange(5)))
+    batches = tfssl.data.labelled(source, lambda image: image[2:6, 2:6], batch_size=3)
+    [batch["image"].shape[0] for batch in batches]  # [3, 2]
+    ```
     """
-    # TensorFlow prepares a place for each image of a batch, those that never come too.
+    # TensorFlow allocates memory for a full batch, however few images there are.
     batch_size = min(batch_size, max(1, source.num_examples))
     if source.arrays:
         examples, decode = tf.data.Dataset.from_tensor_slices(source.arrays), lambda *pair: pair
@@ -327,14 +374,14 @@ def view_seeds(seed, number, views, use=VIEWS, epoch=()):
     """A seed for every view, int32 [views, 2].
 
     Args:
-        number: of the image or the batch.
-        epoch: (its number,) where these are counted anew in each; () where they are not.
+        number: number of the image or the batch.
+        epoch: (number of the epoch,) if `number` is counted within the epoch, else ().
     """
     return tf.stack([fold(seed, use, *epoch, number, view) for view in range(views)])
 
 
 def fold(seed, *numbers):
-    """A seed int32 [2] that depends on an integer and on every number; they may be tensors."""
+    """A seed int32 [2] from an integer seed and numbers, which may be tensors."""
     return fold_in(tf.constant([seed, 0], tf.int32), *numbers)
 
 

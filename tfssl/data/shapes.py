@@ -1,13 +1,13 @@
 """`shapes`: ten classes of drawn figures, a dataset that needs no download.
 
-The class is the shape. All else is drawn without looking at the label: where the figure is, how
-large, how it is turned and stretched, solid or hollow, the colours and textures of figure and
-ground, strokes that distract, noise. So pixels alone say little about the class, while a
-convolutional network finds it.
+The class is the shape of the figure. Everything else is random and independent of the label:
+position, size, rotation, stretch, solid or hollow, colours and textures of figure and background,
+distracting strokes, noise. Pixels alone say little about the class, while a convolutional network
+learns it.
 
-Figures are signed-distance functions, evaluated at the pixels of the image that is asked for: a
-larger image shows the same scene, drawn finer. Lengths are in half-sides of the shorter side of
-the image unless said otherwise, levels of colour in [0, 1].
+Figures are signed-distance functions, evaluated at the pixels of the image: a larger image shows
+the same scene at a higher resolution. Lengths are in halves of the shorter side of the image
+unless noted, colour levels in [0, 1].
 """
 
 import math
@@ -16,27 +16,27 @@ import numpy as np
 
 NUM_EXAMPLES = {"train": 10_000, "test": 2_000}
 
-# How hard it is. Ranges are of uniform draws.
-DIAMETER = (0.6, 0.85)  # of the figure, fraction of the shorter side
-OVERHANG = 0.0  # part of the radius that the figure may stick out of the image
+# Difficulty. Ranges are of uniform distributions.
+DIAMETER = (0.6, 0.85)  # of the figure, as fraction of the shorter side
+OVERHANG = 0.0  # fraction of the radius by which the figure may leave the image
 STRETCH = 0.1  # logarithm of the largest stretch along the figure's axes
 HOLLOW = 0.1  # probability that only the outline is drawn
 LINE = (0.2, 0.3)  # width of that outline, in radii
-LEVEL = (0.3, 0.7)  # mean level of the ground
-CONTRAST = (0.2, 0.3)  # levels between figure and ground; either may be the lighter
-CHROMA = 0.1  # largest departure of a colour from its level
+LEVEL = (0.3, 0.7)  # mean level of the background
+CONTRAST = (0.2, 0.3)  # difference between figure and background, of either sign
+CHROMA = 0.1  # largest deviation of a channel from the level
 TEXTURE = 0.04  # largest amplitude of a texture
 CYCLES = (2.0, 5.0)  # periods of stripes and checks along the shorter side
-STROKES = 2  # distracting strokes at most, behind the figure; each is there half of the time
+STROKES = 2  # distracting strokes behind the figure, each present with probability 1/2
 STROKE_LENGTH = (0.0, 0.5)
 STROKE_WIDTH = (0.05, 0.12)
-NOISE = 0.02  # largest standard deviation of the noise of a pixel
+NOISE = 0.02  # largest standard deviation of the pixel noise
 
-BLOCK = 100  # images with one generator; a multiple of the number of classes
+BLOCK = 100  # images per random generator; a multiple of the number of classes
 
 
-# One signed distance per class, negative inside, around the unit disc and of about the same area.
-# Exact where it matters, which is near the edge.
+# One signed distance per class, negative inside; figures have about the size and area of the unit
+# disc. Distances are exact near the edge.
 
 
 def disc(x, y):
@@ -52,7 +52,7 @@ def square(x, y):
 
 
 def star(x, y):
-    """Five points, folded into half of one of them."""
+    """Five points; by symmetry half of one is computed."""
     radius, turn = np.hypot(x, y), math.pi / 5
     angle = np.abs((np.arctan2(y, x) + turn) % (2 * turn) - turn)
     normal = math.atan2(1 - 0.48 * math.cos(turn), 0.48 * math.sin(turn))
@@ -69,7 +69,7 @@ def crescent(x, y):
 
 
 def heart(x, y):
-    """A disc whose halves are sheared upwards, away from each other."""
+    """A disc whose halves are sheared upwards."""
     x = np.abs(x)
     return 0.8 * (np.hypot(x, y + 0.15 - x) - 0.68)
 
@@ -100,14 +100,14 @@ CLASSES = tuple(figure.__name__ for figure in FIGURES)
 
 
 def generate(split, num_examples, image_size, seed):
-    """The first examples of a split; every ten in a row hold each class once.
+    """Draws the first examples of a split; each ten in a row have every class once.
 
-    Example i depends on the split, the seed and i alone: more examples extend fewer, and another
-    image_size draws the same scenes (the noise of the pixels differs).
+    Example i depends only on the split, the seed and i. A larger `num_examples` extends the
+    dataset, and another `image_size` draws the same scenes (with other pixel noise).
 
     Args:
-        split: "train" or "test", two streams of random numbers that share nothing.
-        num_examples: integer >= 1; NUM_EXAMPLES is customary, not a limit.
+        split: "train" or "test", independent random streams.
+        num_examples: integer >= 1; NUM_EXAMPLES has the usual sizes, which are not limits.
         image_size: pixels, an integer or (height, width).
         seed: integer >= 0.
 
@@ -116,6 +116,15 @@ def generate(split, num_examples, image_size, seed):
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Example:
+
+    ```python
+    from tfssl.data import shapes
+
+    images, labels = shapes.generate("train", 20, image_size=32, seed=0)
+    images.shape, sorted(labels[:10].tolist())  # ((20, 32, 32, 3), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    ```
     """
     if split not in NUM_EXAMPLES:
         raise ValueError(
@@ -139,12 +148,12 @@ def generate(split, num_examples, image_size, seed):
 
 
 def draw(labels, image_size, rng):
-    """One image per label.
+    """Draws one image per label.
 
     Args:
         labels: int [N], in [0, 10): indices into CLASSES.
         image_size: pixels, an integer or (height, width).
-        rng: `np.random.Generator`, which is advanced, or an integer seed.
+        rng: `np.random.Generator`, or an integer seed.
 
     Returns:
         uint8 [N, H, W, 3].
@@ -164,7 +173,7 @@ def draw(labels, image_size, rng):
 
 
 def random_scene(rng, count):
-    """All that varies but the class: a dict of arrays, [N, 1, 1] or, for colours, [N, 1, 1, 3]."""
+    """Random parameters of N scenes: arrays [N, 1, 1] or, for colours, [N, 1, 1, 3]."""
 
     def uniform(low, high, *more):
         return rng.uniform(low, high, (count, 1, 1, *more)).astype(np.float32)
@@ -177,7 +186,7 @@ def random_scene(rng, count):
         return level[..., None] + uniform(0, CHROMA, 1) * np.cos(hue)
 
     def texture():
-        """Stripes, checks, a slow shade, or nothing: one product of two waves serves all."""
+        """Stripes, checks, a gradient, or nothing, each as a product of two waves."""
         kind, cycles = rng.integers(4, size=(count, 1, 1)), uniform(*CYCLES)
         checks, shade, plain = kind == 1, kind == 2, kind == 3
         return {
@@ -219,7 +228,7 @@ def random_scene(rng, count):
 
 
 def render(labels, scene, height, width):
-    """The scenes without noise: float32 [N, H, W, 3] in levels times 255, unclipped."""
+    """Draws scenes without noise: float32 [N, H, W, 3] in [0, 255], not clipped."""
     short = min(height, width)
     grid = _axis(width, short)[None, None, :], _axis(height, short)[None, :, None]
     extent = width / short, height / short
@@ -239,7 +248,7 @@ def render(labels, scene, height, width):
 
 
 def figure_distance(labels, scene, grid, extent):
-    """Signed distance of every pixel to its image's figure, float32 [N, H, W]."""
+    """Signed distance of each pixel from the figure, float32 [N, H, W]."""
     room = [np.float32(side) - (1 - OVERHANG) * scene["radius"] for side in extent]
     x, y = _turned(grid, scene["x"] * room[0], scene["y"] * room[1], scene["angle"])
     x *= scene["mirror"] / (scene["radius"] * scene["stretch"])
@@ -252,7 +261,7 @@ def figure_distance(labels, scene, grid, extent):
 
 
 def strokes_distance(strokes, grid, extent):
-    """Distance of every pixel to the nearest stroke, a segment with round ends."""
+    """Signed distance of each pixel from the nearest stroke, a segment with round ends."""
     nearest = np.float32(np.inf)
     for stroke in strokes:
         x, y = _turned(grid, stroke["x"] * extent[0], stroke["y"] * extent[1], stroke["angle"])
@@ -270,7 +279,7 @@ def _texture(texture, grid):
 
 
 def _turned(grid, x, y, angle):
-    """Coordinates of the pixels about (x, y), turned by an angle in radians."""
+    """Coordinates of the pixels relative to (x, y), rotated by an angle in radians."""
     x, y, cos, sin = grid[0] - x, grid[1] - y, np.cos(angle), np.sin(angle)
     return cos * x + sin * y, cos * y - sin * x
 

@@ -1,4 +1,4 @@
-"""The contract between a dataset and the pipeline."""
+"""`Source`: one split of a dataset, and functions of sources and their labels."""
 
 import contextlib
 import dataclasses
@@ -16,43 +16,53 @@ from tfssl import files
 from tfssl.errors import TrainingError, UsageError
 from tfssl.text import printable
 
-SUBSET = 3  # what a seed is for, beside the uses named in pipeline.py
+SUBSET = 3  # a use of a seed, beside those in pipeline.py
 OUTSIDE = "label out of range:"
 PREFACE = re.compile(r"Graph execution error|Detected at node|<stack traces|\s|$")  # of an error
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One split of one image-classification dataset.
+    """One split of an image-classification dataset.
 
     Attributes:
-        name: the dataset, as the user spells it.
-        split: the split, likewise; may be a slice.
+        name: name of the dataset, as the user wrote it.
+        split: name of the split, as the user wrote it; may be a slice.
         examples: the slice as (base split, start, stop).
-        classes: their names, where they are known.
-        kept: how many of these there are, where only some are taken; see `subset`.
-        num_classes: labels are in [0, num_classes), or below 0 for examples without one; 0 where
-            no example has one.
-        image_shape: (height, width) in pixels, None where images differ.
+        num_classes: number of classes C; labels are in [0, C), or negative for examples without a
+            label. 0 if no example has a label.
+        image_shape: (height, width) in pixels; None where images differ.
         records: () -> `tf.data.Dataset` of undecoded examples, always in the same order.
         decode: example -> (image [H, W, C] of `dtype`, label int64), as graph code.
-        content: example -> the bytes of its image file, for sources that have such; of a JPEG then
-            only what the views show is decoded.
-        arrays: (images [N, H, W, C] of `dtype`, labels int64 [N]) where the split is held in
-            memory, in the order of `records`.
-        ids: () -> list of text [N], what each example is called, in the order of `records`: its
-            file below the folder, the identifier that tensorflow_datasets gives it, or its place.
-        orientation: example -> how its image file is to be turned, int32 as EXIF counts; None where
-            all are upright as they are stored.
-        digests: () -> list of text [N], one for the content of each example's file; None where
-            there are no files of their own.
-        origin: where the split is from: equal for one place, however that is spelled.
-        identity: what the images of the split that this is a slice of are, as JSON can hold it:
-            equal for copies in different places.
-        dtype: numpy type of the decoded images: uint8 in [0, 255], uint16 in [0, 65535], or float32
+        arrays: (images [N, H, W, C] of `dtype`, labels int64 [N]) in the order of `records` if the
+            split is in memory, else None.
+        classes: names of the classes; () if unknown.
+        kept: number of examples if only some of the slice are used, else None; see `subset`.
+        content: example -> the bytes of its image file, or None. With it, only the part of a JPEG
+            that the views show is decoded.
+        ids: () -> list of strings [N] that name the examples in the order of `records`: path below
+            the folder, identifier of tensorflow_datasets, or index.
+        orientation: example -> EXIF orientation of its image file, int32; None if all are upright.
+        digests: () -> list of strings [N], a digest of the file of each example; None if examples
+            are not files.
+        origin: identifies where the split is stored, however the path was written.
+        identity: describes the images of the base split in JSON types; equal for copies in
+            different places.
+        dtype: NumPy type of the decoded images: uint8 in [0, 255], uint16 in [0, 65535], or float32
             in [0, 1].
-        value_ranges: {type of stored values: (low, high), which become 0 and 1}.
-        channels: C, of the decoded images.
+        value_ranges: {name of a stored type: (low, high)}, the values that become 0 and 1.
+        channels: number of channels of the decoded images.
+
+    Example:
+
+    ```python
+    images, labels = np.zeros((4, 8, 8, 3), "uint8"), np.int64([0, 1, 1, -1])
+    examples = {"image": images, "label": labels}
+    records = lambda: tf.data.Dataset.from_tensor_slices(examples)
+    decode = lambda example: (example["image"], example["label"])
+    source = tfssl.data.Source("mine", "train", ("train", 0, 4), 2, (8, 8), records, decode)
+    tfssl.data.held(source, limit_bytes=1e6).num_labelled  # 3
+    ```
     """
 
     name: str
@@ -81,7 +91,7 @@ class Source:
 
     @property
     def num_labelled(self) -> int:
-        """How many examples have a label; where they are not in memory, all, if any has."""
+        """Number of examples with a label; all of a split that is not in memory, if any has."""
         if not self.num_classes:
             return 0
         return int(np.sum(self.arrays[1] >= 0)) if self.arrays else self.num_examples
@@ -96,10 +106,10 @@ class Source:
         )
 
     def copies_in(self, other: "Source") -> int:
-        """How many examples have the same file as one of another source, or the same pixels.
+        """Number of examples whose file, or whose pixels, another source has too.
 
-        Pixels are compared where both sources are held in memory and one of them has no files; 0
-        where nothing can be compared.
+        Pixels are compared if both sources are in memory and one of them has no files. Returns 0 if
+        nothing can be compared.
         """
         if self.digests and other.digests:
             own, theirs = self.digests(), other.digests()
@@ -112,7 +122,7 @@ class Source:
 
     @property
     def decoded_bytes(self) -> int | None:
-        """Memory of the whole split, decoded, or None where images differ in size."""
+        """Bytes of the decoded split; None if images differ in size."""
         if None in self.image_shape:
             return None
         pixels = self.num_examples * self.image_shape[0] * self.image_shape[1]
@@ -120,13 +130,30 @@ class Source:
 
 
 def held(source: Source, limit_bytes: float) -> Source:
-    """The source with its images decoded in memory, where all have one size and they fit.
+    """Decodes the images of a source into memory, if they have one size and fit.
 
-    Says how many examples of a labelled split have no label.
+    Prints the number of examples of a labelled split that have no label.
+
+    Args:
+        source: a `Source`.
+        limit_bytes: largest size of the decoded images.
+
+    Returns:
+        A `Source` with `arrays`; `source` itself if it has arrays, images of several sizes, or
+        more than `limit_bytes`.
 
     Raises:
-        UsageError: the records cannot be read, are fewer than the dataset says, or have labels
-            outside of its classes.
+        UsageError: records cannot be read, are fewer than the dataset says, or have labels outside
+            its classes.
+
+    Example:
+
+    ```python
+    from tfssl.data.arrays import source_of
+
+    source = source_of(np.zeros((4, 8, 8, 3), "uint8"))
+    tfssl.data.held(source, limit_bytes=2**30) is source  # True
+    ```
     """
     if source.arrays or source.decoded_bytes is None or source.decoded_bytes > limit_bytes:
         return source
@@ -157,15 +184,26 @@ def held(source: Source, limit_bytes: float) -> Source:
 
 
 def reason(error):
-    """What TensorFlow says, without the node before and the operation after it."""
+    """The reason in a TensorFlow error, without node and operation."""
     lines = str(error).split("\n")
-    told = next((line for line in lines if not PREFACE.match(line)), lines[0])
-    return re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", told)
+    line = next((line for line in lines if not PREFACE.match(line)), lines[0])
+    return re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", line)
 
 
 @contextlib.contextmanager
 def reading(dataset: str) -> Iterator[None]:
-    """Raises TrainingError where records that are read within turn out to be damaged."""
+    """Context that raises TrainingError for records that turn out to be damaged.
+
+    Args:
+        dataset: name of the dataset, for the message.
+
+    Example:
+
+    ```python
+    with tfssl.data.reading("cifar10"):
+        batch = next(iter(tf.data.Dataset.range(3).batch(3)))
+    ```
+    """
     try:
         yield
     except (
@@ -183,7 +221,7 @@ def reading(dataset: str) -> Iterator[None]:
 
 
 def checked(label, num_classes):
-    """The label, as graph code that fails where it is none of the classes; 0 classes pass."""
+    """Returns the label; the graph fails if it is not below `num_classes`, unless that is 0."""
     tf.raw_ops.Assert(
         condition=(label < num_classes) | (num_classes == 0),
         data=[OUTSIDE, label, f"of {num_classes} classes"],
@@ -192,20 +230,45 @@ def checked(label, num_classes):
 
 
 def digest(identity: dict[str, Any]) -> str:
-    """A `Source.identity` as a short text."""
+    """A short digest of a `Source.identity`, 16 hexadecimal digits.
+
+    Args:
+        identity: dict of JSON types.
+
+    Example:
+
+    ```python
+    tfssl.data.digest({"images": 3, "kind": "tfds"})  # c14aae3d13b3bfcc
+    ```
+    """
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def pixel_digests(source):
-    """A digest of the pixels of every image in memory."""
+    """A digest of the pixels of each image in memory."""
     return [hashlib.blake2b(image, digest_size=16).digest() for image in source.arrays[0]]
 
 
 def labels_of(source: Source) -> np.ndarray:
-    """All labels of a split in its order, int64 [N]; images that are not in memory stay unread.
+    """The labels of a split in its order; does not decode images.
+
+    Args:
+        source: a `Source`.
+
+    Returns:
+        int64 [N]; negative for examples without a label.
 
     Raises:
-        UsageError: the records cannot be read, or have labels outside of the classes.
+        UsageError: records cannot be read, or have labels outside the classes.
+
+    Example:
+
+    ```python
+    from tfssl.data.arrays import source_of
+
+    source = source_of((np.zeros((3, 8, 8, 3), "uint8"), [2, 0, 1]))
+    tfssl.data.labels_of(source).tolist()  # [2, 0, 1]
+    ```
     """
     if source.arrays:
         return source.arrays[1]
@@ -217,16 +280,25 @@ def labels_of(source: Source) -> np.ndarray:
 
 
 def balanced(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -> np.ndarray:
-    """Places of equal numbers of every class, as the few-label protocols draw them.
+    """Draws a class-balanced fraction of the labelled examples, for few-label protocols.
 
     Args:
-        labels: int [N] in [0, num_classes), below 0 where there is none.
-        fraction: in (0, 1]; of every class, fraction x labels / classes are drawn, at least one, or
-            all where the class has fewer.
-        seed: integer; equal seeds draw equal places.
+        labels: int [N] in [0, num_classes), negative where there is no label.
+        num_classes: number of classes.
+        fraction: in (0, 1]. From each class, fraction * (number of labels) / num_classes examples
+            are drawn: at least one, or the whole class if it has fewer.
+        seed: integer; equal seeds draw equal examples.
 
     Returns:
-        int [n], ascending.
+        Indices of the examples, int [n], ascending.
+
+    Example:
+
+    ```python
+    labels = np.arange(100) % 10
+    chosen = tfssl.data.balanced(labels, num_classes=10, fraction=0.2, seed=0)
+    np.bincount(labels[chosen]).tolist()  # [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+    ```
     """
     each = max(1, round(fraction * np.count_nonzero(labels >= 0) / num_classes))
     order = np.random.default_rng([seed, SUBSET]).permutation(len(labels))
@@ -236,23 +308,43 @@ def balanced(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -
 
 
 def fingerprint(places: np.ndarray | None) -> str:
-    """A SHA-256 that tells one choice of places from another, as text; "all" for None."""
+    """A SHA-256 of the indices of chosen examples, in hexadecimal; "all" for None.
+
+    Args:
+        places: int [n], or None for the whole split.
+
+    Example:
+
+    ```python
+    tfssl.data.fingerprint(None)  # all
+    len(tfssl.data.fingerprint(np.array([0, 3, 7])))  # 64
+    ```
+    """
     return (
         "all" if places is None else hashlib.sha256(np.asarray(places, "<i8").tobytes()).hexdigest()
     )
 
 
 def read_list(path: str | os.PathLike[str], count: int) -> np.ndarray:
-    """Places in a split from a file with one a line, from 0; `#` begins a remark.
+    """Reads indices of examples from a text file with one per line.
 
     Args:
-        count: examples in the split.
+        path: the file. Indices begin at 0; `#` begins a comment.
+        count: number of examples in the split.
 
     Returns:
         int [n], ascending.
 
     Raises:
-        UsageError: no file, no numbers, one twice, or one outside of the split.
+        UsageError: the file cannot be read, has no number, one twice, or one outside [0, count).
+
+    Example:
+
+    ```python
+    with open("labels.txt", "w") as file:
+        file.write("7  # a cat\\n3\\n")
+    tfssl.data.read_list("labels.txt", count=10).tolist()  # [3, 7]
+    ```
     """
     expected = f"--label_list must be a file of different numbers from 0 to {count - 1}, one a line"
     try:
@@ -276,22 +368,35 @@ def read_list(path: str | os.PathLike[str], count: int) -> np.ndarray:
 
 
 def place_of(text, count):
-    """The number from 0 to count - 1 that a text is; None for any other."""
+    """The text as an integer in [0, count); None for any other text."""
     digits = text.lstrip("0") or "0"
-    if not text.isdecimal() or len(digits) > len(str(count)):  # Python reads no 5,000 digits
+    if not text.isdecimal() or len(digits) > len(str(count)):  # `int` refuses 5,000 digits
         return None
     return int(digits) if int(digits) < count else None
 
 
 def subset(source: Source, chosen: np.ndarray) -> Source:
-    """The examples of a split at some places.
+    """Selects examples of a split.
 
     Args:
-        chosen: int [n], ascending.
+        source: a `Source`.
+        chosen: indices of the examples, int [n], ascending.
+
+    Returns:
+        A `Source` of n examples.
+
+    Example:
+
+    ```python
+    from tfssl.data.arrays import source_of
+
+    source = source_of((np.zeros((4, 8, 8, 3), "uint8"), [0, 1, 2, 3]))
+    tfssl.data.labels_of(tfssl.data.subset(source, np.array([1, 3]))).tolist()  # [1, 3]
+    ```
     """
 
     def at_places(texts):
-        """The function that gives these texts of the chosen examples alone."""
+        """Restricts a function of `Source.ids` or `Source.digests` to the chosen examples."""
 
         def chosen_texts():
             every = texts()
@@ -315,7 +420,23 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
 
 
 def numbered(source: Source) -> Source:
-    """The split with the place of every image, from 0, for its label."""
+    """Replaces the label of each example by its index in the split.
+
+    Args:
+        source: a `Source`.
+
+    Returns:
+        A `Source`.
+
+    Example:
+
+    ```python
+    from tfssl.data.arrays import source_of
+
+    source = source_of((np.zeros((3, 8, 8, 3), "uint8"), [5, 5, 5]))
+    tfssl.data.labels_of(tfssl.data.numbered(source)).tolist()  # [0, 1, 2]
+    ```
+    """
     if source.arrays:
         images, labels = source.arrays
         return dataclasses.replace(source, arrays=(images, np.arange(len(labels))))
@@ -346,7 +467,7 @@ def unreadable(name, split, why):
 
 
 def parse_slice(spec, sizes, flag, dataset):
-    """A split such as `train`, `train[:500]` or `test[10%:]` as (name, start, stop).
+    """Parses a split such as `train`, `train[:500]` or `test[10%:]` into (name, start, stop).
 
     Args:
         sizes: split name -> number of examples.

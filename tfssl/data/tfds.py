@@ -1,4 +1,4 @@
-"""Datasets prepared by tensorflow_datasets: any builder of images, by name."""
+"""Image datasets of tensorflow_datasets as a `Source`."""
 
 import contextlib
 import functools
@@ -17,28 +17,28 @@ from tfssl.data.source import Source, checked, parse_slice, unreadable
 from tfssl.data.source import reason as explained
 from tfssl.errors import UsageError
 
-# Builders whose test split has no labels.
+# Evaluation splits of builders whose test split has no labels.
 EVAL_SPLITS = {"imagenet2012": "validation"}
 DEFAULT_DIR = os.path.join("~", "tensorflow_datasets")
-LEAST = 16  # bytes that a TFRecord file takes for a record beside what is in it
+LEAST = 16  # bytes of framing per record of a TFRecord file
 
 
 def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", ranges=None):
-    """One split as a Source; prepared (and downloaded) first where it is not there yet.
+    """Loads one split as a `Source`; downloads and prepares the dataset if necessary.
 
     Args:
         name: builder name with its configuration: "cifar10", "imagenette/160px-v2".
         split: a split or a slice of one; None: the evaluation split of the dataset.
         data_dir: directory of prepared datasets; None: tensorflow_datasets' default.
-        flag: the flag that the split came from, for messages.
-        value_range: which values become 0 and 1: "auto", "dtype" or (low, high), as of
+        flag: the flag that `split` comes from, for messages.
+        value_range: "auto", "dtype" or (low, high), the values that become 0 and 1; see
             `tfssl.config.value_range`.
-        ranges: {name of a type: (low, high)} that hold in place of what "auto" would choose, so
-            that splits are scaled alike.
+        ranges: {name of a type: (low, high)} to use instead of what "auto" would choose, so that
+            all splits are scaled alike.
 
     Raises:
-        UsageError: unknown dataset or split, no images, cannot be prepared, files that are missing
-            or too short, or values that are no numbers.
+        UsageError: the dataset or split is unknown, has no images, cannot be prepared, has missing
+            or truncated files, or values that are not finite.
     """
     builder = find_builder(name, data_dir)
     image, label, remark = features.choose(builder)  # before anything is downloaded
@@ -85,7 +85,7 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
 
 
 def default_split(builder):
-    """The split to evaluate on where none is named."""
+    """The evaluation split of a dataset."""
     usual = "test" if "test" in builder.info.splits else "validation"
     return EVAL_SPLITS.get(builder.name, usual)
 
@@ -99,13 +99,13 @@ def part_of(builder, name, split, flag):
 
 
 def identify(name, split, *, data_dir=None, flag="train_split", download=True):
-    """What the images of a split are; arguments and errors as of `load`.
+    """The `Source.identity` of a split. See `load` for arguments and errors.
 
     Args:
-        download: whether to prepare the dataset where it is not there yet.
+        download: whether to prepare a missing dataset.
 
     Raises:
-        UsageError: it is not there, and not to be prepared.
+        UsageError: the dataset is missing and not to be prepared.
     """
     builder = find_builder(name, data_dir)
     if not builder.is_prepared():
@@ -116,7 +116,7 @@ def identify(name, split, *, data_dir=None, flag="train_split", download=True):
 
 
 def identity(builder, split):
-    """What a split is, by all that its dataset says of itself, wherever it lies.
+    """Identifies a split by the metadata of its dataset, independent of its directory.
 
     Returns:
         {"kind", "builder", "config", "version": text, "images", "bytes": int, "info": a digest of
@@ -145,7 +145,7 @@ def identity(builder, split):
 
 def find_builder(name, data_dir):
     """The builder of a dataset, prepared or not."""
-    import tensorflow_datasets as tfds  # here: it takes a second, and `shapes` does without
+    import tensorflow_datasets as tfds  # here, as it takes a second that `shapes` does not need
 
     tfds.disable_progress_bar()
     if data_dir is not None:
@@ -168,7 +168,7 @@ def find_builder(name, data_dir):
 
 
 def check_place(data_dir):
-    """Raises UsageError for a --data_dir that is there and no directory, or cannot be looked at."""
+    """Raises UsageError for a --data_dir that exists but is not a readable directory."""
     try:
         if "://" in data_dir:
             tf.io.gfile.exists(data_dir)
@@ -188,7 +188,7 @@ def check_place(data_dir):
 
 
 def check_format(builder, name):
-    """Raises UsageError for files of a form that TensorFlow cannot read as a stream."""
+    """Raises UsageError for files that TensorFlow cannot stream."""
     form = getattr(getattr(builder.info, "file_format", None), "value", "tfrecord")
     if form == "array_record":
         raise UsageError(
@@ -199,10 +199,9 @@ def check_format(builder, name):
 
 
 def prepare(builder, name):
-    """Downloads and prepares a dataset, or raises UsageError with the ways out.
+    """Downloads and prepares a dataset, or raises UsageError with the alternatives.
 
-    The directory of a --data_dir that is not there yet is made for it, and does not stay where
-    nothing came of it.
+    A missing --data_dir is created, and removed again if the preparation fails.
     """
     if os.path.isdir(builder.data_path):
         raise UsageError(
@@ -231,7 +230,7 @@ def prepare(builder, name):
 
 
 def first_missing(path):
-    """The uppermost directory of a path that is not there."""
+    """The topmost missing directory of a path; None if the path exists."""
     path, missing = os.path.abspath(path), None
     while not os.path.lexists(path):
         path, missing = os.path.dirname(path), path
@@ -239,14 +238,14 @@ def first_missing(path):
 
 
 def remove_empty(directory):
-    """Removes a directory and those within it as far as there are no files."""
+    """Removes a directory and its subdirectories if they hold no files."""
     for path, _, _ in os.walk(directory or "", topdown=False):
         with contextlib.suppress(OSError):
             os.rmdir(path)
 
 
 def variants(builder):
-    """The other configurations of a dataset that are prepared in the same directory, by name."""
+    """Names of the other prepared configurations of a dataset in the same directory."""
     if builder.builder_config is None:
         return []
     base = os.path.dirname(os.path.dirname(builder.data_path))
@@ -256,11 +255,10 @@ def variants(builder):
 
 
 def fail_fast():
-    """Has the library find out in seconds, and silently, that there is no network.
+    """Limits the retries of tensorflow_datasets, so that a missing network shows in seconds.
 
-    Its ten retries take minutes. Their number is no part of its public interface; where it is
-    gone, the library's own holds. Its threads go on, and warn, after the first has failed: so the
-    warnings stay off.
+    Its ten retries take minutes. Their number is private: if it cannot be set, it is left alone.
+    Threads continue and warn after the first failure, so warnings are disabled.
     """
     with contextlib.suppress(ImportError, AttributeError):
         from tensorflow_datasets.core.download import downloader
@@ -270,7 +268,7 @@ def fail_fast():
 
 
 def reason(error):
-    """Why something failed, in a few words."""
+    """The reason of an error in a few words."""
     host = re.search(r"host='([^']+)'.*Max retries exceeded", str(error))
     if host:
         return f"no connection to {host[1]}"
@@ -280,16 +278,16 @@ def reason(error):
 
 @functools.lru_cache(maxsize=None)
 def say(text, directory):
-    """Prints what holds for all splits of the dataset in a directory, once."""
+    """Prints a remark about a dataset once per directory."""
     print(text, flush=True)
 
 
 def records(builder, split, image, label=None, ids=False):
-    """Undecoded examples, in the order of the files, of the image and the label alone.
+    """Undecoded examples in the order of the files, with image and label only.
 
     Args:
-        image, label: names of features; None to leave it out.
-        ids: whether to add "tfds_id", what tensorflow_datasets calls the example.
+        image, label: names of features; None leaves one out.
+        ids: whether to add "tfds_id", the identifier of the example in tensorflow_datasets.
     """
     import tensorflow_datasets as tfds
 
@@ -305,9 +303,9 @@ def records(builder, split, image, label=None, ids=False):
 
 
 def identifiers(builder, split, image):
-    """What tensorflow_datasets calls each example, as text: the record's file and its place there.
+    """The tfds_id of each example: its file and its index in it.
 
-    They come with the records, which are all read; images are not decoded.
+    Reads all records, but does not decode images.
     """
     examples = records(builder, split, image, ids=True)
     return [
@@ -317,35 +315,32 @@ def identifiers(builder, split, image):
 
 
 def has_labels(builder, split, label):
-    """Whether an example of a split has a label: -1 stands for none.
-
-    It is read as far as to the first one that has.
-    """
+    """Whether any example of a split has a label, that is, one other than -1."""
     examples = records(builder, split, None, label)
     try:
         return any(example[label] >= 0 for example in examples.as_numpy_iterator())
     except (tf.errors.OpError, ValueError):
-        return True  # whoever reads the split says what is wrong with it
+        return True  # the error is reported where the split is read
 
 
 def scale_of(feature, asked, ranges, title, found):
-    """The (low, high) that become 0 and 1, which is told where it is new; None for plain uint8.
+    """The (low, high) that become 0 and 1, or None for plain uint8; prints a newly chosen range.
 
     Args:
         asked, ranges: `value_range` and `ranges` of `load`.
-        title: what is told begins with it.
-        found: as of `values.settle`.
+        title: beginning of the printed line.
+        found: as for `values.settle`.
     """
     dtype = np.dtype(feature.np_dtype)
     known = ranges.get(dtype.name) if asked == "auto" else None
-    scale, told = values.settle(tuple(known) if known else asked, dtype, found)
-    if told and not known:
-        print(f"{title}: {told}", flush=True)
+    scale, line = values.settle(tuple(known) if known else asked, dtype, found)
+    if line and not known:
+        print(f"{title}: {line}", flush=True)
     return None if dtype == np.uint8 and scale == (0, 255) else scale
 
 
 def extremes(builder, name, split, image):
-    """The lowest and the highest value in the images of a split; NaN where one is not finite."""
+    """The smallest and largest value in the images of a split; NaN if one is not finite."""
     feature = builder.info.features[image]
 
     def bounds(example):
@@ -362,12 +357,12 @@ def extremes(builder, name, split, image):
 
 
 def pixels(feature, content, scale=None):
-    """The image in the bytes of a file, [H, W, channels] of its own type.
+    """Decodes the bytes of an image to [H, W, channels].
 
-    Of grey images with alpha, which the feature itself cannot decode, the grey alone.
+    Of grey images with alpha, which the feature cannot decode, only the grey channel is decoded.
 
     Args:
-        scale: (low, high) of the values, which then become float32 in [0, 1]; None: as they are.
+        scale: (low, high), the values that become 0 and 1 in float32; None: the stored type.
     """
     if feature.shape[-1] != 2:
         image = feature.decode_example(content)
@@ -378,12 +373,12 @@ def pixels(feature, content, scale=None):
 
 
 def as_rgb(image):
-    """Grey images as RGB, and others without alpha; of the same type."""
+    """Converts grey images to RGB and drops alpha; the type stays."""
     return tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
 
 
 def check_files(name, split, info):
-    """Raises UsageError where files of the split are missing or hold too few bytes."""
+    """Raises UsageError if files of the split are missing or truncated."""
     paths = [str(path) for path in info.filepaths]
     missing = [path for path in paths if not os.path.exists(path)]
     if missing and not paths[0].startswith("gs://"):

@@ -1,11 +1,11 @@
-"""What a folder of images means: which of its folders are splits, and which are classes.
+"""Reads a folder of images: which of its folders are splits, and which are classes.
 
-    splits     DIR/<split>/<class>/*    classes are the folders, sorted; a class may have folders
-               DIR/<split>/*            within it. Images beside no class have no label.
-    classes    DIR/<class>/*            the same, all in one split named train
-    flat       DIR/**                   without labels, all in one split named train
+    splits     DIR/<split>/<class>/*    classes are sorted by name; a class may have subfolders.
+               DIR/<split>/*            Images in a split without classes have no label.
+    classes    DIR/<class>/*            likewise, in one split named train
+    flat       DIR/**                   without labels, in one split named train
 
-`auto` chooses, says so, and refuses a folder that could be read in two ways.
+`auto` chooses a layout, reports it, and refuses a folder that fits two of them.
 """
 
 import errno
@@ -30,7 +30,7 @@ SPLITS = (
     "unlabelled",
     "unlabeled",
     "unsupervised",
-)  # in any case of their letters
+)  # compared in lower case
 SPELLED = {"training": "train", "testing": "test"}
 NO_IMAGES = (
     "@eaDir",
@@ -41,36 +41,36 @@ NO_IMAGES = (
     "lost+found",
     "Thumbs.db",
     "desktop.ini",
-)  # what systems leave in folders
+)  # files and folders of operating systems
 EXTENSIONS_OF_0_1 = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp")
 FORMS = {
     "splits": "DIR/<split>/<class>/*",
     "classes": "DIR/<class>/*",
     "flat": "images without labels",
 }
-CLASSES_TOLD = 10
+CLASSES_LISTED = 10
 NOWHERE = tuple(map(os.strerror, (errno.ENOENT, errno.ELOOP)))
 
 
 class File(NamedTuple):
-    """A file that is taken for an image: where it is, its name below the folder, its class."""
+    """An image file: its path, its name below the folder, and its label."""
 
     path: str
     name: str
     label: int
     bytes: int
-    modified: int  # nanoseconds, when the content was written
-    changed: int  # and when anything of the file was
+    modified: int  # nanoseconds, time of the last change of the content
+    changed: int  # nanoseconds, time of the last change of content or metadata
 
 
 class Tree(NamedTuple):
-    """A folder as it was read.
+    """The images of a folder.
 
     Attributes:
         layout: a key of FORMS.
-        splits: {name: its `File`s in their order}.
-        classes: their names; a label is a place among them.
-        others: {split: paths of files that are neither images nor text}.
+        splits: {name: list of `File`s in order}.
+        classes: names of the classes; labels are indices into it.
+        others: {split: paths of files that are neither images nor texts}.
         remarks: lines about what was left out.
     """
 
@@ -82,19 +82,19 @@ class Tree(NamedTuple):
 
 
 def read(directory, layout="auto", wanted=None, rules=2):
-    """Reads the names in a folder.
+    """Reads the structure of a folder.
 
     Args:
         directory: the folder.
-        layout: auto, splits, classes or flat.
-        wanted: the split that is asked for, which tells a split of an uncommon name.
-        rules: 1: as tfssl 0.1 read folders; see --reading_rules.
+        layout: "auto", "splits", "classes" or "flat".
+        wanted: the requested split, which identifies a split with an unusual name.
+        rules: 1: read folders as tfssl 0.1 did; see --reading_rules.
 
     Returns:
         A `Tree`.
 
     Raises:
-        UsageError: it is no folder, holds no image, or could be read in two ways.
+        UsageError: `directory` is not a folder, has no images, or fits two layouts.
     """
     why = "" if directory is None else absence(directory)
     if directory is None or why or not os.path.isdir(directory):
@@ -110,7 +110,7 @@ def read(directory, layout="auto", wanted=None, rules=2):
         choose = chosen_layout if rules == 2 else layout_of_0_1
         layout = choose(directory, images, wanted)
     found, classes = LAYOUTS[layout](directory, images)
-    refuse_twins(directory, classes)
+    refuse_similar_names(directory, classes)
     splits = {
         split: in_order(directory, split, files, classes, walk.remarks)
         for split, files in found.items()
@@ -124,41 +124,43 @@ def read(directory, layout="auto", wanted=None, rules=2):
 
 
 def lacking(splits, classes):
-    """A line for every split with labels that has none of some class."""
+    """Yields a line for each labelled split that lacks some class."""
     for split, files in splits.items():
         there = {file.label for file in files}
         missing = [name for label, name in enumerate(classes) if label not in there]
         if missing and there != {-1}:
-            more = ", ..." if len(missing) > CLASSES_TOLD else ""
+            more = ", ..." if len(missing) > CLASSES_LISTED else ""
             yield (
                 f"{printable(split)} has no image of "
-                f"{', '.join(map(printable, missing[:CLASSES_TOLD]))}{more}"
+                f"{', '.join(map(printable, missing[:CLASSES_LISTED]))}{more}"
             )
 
 
 class Walk:
-    """All files below a folder, by the folders that they are in.
+    """Walks through a folder and groups its files by subfolder.
 
-    Links are followed, but one that leads back to a folder around it is left out.
+    Follows links, except those to an enclosing folder.
 
     Attributes:
-        images: {(folder, ...): [(path, real path)]} of what is taken for an image.
-        others: likewise of what is neither an image nor a text.
-        remarks: what was left out, a line each.
+        images: {(folder, ...): [(path, real path)]} of the images.
+        others: the same for files that are neither images nor texts.
+        remarks: a line for each thing that was left out.
     """
 
     def __init__(self, directory, rules):
         self.images, self.others, self.remarks, self.texts = {}, {}, [], 0
         self.directory, self.rules = directory, rules
-        self.seen = set()  # (what may be split and class, real path): links can cross endlessly
-        self.ahead = [(directory, os.path.realpath(directory), (), ())]  # however deep they lie
+        self.seen = set()  # (possible split and class, real path): links can form cycles
+        self.ahead = [
+            (directory, os.path.realpath(directory), (), ())
+        ]  # no recursion: depth is unlimited
         while self.ahead:
             self.enter(*self.ahead.pop())
         if self.texts:
             self.remarks.append(f"left out: {self.texts:,} texts")
 
     def enter(self, path, real, folders, around):
-        """Looks through a folder; `around` are those that it is in, by their real paths."""
+        """Visits the entries of a folder; `around` are the real paths of the enclosing folders."""
         if real in around:
             self.left_out(path, "leads back to a folder that it is in")
             return
@@ -177,11 +179,11 @@ class Walk:
             self.visit(entry, os.path.join(path, entry.name), folders, (*around, real), beside)
 
     def visit(self, entry, path, folders, around, beside):
-        """Takes what a folder holds.
+        """Classifies an entry of a folder.
 
         Args:
-            path: its own, from the folder that was named.
-            beside: whether there are folders beside it.
+            path: path of the entry.
+            beside: whether the folder has subfolders.
         """
         real = (
             os.path.realpath(path) if entry.is_symlink() else os.path.join(around[-1], entry.name)
@@ -206,10 +208,10 @@ class Walk:
                 of_kind.setdefault(folders, []).append((path, real))
 
     def leads_nowhere(self, path, beside):
-        """Leaves a link without an end out, unless it may have led to a class: that moves labels.
+        """Leaves out a broken link, unless it may stand for a class, which would shift labels.
 
         Raises:
-            UsageError: it may have; or where it leads to may not be looked at.
+            UsageError: it may stand for a class, or its target cannot be accessed.
         """
         why, named = absence(path), path.lower().endswith(EXTENSIONS)
         if self.rules == 2 and (why not in NOWHERE or beside and not named):
@@ -227,7 +229,7 @@ class Walk:
 
 
 def unreadable(directory, path, why):
-    """The UsageError for what might hold images, or a class, and cannot be looked at."""
+    """The UsageError for an entry that may hold images but cannot be read."""
     return UsageError(
         f"--data_dir={directory}: {printable(path)} cannot be read ({why}). Mend it, "
         "or take it out of the folder."
@@ -235,19 +237,19 @@ def unreadable(directory, path, why):
 
 
 def kind_of_entry(entry):
-    """ "folder", "file", "nothing" or "", for an entry of a folder; links are what they lead to."""
+    """Returns "folder", "file", "nothing" or "" for an entry of a folder, following links."""
     try:
         if entry.is_dir():
             return "folder"
         if entry.is_file():
             return "file"
         return "nothing" if entry.is_symlink() and absence(entry.path) else ""
-    except OSError:  # links in a circle of their own, or into a folder that may not be entered
+    except OSError:  # cyclic links, or no permission
         return "nothing"
 
 
 def split_name(folder):
-    """A split as it is asked for: customary names in small letters, and one spelling."""
+    """The name of a split: usual names in lower case and in one spelling."""
     small = folder.lower()
     return SPELLED.get(small, small) if small in SPLITS else folder
 
@@ -257,10 +259,10 @@ def usual(folder):
 
 
 def chosen_layout(directory, images, wanted):
-    """The layout of a folder that can be read in one way only.
+    """The layout of a folder.
 
     Raises:
-        UsageError: it can be read in two.
+        UsageError: the folder fits two layouts.
     """
     tops = sorted({folders[0] for folders in images if folders})
     if not tops:
@@ -321,7 +323,7 @@ def ambiguous(directory, why, way_out):
 
 
 def as_splits(directory, images):
-    """{split: [(path, real path, class or None)]}, and the classes in order."""
+    """Returns {split: [(path, real path, class or None)]} and the sorted classes."""
     splits, folder_of = {}, {}
     for folders, files in images.items():
         if not folders:
@@ -364,8 +366,8 @@ def as_flat(directory, images):
 LAYOUTS = {"splits": as_splits, "classes": as_classes, "flat": as_flat}
 
 
-def refuse_twins(directory, classes):
-    """Raises UsageError for classes that differ by the case or the coding of letters alone."""
+def refuse_similar_names(directory, classes):
+    """Raises UsageError for classes whose names differ only in case or Unicode normalization."""
     seen = {}
     for name in classes:
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
@@ -378,17 +380,17 @@ def refuse_twins(directory, classes):
 
 
 def in_order(directory, split, files, classes, remarks):
-    """The `File`s of a split; one that is there twice, by a link, once.
+    """The `File`s of a split in order, without duplicates by links.
 
     Raises:
-        UsageError: it is there in two classes.
+        UsageError: a file is in two classes.
     """
     labels = {name: label for label, name in enumerate(classes)}
     root, chosen = os.path.join(directory, ""), {}
     for path, real, of_class in files:
         try:
             status = os.stat(path)
-        except OSError as error:  # in a folder that may not be entered, or gone by now
+        except OSError as error:  # no permission, or removed meanwhile
             raise unreadable(directory, path, error.strerror) from None
         file = File(
             path,
@@ -413,25 +415,25 @@ def in_order(directory, split, files, classes, remarks):
 
 
 def place(name):
-    """A file's place in the order: a hash of its name below the folder."""
+    """The sort key of a file: a hash of its name below the folder."""
     return hashlib.sha1(os.fsencode(name)).digest()
 
 
-def told(directory, tree):
-    """How a folder was read, as one line."""
+def summary(directory, tree):
+    """One line about how a folder was read."""
     splits = ", ".join(
         f"{printable(name)} {len(files):,}" for name, files in sorted(tree.splits.items())
     )
     line = f"{printable(directory)} read as {FORMS[tree.layout]}: {splits}"
     if tree.classes:
-        names = [printable(name) for name in tree.classes[:CLASSES_TOLD]]
-        more = ", ..." if len(tree.classes) > CLASSES_TOLD else ""
+        names = [printable(name) for name in tree.classes[:CLASSES_LISTED]]
+        more = ", ..." if len(tree.classes) > CLASSES_LISTED else ""
         line += f"; {len(tree.classes):,} classes: {', '.join(names)}{more}"
     return line
 
 
 def identity(tree, split):
-    """What the images of a split are, wherever the folder lies: names, sizes and classes.
+    """Identifies a split by the names, sizes and classes of its files, wherever the folder is.
 
     Returns:
         {"kind", "images", "bytes": int, "classes": {name: images}, "names": a digest}.

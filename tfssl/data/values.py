@@ -1,4 +1,4 @@
-"""Images whose values are not plain bytes: which of them are black and white."""
+"""Value ranges: which pixel values become 0 and 1 where images are not plain uint8."""
 
 import math
 
@@ -8,21 +8,21 @@ import tensorflow as tf
 from tfssl.errors import UsageError
 
 BITS = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
-FRACTIONS = ((0, 1), (-1, 1), (0, 255))  # what floats are customarily within
-BEYOND = 0.05  # of a customary range, by which resized images overshoot it
+FRACTIONS = ((0, 1), (-1, 1), (0, 255))  # usual ranges of floats
+BEYOND = 0.05  # fraction of a usual range by which resized images may exceed it
 
 
 def choose_range(dtype, lowest, highest):
-    """The range of values, (low, high), that images are taken to have by those found in them.
+    """Chooses the range of values, (low, high), from the extremes found in the images.
 
     Args:
-        dtype: numpy type of the stored values.
-        lowest, highest: finite, of all images.
+        dtype: NumPy type of the stored values.
+        lowest, highest: extremes over all images, finite.
 
     Returns:
-        None for uint8, which stays as it is. Of other integers the range of the fewest bits that
-        hold the highest; of floats the first of FRACTIONS that holds all, but for BEYOND, and of
-        which they take more than half; where there is none, what was found.
+        None for uint8, which is not scaled. For other integers, the range of the smallest number of
+        bits in BITS that holds the highest value. For floats, the first of FRACTIONS that holds all
+        values, up to BEYOND, and is more than half filled. If there is none, the extremes.
     """
     if dtype == np.uint8:
         return None
@@ -33,14 +33,14 @@ def choose_range(dtype, lowest, highest):
 
 
 def customary(low, high, lowest, highest):
-    """Whether floats are taken to be of a range: 0 to 1 and -1 to 1 also where they fill little."""
+    """Whether floats fit a usual range. Only [0, 255] must be more than half filled."""
     more = BEYOND * (high - low)
     filled = high == 1 or highest > high / 2
     return low - more <= lowest and highest <= high + more and filled
 
 
 def dtype_range(dtype):
-    """(low, high) that a type can hold, floats as fractions; None for uint8, which stays."""
+    """(low, high) of an integer type, (0, 1) for floats; None for uint8, which is not scaled."""
     if dtype == np.uint8:
         return None
     if not np.issubdtype(dtype, np.integer):
@@ -50,13 +50,16 @@ def dtype_range(dtype):
 
 
 def settle(asked, dtype, found):
-    """The (low, high) that become 0 and 1, None for uint8 as it is; and what is told of it, or "".
+    """Decides which values become 0 and 1.
 
     Args:
-        asked: "auto", "dtype" or (low, high), as of `tfssl.config.value_range`.
-        dtype: numpy type of the stored values.
-        found: () -> (lowest, highest) of all images; called where it matters: for "auto", and for
-            floats, of which some may be no numbers.
+        asked: "auto", "dtype" or (low, high); see `tfssl.config.value_range`.
+        dtype: NumPy type of the stored values.
+        found: () -> (lowest, highest) over all images; called for "auto", and for floats, which
+            must be finite.
+
+    Returns:
+        A pair: (low, high), or None for uint8 that is not scaled; and a line about it, or "".
 
     Raises:
         UsageError: a value is not finite.
@@ -72,26 +75,26 @@ def settle(asked, dtype, found):
         chosen = choose_range(dtype, *extremes) if looks else None
     else:
         chosen = dtype_range(dtype) if asked == "dtype" else asked
-    return chosen, told(dtype, chosen, extremes) if chosen else ""
+    return chosen, range_summary(dtype, chosen, extremes) if chosen else ""
 
 
 def scaled(image, low, high):
-    """Values of any type as float32 in [0, 1]: low becomes 0, high 1, what is beyond is clipped."""
+    """Maps [low, high] to float32 in [0, 1]; values beyond are clipped."""
     return tf.clip_by_value((tf.cast(image, tf.float32) - low) / (high - low), 0.0, 1.0)
 
 
 def scaled_array(values, low, high):
-    """As `scaled`, of a NumPy array; wide integers keep their precision."""
+    """`scaled` for a NumPy array, computed in float64."""
     return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
 
 
-def told(dtype, value_range, found=None):
-    """What is taken as black and white, in words.
+def range_summary(dtype, value_range, found=None):
+    """A line that names the values that become 0 and 1.
 
     Args:
-        dtype: numpy type of the stored values.
+        dtype: NumPy type of the stored values.
         value_range: (low, high) that become 0 and 1.
-        found: (lowest, highest) of all images, where they were looked at.
+        found: (lowest, highest) over all images, if they were read.
     """
     seen = found and f" found from {number(found[0])} to {number(found[1])}"
     low, high = value_range
@@ -102,5 +105,5 @@ def told(dtype, value_range, found=None):
 
 
 def number(value):
-    """A value as text, whole ones with commas."""
+    """A value as text, integers with commas."""
     return f"{int(value):,}" if math.isfinite(value) and value == int(value) else f"{value:.4g}"

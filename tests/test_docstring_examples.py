@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import tfssl
 
-ROOMS = ("augment", "data")
+ROOMS = ("augment", "callbacks", "data", "evaluation")
 MOST_LINES = 8
 FENCE = re.compile(r"^Example:\n\n```python\n(.*?)^```$", re.S | re.M)
 

@@ -1,4 +1,4 @@
-"""Keras callbacks."""
+"""Keras callbacks that measure the quality of representations during `fit`."""
 
 from tfssl.callbacks.measures import KNN, Information, Probe
 

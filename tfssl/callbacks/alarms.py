@@ -1,4 +1,4 @@
-"""Alarms: a loss that is not finite, and projections that collapse."""
+"""Callbacks that detect a non-finite loss and collapsed projections."""
 
 import math
 import os
@@ -11,11 +11,12 @@ from tfssl.errors import TrainingError
 
 
 class StopOnNaN(StepCallback):
-    """Ends the run when the loss is no longer a number: nothing after that can be right.
+    """Ends the run with a TrainingError when the loss is not finite.
 
     Args:
-        directory: where diagnosis.json is written: the losses, the seed and step that make the
-            batch, and the norm of every variable; None for none.
+        start_step: as for `StepCallback`.
+        directory: directory of diagnosis.json, with the losses, seed and step of the batch, and the
+            norm of every variable; None: it is not written.
         seed: the --seed of the run.
     """
 
@@ -57,22 +58,22 @@ class StopOnNaN(StepCallback):
 
 
 class WarnOfCollapse(StepCallback):
-    """Says once that the projections of all images have become the same, and what to try."""
+    """Warns once when the projections of all images are nearly equal."""
 
-    SPREAD, STEPS = 0.05, 50  # below this spread of z, for so many steps in a row
+    LEAST_STD, STEPS = 0.05, 50  # warns if z_std is below this for so many steps in a row
 
     def __init__(self, start_step):
         super().__init__(start_step)
         self.low, self.warned = 0, False
 
     def on_step(self, step, logs):
-        spreads = [value for name, value in logs.items() if name.endswith("z_std")]
-        self.low = self.low + step - self.before if spreads and min(spreads) < self.SPREAD else 0
+        stds = [value for name, value in logs.items() if name.endswith("z_std")]
+        self.low = self.low + step - self.before if stds and min(stds) < self.LEAST_STD else 0
         if self.low >= self.STEPS and not self.warned:
             self.warned = True
             print(
                 f"\nWARNING: collapse at step {step}: the projections of all images are nearly "
-                f"equal (spread {min(spreads):.3f} of 1). Try a lower --learning_rate, a longer "
+                f"equal (spread {min(stds):.3f} of 1). Try a lower --learning_rate, a longer "
                 "--warmup_epochs, a larger --train_batch_size, a higher --base_target_decay "
                 "(byol), or --precision=float32.",
                 flush=True,

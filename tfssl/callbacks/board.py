@@ -1,4 +1,4 @@
-"""TensorBoard files whose loss does not cost the run."""
+"""A TensorBoard writer that survives write errors."""
 
 import contextlib
 
@@ -10,23 +10,24 @@ from tfssl import files
 class Board:
     """A `tf.summary` writer for a directory.
 
-    Where it cannot write, as on a full disk, it says so once; the points are lost and the run goes
-    on.
+    If it cannot write, for example on a full disk, it warns once, drops the points, and the run
+    continues.
     """
 
     def __init__(self, directory):
-        self.directory, self.told = directory, False
+        self.directory, self.warned = directory, False
         self.writer = tf.summary.create_noop_writer()
         with self.forgiven():
             self.writer = tf.summary.create_file_writer(directory)
 
     @contextlib.contextmanager
     def forgiven(self):
+        """Context in which write errors are reported once and otherwise ignored."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            if not self.told:
-                self.told = True
+            if not self.warned:
+                self.warned = True
                 print(
                     f"\nWARNING: TensorBoard's files in {self.directory} cannot be written: "
                     f"{files.why(error)}. The run goes on.",
@@ -35,7 +36,7 @@ class Board:
 
     @contextlib.contextmanager
     def as_default(self, step):
-        """Summaries made inside are written here, at that step."""
+        """Context in which summaries are written here, at that step."""
         with self.forgiven(), self.writer.as_default(step=step):
             yield
 

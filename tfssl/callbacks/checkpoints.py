@@ -1,4 +1,4 @@
-"""Checkpoints of a run: every so many steps, at its end, and when a signal asks to stop."""
+"""Checkpoints of a run: at regular steps, at the end, and on SIGTERM or SIGINT."""
 
 import contextlib
 import signal
@@ -10,24 +10,27 @@ from tfssl import files
 from tfssl.callbacks.steps import StepCallback
 from tfssl.errors import Interrupted
 
-STOP = "stop"  # the log by which a worker tells the others that it was asked to stop
+STOP = "stop"  # the log by which a worker that got a signal makes the others stop
 
 
 class SaveCheckpoints(StepCallback):
-    """A checkpoint every so many steps, one at the end, and one when a signal asks to stop.
+    """Saves a checkpoint every `every` steps, at the end, and when a signal arrives.
 
-    SIGTERM and SIGINT let the step end, and a checkpoint be written, before `Interrupted` is
-    raised; a second one stops at once. Where there are several workers, all of them stop after the
-    step in which the first one tells the others. A disk that is full costs the checkpoint, not the
-    run.
+    After SIGTERM or SIGINT, the step is completed and a checkpoint is saved before `Interrupted` is
+    raised; a second signal stops at once. With several workers, all stop after the step in which
+    the first one shares its signal. If a checkpoint cannot be written, for example on a full disk,
+    the run continues.
 
     Args:
-        alarm: the `StopOnNaN` that is asked before weights are saved: those of the last step are
-            newer than its loss.
-        writer: the `Board` of what came before, flushed first: a run that goes on from
-            a checkpoint does not write those points again. None on a worker that leaves the saving
-            to the chief.
-        note_time: () -> None, writes how long the training has taken, before each checkpoint.
+        start_step: as for `StepCallback`.
+        checkpoints: the object whose `save(step)` writes a checkpoint.
+        every: steps between checkpoints.
+        total_steps: the step at which the training ends.
+        alarm: the `StopOnNaN` to raise if weights are not finite: they are newer than the last
+            loss.
+        writer: the `Board` to flush before each checkpoint, as a resumed run does not write earlier
+            points again. None on workers other than the chief, which do not save.
+        note_time: () -> None, writes the duration of the training, before each checkpoint.
     """
 
     def __init__(self, start_step, checkpoints, every, total_steps, alarm, writer, note_time):
@@ -45,12 +48,12 @@ class SaveCheckpoints(StepCallback):
 
     def ask(self, number, frame):
         self.asked = number
-        self.release()  # the second one does what it would have done
+        self.release()  # the next signal has its usual effect
         print(f"\n{signal.Signals(number).name}: stopping after this step", flush=True)
 
     @property
     def stop_asked(self):
-        """The variable of this worker that tells all; None where there is one worker."""
+        """The variable by which this worker shares its signal; None with a single worker."""
         return self.model.also_logged.get(STOP)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -58,7 +61,7 @@ class SaveCheckpoints(StepCallback):
             self.stop_asked.assign(1.0)
 
     def release(self):
-        """Gives the signals back to whom they belonged."""
+        """Restores the previous signal handlers."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}
@@ -69,11 +72,11 @@ class SaveCheckpoints(StepCallback):
             asked = (self.asked or signal.SIGTERM) if logs[STOP] > 0 else None
         if self.due(step, self.every) or step == self.total_steps or asked:
             self.save(step, logs)
-        if asked:  # of several workers each stops after the step in which all were told
+        if asked:  # all workers see the signal in the same step
             self.obey(step, asked)
 
     def obey(self, step, asked=None):
-        """Raises Interrupted where a signal has asked to stop, here or, as given, elsewhere."""
+        """Raises Interrupted if a signal arrived here or, as `asked`, at another worker."""
         if asked or self.asked:
             by = signal.Signals(self.asked).name if self.asked else "another worker's signal"
             raise Interrupted(
@@ -94,7 +97,7 @@ class SaveCheckpoints(StepCallback):
 
     @contextlib.contextmanager
     def forgiven(self, what):
-        """What cannot be written inside is told, and the run goes on."""
+        """Context in which write errors are reported and the run continues."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
@@ -107,6 +110,6 @@ class SaveCheckpoints(StepCallback):
 
 
 def finite(variable):
-    """Whether all numbers of a variable are; one of integers always is."""
+    """Whether all numbers of a variable are finite."""
     value = tf.convert_to_tensor(variable)
     return not value.dtype.is_floating or bool(tf.reduce_all(tf.math.is_finite(value)))

@@ -1,4 +1,4 @@
-"""Callbacks that log, at the end of epochs, how good the representation is."""
+"""Callbacks that measure the representation at the end of epochs."""
 
 import math
 from typing import Any
@@ -17,11 +17,11 @@ from tfssl.methods.hints import Batch, Scalars, Views
 
 
 class Measure(keras.callbacks.Callback):
-    """Adds what it measures to the logs of `fit`, for the callbacks behind it to see.
+    """Base class of callbacks that add measurements to the logs of `fit`.
 
-    Subclasses implement `measure`. It is called at the end of every so many epochs, and of the
-    first one, so that there is a value from the beginning. At the end of the other epochs the last
-    values are logged again.
+    Subclasses implement `measure`. It is called at the end of the first epoch and of every
+    `every`-th one. At the end of the other epochs the last values are logged again. Callbacks
+    further back in the list see the values.
 
     Args:
         every: epochs between measurements.
@@ -34,7 +34,7 @@ class Measure(keras.callbacks.Callback):
         self.every, self.newest = every, {}
 
     def measure(self) -> dict[str, float]:
-        """{name: float} of the model as it is; the model's state stays as it is."""
+        """Returns {name: float}; must not change the state of the model."""
         raise NotImplementedError
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -51,10 +51,9 @@ class Accuracy(Measure):
     """Logs the top-1 accuracy of a protocol on the representations of fixed images.
 
     Args:
-        protocol: as for `tfssl.evaluate`.
-        train, test: likewise.
+        protocol, train, test: as for `tfssl.evaluate`.
         every: epochs between measurements.
-        name: of the log; None: that of the protocol.
+        name: name of the log; None: that of the protocol.
         **options: batch_size, size and value_range, as for `tfssl.evaluate`.
     """
 
@@ -89,28 +88,35 @@ class Accuracy(Measure):
 
 
 class KNN(Accuracy):
-    """Logs the accuracy of the k nearest neighbours as "knn_<k>" at the end of epochs.
+    """Logs the top-1 accuracy of k nearest neighbours as "knn_<k>" at the end of epochs.
 
-    What stands behind it in the list of callbacks sees the value, as do `History` and the progress
-    bar. It is measured at the end of every `every`-th epoch, and of the first one; in between the
-    last value is logged again. It is NaN where representations are not finite.
+    It is measured at the end of the first epoch and of every `every`-th one; in between the last
+    value is logged again. `History`, the progress bar, and callbacks further back in the list see
+    the value. It is NaN if representations are not finite. See `tfssl.evaluation.knn_scores`.
 
     Args:
-        train, test: images with labels that vote, and to score, as for `tfssl.evaluate`.
+        train, test: labelled images that vote, and that are scored, as for `tfssl.evaluate`.
         k: integer of 1 or more, the number of neighbours that vote.
         every: epochs between measurements.
         temperature: float > 0, as for `tfssl.evaluation.KNN`.
         batch_size, size, value_range: as for `tfssl.evaluate`.
-        name: of the log; None: "knn_<k>".
+        name: name of the log; None: "knn_<k>".
 
     Raises:
-        ValueError: an argument is not what is described there.
+        ValueError: an argument has another form or value than described here.
 
     Example:
 
-    >>> knn = tfssl.callbacks.KNN((x_train, y_train), (x_test, y_test))
-    >>> stop = keras.callbacks.EarlyStopping(monitor="knn_20", mode="max", patience=5)
-    >>> model.fit(views, epochs=100, callbacks=[knn, stop])
+    ```python
+    labels = np.arange(40) % 2  # red and green images
+    images = np.tile(np.eye(3)[labels][:, None, None], (1, 8, 8, 1))
+    model = tfssl.SimCLR(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]))
+    model.compile("sgd", run_eagerly=True)
+    views = tf.data.Dataset.from_tensors((images, images))
+    knn = tfssl.callbacks.KNN((images, labels), (images, labels))
+    stop = keras.callbacks.EarlyStopping(monitor="knn_20", mode="max", patience=5)
+    model.fit(views, epochs=2, callbacks=[knn, stop], verbose=0).history["knn_20"]  # [1.0, 1.0]
+    ```
     """
 
     def __init__(
@@ -139,24 +145,32 @@ class KNN(Accuracy):
 
 
 class Probe(Accuracy):
-    """Logs the accuracy of a linear classifier, fitted anew, as "linear" at the end of epochs.
+    """Logs the top-1 accuracy of a linear classifier as "linear" at the end of epochs.
 
-    When it is measured and what sees it is as of `KNN`.
+    A new classifier is fitted for each measurement; see `tfssl.evaluation.linear_probe`. It is
+    measured and logged at the same times as `KNN`.
 
     Args:
-        train, test: images with labels to fit to, and to score, as for `tfssl.evaluate`.
+        train, test: labelled images to fit, and to score, as for `tfssl.evaluate`.
         every: epochs between measurements.
         l2: float > 0, as for `tfssl.evaluation.Linear`.
         batch_size, size, value_range: as for `tfssl.evaluate`.
-        name: of the log; None: "linear".
+        name: name of the log; None: "linear".
 
     Raises:
-        ValueError: an argument is not what is described there.
+        ValueError: an argument has another form or value than described here.
 
     Example:
 
-    >>> probe = tfssl.callbacks.Probe((x_train, y_train), (x_test, y_test), every=10)
-    >>> model.fit(views, epochs=100, callbacks=[probe, keras.callbacks.CSVLogger("log.csv")])
+    ```python
+    labels = np.arange(40) % 2  # red and green images
+    images = np.tile(np.eye(3)[labels][:, None, None], (1, 8, 8, 1))
+    model = tfssl.SimCLR(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]))
+    model.compile("sgd", run_eagerly=True)
+    views = tf.data.Dataset.from_tensors((images, images))
+    probe = tfssl.callbacks.Probe((images, labels), (images, labels), every=10)
+    model.fit(views, callbacks=[probe], verbose=0).history["linear"]  # [1.0]
+    ```
     """
 
     def __init__(
@@ -184,29 +198,36 @@ class Probe(Accuracy):
 
 
 class Information(Measure):
-    """Logs what the representation of one fixed batch of views holds, at the end of epochs.
+    """Logs properties of the representations of a fixed batch of views at the end of epochs.
 
-    "effective_rank" (RankMe) and "uniformity" of the first view; "alignment" of the first two,
-    where there are as many; "infonce_bound", a lower bound in nats on what two views have in
-    common, where the method has an InfoNCE loss: log(candidates) minus that loss on the batch. A
-    bound cannot exceed log(candidates), so it grows with the batch. The network is as in inference:
-    until the moving averages of its batch normalizations have settled, the bound is far below that
-    of the training loss. Definitions and sources are in `tfssl.information.representation`. All
-    are NaN where representations are not finite.
+    "effective_rank" (RankMe) and "uniformity" of the first view, "alignment" of the first two, and,
+    for methods with an InfoNCE loss, "infonce_bound": a lower bound in nats on the mutual
+    information of two views, log(candidates) minus the loss on the batch. The bound cannot exceed
+    log(candidates), which grows with the batch size. The network runs in inference mode: before the
+    moving averages of batch normalization have converged, the bound is far below that of the
+    training loss. Definitions and sources are in `tfssl.information.representation`. All values are
+    NaN if representations are not finite.
 
     Args:
-        views: a dataset of views, of which the first batch is kept, or one batch of views, in any
+        views: a dataset of views, of which the first batch is used, or one batch of views in any
             form that `fit` takes; at least 2 images.
         every: epochs between measurements; the first is at the end of the first epoch.
 
     Raises:
-        ValueError: an argument is not what is described here, or the model takes no such views.
+        ValueError: an argument has another form or value than described here, or the model does not
+            take such views.
 
     Example:
 
-    >>> information = tfssl.callbacks.Information(views)
-    >>> history = model.fit(views, epochs=10, callbacks=[information])
-    >>> history.history["effective_rank"]
+    ```python
+    images = np.tile(np.eye(3)[np.arange(40) % 2][:, None, None], (1, 8, 8, 1))
+    model = tfssl.SimCLR(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]))
+    model.compile("sgd", run_eagerly=True)
+    views = tf.data.Dataset.from_tensors((images, images))  # two colours, two equal views
+    information = tfssl.callbacks.Information(views)
+    history = model.fit(views, callbacks=[information], verbose=0).history
+    round(history["effective_rank"][0], 3), history["alignment"][0]  # (2.0, 0.0)
+    ```
     """
 
     def __init__(
@@ -233,10 +254,10 @@ class Information(Measure):
         batches.check_values(self.batch, list(self.model.input_range))
         checks.views(self.model, self.batch["views"])
         self.check_sides()
-        self.measured(self.batch)  # what the method does not take is refused here
+        self.measured(self.batch)  # raises an error here if the method does not take the views
 
     def check_sides(self) -> None:
-        """Raises ValueError for views of another size, or other channels, than the model is for."""
+        """Raises ValueError for views of another size or number of channels than the model's."""
         expected, sides = self.model.views_shape[1:], self.batch["views"][0].shape[1:]
         if any(one not in (None, other) for one, other in zip(expected, sides)):
             raise ValueError(
@@ -245,13 +266,13 @@ class Information(Measure):
             )
 
     def represented(self, batch: Batch) -> tuple[Views, Scalars]:
-        """h, a tuple of float32 [B, D], and the method's scalars."""
+        """Returns h, a tuple of float32 [B, D], and the scalars of the method."""
         h, scalars = (), {}
         if isinstance(self.model, SelfSupervised):
             made = self.model.loss_on_views(batch["views"], batch.get("label"), training=False)
             h, scalars = made.h, made.scalars
         h = h or tuple(self.model.encode(view, training=False) for view in batch["views"])
-        self.model.clear_losses()  # which would be tensors of this graph
+        self.model.clear_losses()  # they are tensors of this graph
         return tuple(tf.cast(view, tf.float32) for view in h), scalars
 
     def measure(self) -> dict[str, float]:
@@ -262,7 +283,7 @@ class Information(Measure):
         return {name: found.get(name, math.nan) for name in names} | bound
 
     def bound(self, scalars: dict[str, Any]) -> dict[str, float]:
-        """{"infonce_bound": number of nats}; {} where the method has no such loss."""
+        """Returns {"infonce_bound": nats}; {} if the method has no InfoNCE loss."""
         if not isinstance(self.model, SelfSupervised):
             return {}
         candidates = self.model.candidates(len(self.batch["views"][0]))
@@ -273,7 +294,7 @@ class Information(Measure):
 
 
 def scores_of(h):
-    """{name: number} of the representations of one view, or of two, float32 [B, D] each."""
+    """Returns {name: number} for the representations of one or more views, float32 [B, D]."""
     found = {
         "effective_rank": representation.effective_rank(representation.singular_values(h[0])),
         "uniformity": representation.uniformity(h[0]),
@@ -282,7 +303,7 @@ def scores_of(h):
 
 
 def batch_of(views):
-    """One batch of views as `batches.unpack` returns it, of the first of a dataset."""
+    """One batch of views in the form of `batches.unpack`; the first of a dataset."""
     if isinstance(views, tf.data.Dataset):
         views = next(iter(views.take(1)), None)
         if views is None:

@@ -1,4 +1,4 @@
-"""Progress of long work: where it is, how fast it goes, when it ends."""
+"""A progress bar with rate and remaining time."""
 
 import time
 
@@ -9,19 +9,19 @@ TERMINAL_PERIOD, LOG_PERIOD = 0.2, 30.0  # seconds between updates
 
 
 class Progress:
-    """A bar on a terminal, one line every half minute in a log file.
+    """A progress bar on a terminal; one line every 30 seconds in a log file.
 
         pretrain [=======>      ] 310/977 steps  loss 4.21  98 images/s  ETA 2:51
 
-    On a terminal it takes one line, however narrow: see `fit`. The first step builds the graph and
-    is left out of the rate.
+    On a terminal it takes a single line of any width; see `fit`. The rate excludes the first step,
+    which builds the graph.
 
     Args:
-        title: what is being done.
+        title: name of the work.
         total: number of steps.
-        images_per_step: for the rate.
-        start: steps that an earlier process has done.
-        unit: what a step is called.
+        images_per_step: number of images in a step, for the rate.
+        start: steps done by an earlier process.
+        unit: plural name of a step.
     """
 
     def __init__(self, title, total, images_per_step, start=0, unit="steps"):
@@ -34,7 +34,7 @@ class Progress:
         self.shown = 0.0
 
     def __call__(self, step, **scalars):
-        """Reports that `step` steps are done; the scalars, the important ones first, follow it."""
+        """Shows that `step` steps are done, and scalars in order of importance."""
         now = time.monotonic()
         if self.first_time is None:
             self.first, self.first_time = step, now
@@ -45,7 +45,7 @@ class Progress:
 
     @property
     def images_per_second(self):
-        """Rate since the first step, 0 before there is a second one."""
+        """Rate since the first step; 0 before the second."""
         steps = self.step - self.first
         if not steps:
             return 0.0
@@ -69,18 +69,18 @@ class Progress:
 
 
 def fit(title, share, place, figures, end, room):
-    """A progress line of at most so many columns.
+    """A progress line of at most `room` columns.
 
-    What does not fit goes in this order: the bar shrinks, figures go from the last one on, the bar
-    goes, the title is cut, and goes, and so does the unit.
+    To fit, the bar shrinks, then figures are dropped from the last one on, then the bar, the title
+    (after truncation), and the unit.
 
     Args:
-        title: what is being done.
-        share: how much of it is, in [0, 1].
-        place: the same as text.
-        figures: texts, the important ones first.
-        end: a text that stays, such as the time left.
-        room: columns.
+        title: name of the work.
+        share: completed fraction, in [0, 1].
+        place: completed steps, as text.
+        figures: texts in order of importance.
+        end: text that is always shown, such as the remaining time.
+        room: number of columns.
     """
     for count in range(len(figures), -1, -1):
         kept = figures[:count]
@@ -96,6 +96,6 @@ def fit(title, share, place, figures, end, room):
 
 
 def arranged(title, share, place, figures, end, bar=LONGEST_BAR):
-    """A progress line with a bar of so many characters."""
+    """A progress line with a bar of `bar` characters."""
     filled = ("=" * int(bar * share) + ">")[:bar].ljust(bar)
     return "  ".join(filter(None, (f"{title} [{filled}] {place}", *figures, end)))

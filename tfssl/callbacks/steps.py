@@ -1,6 +1,6 @@
-"""Callbacks that count the steps of a run, and its progress bar.
+"""Base class of callbacks that act on steps, and the progress bar.
 
-Steps are global, so that a run which starts again goes on where it was.
+Steps are counted from the start of the run, across interruptions.
 """
 
 import keras
@@ -9,15 +9,18 @@ from tfssl.callbacks.progress import Progress
 
 
 def tag(name):
-    """What a log is called in the files of a run: Keras's "loss" there is "total_loss"."""
+    """The name of a log in the files of a run: "total_loss" for Keras's "loss"."""
     return "total_loss" if name == "loss" else name
 
 
 class StepCallback(keras.callbacks.Callback):
-    """Calls `on_step(step, logs)` after each step, counted from the start of the run.
+    """Calls `on_step(step, logs)` after each step, or after each execution of several steps.
 
-    With several steps per execution, after the last step of each; `before` is the step of the last
-    call.
+    Args:
+        start_step: steps of the run that earlier processes have done.
+
+    Attributes:
+        before: the step of the last call.
     """
 
     def __init__(self, start_step):
@@ -31,12 +34,12 @@ class StepCallback(keras.callbacks.Callback):
         self.before = step
 
     def due(self, step, every):
-        """Whether a multiple of `every` lies within the steps since the last call."""
+        """Whether a multiple of `every` has been reached since the last call."""
         return step // every > self.before // every
 
 
 class ShowProgress(StepCallback):
-    """The progress bar; also what the others know the speed from."""
+    """Shows the progress bar."""
 
     def __init__(self, start_step, total_steps, batch_size, title="pretrain"):
         super().__init__(start_step)

@@ -1,4 +1,4 @@
-"""TensorBoard points of a run: the method's scalars, and what the representation holds."""
+"""TensorBoard points of a run: scalars of the method, and properties of representations."""
 
 import math
 import time
@@ -12,11 +12,12 @@ from tfssl.losses import nt_xent
 
 
 class Points(StepCallback):
-    """Writes to TensorBoard every so many steps, and after the last one, before it is saved.
+    """Base class of callbacks that write to TensorBoard every `every` steps and after the last.
 
     Subclasses implement `write(step, logs)`.
 
     Args:
+        start_step: as for `StepCallback`.
         total_steps: the step at which the training ends.
         writer: a `Board`; None to write nothing.
         every: steps between points.
@@ -32,9 +33,10 @@ class Points(StepCallback):
 
 
 class Scalars(Points):
-    """The method's scalars, each the mean over the steps since the last point.
+    """Writes the scalars of the method, each the mean over the steps since the last point.
 
     Args:
+        start_step, total_steps, writer, every: as for `Points`.
         batch_size: images per step, for train/images_per_second.
     """
 
@@ -42,8 +44,8 @@ class Scalars(Points):
         super().__init__(start_step, total_steps, writer, every)
         self.batch_size, self.since, self.since_time = batch_size, start_step, time.monotonic()
 
-    # Keras resets the metrics after the first and before the second: here they may hold the sums of
-    # the steps since the last point of an earlier process.
+    # Keras resets the metrics between these two calls. A restored checkpoint may have left in them
+    # the sums of the steps since the last point.
     def on_train_begin(self, logs=None):
         self.sums = [(v, v.numpy()) for metric in self.model.metrics for v in metric.variables]
 
@@ -65,16 +67,17 @@ class Scalars(Points):
 
 
 class InformationScalars(Points):
-    """What the representation holds, in TensorBoard, from what the model watches.
+    """Writes properties of the representations and projections in `model.watched`.
 
-    information/infonce_bound is the ceiling minus the method's own contrastive loss, the mean since
-    the last point; for a method without one, that of NT-Xent on the projections watched, whose
-    ceiling is lower as they are fewer. The others are of the newest batch alone.
+    information/infonce_bound is the ceiling minus the method's contrastive loss, averaged since the
+    last point. For a method without one, it is computed with NT-Xent on the watched
+    projections; its ceiling is lower, as these are fewer. The other scalars are of the last batch.
 
     Args:
-        every: steps between points; `Scalars` has the same.
-        batch_size: images that each is contrasted with.
-        temperature: of that NT-Xent.
+        start_step, total_steps, writer: as for `Points`.
+        every: steps between points; must equal that of `Scalars`.
+        batch_size: images per step.
+        temperature: temperature of NT-Xent.
     """
 
     def __init__(self, start_step, total_steps, writer, every, batch_size, temperature):
@@ -89,7 +92,7 @@ class InformationScalars(Points):
             tf.summary.histogram("information/singular_values", spectrum)
 
     def measure(self, logs):
-        """{name: number}, and log10 of the singular values of h over the largest, [K]."""
+        """Returns {name: number}, and log10 of the singular values of h over the largest, [K]."""
         h1, h2, z1, z2 = (self.model.watched[name].numpy() for name in ("h1", "h2", "z1", "z2"))
         values = representation.singular_values(h1)
         candidates = self.model.candidates(self.batch_size)

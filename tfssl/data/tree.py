@@ -151,9 +151,8 @@ class Walk:
         self.images, self.others, self.remarks, self.texts = {}, {}, [], 0
         self.directory, self.rules = directory, rules
         self.seen = set()  # (possible split and class, real path): links can form cycles
-        self.ahead = [
-            (directory, os.path.realpath(directory), (), ())
-        ]  # no recursion: depth is unlimited
+        # A stack instead of recursion: folders can be nested deeper than Python's limit.
+        self.ahead = [(directory, os.path.realpath(directory), (), ())]
         while self.ahead:
             self.enter(*self.ahead.pop())
         if self.texts:

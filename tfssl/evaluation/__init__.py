@@ -1,4 +1,4 @@
-"""How good are frozen representations: class scores from them, and exact counts."""
+"""Evaluation of frozen representations: kNN, linear classifiers, exact counts."""
 
 from tfssl.evaluation.images import crop_proportion
 from tfssl.evaluation.knn import knn_scores, knn_seconds

@@ -1,4 +1,4 @@
-"""Images in any form, as batches to evaluate on."""
+"""Batches for evaluation, from images in any form."""
 
 import dataclasses
 import os
@@ -11,24 +11,41 @@ from tfssl.data import Source, arrays, folder, tfds, tree
 from tfssl.data.inputs import as_source
 from tfssl.errors import UsageError
 
-SMALL = 32  # pixels: images up to this size are not cropped, as in the reference
-PROPORTION = 0.875  # share of the side that the crop of larger images keeps
+SMALL = 32  # pixels; images up to this size are not cropped, as in the reference
+PROPORTION = 0.875  # fraction of the side that the crop of larger images keeps
 
 
 def crop_proportion(size: tuple[int, int]) -> float:
-    """Share of the side that the evaluation crop keeps at a size, (height, width) in pixels."""
+    """Fraction of the side that the evaluation crop keeps.
+
+    As in google-research/simclr (tf2/data_util.py, 383d414): images of up to 32 pixels are not
+    cropped.
+
+    Args:
+        size: (height, width) of the result, in pixels.
+
+    Returns:
+        float in (0, 1].
+
+    Example:
+
+    ```python
+    tfssl.evaluation.crop_proportion((32, 32))  # 1.0
+    tfssl.evaluation.crop_proportion((224, 224))  # 0.875
+    ```
+    """
     return 1.0 if max(size) <= SMALL else PROPORTION
 
 
 @dataclasses.dataclass(frozen=True)
 class Batches:
-    """Images in batches of one size; iterated as often as one likes.
+    """Images of one size in batches; can be iterated repeatedly.
 
     Attributes:
-        name: the argument that they came by, for messages.
+        name: name of the argument that holds the images, for messages.
         dataset: `tf.data.Dataset` of {"image": float32 [B, H, W, C] in [0, 1], "label": int64 [B],
             "sides": int32 [B, 2]}, the height and width of each image.
-        source: the `Source` that they are from; None where they are from a `tf.data.Dataset`.
+        source: the `Source` of the images; None for a `tf.data.Dataset`.
     """
 
     name: str
@@ -37,12 +54,12 @@ class Batches:
 
     @property
     def num_classes(self):
-        """How many classes the labels are of, as far as that is known."""
+        """Number of classes of the labels; 0 if unknown."""
         return self.source.num_classes if self.source else 0
 
     @property
     def classes(self):
-        """The names of the classes; () where they are not known."""
+        """Names of the classes; () if unknown."""
         return tuple(self.source.classes) if self.source else ()
 
     def __iter__(self):
@@ -60,17 +77,17 @@ class Batches:
 
 
 def read(x, name, *, batch_size, size=None, value_range=None, scored=False, labelled=False):
-    """Images in any form as `Batches`.
+    """Makes `Batches` of images in any form.
 
     Args:
-        x: what `tfssl.evaluate` takes.
-        name: the argument that it came by.
+        x: images, as for `tfssl.evaluate`.
+        name: name of the argument, for messages.
         batch_size, size, value_range: as for `tfssl.evaluate`.
-        scored: whether a dataset of several splits is to give the one for evaluation.
-        labelled: whether images without a label are left out.
+        scored: whether to take the evaluation split of a dataset with several splits.
+        labelled: whether to leave out images without a label.
 
     Raises:
-        ValueError: an argument is not what is described there.
+        ValueError: see `tfssl.evaluate`.
     """
     sides = as_sides(size)
     if not isinstance(batch_size, int) or batch_size < 1:
@@ -89,7 +106,7 @@ def read(x, name, *, batch_size, size=None, value_range=None, scored=False, labe
 
 
 def as_sides(size):
-    """(height, width) of an integer or a pair; None for None."""
+    """A side or a pair as (height, width); None for None."""
     if size is None:
         return None
     sides = (size, size) if isinstance(size, int) else tuple(size)
@@ -99,7 +116,7 @@ def as_sides(size):
 
 
 def examples_of(x, value_range, scored):
-    """The `Source` of the images, or None, and a dataset of {"image", "label"}."""
+    """Returns the `Source` of the images, or None, and a dataset of {"image", "label"}."""
     if not isinstance(x, tf.data.Dataset):
         source = as_source(x, value_range, evaluation_split(x) if scored else None)
         return source, examples_in(source)
@@ -111,7 +128,7 @@ def examples_of(x, value_range, scored):
 
 
 def examples_in(source):
-    """A dataset of {"image", "label"} of a source, in its order."""
+    """The examples of a source in order, as a dataset of {"image", "label"}."""
     if source.arrays:
         images, labels = source.arrays
         return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
@@ -125,7 +142,7 @@ def examples_in(source):
 
 
 def evaluation_split(x):
-    """The split for evaluation of a directory or named dataset; None where there is none."""
+    """The evaluation split of a directory or a named dataset; None if there is none."""
     if not isinstance(x, (str, os.PathLike)):
         return None
     x = os.fspath(x)
@@ -136,12 +153,12 @@ def evaluation_split(x):
             there = tree.read(x).splits
             return next((split for split in folder.EVAL_SPLITS if split in there), None)
         return tfds.default_split(tfds.find_builder(x, None))
-    except UsageError:  # which the loader says in the words of its arguments
+    except UsageError:  # the loader raises it again, with the names of the arguments
         return None
 
 
 def in_batches(examples, batch_size, sides):
-    """Examples as `Batches.dataset`; images that differ in size are padded."""
+    """Makes `Batches.dataset` of examples; images of different sizes are padded."""
 
     def prepare(example):
         image = augment.as_float(example["image"])
@@ -156,7 +173,7 @@ def in_batches(examples, batch_size, sides):
 
 
 def check_pair(train, test):
-    """Raises ValueError where two `Batches` share images, or name other classes."""
+    """Raises ValueError if two `Batches` share images or have different classes."""
     if train.source and test.source and train.source.origin:
         if train.source.shares_examples_with(test.source):
             raise ValueError(
@@ -172,5 +189,5 @@ def check_pair(train, test):
 
 
 def num_classes(train, test, *labels):
-    """The number of classes of two `Batches`, whose labels are given."""
+    """Number of classes of two `Batches` and their labels."""
     return max(train.num_classes, test.num_classes, *(int(np.max(each)) + 1 for each in labels))

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 BLOCK = 512  # test rows per matmul
-SAMPLE = 8192  # training rows that an estimate is timed on
+SAMPLE = 8192  # training rows on which an estimate is timed
 
 
 def knn_scores(
@@ -19,7 +19,7 @@ def knn_scores(
     temperature: float = 0.07,
     block: int = BLOCK,
 ) -> np.ndarray | dict[int, np.ndarray]:
-    """Class scores by the votes of the nearest training representations.
+    """Class scores by weighted votes of the nearest training representations.
 
     Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
     section 3.4: each of the k neighbours nearest by cosine similarity s votes for its class with
@@ -29,20 +29,29 @@ def knn_scores(
     ranking of classes and cannot overflow.
 
     Args:
-        train_h: float [M, D], representations that vote; computed in float32.
+        train_h: float [M, D], training representations; converted to float32.
         train_labels: int [M], in [0, num_classes).
         test_h: float [N, D], representations to classify.
-        k: integer in [1, M], or a tuple of such; one pass over the similarities serves all.
+        k: integer in [1, M], number of neighbours; or a tuple of these, for one pass over the
+            similarities.
         num_classes: integer, number of classes C.
         temperature: float > 0.
         block: integer, test rows per matmul; memory is about 4 * block * M bytes.
 
     Returns:
-        float64 [N, C], each row's votes per class; a dict of these by k if `k` is a tuple.
+        float64 [N, C], the votes for each class; a dict {k: votes} if `k` is a tuple.
 
     Raises:
         ValueError: if an argument is out of its range, shapes disagree, or a representation is not
             finite.
+
+    Example:
+
+    ```python
+    h, labels = np.eye(2).repeat(5, axis=0), np.arange(2).repeat(5)
+    scores = tfssl.evaluation.knn_scores(h, labels, h, k=5, num_classes=2)
+    scores.argmax(axis=1).tolist()  # [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    ```
     """
     ks = k if isinstance(k, tuple) else (k,)
     train_h, train_labels, test_h = check_split(train_h, train_labels, test_h, num_classes)
@@ -64,7 +73,7 @@ def knn_scores(
 
 
 def check_split(train_h, train_labels, test_h, num_classes):
-    """The training and test representations as float32, once found sound.
+    """Checks representations and labels, and returns the representations as float32.
 
     Raises:
         ValueError: if shapes disagree, a label is outside [0, num_classes), or a representation is
@@ -102,13 +111,13 @@ def _top(test_h, train_h, k):
 
 
 def _nearest(test_h, train_h, k):
-    """Similarities of the k nearest rows, highest first, in float64, and their indices."""
+    """Similarities of the k nearest rows in descending order, float64, and their indices."""
     near, index = _top(test_h, train_h, k)
     return near.numpy().astype(np.float64), index.numpy()
 
 
 def _votes(weights, labels, num_classes):
-    """Sum of the weights [N, k] by class, [N, num_classes]."""
+    """Sums the weights [N, k] by class: [N, num_classes]."""
     rows = np.arange(len(weights))[:, None]
     cells = (rows * num_classes + labels).ravel()
     total = np.bincount(cells, weights.ravel(), minlength=len(weights) * num_classes)
@@ -116,7 +125,7 @@ def _votes(weights, labels, num_classes):
 
 
 def knn_seconds(m: int, n: int, dim: int, k: int) -> float:
-    """About how long `knn_scores` takes, measured on one block and some training rows.
+    """Estimates the run time of `knn_scores` by timing a part of the work.
 
     Args:
         m, n: integers, numbers of training and test representations.
@@ -125,10 +134,16 @@ def knn_seconds(m: int, n: int, dim: int, k: int) -> float:
 
     Returns:
         float, seconds.
+
+    Example:
+
+    ```python
+    tfssl.evaluation.knn_seconds(m=1000, n=100, dim=8, k=20) > 0  # True
+    ```
     """
     near, rows = min(m, SAMPLE), min(n, BLOCK)
     h = np.random.default_rng(0).standard_normal((max(near, rows), dim), np.float32)
-    for _ in range(2):  # the first builds the graph
+    for _ in range(2):  # the first one traces
         start = time.monotonic()
         _nearest(h[:rows], h[:near], min(k, near))
         seconds = time.monotonic() - start

@@ -10,8 +10,8 @@ from scipy.special import log_softmax
 from tfssl.evaluation.knn import check_split
 
 MAX_ITERATIONS = 500
-EVALUATIONS = 80  # of the objective in a usual fit: 20 to 130 with this preconditioner
-SAMPLE = 4096  # rows that an estimate is timed on
+EVALUATIONS = 80  # of the objective in a typical fit: 20 to 130 with this preconditioner
+SAMPLE = 4096  # rows on which an estimate is timed
 
 
 def linear_probe(
@@ -26,21 +26,23 @@ def linear_probe(
 
     The protocol of Kornblith et al. 2019, "Do Better ImageNet Models Transfer Better?", which
     SimCLR's transfer results follow: L-BFGS over the whole training split, no augmentation. It
-    minimises mean cross-entropy + l2 / 2 * ||W||^2, the bias free, from W = 0: nothing is random.
+    minimises mean cross-entropy + l2 / 2 * ||W||^2 (the bias is not penalised) from W = 0, so the
+    result is deterministic.
 
-    Differs from the protocol: every feature is brought to mean 0 and variance 1 over the training
-    split, so that one `l2` means the same for encoders of any scale, and `l2` is fixed instead of
-    searched, which keeps the labels of other splits out. Its value was chosen on 5,000 held-out
+    Differs from the protocol: features are standardised to mean 0 and variance 1 over the training
+    split, so that `l2` is independent of the scale of the encoder, and `l2` is fixed instead of
+    searched, so that no labels of other splits are used. Its default was chosen on 5,000 held-out
     *training* images of CIFAR-10, with 10,000 to fit and 512 features of a small convolutional
-    network: from 3e-4 to 3e-3, held-out accuracy moves by 0.7 points for a random network and 0.3
+    network: from 3e-4 to 3e-3, held-out accuracy changes by 0.7 points for a random network and 0.3
     for a trained one. With only 1,000 images to fit, 1e-2 and above was better by 2 to 6 points.
 
     Args:
-        train_h: float [M, D], representations to fit; computed in float32.
+        train_h: float [M, D], training representations; converted to float32.
         train_labels: int [M], in [0, num_classes).
         test_h: float [N, D], representations to classify.
         num_classes: integer, number of classes C.
-        l2: float > 0, weight penalty per mean cross-entropy, hence independent of M.
+        l2: float > 0, the weight penalty; relative to the mean cross-entropy, hence independent of
+            M.
 
     Returns:
         float32 [N, C], logits; -inf for classes that have no training example.
@@ -48,6 +50,14 @@ def linear_probe(
     Raises:
         ValueError: if an argument is out of its range, shapes disagree, or a representation is not
             finite.
+
+    Example:
+
+    ```python
+    h, labels = np.eye(2).repeat(5, axis=0), np.arange(2).repeat(5)
+    logits = tfssl.evaluation.linear_probe(h, labels, h, num_classes=2)
+    logits.argmax(axis=1).tolist()  # [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    ```
     """
     train_h, train_labels, test_h = check_split(train_h, train_labels, test_h, num_classes)
     if not l2 > 0:
@@ -63,17 +73,17 @@ def linear_probe(
 
 
 def _moments(h):
-    """Mean and standard deviation by feature; infinite deviation, i.e. weight 0, for dead ones."""
+    """Mean and standard deviation of each feature; infinite (weight 0) for constant features."""
     mean, deviation = h.mean(0, dtype=np.float64), h.std(0, dtype=np.float64)
     alive = deviation > 1e-6 * np.abs(mean)
     return mean.astype(np.float32), np.where(alive, deviation, np.inf).astype(np.float32)
 
 
 def _preconditioner(h, l2, num_classes):
-    """A basis [D, D] in which the objective is round at W = 0, and the penalty of each direction.
+    """A basis [D, D] that whitens the Hessian at W = 0, and the penalty of each direction.
 
-    The features of an encoder are strongly correlated, which L-BFGS pays for in steps. Here it
-    needs a third to a fifth of them, and the optimum stays where it is.
+    Features of an encoder are strongly correlated, which slows L-BFGS down. In this basis it takes
+    a third to a fifth of the steps to the same optimum.
     """
     variances, axes = np.linalg.eigh(h.T @ h / len(h))
     lengths = 1 / np.sqrt(np.maximum(variances, 0) / num_classes + l2)
@@ -89,7 +99,7 @@ def _fit(x, targets, penalties, num_classes):
 
 
 def _descend(x, targets, penalties, num_classes, iterations):
-    """What scipy's L-BFGS finds from 0 within so many iterations."""
+    """Runs SciPy's L-BFGS from 0 for at most `iterations`."""
     shape = (x.shape[1] + 1, num_classes)
     return minimize(
         _objective(x, targets, penalties, shape),
@@ -101,7 +111,7 @@ def _descend(x, targets, penalties, num_classes, iterations):
 
 
 def _objective(x, targets, penalties, shape):
-    """flat weights -> (penalised mean cross-entropy, its gradient)."""
+    """The function from flat weights to (penalised mean cross-entropy, gradient)."""
     rows = np.arange(len(x))
 
     def objective(flat):
@@ -119,7 +129,7 @@ def _objective(x, targets, penalties, shape):
 
 
 def linear_seconds(n: int, dim: int, num_classes: int) -> float:
-    """About how long `linear_probe` takes, measured on a part of the work.
+    """Estimates the run time of `linear_probe` by timing a part of the work.
 
     Args:
         n: integer, number of representations to fit.
@@ -127,7 +137,13 @@ def linear_seconds(n: int, dim: int, num_classes: int) -> float:
         num_classes: integer, number of classes C.
 
     Returns:
-        float, seconds; what converges late takes up to 6 times as long.
+        float, seconds. A fit that converges slowly takes up to 6 times as long.
+
+    Example:
+
+    ```python
+    tfssl.evaluation.linear_seconds(n=100, dim=8, num_classes=2) > 0  # True
+    ```
     """
     rows, side = min(n, SAMPLE), min(dim, 512)
     h = np.random.default_rng(0).standard_normal((rows, dim), np.float32)
@@ -149,13 +165,13 @@ def linear_seconds(n: int, dim: int, num_classes: int) -> float:
             iterations=10,
         ).nfev
 
-    descend()  # memory that is touched for the first time is slow
+    descend()  # warm-up: the first access to memory is slow
     (once, _), (steps, count), (decomposing, _) = map(_timed, (prepare, descend, decompose))
     return n / rows * (once + EVALUATIONS * steps / count) + (dim / side) ** 3 * decomposing
 
 
 def _timed(work):
-    """Seconds that a call takes, and what it returns."""
+    """Calls `work` and returns its run time in seconds and its result."""
     start = time.monotonic()
     result = work()
     return time.monotonic() - start, result

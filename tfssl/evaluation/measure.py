@@ -1,4 +1,4 @@
-"""How good any Keras encoder is: its representations, and their accuracies by protocols."""
+"""Representations of images by any Keras encoder, and the accuracies of protocols on them."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from tfssl.methods import Learner
 from tfssl.methods.hints import InputRange
 from tfssl.notes import say
 
-EQUAL = 0.01  # spread of normalized representations, of 1, below which little can be told apart
+COLLAPSED = 0.01  # std of normalized representations times sqrt(D), in [0, 1], below which to warn
 
 
 class NotFinite(ValueError):
@@ -32,44 +32,49 @@ def evaluate(
     value_range: tuple[float, float] | None = None,
     input_range: InputRange = "auto",
 ) -> dict[str, dict[str, float]]:
-    """Accuracies of classifiers on the frozen representations of an encoder, with exact counts.
+    """Measures the accuracies of classifiers on the frozen representations of an encoder.
 
-    The encoder is called with `training=False`; its weights and statistics stay as they are. Images
-    without a label, below 0, are left out.
+    The encoder is called with `training=False`; its weights and statistics do not change. Images
+    without a label (negative) are left out.
 
     Args:
         encoder: a `keras.Layer` from images [B, H, W, C] to features [B, D], feature maps
-            [B, h, w, D] or tokens [B, n, D], of which the mean over places is taken; or a
-            `tfssl.methods.Learner`, which stands for its encoder.
-        train, test: images with labels to learn from and to score: a pair of arrays (images,
-            labels), images [N, H, W, C] or [N, H, W] of uint8, uint16 or floats in [0, 1], labels
-            integers [N]; a `tf.data.Dataset` of (image, label) or {"image": ..., "label": ...},
+            [B, h, w, D] or tokens [B, n, D], which are averaged over positions; or a
+            `tfssl.methods.Learner`, whose encoder is used.
+        train, test: labelled images to fit and to score the classifiers: a pair of arrays (images,
+            labels), images [N, H, W, C] or [N, H, W] of uint8, uint16 or floats in [0, 1], integer
+            labels [N]; a `tf.data.Dataset` of (image, label) or {"image": ..., "label": ...},
             batched or not; a directory of image files; "shapes", the embedded dataset; the name of
             a dataset of tensorflow_datasets; or a `tfssl.data.Source`. Of a directory or a named
-            dataset, `train` is the split "train", and `test` the one for evaluation, or all there
-            is of a directory without splits.
+            dataset, `train` is the split "train" and `test` the evaluation split; of a directory
+            without splits, both are the whole.
         protocols: `tfssl.evaluation.KNN`, `tfssl.evaluation.Linear`, or objects with a `name` and
             a method `scores` like theirs.
         batch_size: images per batch.
-        size: side in pixels, or (height, width), that images are cropped at the centre and resized
-            to; above 32 px the crop keeps 0.875 of the side. None: they are taken as they are.
+        size: side in pixels, or (height, width), to which images are center-cropped and resized;
+            above 32 px the crop keeps 0.875 of the side. None: images are not resized.
         value_range: (low, high), the values that become 0 and 1; None: the whole range of an
-            integer type, and [0, 1] of floats.
-        input_range: the pixel values that the encoder expects, as for `Learner`; a learner has its
-            own.
+            integer type, and [0, 1] for floats.
+        input_range: the pixel values that the encoder expects, as for `Learner`; must be "auto" if
+            `encoder` is a learner, which has its own.
 
     Returns:
         {name of a protocol: {"top_1", "top_5": floats in [0, 1], "correct_top_1", "correct_top_5",
         "examples", "classes": integers}}.
 
     Raises:
-        ValueError: an argument is not what is described here, images differ in size and `size` is
-            not given, no image has a label, or representations are not finite.
+        ValueError: an argument has another form or value than described here, images differ in size
+            and `size` is not given, no image has a label, or representations are not finite.
 
     Example:
 
-    >>> scores = tfssl.evaluate(encoder, (x_train, y_train), (x_test, y_test))
-    >>> scores["knn_20"]["top_1"], scores["linear"]["correct_top_1"]
+    ```python
+    labels = np.arange(40) % 2  # red and green images
+    images = np.tile(np.eye(3)[labels][:, None, None], (1, 8, 8, 1))
+    encoder = keras.layers.GlobalAveragePooling2D()
+    scores = tfssl.evaluate(encoder, (images, labels), (images, labels))
+    scores["knn_20"]["top_1"], scores["linear"]["correct_top_1"]  # (1.0, 40)
+    ```
     """
     protocols = as_protocols(protocols)
     encode = Encode(encoder, input_range)
@@ -86,21 +91,25 @@ def represent(
     value_range: tuple[float, float] | None = None,
     input_range: InputRange = "auto",
 ) -> np.ndarray:
-    """Representations of images by an encoder, in their order.
+    """Computes the representations of images by an encoder, in their order.
 
     Args:
         encoder, batch_size, size, value_range, input_range: as for `evaluate`.
-        images: as `train` there, or images without labels.
+        images: like `train` of `evaluate`; labels are optional.
 
     Returns:
         NumPy array, float32 [N, D].
 
     Raises:
-        ValueError: as `evaluate`.
+        ValueError: as for `evaluate`.
 
     Example:
 
-    >>> h = tfssl.represent(encoder, images, size=224)
+    ```python
+    encoder = keras.layers.GlobalAveragePooling2D()
+    images = np.zeros((4, 40, 50, 3), "uint8")
+    tfssl.represent(encoder, images, size=32).shape  # (4, 3)
+    ```
     """
     encode = Encode(encoder, input_range)
     batches = inputs.read(
@@ -110,7 +119,7 @@ def represent(
 
 
 def as_protocols(protocols):
-    """Protocols as a tuple, once their names are found to differ."""
+    """Protocols as a tuple; raises ValueError if two have the same name."""
     protocols = tuple(protocols) if isinstance(protocols, (tuple, list)) else (protocols,)
     for protocol in protocols:
         if not callable(getattr(protocol, "scores", None)) or not hasattr(protocol, "name"):
@@ -127,13 +136,14 @@ def as_protocols(protocols):
 class Encode:
     """An encoder as a function: images float32 [B, H, W, C] in [0, 1] -> float32 [B, D].
 
-    One graph serves batches of any length; it is traced at the first batch of a size.
+    It is traced once per image size, for any batch size.
 
     Args:
         encoder, input_range: as for `evaluate`.
 
     Raises:
-        ValueError: it is neither a layer nor a learner; or, when called, takes no such images.
+        ValueError: `encoder` is neither a layer nor a learner; when called: it does not take such
+            images.
     """
 
     def __init__(self, encoder, input_range="auto"):
@@ -162,7 +172,7 @@ class Encode:
         return self.functions[shape](images)
 
     def build(self, shape):
-        """Builds what is not built, and checks that it takes images of a shape."""
+        """Builds the encoder if necessary, and checks that it takes images of a shape."""
         if self.learner is None:
             adapt.build(self.encoder, shape)
         elif self.learner.built:
@@ -176,36 +186,33 @@ class Encode:
         else:
             scaled = adapt.scaled(images, self.input_range)
             h, called = adapt.pooled(self.encoder(scaled, training=False)), self.encoder
-        compat.clear_losses(called)  # which would be tensors of this graph
+        compat.clear_losses(called)  # they are tensors of this graph
         return tf.cast(h, tf.float32)
 
 
 class Splits:
-    """Images to learn from and images to score, read once and encoded as often as one likes.
-
-    Args, Raises: as for `evaluate`.
-    """
+    """Training and test images, read once and encoded repeatedly. See `evaluate`."""
 
     def __init__(self, train, test, **options):
         self.train = inputs.read(train, "train", labelled=True, **options)
         self.test = inputs.read(test, "test", labelled=True, scored=True, **options)
         inputs.check_pair(self.train, self.test)
-        self.told = False
+        self.warned = False
 
     def check(self, encode):
-        """Encodes one batch of each, so that what the encoder does not take is refused early."""
+        """Encodes one batch of each split, so that unsuitable images raise an error early."""
         for batches in (self.train, self.test):
             for batch in batches:
                 encode(batch["image"])
                 break
             else:
-                raise nothing(batches)
+                raise no_images(batches)
 
     def accuracies(self, encode, protocols):
-        """What `evaluate` returns, by an `Encode` and a tuple of protocols."""
+        """The result of `evaluate` for an `Encode` and a tuple of protocols."""
         train_h, train_labels = representations(encode, self.train)
         test_h, test_labels = representations(encode, self.test)
-        self.tell_if_equal(train_h)
+        self.warn_if_collapsed(train_h)
         classes = inputs.num_classes(self.train, self.test, train_labels, test_labels)
         return {
             protocol.name: accuracies(
@@ -214,36 +221,32 @@ class Splits:
             for protocol in protocols
         }
 
-    def tell_if_equal(self, h):
-        """Says once that the representations of all images are nearly the same, and why it may be.
-
-        Args:
-            h: float32 [N, D].
-        """
+    def warn_if_collapsed(self, h):
+        """Warns once if the representations h, float32 [N, D], are nearly equal."""
         unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
-        spread = float(unit.std(axis=0).mean() * np.sqrt(h.shape[1]))
-        if spread < EQUAL and len(h) > 1 and not self.told:
-            self.told = True
+        deviation = float(unit.std(axis=0).mean() * np.sqrt(h.shape[1]))
+        if deviation < COLLAPSED and len(h) > 1 and not self.warned:
+            self.warned = True
             say(
-                f"the representations of all images are nearly equal (spread {spread:.1g} of 1): "
-                "the training has collapsed, or the moving averages of batch normalization, which "
-                "are used here, have not settled yet: more steps, or a lower momentum"
+                f"the representations of all images are nearly equal (spread {deviation:.1g} of "
+                "1): the training has collapsed, or the moving averages of batch normalization, "
+                "which are used here, have not settled yet: more steps, or a lower momentum"
             )
 
 
 def representations(encode, batches):
-    """Representations float32 [N, D] and labels int64 [N] of `inputs.Batches`."""
+    """Returns representations float32 [N, D] and labels int64 [N] of `inputs.Batches`."""
     hs, labels = [], []
     for batch in batches:
         hs.append(finite(encode(batch["image"]).numpy(), batches.name))
         labels.append(batch["label"].numpy())
     if not hs:
-        raise nothing(batches)
+        raise no_images(batches)
     return np.concatenate(hs), np.concatenate(labels)
 
 
-def nothing(batches):
-    """The error of `inputs.Batches` that are empty."""
+def no_images(batches):
+    """The error for empty `inputs.Batches`."""
     return ValueError(
         f"`{batches.name}` must hold images, with labels where accuracies are measured. "
         "Received: none"
@@ -251,7 +254,7 @@ def nothing(batches):
 
 
 def finite(h, name):
-    """Representations, once all of their numbers are found to be finite."""
+    """Returns the representations; raises NotFinite if a number is not finite."""
     bad = ~np.isfinite(h).all(axis=1)
     if bad.any():
         raise NotFinite(

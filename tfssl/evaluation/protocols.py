@@ -1,6 +1,6 @@
-"""Protocols: what turns frozen representations and labels into class scores.
+"""Protocols, which compute class scores from frozen representations and labels.
 
-A protocol is any object with a `name`, which its results go by, and a method
+A protocol is any object with a `name`, the key of its results, and a method
 `scores(train_h, train_labels, test_h, num_classes)`.
 """
 
@@ -15,7 +15,7 @@ from tfssl.evaluation.linear import linear_probe
 
 @typing.runtime_checkable
 class Protocol(typing.Protocol):
-    """What a protocol has; none need derive from it."""
+    """The interface of a protocol; subclassing is not required."""
 
     @property
     def name(self) -> str: ...
@@ -31,15 +31,23 @@ class Protocol(typing.Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class KNN:
-    """Weighted nearest-neighbour classification, as `knn_scores` describes it.
+    """Weighted k-nearest-neighbour classification; see `knn_scores`.
 
     Args:
         k: integer of 1 or more, the number of neighbours that vote.
         temperature: float > 0, of the weights exp(cosine similarity / temperature).
 
+    Raises:
+        ValueError: an argument is out of its range.
+
     Example:
 
-    >>> tfssl.evaluate(encoder, train, test, protocols=[tfssl.evaluation.KNN(200)])
+    ```python
+    protocol = tfssl.evaluation.KNN(200)
+    protocol.name  # knn_200
+    h, labels = np.eye(2).repeat(100, axis=0), np.arange(2).repeat(100)
+    protocol.scores(h, labels, h, num_classes=2).shape  # (200, 2)
+    ```
     """
 
     k: int = 20
@@ -60,7 +68,7 @@ class KNN:
     def scores(
         self, train_h: np.ndarray, train_labels: np.ndarray, test_h: np.ndarray, num_classes: int
     ) -> np.ndarray:
-        """Votes float64 [N, C]; arguments and errors as of `knn_scores`."""
+        """Returns votes float64 [N, C]; see `knn_scores`."""
         return knn_scores(
             train_h,
             train_labels,
@@ -73,14 +81,22 @@ class KNN:
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-    """Multinomial logistic regression, as `linear_probe` describes it.
+    """Multinomial logistic regression; see `linear_probe`.
 
     Args:
-        l2: float > 0, weight penalty per mean cross-entropy.
+        l2: float > 0, the weight penalty.
+
+    Raises:
+        ValueError: `l2` is not positive.
 
     Example:
 
-    >>> tfssl.evaluate(encoder, train, test, protocols=[tfssl.evaluation.Linear(l2=1e-2)])
+    ```python
+    protocol = tfssl.evaluation.Linear(l2=1e-2)
+    protocol.name  # linear
+    h, labels = np.eye(2).repeat(5, axis=0), np.arange(2).repeat(5)
+    protocol.scores(h, labels, h, num_classes=2).shape  # (10, 2)
+    ```
     """
 
     l2: float = 1e-3
@@ -93,5 +109,5 @@ class Linear:
     def scores(
         self, train_h: np.ndarray, train_labels: np.ndarray, test_h: np.ndarray, num_classes: int
     ) -> np.ndarray:
-        """Logits float32 [N, C]; arguments and errors as of `linear_probe`."""
+        """Returns logits float32 [N, C]; see `linear_probe`."""
         return linear_probe(train_h, train_labels, test_h, num_classes=num_classes, l2=self.l2)

@@ -2,37 +2,55 @@
 
 import numpy as np
 
-TOP = (1, 5)  # the k of the accuracies that are reported
+TOP = (1, 5)  # the values of k for which accuracies are reported
 
 
 def telling(num_classes: int | None) -> tuple[int, ...]:
-    """The k of TOP whose accuracy says something: of 5 classes, the top 5 are all there are.
+    """The values of k in TOP whose accuracy is informative: 1, and those below `num_classes`.
 
     Args:
-        num_classes: integer; None where it is not known, for all of TOP.
+        num_classes: integer; None if unknown, for all of TOP.
+
+    Returns:
+        tuple of integers.
+
+    Example:
+
+    ```python
+    tfssl.evaluation.telling(10)  # (1, 5)
+    tfssl.evaluation.telling(5)  # (1,)
+    ```
     """
     return tuple(k for k in TOP if k == 1 or num_classes is None or k < num_classes)
 
 
 def topk_correct(scores: np.ndarray, labels: np.ndarray, k: int) -> int:
-    """Number of rows whose label is among the k highest scores.
+    """Counts the rows whose label is among the k highest scores.
 
-    Ties count against the prediction: a label is right only if fewer than `k` other classes score
-    at least as high, so a constant predictor is never right for k < C. A row that holds a NaN is
-    wrong. Counts, unlike means, add up exactly over batches of unequal size.
+    Ties count against the prediction: a row is correct only if fewer than `k` other classes score
+    at least as high, so a constant predictor is never correct for k < C. A row with a NaN is
+    incorrect. Counts, unlike means, add up exactly over batches of unequal size.
 
     Differs from `tf.math.in_top_k`, which counts ties in favour of the prediction.
 
     Args:
         scores: float [N, C], logits, probabilities or votes; higher is likelier.
         labels: int [N], in [0, C).
-        k: integer >= 1; if k >= C, every row free of NaN is right.
+        k: integer >= 1; if k >= C, every row without a NaN is correct.
 
     Returns:
         int in [0, N].
 
     Raises:
         ValueError: if `k` < 1, or shapes or labels are out of range.
+
+    Example:
+
+    ```python
+    scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]])
+    tfssl.evaluation.topk_correct(scores, [1, 0], k=1)  # 1
+    tfssl.evaluation.topk_correct(scores, [1, 0], k=2)  # 2
+    ```
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if k < 1:
@@ -53,7 +71,7 @@ def topk_correct(scores: np.ndarray, labels: np.ndarray, k: int) -> int:
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Exact counts, and accuracies in [0, 1], for every k of TOP.
+    """Exact counts of correct rows, and accuracies in [0, 1], for each k in TOP.
 
     Args:
         scores: float [N, C], as for `topk_correct`; N at least 1.
@@ -62,6 +80,13 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     Returns:
         A dict: "examples" N, "classes" C, "correct_top_1", "correct_top_5", and "top_1", "top_5",
         the counts divided by N.
+
+    Example:
+
+    ```python
+    found = tfssl.evaluation.accuracies(np.eye(4, 10), np.array([0, 1, 2, 9]))
+    found["correct_top_1"], found["top_1"]  # (3, 0.75)
+    ```
     """
     counts = {k: topk_correct(scores, labels, k) for k in TOP}
     return {

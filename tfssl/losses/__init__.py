@@ -1,4 +1,4 @@
-"""Objectives of self-supervised learning, as pure functions of tensors."""
+"""Loss functions of self-supervised learning, as pure functions of tensors."""
 
 from tfssl.losses.contrastive import nt_xent, nt_xent_with_scalars
 from tfssl.losses.distillation import distillation_loss

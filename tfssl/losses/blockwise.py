@@ -1,30 +1,30 @@
-"""NT-Xent block by block: memory linear in the batch, where the plain form's is quadratic."""
+"""NT-Xent computed in blocks, with memory linear instead of quadratic in the batch size."""
 
 import tensorflow as tf
 
-BLOCK_ELEMENTS = 2**20  # similarities held at a time: 4 MB
-LEAST = 64  # images of a block, whatever their number: fewer would read all others for too little
+BLOCK_ELEMENTS = 2**20  # similarities in memory at a time: 4 MB
+LEAST = 64  # images per block at least: each block reads all projections
 
 
 @tf.function(jit_compile=True)
 def contrast(z1, z2, temperature, images=None, negatives=None):
-    """NT-Xent of projections that are ready to be compared, and its scalars.
+    """NT-Xent and its scalars, for projections that are already normalized if they are to be.
 
-    Equal to `losses.nt_xent_with_scalars(..., normalize=False)` in value and gradient up to
-    rounding. The rows of the similarity matrix that belong to a few images are made, reduced and
-    dropped, and made again for the gradient; one number per row is kept between. The matrix s is
-    symmetric, so the one product (softmax_i(s_ij) + softmax_j(s_ij)) z is what flows back through
-    both of its factors: three matrix products in all, as many as the plain form takes. XLA
-    makes a block and its sums in one pass.
+    Equals `losses.nt_xent_with_scalars(..., normalize=False)` in value and gradient up to rounding.
+    The rows of the similarity matrix for a few images are computed, reduced and dropped, and
+    computed again for the gradient; one number per row is kept in between. The matrix s is
+    symmetric, so a single product (softmax_i(s_ij) + softmax_j(s_ij)) z is the gradient through
+    both of its factors: three matrix products in all, as in the plain form. XLA fuses a block with
+    its sums.
 
     Args:
         z1, z2: float32 [N, D].
         temperature: float > 0.
-        images: images per block, an integer; None: what BLOCK_ELEMENTS and LEAST give.
-        negatives: float32 [K, D], constants that all are contrasted with too; None for none.
+        images: integer, images per block; None: chosen by BLOCK_ELEMENTS and LEAST.
+        negatives: float32 [K, D], additional constant negatives; None for none.
 
     Returns:
-        A pair as of `losses.nt_xent_with_scalars`. No gradient flows through the scalars.
+        A pair as for `losses.nt_xent_with_scalars`. No gradient flows through the scalars.
 
     Raises:
         ValueError: N is not known when the graph is built.
@@ -39,11 +39,11 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
     per_image = 2 * (2 * n + negatives.shape[0])
     size = min(n, images or max(BLOCK_ELEMENTS // per_image, LEAST))
     blocks = -(-n // size)
-    padded = blocks * size  # images with the padding that makes the last block whole
+    padded = blocks * size  # images including the padding of the last block
 
     def prepare(z1, z2):
-        """The views below each other, [2 * padded, D], and the same with a column that is -inf in
-        the padding: against a column of ones it removes those columns within the product."""
+        """Stacks the views, [2 * padded, D], and again with a column that is -inf in the padding:
+        multiplied with a column of ones it masks the padding within the matrix product."""
         filled = [tf.pad(z, [[0, padded - n], [0, 0]]) for z in (z1, z2)]
         barrier = tf.where(tf.range(padded) < n, 0.0, -float("inf"))[:, None]
         z = tf.concat(filled, axis=0)
@@ -51,7 +51,7 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
 
     def part(values, block):
         """The rows of both views of a block's images, [2 * size, ...]."""
-        # `tf.slice`, because XLA wants to see that the size does not depend on the block.
+        # `tf.slice`, as XLA needs a static size.
         return tf.concat(
             [
                 tf.slice(values, [start, 0], [size, values.shape[1]])
@@ -71,7 +71,7 @@ def contrast(z1, z2, temperature, images=None, negatives=None):
         return tf.matmul(part(z, block) / temperature, negatives, transpose_b=True)
 
     def over_blocks(function, signature):
-        """Results [size, ...] of all blocks below each other, without those of the padding."""
+        """Concatenates the results [size, ...] of all blocks, without the padding."""
         made = tf.map_fn(
             function, tf.range(blocks), fn_output_signature=signature, parallel_iterations=1
         )

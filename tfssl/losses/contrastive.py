@@ -1,4 +1,4 @@
-"""NT-Xent: cross-entropy over the similarities of all pairs of a batch of views."""
+"""NT-Xent, the contrastive loss of SimCLR."""
 
 import tensorflow as tf
 
@@ -14,31 +14,39 @@ def nt_xent(
     normalize: bool = True,
     negatives: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Normalised temperature-scaled cross-entropy over all pairs of a batch of views.
+    """Normalised temperature-scaled cross-entropy loss (NT-Xent) of two views.
 
     Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations",
-    Eq. (1) and Algorithm 1: each of the 2N projections must pick out the other view of its own
-    image among the 2N - 1 other projections; the loss is the mean over the 2N choices.
+    Eq. (1) and Algorithm 1: each of the 2N projections is classified among the 2N - 1 others, with
+    the other view of its image as the class; the loss is the mean cross-entropy.
 
     Differs from google-research/simclr (tf2/objective.py, 383d414): that objective adds the means
-    of the two directions, so its value and its gradients are twice the ones given here.
+    of the two directions, so its value and gradients are twice as large.
 
     Args:
         z1: float [N, D], projections of view 1, of any float type; need not be normalised.
-        z2: float [N, D], projections of view 2, row by row the same images as `z1`.
+        z2: float [N, D], projections of view 2, of the same images in the same order.
         temperature: float > 0 by which the similarities are divided.
-        normalize: whether similarity is the cosine; the plain inner product otherwise.
-        negatives: float [K, D], projections of other images that each of the 2N is contrasted with
-            too, such as a memory of earlier batches (Chen et al. 2020, arXiv:2006.10029, section
-            2); constants, to which no gradient flows. None for none.
+        normalize: whether the similarity is the cosine; otherwise the inner product.
+        negatives: float [K, D], projections of other images as additional negatives for all 2N,
+            such as a queue of earlier batches (Chen et al. 2020, arXiv:2006.10029, section 2). No
+            gradient flows to them. None for none.
 
     Returns:
-        float32 scalar >= 0, computed in float32 whatever the type of the projections:
-        log(2N - 1 + K) when all projections are equal, 0 when N = 1 and K = 0.
+        float32 scalar >= 0, computed in float32 for any type of the projections: log(2N - 1 + K) if
+        all projections are equal, 0 if N = 1 and K = 0.
 
     Raises:
-        ValueError: if `temperature` is not positive, or the projections are not two matrices of
-            one shape, or the negatives no matrix of as many columns.
+        ValueError: if `temperature` is not positive, the projections are not two matrices of one
+            shape, or the negatives are not a matrix with as many columns.
+
+    Example:
+
+    ```python
+    z = np.eye(4, dtype="float32")  # orthogonal projections, equal for both views
+    loss = tfssl.losses.nt_xent(z, z, temperature=1.0)
+    np.isclose(loss, np.log(np.e + 6) - 1)  # True
+    ```
     """
     return _mean_cross_entropy(*_pairwise_logits(z1, z2, temperature, normalize, negatives))
 
@@ -52,20 +60,30 @@ def nt_xent_with_scalars(
     negatives: tf.Tensor | None = None,
     in_blocks: bool = False,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """`nt_xent` together with what it logs, for the price of a single similarity matrix.
-
-    Takes the arguments of `nt_xent` and raises what it raises.
+    """`nt_xent` and scalars for logging, from one similarity matrix.
 
     Args:
-        in_blocks: whether the matrix is made a few rows at a time and never held whole
-            (`tfssl.losses.blockwise`). The same numbers; the one choice for large batches. N must
+        z1, z2, temperature, normalize, negatives: as for `nt_xent`.
+        in_blocks: whether to compute a few rows of the matrix at a time
+            (`tfssl.losses.blockwise`): the same numbers with less memory, for large batches. N must
             be known when the graph is built.
 
     Returns:
-        A pair: the loss, and a dict of float32 scalars taken over the N x N similarities of view 1
-        against view 2 alone, as in google-research/simclr:
-        `contrast_acc`, the fraction in [0, 1] of images whose view 2 is the nearest one, and
-        `contrast_entropy`, the mean entropy in nats, in [0, log(N)], of the softmax over view 2.
+        A pair: the loss, and a dict of float32 scalars of the N x N similarities of view 1 with
+        view 2, as in google-research/simclr: `contrast_acc`, the fraction in [0, 1] of images whose
+        view 2 is the most similar one, and `contrast_entropy`, the mean entropy in nats, in
+        [0, log(N)], of the softmax over view 2.
+
+    Raises:
+        ValueError: as for `nt_xent`.
+
+    Example:
+
+    ```python
+    z = np.eye(4, dtype="float32")
+    loss, scalars = tfssl.losses.nt_xent_with_scalars(z, z, temperature=1.0)
+    float(scalars["contrast_acc"]), round(float(scalars["contrast_entropy"]), 4)  # (1.0, 1.2683)
+    ```
     """
     if in_blocks:
         z, negatives = _comparable(z1, z2, temperature, normalize, negatives)
@@ -75,8 +93,7 @@ def nt_xent_with_scalars(
 
 
 def _comparable(z1, z2, temperature, normalize, negatives):
-    """The projections of both views below each other, float32 [2N, D], and the negatives [K, D],
-    after the checks."""
+    """Checks the arguments; returns stacked projections float32 [2N, D] and negatives [K, D]."""
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
     z = tf.concat(float32_pair(z1=z1, z2=z2), axis=0)
@@ -91,8 +108,7 @@ def _comparable(z1, z2, temperature, normalize, negatives):
 
 
 def _pairwise_logits(z1, z2, temperature, normalize, negatives):
-    """Similarities / temperature of all 2N projections, [2N, 2N], -inf with themselves; and with
-    the negatives, [2N, K]."""
+    """Logits of all 2N projections, [2N, 2N] with diagonal -inf, and of the negatives, [2N, K]."""
     z, negatives = _comparable(z1, z2, temperature, normalize, negatives)
     logits = tf.matmul(z, z, transpose_b=True) / temperature
     return (
@@ -103,12 +119,12 @@ def _pairwise_logits(z1, z2, temperature, normalize, negatives):
 
 def _mean_cross_entropy(logits, against_negatives):
     n = tf.shape(logits)[0] // 2
-    # Both triangles are read, though they hold equal numbers: the positive logit is then the very
-    # number that the logsumexp of its row contains, and the loss is exactly 0 for one image.
+    # Both triangles are read, though equal up to rounding: the positive logit is then identical to
+    # the number in the logsumexp of its row, and the loss of one image is exactly 0.
     positives = tf.concat(
         [tf.linalg.diag_part(logits[:n, n:]), tf.linalg.diag_part(logits[n:, :n])], axis=0
     )
-    # One after the other, because a matrix of both would hold each number twice.
+    # Separately, as a concatenated matrix would copy all logits.
     totals = tf.stack([tf.reduce_logsumexp(part, axis=1) for part in (logits, against_negatives)])
     return tf.reduce_mean(tf.reduce_logsumexp(totals, axis=0) - positives)
 

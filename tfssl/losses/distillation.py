@@ -6,19 +6,30 @@ from tfssl.losses.tensors import float32_pair
 
 
 def distillation_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:
-    """How far a student's answers are from a teacher's: mean over images, a float32 scalar in nats.
+    """Cross-entropy between the softened predictions of a teacher and a student.
 
-    SimCLRv2's Eq. (2), Chen et al. 2020, arXiv:2006.10029 (the softmaxes are Hinton et al.'s,
-    arXiv:1503.02531, whose factor temperature^2 it leaves out): the cross-entropy between
-    softmax(teacher / temperature) and softmax(student / temperature). Least, the entropy of the
-    former, where the two are equal. No gradient reaches the teacher.
+    SimCLRv2, Chen et al. 2020, arXiv:2006.10029, Eq. (2): the mean over images of the cross-entropy
+    between softmax(teacher / temperature) and softmax(student / temperature), as in Hinton et al.
+    2015, arXiv:1503.02531, without its factor temperature^2. Its minimum, where the two are equal,
+    is the entropy of the teacher's distribution. No gradient flows to the teacher.
 
     Args:
-        student, teacher: logits, float [N, C].
+        student, teacher: float [N, C], logits.
         temperature: float > 0.
 
+    Returns:
+        float32 scalar >= 0, in nats.
+
     Raises:
-        ValueError: the shapes differ, or temperature is not positive.
+        ValueError: the shapes differ, or `temperature` is not positive.
+
+    Example:
+
+    ```python
+    teacher = np.log([[0.9, 0.1]])
+    loss = tfssl.losses.distillation_loss(teacher, teacher, temperature=1.0)
+    round(float(loss), 4)  # 0.3251
+    ```
     """
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")

@@ -1,4 +1,4 @@
-"""Losses of metric learning: triplets, tuples and N-pairs."""
+"""Losses of metric learning: triplet, tuple and N-pair."""
 
 import tensorflow as tf
 
@@ -14,21 +14,29 @@ def triplet_loss(
     *,
     weights: tf.Tensor | float | None = None,
 ) -> tf.Tensor:
-    """Hinge on squared distances: the negative must be farther than the positive by a margin.
+    """Triplet loss: a hinge on squared distances with a margin.
 
-    Schroff et al. 2015, "FaceNet", Eq. (3); the thesis's Eq. (17), averaged over the triplets where
-    its Eq. (18) adds them, so that the scale does not depend on the batch.
+    Schroff et al. 2015, "FaceNet", Eq. (3): max(|a - p|^2 - |a - n|^2 + margin, 0); the thesis's
+    Eq. (17). It is averaged over the triplets, where the thesis's Eq. (18) adds them, so that the
+    scale does not depend on the batch size.
 
     Args:
         anchor, positive, negative: float [N, D], embeddings of N triplets.
-        margin: float >= 0, alpha of Eq. (17).
-        weights: float [N], how much each triplet counts in the mean; None: 1 each.
+        margin: float >= 0.
+        weights: float [N], factors of the triplets in the mean; None: 1 each.
 
     Returns:
         float32 scalar >= 0.
 
     Raises:
-        ValueError: a negative margin, or matrices of different shapes.
+        ValueError: `margin` is negative, or the matrices differ in shape.
+
+    Example:
+
+    ```python
+    anchor, positive, negative = np.float32([[0, 0]]), np.float32([[1, 0]]), np.float32([[0, 1]])
+    float(tfssl.losses.triplet_loss(anchor, positive, negative, margin=0.5))  # 0.5
+    ```
     """
     if margin < 0:
         raise ValueError(f"`margin` must not be negative. Received: margin={margin}")
@@ -41,11 +49,11 @@ def triplet_loss(
 
 
 def tuple_loss(anchor: tf.Tensor, positive: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """The (N+1)-tuple loss: one positive against several negatives at once.
+    """The (N+1)-tuple loss: one positive against several negatives.
 
     Sohn 2016, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", Eq. (6); the
     thesis's Eq. (19), averaged over the anchors. With one negative it is the softplus of the
-    difference of the two similarities (Remark 6, but for the equivalence claimed there).
+    difference of the two similarities (the thesis's Remark 6, except for its claim of equivalence).
 
     Args:
         anchor, positive: float [N, D].
@@ -55,7 +63,15 @@ def tuple_loss(anchor: tf.Tensor, positive: tf.Tensor, negatives: tf.Tensor) -> 
         float32 scalar > 0: log(1 + K) when all similarities are equal.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
+
+    Example:
+
+    ```python
+    anchor = positive = np.zeros((2, 4), "float32")
+    loss = tfssl.losses.tuple_loss(anchor, positive, negatives=np.zeros((2, 3, 4)))
+    np.isclose(loss, np.log(4))  # True
+    ```
     """
     anchor, positive = float32_pair(anchor=anchor, positive=positive)
     negatives = tf.cast(negatives, tf.float32)
@@ -72,24 +88,32 @@ def tuple_loss(anchor: tf.Tensor, positive: tf.Tensor, negatives: tf.Tensor) -> 
 def n_pair_loss(
     anchors: tf.Tensor, positives: tf.Tensor, labels: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """The multi-class N-pair loss: every other pair's positive is a negative.
+    """The multi-class N-pair loss: the positives of all other pairs are negatives.
 
-    Sohn 2016, Eq. (7); the thesis's Eq. (20). It is InfoNCE with f(x, y) = g(x)^T g(y), so that
-    log N minus it is the bound I_NCE (Eq. 22).
+    Sohn 2016, Eq. (7); the thesis's Eq. (20). It is InfoNCE with the scores g(x)^T g(y), so
+    log N - loss is the bound I_NCE (Eq. 22).
 
     Definition 6.2.2 of the thesis has pairs of N different classes. With labels, which may repeat,
-    the negatives of a pair are the positives of the other classes alone.
+    only the positives of other classes are negatives.
 
     Args:
         anchors, positives: float [N, D]; row i of both is a pair.
-        labels: integers [N], the class of each pair, below 0 where it is not known, which makes it
-            a class of its own; None: no two pairs are of one class.
+        labels: integers [N], the class of each pair, negative if unknown (then it differs from all
+            others); None: all classes differ.
 
     Returns:
-        float32 scalar >= 0: log N when all similarities are equal and no class is there twice.
+        float32 scalar >= 0: log N when all similarities are equal and all classes differ.
 
     Raises:
         ValueError: the arguments are not two matrices of one shape.
+
+    Example:
+
+    ```python
+    z = np.zeros((4, 8), "float32")
+    np.isclose(tfssl.losses.n_pair_loss(z, z), np.log(4))  # True
+    np.isclose(tfssl.losses.n_pair_loss(z, z, labels=[0, 0, 1, 1]), np.log(3))  # True
+    ```
     """
     anchors, positives = float32_pair(anchors=anchors, positives=positives)
     scores = tf.matmul(anchors, positives, transpose_b=True)
@@ -97,17 +121,42 @@ def n_pair_loss(
 
 
 def without_siblings(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Scores [N, N] of pairs with -inf where two different ones are of one class.
+    """Masks the scores of different pairs of one class with -inf.
 
     Args:
+        scores: float [N, N], scores of N pairs.
         labels: as for `n_pair_loss`.
+
+    Returns:
+        float [N, N].
+
+    Example:
+
+    ```python
+    scores = tf.ones((3, 3))
+    tfssl.losses.without_siblings(scores, [7, 7, -1])[0].numpy().tolist()  # [1.0, -inf, 1.0]
+    ```
     """
     siblings = tf.linalg.set_diag(of_one_class(labels), tf.zeros(tf.shape(scores)[:1], tf.bool))
     return tf.where(siblings, -float("inf"), scores)
 
 
 def of_one_class(labels: tf.Tensor) -> tf.Tensor:
-    """Which images are of one class, bool [N, N]; one without a label, below 0, with itself."""
+    """Compares the classes of all pairs of images.
+
+    Args:
+        labels: integers [N]; an image with a negative label only shares a class with itself.
+
+    Returns:
+        bool [N, N].
+
+    Example:
+
+    ```python
+    same = tfssl.losses.of_one_class([7, 7, -1, -1]).numpy()
+    same[0].tolist(), same[2].tolist()  # ([True, True, False, False], [False, False, True, False])
+    ```
+    """
     labels = tf.convert_to_tensor(labels)
     same = tf.equal(labels[:, None], labels) & tf.greater_equal(labels, 0)
     return same | tf.eye(tf.shape(labels)[0], dtype=tf.bool)

@@ -1,4 +1,4 @@
-"""BYOL's loss: squared distance of normalised vectors."""
+"""The loss of BYOL."""
 
 import tensorflow as tf
 
@@ -6,11 +6,11 @@ from tfssl.losses.tensors import float32_pair, unit_rows
 
 
 def regression_loss(prediction: tf.Tensor, projection: tf.Tensor) -> tf.Tensor:
-    """Squared distance between L2-normalised vectors, averaged over the batch.
+    """Mean squared distance between L2-normalised vectors, the loss of BYOL for one direction.
 
-    Grill et al. 2020, "Bootstrap Your Own Latent", Eq. (2): one direction, equal to
-    2 - 2 cos(prediction, projection). BYOL's objective is the sum of both directions, in [0, 8].
-    The caller stops the gradient of the projection.
+    Grill et al. 2020, "Bootstrap Your Own Latent", Eq. (2): 2 - 2 cos(prediction, projection).
+    BYOL's objective is the sum of both directions, in [0, 8]. The caller must stop the gradient of
+    the projection.
 
     Args:
         prediction: float [N, D], output of the online network's predictor.
@@ -21,6 +21,13 @@ def regression_loss(prediction: tf.Tensor, projection: tf.Tensor) -> tf.Tensor:
 
     Raises:
         ValueError: if the arguments are not two matrices of one shape.
+
+    Example:
+
+    ```python
+    prediction, projection = np.float32([[2, 0]]), np.float32([[0, 1]])
+    round(float(tfssl.losses.regression_loss(prediction, projection)), 4)  # 2.0
+    ```
     """
     prediction, projection = float32_pair(prediction=prediction, projection=projection)
     difference = unit_rows(prediction) - unit_rows(projection)

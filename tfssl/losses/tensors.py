@@ -1,4 +1,4 @@
-"""Tensors that losses take, checked and in float32."""
+"""Checks and conversions of the arguments of losses."""
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ def unit_rows(x):
 
 
 def float32_pair(**named):
-    """The two named tensors in float32: half precision overflows at exp(similarity / 0.09)."""
+    """Checks two matrices and returns them in float32; float16 overflows at exp(1 / 0.09)."""
     pair = [tf.convert_to_tensor(x) for x in named.values()]
     shapes = [x.shape for x in pair]
     if any(s.rank != 2 for s in shapes) or not shapes[0].is_compatible_with(shapes[1]):

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import tfssl
 
-ROOMS = ("augment", "callbacks", "data", "evaluation", "losses")
+ROOMS = ("augment", "callbacks", "data", "evaluation", "losses", "optim")
 MOST_LINES = 8
 FENCE = re.compile(r"^Example:\n\n```python\n(.*?)^```$", re.S | re.M)
 

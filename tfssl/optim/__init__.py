@@ -1,4 +1,4 @@
-"""Optimizers, schedules, and the rule for weight decay."""
+"""The LARS optimizer, schedules, and the selection of variables for weight decay."""
 
 from tfssl.optim.decay import decayed, excluded
 from tfssl.optim.lars import LARS

@@ -1,12 +1,12 @@
-"""The one rule that says which variables are weight-decayed and layer-adapted.
+"""Selects the variables that get weight decay and layer adaptation.
 
-The kernels of convolutions and dense layers are; everything else is not: biases, scales and
-offsets of normalisation layers, and variables that a layer of any other type made. The rule goes
-by the type of the layer, since Keras 3 names every kernel `kernel` and every bias `bias`, and says
-in no variable's name whose it is. A subclass of a convolution or dense layer is one.
+These are the kernels of convolution and dense layers, including subclasses. All others are
+excluded: biases, scales and offsets of normalization layers, and variables of any other layer. The
+selection uses the type of the layer, since the name of a Keras 3 variable does not say which layer
+it belongs to.
 
-Differs from google-research/simclr (tf2/model.py, 383d414): there, LARS follows this rule, save
-that the supervised head is left out as well; but with momentum and Adam, biases are decayed too.
+Differs from google-research/simclr (tf2/model.py, 383d414): there, LARS follows this rule, except
+that the supervised head is excluded too; with momentum and Adam, biases are decayed as well.
 """
 
 import keras
@@ -29,7 +29,7 @@ KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 def decayed(layer: keras.Layer) -> list[keras.Variable]:
-    """Trainable variables of a layer or model that take weight decay and layer adaptation.
+    """Returns the trainable variables of a layer that get weight decay and layer adaptation.
 
     Args:
         layer: a built `keras.Layer` or `keras.Model`, nested to any depth.
@@ -39,23 +39,46 @@ def decayed(layer: keras.Layer) -> list[keras.Variable]:
 
     Raises:
         ValueError: if a convolution or dense layer in it is not built.
+
+    Example:
+
+    ```python
+    layers = [keras.layers.Dense(4), keras.layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    [variable.name for variable in tfssl.optim.decayed(model)]  # ['kernel']
+    ```
     """
     kernels = _kernel_ids(layer)
     return [v for v in layer.trainable_variables if id(v) in kernels]
 
 
 def excluded(layer: keras.Layer) -> list[keras.Variable]:
-    """Trainable variables of a layer or model that `decayed` leaves out.
+    """Returns the trainable variables of a layer that `decayed` leaves out.
 
-    Takes the argument of `decayed`, raises what it raises, and keeps the same order.
+    Args:
+        layer: a built `keras.Layer` or `keras.Model`, nested to any depth.
+
+    Returns:
+        list of variables, in the order of `layer.trainable_variables`.
+
+    Raises:
+        ValueError: as for `decayed`.
+
+    Example:
+
+    ```python
+    layers = [keras.layers.Dense(4), keras.layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    [variable.name for variable in tfssl.optim.excluded(model)]  # ['bias', 'gamma', 'beta']
+    ```
     """
     kernels = _kernel_ids(layer)
     return [v for v in layer.trainable_variables if id(v) not in kernels]
 
 
 def _kernel_ids(layer):
-    # Only models have the public `layers`; a plain layer's own sublayers (a residual block's
-    # convolutions, say) can be reached through `_flatten_layers` alone.
+    # Only models have the public `layers`. The sublayers of a plain layer, such as the convolutions
+    # of a residual block, are reached through `_flatten_layers`.
     found = [sub for sub in layer._flatten_layers() if isinstance(sub, KERNEL_LAYERS)]
     for sub in found:
         if not sub.built:

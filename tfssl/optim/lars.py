@@ -1,4 +1,4 @@
-"""Layer-wise adaptive rate scaling."""
+"""The LARS optimizer: layer-wise adaptive rate scaling."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,9 @@ MOMENTUM_FORMS = ("classic", "popular")
 
 @keras.saving.register_keras_serializable(package="tfssl")
 class LARS(keras.optimizers.Optimizer):
-    """SGD with momentum whose every layer takes steps in proportion to its own weights.
+    """SGD with momentum and layer-wise adaptive rate scaling (LARS).
+
+    The step of each layer is scaled to the norm of its weights.
 
     You et al. 2017, "Large Batch Training of Convolutional Networks", Algorithm 1. For a variable
     w with gradient g, momentum m, learning rate r and buffer v:
@@ -20,16 +22,17 @@ class LARS(keras.optimizers.Optimizer):
         classic:   v = m * v + r * u        w = w - v
         popular:   v = m * v + u            w = w - r * v
 
-    The two forms agree while the learning rate is constant; when it changes, "classic" goes on
-    with the rate at which each gradient came in. google-research/simclr (tf2/lars_optimizer.py,
+    The two forms agree while the learning rate is constant. When it changes, "classic" keeps the
+    rate at which each gradient entered the buffer. google-research/simclr (tf2/lars_optimizer.py,
     383d414) is "classic"; DeepMind's BYOL (byol/utils/optimizers.py, f5de0ed) is "popular".
 
-    Differs from the paper: weight decay enters before the ratio, its norm included, and the ratio
-    is 1 where either norm is 0, as in both references (a layer that starts at zero would never
-    move). Differs from Keras's optimizers: weight decay is part of the gradient, so momentum and
-    ratio act on it too; nothing is subtracted from the weights beside the step.
+    Differs from the paper: weight decay is added to the gradient before the ratio and counts in its
+    norm, and the ratio is 1 if either norm is 0, as in both references (otherwise a layer that
+    starts at zero would never move). Differs from Keras's optimizers: weight decay is part of the
+    gradient, so that momentum and ratio apply to it; it is not subtracted from the weights.
 
-    Variables given to `exclude_from_adaptation` are updated by plain SGD with momentum.
+    Variables passed to `exclude_from_adaptation` are updated by plain SGD with momentum. The models
+    of tfssl exclude biases and normalizations by themselves.
 
     Args:
         learning_rate: float, or a `keras.optimizers.schedules.LearningRateSchedule`.
@@ -43,6 +46,15 @@ class LARS(keras.optimizers.Optimizer):
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Example:
+
+    ```python
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    optimizer = tfssl.LARS(0.3, weight_decay=1e-6)
+    optimizer.exclude_from_adaptation(tfssl.optim.excluded(model))
+    model.compile(optimizer, loss="mse")
+    ```
     """
 
     def __init__(
@@ -74,11 +86,11 @@ class LARS(keras.optimizers.Optimizer):
         self._unadapted = frozenset()
 
     def exclude_from_adaptation(self, variables: Iterable[keras.Variable]) -> None:
-        """Leaves variables without layer adaptation and without weight decay.
+        """Excludes variables from layer adaptation and from weight decay.
 
-        The choice refers to live variables, so it is no part of `get_config`: make it again after
-        deserialising. `tfssl.optim.decay.excluded` gives the usual list. To spare variables weight
-        decay alone, use the inherited `exclude_from_weight_decay`.
+        `tfssl.optim.excluded` returns the usual list. The exclusion is not part of `get_config`:
+        call this again after deserialization. To exclude variables from weight decay only, use the
+        inherited `exclude_from_weight_decay`.
 
         Args:
             variables: list of variables that the optimizer will be built with.

@@ -1,4 +1,4 @@
-"""What changes over a run: the learning rate, and the decay of BYOL's target network."""
+"""Schedules of the learning rate and of the decay rate of BYOL's target network."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="tfssl")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate that rises linearly from 0, then falls to 0 along half a cosine.
+    """Learning rate with linear warmup from 0 and cosine decay to 0.
 
     Chen et al. 2020 (SimCLR), section 2.2; Loshchilov and Hutter 2017, "SGDR", without restarts.
     Equal to google-research/simclr (tf2/model.py, 383d414): 0 at step 0, the base rate at step
@@ -17,11 +17,19 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         base_learning_rate: float >= 0, the highest rate, already scaled to the batch size.
-        warmup_steps: integer >= 0, number of steps of the linear rise.
+        warmup_steps: integer >= 0, number of steps of the warmup.
         total_steps: integer > `warmup_steps`, number of steps of the run.
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Example:
+
+    ```python
+    schedule = tfssl.WarmupCosine(1.0, warmup_steps=10, total_steps=110)
+    [round(float(schedule(step)), 3) for step in (0, 5, 10, 60, 110)]  # [0.0, 0.5, 1.0, 0.5, 0.0]
+    optimizer = keras.optimizers.SGD(schedule)
+    ```
     """
 
     def __init__(self, base_learning_rate: float, warmup_steps: int, total_steps: int) -> None:
@@ -55,7 +63,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def target_decay(step: int | tf.Tensor, total_steps: int, base: float) -> tf.Tensor:
-    """Decay rate of BYOL's target network, which grows from `base` to 1 over the run.
+    """Decay rate of BYOL's target network, which increases from `base` to 1 over the run.
 
     Grill et al. 2020, "Bootstrap Your Own Latent", section 3.2:
     1 - (1 - base) * (cos(pi * step / total_steps) + 1) / 2.
@@ -71,6 +79,13 @@ def target_decay(step: int | tf.Tensor, total_steps: int, base: float) -> tf.Ten
 
     Raises:
         ValueError: if `total_steps` or `base` is out of its range.
+
+    Example:
+
+    ```python
+    decay = tfssl.optim.target_decay(tf.range(0, 101, 50), total_steps=100, base=0.5)
+    decay.numpy().tolist()  # [0.5, 0.75, 1.0]
+    ```
     """
     if total_steps <= 0:
         raise ValueError(f"`total_steps` must be positive. Received: total_steps={total_steps}")
@@ -80,7 +95,7 @@ def target_decay(step: int | tf.Tensor, total_steps: int, base: float) -> tf.Ten
 
 
 def scaled_learning_rate(base: float, batch_size: int, scaling: str = "linear") -> float:
-    """Learning rate for a batch size.
+    """Scales a learning rate to a batch size.
 
     Chen et al. 2020 (SimCLR), section 2.2 and appendix B.1.
 
@@ -89,8 +104,18 @@ def scaled_learning_rate(base: float, batch_size: int, scaling: str = "linear") 
         batch_size: integer > 0, images per step over all replicas.
         scaling: "linear", base * batch_size / 256; or "sqrt", base * sqrt(batch_size).
 
+    Returns:
+        float.
+
     Raises:
         ValueError: if `scaling` is unknown or `batch_size` is not positive.
+
+    Example:
+
+    ```python
+    tfssl.optim.scaled_learning_rate(0.3, 512)  # 0.6
+    tfssl.optim.scaled_learning_rate(0.075, 400, scaling="sqrt")  # 1.5
+    ```
     """
     if batch_size <= 0:
         raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
@@ -102,16 +127,40 @@ def scaled_learning_rate(base: float, batch_size: int, scaling: str = "linear") 
 
 
 def train_steps(num_examples: int, epochs: float, batch_size: int) -> int:
-    """Steps of a run of `epochs`: whole batches, plus one, as in google-research/simclr."""
+    """Number of steps of a run: whole batches plus one, as in google-research/simclr.
+
+    Args:
+        num_examples: integer, images per epoch.
+        epochs: float.
+        batch_size: integer, images per step.
+
+    Example:
+
+    ```python
+    tfssl.optim.train_steps(50_000, epochs=100, batch_size=512)  # 9766
+    ```
+    """
     return int(num_examples * epochs // batch_size) + 1
 
 
 def warmup_steps(num_examples: int, epochs: float, batch_size: int) -> int:
-    """Steps of a warm-up of `epochs`: whole batches, as in google-research/simclr."""
+    """Number of steps of a warmup: whole batches, as in google-research/simclr.
+
+    Args:
+        num_examples: integer, images per epoch.
+        epochs: float, length of the warmup.
+        batch_size: integer, images per step.
+
+    Example:
+
+    ```python
+    tfssl.optim.warmup_steps(50_000, epochs=10, batch_size=512)  # 976
+    ```
+    """
     return int(num_examples * epochs // batch_size)
 
 
 def _half_cosine(step, total_steps):
-    """From 1 at step 0 to 0 at `total_steps`, and 0 from there on."""
+    """Falls from 1 at step 0 to 0 at `total_steps`, and stays 0."""
     progress = tf.clip_by_value(tf.cast(step, tf.float32) / total_steps, 0.0, 1.0)
     return 0.5 * (1.0 + tf.cos(math.pi * progress))

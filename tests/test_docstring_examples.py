@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import tfssl
 
-ROOMS = ("augment", "callbacks", "data", "evaluation", "losses", "optim")
+ROOMS = ("augment", "callbacks", "data", "evaluation", "layers", "losses", "optim")
 MOST_LINES = 8
 FENCE = re.compile(r"^Example:\n\n```python\n(.*?)^```$", re.S | re.M)
 
@@ -77,12 +77,19 @@ def test_an_example_runs_and_states_the_true_values(name, tmp_path, monkeypatch)
     run(source, tmp_path / "example.py")
 
 
+def takes_its_constructor_from_keras(thing):
+    owner = next(one for one in inspect.getmro(thing) if "__init__" in vars(one))
+    return owner.__module__.startswith("keras.")
+
+
 def parameters(thing):
-    """The parameters that a function, or the constructor of a class, takes by name."""
+    """The named parameters of a function or of a constructor of tfssl."""
+    if inspect.isclass(thing) and takes_its_constructor_from_keras(thing):
+        return []
     return [
         name
         for name, parameter in inspect.signature(thing).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     ]
 
 

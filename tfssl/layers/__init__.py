@@ -1,8 +1,8 @@
-"""Heads, and faster layers to train with.
+"""Heads, and faster layers for training.
 
-`heads` is written with Keras layers alone, so that what it builds runs and loads on any Keras
-backend. `norm` and `conv` replace two of those layers while a network trains, `remat` the model;
-these three need TensorFlow.
+`heads` builds models of Keras layers only, which run and load on any Keras backend. `norm` and
+`conv` replace two of these layers during training, and `remat` the model; these three need
+TensorFlow.
 """
 
 from tfssl.layers.conv import ProductGradientConv2D

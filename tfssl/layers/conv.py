@@ -1,25 +1,34 @@
-"""Convolution whose weight gradient is a matrix product where the image has become small."""
+"""A convolution that computes the weight gradient of small feature maps as a matrix product."""
 
 import keras
 import tensorflow as tf
 
-PLACES = 32  # output pixels up to which the product is the faster one, measured on AVX-512 bf16
+PLACES = 32  # output pixels up to which the product is faster, measured on AVX-512 bf16
 
 
 @keras.saving.register_keras_serializable(package="tfssl")
 class ProductGradientConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` with the same outputs and gradients, faster to train on a processor.
+    """`keras.layers.Conv2D` with the same outputs and gradients, faster to train on a CPU.
 
-    oneDNN's gradient with respect to the weights is far from its speed elsewhere where the feature
-    map has few pixels, as in the last groups of a ResNet on small images: there the sum over
-    images and pixels is one matrix product for every place of the kernel, on shifted views of the
-    input. TensorFlow backend only: an encoder that leaves the project is rebuilt with the parent
+    oneDNN's weight gradient is slow for feature maps of few pixels, as in the last groups of a
+    ResNet on small images. Here it is one matrix product per position of the kernel, on shifted
+    slices of the input. TensorFlow backend only: an exported encoder is rebuilt with the parent
     class.
 
-    Strided 1x1 convolutions go this way at every size: the product is the faster one there too,
-    and TensorFlow 2.21 has been seen to corrupt memory in their gradients on batches of 3 images.
-    Channels last, no dilation, no groups; anything else, images of unknown size, and outputs of
-    more than PLACES pixels go the parent's way. So does everything on a GPU.
+    The product is used for outputs of at most 32 pixels, and for strided 1x1 convolutions of any
+    size, where it is faster too (and TensorFlow 2.21 has been seen to corrupt memory in their
+    gradients on batches of 3 images). All else is computed by the parent class: channels first,
+    dilation, groups, images of unknown size, larger outputs, and everything on a GPU.
+
+    Args:
+        *args, **kwargs: as for `keras.layers.Conv2D`.
+
+    Example:
+
+    ```python
+    layer = tfssl.layers.ProductGradientConv2D(16, 3, padding="same")
+    layer(tf.zeros((2, 4, 4, 8))).shape  # (2, 4, 4, 16)
+    ```
     """
 
     def convolution_op(self, inputs: tf.Tensor, kernel: keras.Variable | tf.Tensor) -> tf.Tensor:
@@ -70,11 +79,11 @@ def weight_gradient(images, flow, size, stride, before):
     """The gradient of a convolution with respect to its kernel.
 
     Args:
-        images: [B, h, w, C].
+        images: [B, h, w, C], the input.
         flow: [B, H, W, D], the gradient with respect to the output.
         size: side of the kernel.
-        stride: of the convolution.
-        before: zeros around the images.
+        stride: stride of the convolution.
+        before: width of the zero padding.
 
     Returns:
         [size, size, C, D].

@@ -1,4 +1,4 @@
-"""Heads: the projectors of SimCLR and BYOL, BYOL's predictor, the linear classifier."""
+"""Heads: projectors of SimCLR and BYOL, predictor of BYOL, linear classifier."""
 
 from collections.abc import Callable
 
@@ -21,26 +21,37 @@ def projector(
 ) -> keras.Model:
     """SimCLR's projection head g: h -> z (Chen et al. 2020, section 2.1; SimCLRv2, section 2.1).
 
-    As google-research/simclr tf2 builds it: dense layers without bias, each followed by batch
-    normalization; all but the last have `hidden_dim` units and end in ReLU, the last has `out_dim`
-    units, no ReLU, and no offset in its normalization. Kernels start as N(0, 0.01).
+    As in google-research/simclr tf2: dense layers without bias, each followed by batch
+    normalization. All but the last have `hidden_dim` units and ReLU; the last has `out_dim` units,
+    no ReLU, and no offset in its normalization. Kernels are initialized from N(0, 0.01).
 
-    Without normalization and with two layers it is the paper's own, z = W2 ReLU(W1 h); kernels then
-    start with variance 1 / fan-in, as nothing else sets the scale of z.
+    With two layers and without normalization it is the head of the paper, z = W2 ReLU(W1 h). Its
+    kernels are initialized with variance 1 / fan-in, as nothing else sets the scale of z.
 
     Args:
         in_dim: dimension D of the representation.
-        mode: "none" (z = h), "linear" (one dense layer) or "nonlinear" (`num_layers` of them).
+        mode: "none" (z = h), "linear" (one dense layer) or "nonlinear" (`num_layers` layers).
         out_dim: dimension of z.
-        hidden_dim: units of the other layers; None: in_dim, as in the reference.
-        num_layers: layers of the nonlinear head, 1 or more.
-        normalization: class of the normalization layers; None: none.
+        hidden_dim: units of the other layers; None: `in_dim`, as in the reference.
+        num_layers: number of layers of the nonlinear head, 1 or more.
+        bn_momentum: momentum of the moving averages of batch normalization.
+        normalization: class of the normalization layers; None for none.
+        seed: integer; equal seeds give equal initial weights.
+        name: name of the model.
 
     Returns:
         A functional `keras.Model`: float [B, D] -> float [B, out_dim], or [B, D] for "none".
 
     Raises:
         ValueError: an unknown mode or fewer than one layer.
+
+    Example:
+
+    ```python
+    head = tfssl.layers.projector(512, out_dim=128)
+    head.output_shape  # (None, 128)
+    model = tfssl.SimCLR(keras.layers.GlobalAveragePooling2D(), tfssl.layers.projector(3))
+    ```
     """
     layers = depth(mode, num_layers)
     inputs = x = keras.Input((in_dim,), name="representation")
@@ -68,19 +79,23 @@ def byol_head(
     seed: int = 0,
     name: str = "projector",
 ) -> keras.Model:
-    """BYOL's projector g: h -> z, and of the same form its predictor q: z -> p.
+    """BYOL's projector g: h -> z, or its predictor q: z -> p, which has the same form.
 
     Grill et al. 2020, section 3.3: a linear layer, batch normalization, ReLU, and a final linear
-    layer that is not batch-normalized. As in deepmind-research byol/utils/networks.py (f5de0ed),
-    hidden layers have a bias and the last has none; kernels start with variance 1 / fan-in.
+    layer without batch normalization. As in deepmind-research byol/utils/networks.py (f5de0ed),
+    hidden layers have a bias and the last has none; kernels are initialized with variance
+    1 / fan-in.
 
     Args:
         in_dim: dimension of the input.
-        mode: "none" (the input itself), "linear" (the final layer alone) or "nonlinear".
+        mode: "none" (the input itself), "linear" (the final layer only) or "nonlinear".
         out_dim: dimension of the output.
-        hidden_dim: units of the hidden layers; None: in_dim.
-        num_layers: layers of the nonlinear head, the last included; 1 or more.
-        normalization: class of the normalization layers; None: none.
+        hidden_dim: units of the hidden layers; None: `in_dim`.
+        num_layers: number of layers of the nonlinear head, 1 or more.
+        bn_momentum: momentum of the moving averages of batch normalization.
+        normalization: class of the normalization layers; None for none.
+        seed: integer; equal seeds give equal initial weights.
+        name: name of the model.
 
     Returns:
         A functional `keras.Model`: float [B, in_dim] -> float [B, out_dim], or the input for
@@ -88,6 +103,14 @@ def byol_head(
 
     Raises:
         ValueError: an unknown mode or fewer than one layer.
+
+    Example:
+
+    ```python
+    projector = tfssl.layers.byol_head(512, hidden_dim=64, out_dim=32)
+    predictor = tfssl.layers.byol_head(32, hidden_dim=64, out_dim=32, name="predictor")
+    predictor(projector(tf.zeros((2, 512)))).shape  # (2, 32)
+    ```
     """
     layers = depth(mode, num_layers)
     inputs = x = keras.Input((in_dim,), name="input")
@@ -105,7 +128,7 @@ def byol_head(
 
 
 def depth(mode, num_layers):
-    """Layers of a head."""
+    """Number of dense layers of a head."""
     if mode not in MODES:
         raise ValueError(f"`mode` must be one of {MODES}. Received: mode={mode!r}")
     if num_layers < 1:
@@ -114,16 +137,27 @@ def depth(mode, num_layers):
 
 
 def first_layers(head: keras.Model, count: int) -> keras.Model:
-    """The first layers of a projector, each with its normalization and ReLU, as a model.
+    """Returns the first layers of a projector, each with its normalization and ReLU, as a model.
 
-    What SimCLRv2 finetunes from: Chen et al. 2020, arXiv:2006.10029, section 2.2.
+    SimCLRv2 finetunes from a middle layer of the projector: Chen et al. 2020, arXiv:2006.10029,
+    section 2.2.
 
     Args:
-        head: what `projector` or `byol_head` returned; its layers are shared, not copied.
-        count: how many, 1 or more; -1: all.
+        head: the result of `projector` or `byol_head`; its layers are shared, not copied.
+        count: number of layers, 1 or more; -1: all.
+
+    Returns:
+        A functional `keras.Model`.
 
     Raises:
-        ValueError: the head has fewer.
+        ValueError: the head has fewer layers.
+
+    Example:
+
+    ```python
+    head = tfssl.layers.projector(512, hidden_dim=64, out_dim=128, num_layers=3)
+    tfssl.layers.first_layers(head, 1).output_shape  # (None, 64)
+    ```
     """
     starts = [i for i, layer in enumerate(head.layers) if isinstance(layer, keras.layers.Dense)]
     if count == 0 or count > len(starts):
@@ -135,7 +169,24 @@ def first_layers(head: keras.Model, count: int) -> keras.Model:
 def classifier(
     in_dim: int, num_classes: int, *, zeros: bool = False, seed: int = 0, name: str = "probe"
 ) -> keras.Model:
-    """A linear classifier: float [B, D] -> float32 logits [B, C]; its kernel N(0, 0.01), or 0."""
+    """A linear classifier: float [B, D] -> float32 logits [B, C].
+
+    Args:
+        in_dim: dimension D of the representation.
+        num_classes: number of classes C.
+        zeros: whether the kernel starts at zero; otherwise it is drawn from N(0, 0.01).
+        seed: integer; equal seeds give equal initial weights.
+        name: name of the model.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Example:
+
+    ```python
+    tfssl.layers.classifier(512, num_classes=10).count_params()  # 5130
+    ```
+    """
     inputs = keras.Input((in_dim,), name="representation")
     logits = keras.layers.Dense(
         num_classes, dtype="float32", kernel_initializer="zeros" if zeros else normal(seed)
@@ -144,15 +195,25 @@ def classifier(
 
 
 def build_head(head: keras.Layer, in_dim: int, name: str) -> int:
-    """Builds a head of any kind for inputs [B, in_dim], and returns the dimension of its output.
+    """Builds a head for inputs [B, in_dim] and returns the dimension of its output.
 
     Args:
         head: a `keras.Layer`.
         in_dim: dimension of the input.
-        name: of the argument that it came by, for messages.
+        name: name of the argument that holds the head, for messages.
+
+    Returns:
+        integer P.
 
     Raises:
-        ValueError: it is no layer, or does not map [B, in_dim] to [B, P].
+        ValueError: `head` is not a layer, or does not map [B, in_dim] to [B, P].
+
+    Example:
+
+    ```python
+    head = keras.Sequential([keras.layers.Dense(64, "relu"), keras.layers.Dense(16)])
+    tfssl.layers.build_head(head, in_dim=512, name="projector")  # 16
+    ```
     """
     if not isinstance(head, keras.Layer):
         raise ValueError(f"`{name}` must be a keras.Layer. Received: {head!r}")

@@ -1,4 +1,4 @@
-"""Batch normalization on TensorFlow's fused kernel."""
+"""Batch normalization with TensorFlow's fused kernel."""
 
 import functools
 
@@ -10,16 +10,28 @@ from tfssl.distribute import replicas
 
 @keras.saving.register_keras_serializable(package="tfssl")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` (Ioffe & Szegedy 2015) computed by one fused kernel.
+    """`keras.layers.BatchNormalization` (Ioffe & Szegedy 2015) with one fused kernel.
 
-    The same variables, outputs and moving averages as its parent up to rounding; a ResNet-18 step
-    is 1.2 times (float32) to 1.7 times (bfloat16) as fast on a CPU. TensorFlow backend only: an
-    encoder that leaves the project is rebuilt with the parent class (`tfssl.storage.export`).
+    It has the same variables, outputs and moving averages as its parent up to rounding. A ResNet-18
+    step is 1.2 times (float32) to 1.7 times (bfloat16) as fast on a CPU. TensorFlow backend only:
+    an exported encoder is rebuilt with the parent class (`tfssl.storage.export`).
 
-    Inputs of rank 2 or 4 with the channels last. float32 arithmetic for the statistics whatever
-    the dtype of the input. The kernel returns the variance with Bessel's correction while Keras
-    averages the biased one, so it is multiplied by (n - 1) / n. With `synchronized=True` the
-    statistics are those of the batch over all replicas of `tf.distribute`.
+    Inputs have rank 2 or 4 with channels last. Statistics are computed in float32 for any dtype of
+    the input. The kernel returns the variance with Bessel's correction while Keras averages the
+    biased one, so it is multiplied by (n - 1) / n. With `synchronized=True` the statistics are
+    those of the batch over all replicas of `tf.distribute`; `tfssl.layers.synchronized` is the
+    class with this argument.
+
+    Args:
+        *args, **kwargs: as for `keras.layers.BatchNormalization`.
+
+    Example:
+
+    ```python
+    layer = tfssl.layers.FusedBatchNormalization()
+    images = tf.random.uniform((8, 4, 4, 2))
+    float(abs(tf.reduce_mean(layer(images, training=True)))) < 1e-5  # True
+    ```
     """
 
     def call(
@@ -48,20 +60,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             )
             variance = biased(variance, as_image) if learns else variance
         if learns:
-            self._follow(self.moving_mean, mean)
-            self._follow(self.moving_variance, variance)
+            self._update(self.moving_mean, mean)
+            self._update(self.moving_variance, variance)
         return tf.reshape(outputs, tf.shape(inputs)) if len(inputs.shape) == 2 else outputs
 
-    def _follow(self, moving, batch):
+    def _update(self, moving, batch):
         moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
 
 
-# What sees the whole batch under `tf.distribute`; on one device it is the same.
+# Statistics of the whole batch under `tf.distribute`; on one device there is no difference.
 synchronized = functools.partial(FusedBatchNormalization, synchronized=True)
 
 
 def biased(variance, images):
-    """The kernel's variance per channel of images [B, H, W, C], without Bessel's correction."""
+    """The variance of the kernel without Bessel's correction, for images [B, H, W, C]."""
     count = values_per_channel(images)
     return variance * (count - 1) / count
 
@@ -71,11 +83,11 @@ def values_per_channel(images):
 
 
 def normalize_together(images, gamma, beta, epsilon):
-    """Batch normalization by the statistics of all replicas, each with as many images.
+    """Batch normalization with the statistics of all replicas, which have equally many images.
 
-    The kernel computes each replica's own statistics and then, as for inference, normalizes by the
-    common ones; backwards it is the same kernel plus what flows through the statistics (Ioffe &
-    Szegedy 2015, section 3). One exchange of two numbers per channel in either direction.
+    The kernel computes the statistics of each replica and then normalizes by the common ones as in
+    inference. The gradient is that of the kernel plus the gradient through the statistics (Ioffe &
+    Szegedy 2015, section 3). Forward and backward exchange two numbers per channel.
 
     Args:
         images: float [B, H, W, C].
@@ -83,8 +95,8 @@ def normalize_together(images, gamma, beta, epsilon):
         epsilon: float, added to the variance.
 
     Returns:
-        A triple: images' type [B, H, W, C]; the mean and the biased variance, float32 [C], which
-        no gradient flows through.
+        A triple: outputs [B, H, W, C] of the type of the images; mean and biased variance, float32
+        [C], without gradients.
     """
 
     def kernel(images, gamma, beta, **options):

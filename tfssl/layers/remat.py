@@ -1,4 +1,4 @@
-"""Gradient checkpointing: memory for the ends of blocks alone, at one more forward pass."""
+"""Gradient checkpointing: less memory for activations, at one more forward pass."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,28 @@ import tensorflow as tf
 
 
 class Rematerialized(keras.Model):
-    """A functional model that keeps little of its training pass and computes the rest again.
+    """A functional model that recomputes activations for the gradient to save memory.
 
-    Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", section 3: what is kept until
-    the gradient is the ends of segments; the inside of a segment is computed a second time when its
-    gradient is due. Layers, weights, outputs and gradients are those of
-    `keras.Model(inputs, outputs)`, and so is inference. Moving averages move once: what the second
-    computation makes of them is dropped.
+    Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", section 3: only the outputs
+    of segments are kept until the backward pass, which computes the inside of each segment again.
+    Layers, weights, outputs, gradients and inference are those of `keras.Model(inputs, outputs)`.
+    Moving averages are updated once.
 
     Args:
-        inputs, outputs: tensors of Keras, as for a functional `keras.Model`.
-        ends: the tensors between, in order, through each of which everything passes: the end of
-            one segment and the start of the next.
-        name: of the model.
+        inputs, outputs: Keras tensors, as for a functional `keras.Model`.
+        ends: Keras tensors between segments, in order; the whole computation must pass through each
+            of them.
+        name: name of the model.
+
+    Example:
+
+    ```python
+    inputs = keras.Input((8,))
+    middle = keras.layers.Dense(16, "relu")(inputs)
+    outputs = keras.layers.Dense(4)(middle)
+    model = tfssl.layers.Rematerialized(inputs, outputs, ends=[middle])
+    model(tf.zeros((2, 8)), training=True).shape  # (2, 4)
+    ```
     """
 
     def __init__(
@@ -32,7 +41,7 @@ class Rematerialized(keras.Model):
         super().__init__(inputs, outputs, name=name)
         places = [inputs, *ends, outputs]
         segments = [keras.Model(*pair) for pair in zip(places, places[1:])]
-        # A closure, because Keras would track the models in an attribute: layers a second time.
+        # A closure, as Keras would track models in an attribute and count their layers twice.
         self.segments = lambda: segments
 
     def call(
@@ -46,13 +55,13 @@ class Rematerialized(keras.Model):
 
 
 def recomputed(segment, inputs):
-    """`segment(inputs, training=True)`, of which only the inputs are kept for the gradient."""
+    """`segment(inputs, training=True)` that keeps only its inputs for the gradient."""
     learned, others = segment.trainable_variables, segment.non_trainable_variables
     if not learned:  # frozen, or nothing to learn in it
         return segment(inputs, training=True)
 
-    # Weights are arguments and new moving averages are results: the function has no effect that
-    # its second run could repeat, and under `tf.distribute` it meets tensors alone.
+    # Weights are arguments and new moving averages are results, so that the function has no side
+    # effects to repeat, and handles only tensors under `tf.distribute`.
     @keras.remat
     def compute(inputs, *values):
         outputs, moved = segment.stateless_call(

@@ -30,7 +30,7 @@ ALLOWED = {
         *("data", "errors", "evaluation", "files", "information", "losses", "methods"),
         "terminal",
     },
-    "data": {"augment", "errors", "files", "notes", "text"},
+    "data": {"augment", "errors", "files", "notes", "registry", "text"},
     "distribute": {"data", "errors", "signals"},
     "encoders": {"errors", "files", "layers", "registry"},
     "evaluation": {"augment", "compat", "data", "encoders", "errors", "methods", "notes"},

@@ -37,7 +37,7 @@ BUILT_IN = {
     "method": methods.BUILT_IN,
     "encoder": ("resnet",),
     "source": ("shapes", "folder"),
-    "recipe": ("simclr", "byol", "supervised"),
+    "recipe": (),
     "protocol": ("knn", "linear", "linear_sgd", "online"),
 }
 
@@ -50,13 +50,20 @@ def register(
     The same name again from the same file, or from another cell of a notebook, replaces.
 
     Args:
-        name: a name of letters, digits and underscores; `--method=NAME` for a method.
-        kind: "method", a subclass of `tfssl.SelfSupervised`; "encoder", a function (input_shape) ->
-            `keras.Layer`; "source", a function (split) -> images as `tfssl.views` takes them;
-            "recipe", a function (size, channels) -> `tfssl.augment.View`; or "protocol".
-        options: a frozen dataclass, whose fields are arguments of the class by the same names, each
-            with a type (bool, int, float or str), a default, and `metadata={"help": text}`. Each
-            becomes a flag of the command line.
+        name: a name of letters, digits and underscores.
+        kind: what the name stands for, and the flag that takes it:
+
+            - "method", `--method`: a subclass of `tfssl.SelfSupervised`
+            - "encoder", `--encoder`: a function (input_shape) -> `keras.Layer`
+            - "source", `--dataset`: a function (split) -> images, as `tfssl.views` takes arrays and
+              datasets; `tfssl.views(name, ...)` takes the name too
+            - "recipe", `--recipe`: a function (size, channels) -> `tfssl.augment.View`, or a tuple
+              of these, one for each view
+            - "protocol", `--protocols`: a class or function without arguments -> an object like
+              `tfssl.evaluation.Linear()`
+        options: for methods; a frozen dataclass, whose fields are arguments of the class by the
+            same names, each with a type (bool, int, float or str), a default, and
+            `metadata={"help": text}`. Each becomes a flag of the command line.
 
     Raises:
         ValueError: the name is no name, or belongs to tfssl or to another file; an unknown kind.
@@ -92,6 +99,8 @@ def check(name, kind, options):
         raise ValueError(f"`name` must be of letters, digits and underscores. Received: {name!r}")
     if name in BUILT_IN[kind]:
         raise ValueError(f"`name` {name!r} is taken: tfssl has a {kind} of that name")
+    if options is not None and kind != "method":
+        raise ValueError(f"`options` are for methods. Received: options of a {kind}")
     if options is not None and not dataclasses.is_dataclass(options):
         raise ValueError(f"`options` must be a dataclass. Received: {options!r}")
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfssl import augment
 from tfssl.augment import ops, recipes
 from tfssl.config import Config
-from tfssl.runner import pretrain
+from tfssl.runner import recipes as of_flags
 
 SEED = tf.constant([2, 71])
 FULL = dict(blur_p=0.5, solarize_p=0.2)
@@ -152,7 +152,7 @@ def test_simclr_takes_other_settings_than_the_papers():
 def test_byol_is_what_the_command_line_trains_on():
     views = augment.byol((24, 20))
     config = Config(method="byol")
-    for ours, theirs in zip(views, pretrain.view_recipes(config, (24, 20)), strict=True):
+    for ours, theirs in zip(views, of_flags.views(config, (24, 20)), strict=True):
         assert_same(ours, theirs)
 
 

@@ -269,3 +269,100 @@ def test_in_a_notebook_a_cell_that_runs_again_replaces():
 def test_what_cannot_be_registered(arguments, said):
     with pytest.raises(ValueError, match=said):
         tfssl.register(**arguments)
+
+
+EVERYTHING = """
+import numpy as np
+import tensorflow as tf
+import tfssl
+
+
+@tfssl.register("blobs", kind="source")
+def blobs(split):
+    generator = np.random.default_rng({"train": 0, "test": 1}[split])
+    labels = np.arange({"train": 40, "test": 20}[split]) % 2
+    bright = 0.25 + 0.5 * labels[:, None, None]
+    return np.float32(bright + generator.uniform(-0.1, 0.1, [len(labels), 16, 16])), labels
+
+
+@tfssl.register("halves", kind="recipe")
+def halves(size, channels):
+    return tfssl.augment.supervised(size), tfssl.augment.view(lambda images: 0.5 * images)
+
+
+@tfssl.register("centroid", kind="protocol")
+class Centroid:
+    name = "centroid"
+
+    def scores(self, train_h, train_labels, test_h, num_classes):
+        means = [train_h[train_labels == c].mean(0) for c in range(num_classes)]
+        return -np.linalg.norm(test_h[:, None] - np.stack(means), axis=-1)
+"""
+OWN = ["--dataset=blobs", "--train_split=train[:32]", "--eval_split=test"]
+
+
+@pytest.fixture
+def everything(tmp_path):
+    (tmp_path / "all.py").write_text(EVERYTHING)
+    return f"--plugin={tmp_path}/all.py"
+
+
+def test_a_source_a_recipe_and_a_protocol_of_a_plugin(everything, tmp_path):
+    mine = [everything, *OWN, "--recipe=halves", "--protocols=centroid"]
+    result = run(*TINY, *mine, "--train_steps=2", f"--model_dir={tmp_path}/run")
+    scores = result["pretrained"]["centroid"]
+    assert scores["examples"] == 20 and scores["classes"] == 2
+    encoder = tfssl.load_encoder(tmp_path / "run")
+    images, labels = (np.asarray(v) for v in registry.find("source", "blobs").value("train"))
+    test, test_labels = registry.find("source", "blobs").value("test")
+    h, test_h = (encoder(np.repeat(x[..., None], 3, -1)).numpy() for x in (images[:32], test))
+    found = registry.find("protocol", "centroid").value().scores(h, labels[:32], test_h, 2)
+    assert scores["correct_top_1"] == (found.argmax(1) == test_labels).sum()
+    said = json.loads((tmp_path / "run" / "data.json").read_text())["train"]
+    assert said["kind"] == "registered" and len(said["content"]) == 64
+
+
+def test_views_take_the_name_of_a_source(everything):
+    flags.parse(["run.py", everything])
+    views = tfssl.views("blobs", tfssl.augment.simclr(16, channels=1), 8, split="train[:24]")
+    (first, *_) = [batch for batch in views]
+    assert len(views) == 3 and first["views"][0].shape == (8, 16, 16, 1)
+    with pytest.raises(ValueError, match="`split` must be one of train, or a slice of it, for"):
+        tfssl.views("blobs", tfssl.augment.simclr(16, channels=1), 8, split="train[8]")
+
+
+@pytest.mark.parametrize(
+    "words,said",
+    [
+        (["--recipe=other"], "--recipe must be a name that a file of --plugin registers .halves."),
+        (["--recipe=halves", "--flip_p=0.1"], "--flip_p has no effect with --recipe=halves"),
+        (["--protocols=other"], "--protocols must be names .* registers .centroid.. Received: oth"),
+        (["--eval_split=other"], "--dataset=blobs cannot be used: its split other fails with Key"),
+        (["--train_split=train[:0]"], "--train_split must hold at least one example"),
+    ],
+)
+def test_what_a_plugin_has_not_is_refused_before_anything_is_written(
+    everything, tmp_path, words, said
+):
+    with pytest.raises(UsageError, match=said):
+        run(*TINY, everything, *OWN, *words, f"--model_dir={tmp_path}/run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "code,said",
+    [
+        ("return np.full([len(test_h), 1], 0.0)", r"must return finite scores \[20, 2\]"),
+        ("return 1 / 0", "--protocols=centroid fails: ZeroDivisionError"),
+    ],
+)
+def test_a_protocol_that_fails_says_which(tmp_path, code, said):
+    (tmp_path / "all.py").write_text(
+        EVERYTHING.replace("        means =", f"        {code}\n        means =")
+    )
+    from tfssl.runner import protocols
+
+    flags.parse(["run.py", f"--plugin={tmp_path}/all.py"])
+    (made,) = protocols.registered(tfssl.Config(protocols="centroid")).values()
+    with pytest.raises(tfssl.TrainingError, match=said):
+        protocols.scores("centroid", made, np.ones([4, 3]), np.arange(4) % 2, np.ones([20, 3]), 2)

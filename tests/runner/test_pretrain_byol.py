@@ -9,8 +9,9 @@ import pytest
 import tfssl
 from tests.helpers import BYOL_SETTINGS, read_scalars, run_until_killed, tiny_config
 from tfssl.callbacks import alarms
+from tfssl.runner import recipes
 from tfssl.runner.job import plan
-from tfssl.runner.pretrain import build_model, checkpoints_of, view_recipes
+from tfssl.runner.pretrain import build_model, checkpoints_of
 
 
 def test_its_scalars_are_there_at_every_step(finished_byol):
@@ -76,7 +77,7 @@ def test_eval_mode_evaluates_it_again(finished_byol, tmp_path):
 def test_the_two_views_differ_by_blur_and_solarize():
     first, second = (
         str(recipe.pixels.draw((0, 1), np.zeros([4, 16, 16, 3], np.float32)).keys())
-        for recipe in view_recipes(tiny_config("x", **BYOL_SETTINGS), (16, 16))
+        for recipe in recipes.views(tiny_config("x", **BYOL_SETTINGS), (16, 16))
     )
     assert "4_blur" in first and "solarize" not in first  # certain, and never
     assert "maybe_blur" in second and "maybe_solarize" in second

@@ -3,10 +3,11 @@
 import math
 import re
 
+from tfssl.config.defaults import default_of
 from tfssl.config.google import check_schema
 from tfssl.config.methods import METHODS
 from tfssl.config.modes import TASKS
-from tfssl.config.schema import kind
+from tfssl.config.schema import VIEW, VIEW2, kind
 from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, written
 from tfssl.errors import UsageError, told
 
@@ -19,6 +20,7 @@ ORDERED = (
     ("crop_aspect_min", "crop_aspect_max"),
     ("blur_sigma_min", "blur_sigma_max"),
 )
+VIEWS = (VIEW, VIEW2)  # groups of knobs
 PATHS = ("model_dir", "checkpoint", "teacher", "label_list", "output")
 
 
@@ -91,6 +93,8 @@ def check_paths(config):
 
 
 def check_views(config):
+    if config.recipe:
+        check_recipe(config)
     for view, prefix in ((1, ""), (2, "view2_")):
         for low, high in ORDERED:
             least, most = config.of_view(low, view), config.of_view(high, view)
@@ -106,6 +110,23 @@ def check_views(config):
                 "be at most 0.5, half of the colour circle. "
                 f"Received: {hue:.4g}"
             )
+
+
+def check_recipe(config):
+    """Raises UsageError where flags describe an augmentation that --recipe takes the place of."""
+    fields = type(config).__dataclass_fields__
+    useless = [
+        name
+        for name, field in fields.items()
+        if field.metadata["group"] in VIEWS
+        and name != "recipe"
+        and getattr(config, name) != default_of(field, config)
+    ]
+    if useless:
+        raise UsageError(
+            f"--{useless[0]} has no effect with --recipe={config.recipe}, which says what the "
+            "views are."
+        )
 
 
 def check_batch(config):
@@ -156,6 +177,11 @@ def check_task(config):
         check_distillation(config)
     elif config.trains:
         refuse(config, f"--mode={config.task}", "teacher", "distill_temperature", "distill_alpha")
+    if config.trains and config.task != "pretrain" and config.recipe:
+        raise UsageError(
+            f"--recipe concerns pretraining; --mode={config.task} does not take it. "
+            f"Received: {config.recipe}"
+        )
     if config.trains and config.task == "pretrain":
         check_pretraining(config)
 

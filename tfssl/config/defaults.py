@@ -60,6 +60,8 @@ LATER = {
     "encoder": "resnet",
     "encoder_size": None,
     "input_range": "auto",
+    "recipe": None,
+    "protocols": None,
 }
 
 

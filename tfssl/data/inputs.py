@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfssl import augment
-from tfssl.data import arrays, folder, shapes, tfds
+from tfssl import augment, registry
+from tfssl.data import arrays, folder, registered, shapes, tfds
 from tfssl.data.clock import Clock
 from tfssl.data.pipeline import (
     ORDER,
@@ -56,7 +56,8 @@ def views(
         x: images: an array [N, H, W, C] or [N, H, W] of uint8, uint16 or floats in [0, 1]; a pair
             (images, labels) with integer labels [N]; a `tf.data.Dataset` of images, (image, label)
             or {"image": ..., "label": ...}, batched or not; a directory of image files; "shapes",
-            the embedded dataset; or the name of a dataset of tensorflow_datasets.
+            the embedded dataset; or the name of a dataset of tensorflow_datasets, or of one that
+            `tfssl.register(name, kind="source")` added.
         recipe: a view, such as `tfssl.augment.simclr(32)`, or anything that `tfssl.augment.view`
             takes: a function, a Keras layer, an `Op`. Or a tuple of these, one for each view.
         batch_size: images per batch; a smaller last batch is dropped.
@@ -143,9 +144,12 @@ def as_source(x, value_range=None, split=None, data_dir=None):
 
 def opened(x, value_range, split, data_dir):
     """Makes a `Source` of a directory or a named dataset."""
+    given = value_range
     value_range = "auto" if value_range is None else arrays.check_range(value_range)
     if x == "shapes":
         return shapes_source(split or "train")
+    if registry.find("source", x):
+        return registered.load(x, split or "train", value_range=given)
     if (x.startswith((".", os.sep)) or x.endswith(os.sep)) and not os.path.isdir(x):
         raise ValueError(f"`x` must be a directory that is there. Received: {x}")
     if os.path.isdir(x):

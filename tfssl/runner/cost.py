@@ -61,7 +61,8 @@ def of_evaluation(config, encode, dim, train_source, eval_source, size):
         train_source, eval_source, size: as there.
     """
     scored, ks = evaluate.count(config, eval_source), config.neighbours
-    classified = (ks or config.linear_probe) and evaluate.fits(train_source, dim)
+    wanted = ks or config.linear_probe or config.protocols
+    classified = wanted and evaluate.fits(train_source, dim)
     fitted = train_source.num_examples if classified else 0
     images = scored + fitted
     return Cost(

@@ -17,6 +17,7 @@ from tfssl import augment, data, evaluation
 from tfssl.callbacks.progress import Progress
 from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
+from tfssl.runner import protocols
 
 MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
 
@@ -43,8 +44,8 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
     if probe is not None:
         logits = np.asarray(probe(test_h, training=False))
         results["online"] = classified(config, logits, test_labels)
-    ks = config.neighbours
-    if not (ks or config.linear_probe):
+    ks, others = config.neighbours, protocols.registered(config)
+    if not (ks or config.linear_probe or others):
         return results
     if not fits(train_source, test_h.shape[1]):
         print(
@@ -76,6 +77,10 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
                 temperature=config.knn_temperature,
             )
         results |= {f"knn_{k}": score(scores[k], test_labels) for k in ks}
+    for name, protocol in others.items():
+        with told(f"{title}: {name} on {len(train_h):,} frozen representations"):
+            scores = protocols.scores(name, protocol, train_h, train_labels, test_h, num_classes)
+        results[name] = score(scores, test_labels)
     return results
 
 

@@ -73,7 +73,7 @@ def nearest_neighbours(config, given):
     rundir.make(config.model_dir)
     print(f"kNN with {pretrained.described(origin)}")
     encode = evaluate.batch_function(network, job.eval_size)
-    asked = job.config.replace(linear_probe=False)
+    asked = job.config.replace(linear_probe=False, protocols=None)
     cost.tell("knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source, job.eval_size))
     results = evaluate.evaluate(asked, encode, source, job.eval_source, job.eval_size, "knn")
     result = {**record(job, origin), "results": results}

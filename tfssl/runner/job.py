@@ -16,7 +16,8 @@ from tfssl.config import MODES, Config, sides
 from tfssl.data import Source
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import demand, device, objective, plugins, sources
+from tfssl.runner import demand, device, objective, plugins, protocols, sources
+from tfssl.runner.recipes import compiled
 from tfssl.storage import rundir, runs
 from tfssl.storage.networks import describe, network
 
@@ -109,6 +110,7 @@ def plan(config, distributed=None, ranges=None):
         UsageError: the settings do not fit the dataset or each other.
     """
     mode = MODES[config.mode]
+    protocols.registered(config)  # which are refused before anything is done
     if not (config.trains or mode.evaluates or config.probe_dataset):
         train_source = sources.load(config, getattr(config, mode.split), mode.split, ranges)
         labelled_source = eval_source = train_source
@@ -368,7 +370,7 @@ def preparation(job, recipes):
             data.finisher(
                 job.train_source,
                 recipes,
-                config.compile_augmentation,
+                compiled(config, recipes),
                 in_blocks=False,
                 parts=job.distribution.replicas,
             )
@@ -404,7 +406,7 @@ def training_batches(job, recipes, start):
             seed=config.seed,
             start_step=start,
             stop_step=job.total_steps,
-            compiled=config.compile_augmentation,
+            compiled=compiled(config, recipes),
             finished=config.augment_on == "host",
         )
     )

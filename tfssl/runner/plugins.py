@@ -1,4 +1,4 @@
-"""Python files named by --plugin: the methods and encoders that they add, and their options."""
+"""Python files named by --plugin: what they register, and the options of their methods."""
 
 import dataclasses
 import os

@@ -3,13 +3,13 @@
 import functools
 import os
 
-from tfssl import augment, compat, files, layers
+from tfssl import compat, files, layers
 from tfssl.callbacks.alarms import WarnOfCollapse
 from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
-from tfssl.runner import build, cost, evaluate, loop
+from tfssl.runner import build, cost, evaluate, loop, recipes
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -50,9 +50,9 @@ def build_model(job):
             normalization=normalization,
             total_steps=job.total_steps,
             size=job.size,
-            pixels=tuple(view.pixels for view in view_recipes(config, job.size)),
+            pixels=tuple(view.pixels for view in recipes.views(config, job.size)),
         )
-        model = compile_model(job, build.method(config, kit), trained_recipes(config, job.size))
+        model = compile_model(job, build.method(config, kit), recipes.trained(config, job.size))
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas
             if "projector" in model.dims:
@@ -79,44 +79,6 @@ def build_probe(job, in_dim):
     if not (wanted and job.train_source.num_classes):
         return None
     return layers.classifier(in_dim, job.train_source.num_classes, seed=job.config.seed + 2)
-
-
-def view_recipes(config, size):
-    """The two views, with the ranges and probabilities of the flags."""
-    return tuple(view_recipe(config, size, view) for view in (1, 2))
-
-
-def trained_recipes(config, size):
-    """The views as the training gets them: crops alone where the method does the rest."""
-    recipes = view_recipes(config, size)
-    if not config.facts.crops_only:
-        return recipes
-    return tuple(recipe._replace(pixels=augment.identity()) for recipe in recipes)
-
-
-def view_recipe(config, size, view):
-    def of(name):
-        return config.of_view(name, view)
-
-    return augment.simclr_view(
-        size,
-        crop_area=(of("crop_area_min"), of("crop_area_max")),
-        crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
-        flip_p=of("flip_p"),
-        jitter_p=of("color_jitter_p"),
-        jitter_strength=of("color_jitter_strength"),
-        brightness=of("jitter_brightness"),
-        contrast=of("jitter_contrast"),
-        saturation=of("jitter_saturation"),
-        hue=of("jitter_hue"),
-        brightness_mode=config.brightness_mode,
-        grayscale_p=of("grayscale_p"),
-        blur_p=of("blur_p") if config.use_blur else 0.0,
-        blur_sigma=(of("blur_sigma_min"), of("blur_sigma_max")),
-        blur_padding=config.blur_padding,
-        solarize_p=of("solarize_p"),
-        solarize_threshold=of("solarize_threshold"),
-    )
 
 
 def pretrain(config, given, flagfile, distribution=None):
@@ -265,6 +227,8 @@ def baseline(job, least=cost.THINNED):
 def evaluation_settings(job, extent=cost.WHOLE):
     """All that the results of one encoder depend on."""
     settings = settings_of(job, "eval_crop_proportion", "knn_k", "knn_temperature")
+    if job.config.protocols:  # a flag that records of earlier versions lack
+        settings["protocols"] = job.config.protocols
     return {**settings, "linear_probe": extent_config(job.config, extent).linear_probe}
 
 
@@ -334,12 +298,12 @@ def announce(job, model, start):
 def train(job, model, checkpoints, start):
     """Trains from a step to the end."""
     config = job.config
-    batches = training_batches(job, trained_recipes(config, job.size), start)
+    batches = training_batches(job, recipes.trained(config, job.size), start)
     writer = job.writer()
     if start == 0 and writer:
         save_views(
             job.train_source,
-            view_recipes(config, job.size),
+            recipes.views(config, job.size),
             os.path.join(config.model_dir, "views.png"),
             writer,
             config.seed,

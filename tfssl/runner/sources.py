@@ -1,16 +1,16 @@
 """The images that a Config names, as sources.
 
-To add a kind of source, write a function that returns a `tfssl.data.Source` and give it a line in
-DATASETS.
+A source from outside is registered: `tfssl.register(name, kind="source")`.
 """
 
+import dataclasses
 import functools
 
 import tensorflow as tf
 
-from tfssl import memory
+from tfssl import memory, registry
 from tfssl.config import sides, value_range
-from tfssl.data import folder, shapes, tfds
+from tfssl.data import folder, registered, shapes, tfds
 from tfssl.data.source import (
     Source,
     balanced,
@@ -37,7 +37,8 @@ def load(config, split, flag="train_split", ranges=None, again=False):
     Raises:
         UsageError: see `tfssl.data.tfds.load`.
     """
-    loader = DATASETS.get(config.dataset, load_tfds)
+    entry = registry.find("source", config.dataset)
+    loader = load_registered if entry else DATASETS.get(config.dataset, load_tfds)
     if loader is load_folder:
         loader = functools.partial(load_folder, again=again)
     limit = {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
@@ -59,6 +60,8 @@ def identify(config, split, flag="train_split", download=True):
         )
     if config.dataset == "shapes":
         return shapes_identity(config)
+    if registry.find("source", config.dataset):
+        return registered.identify(config.dataset, split)
     return tfds.identify(
         config.dataset, split, data_dir=config.data_dir, flag=flag, download=download
     )
@@ -154,6 +157,27 @@ def load_folder(config, split, flag, ranges, again=False):
         rules=config.reading_rules,
         again=again,
     )
+
+
+def load_registered(config, split, flag, ranges):
+    """A dataset that a plug-in registered; one channel becomes three equal ones."""
+    given = None if config.value_range == "auto" else value_range(config.value_range)
+    source = registered.load(config.dataset, split, flag, given)
+    if source.channels not in (1, 3):
+        raise UsageError(
+            f"--dataset={config.dataset} must give images of 1 or 3 channels; Python takes others. "
+            f"Received: {source.channels}"
+        )
+    return source if source.channels == 3 else in_three_channels(source)
+
+
+def in_three_channels(source):
+    images, labels = source.arrays
+    images = images.repeat(3, axis=-1)
+    records = functools.partial(
+        tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
+    )
+    return dataclasses.replace(source, arrays=(images, labels), records=records, channels=3)
 
 
 def load_shapes(config, split, flag, ranges):

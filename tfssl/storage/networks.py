@@ -65,7 +65,8 @@ def build_named(config, seed, name):
     except ValueError as error:
         size_may_help = not config.encoder_size and "could not be" in str(error)
         hint = ". --encoder_size may be what it needs" if size_may_help else ""
-        raise UsageError(f"--encoder={config.encoder}: {error}{hint}") from error
+        which = "" if str(error).startswith("`encoder`") else f"--encoder={config.encoder}: "
+        raise UsageError(f"{which}{error}{hint}") from error
 
 
 def width(config):

@@ -3,13 +3,20 @@
 from typing import Literal, Optional
 
 from tfssl.config.schema import VIEW, Schema, group, knob, second_view
-from tfssl.config.values import FRACTION, NON_NEGATIVE, POSITIVE, PROBABILITY
+from tfssl.config.values import FRACTION, NON_NEGATIVE, NOT_EMPTY, POSITIVE, PROBABILITY
 
 
 @group
 class ViewOptions(Schema):
     """How each view is made; view 2 by the same settings where it has none of its own."""
 
+    recipe: Optional[str] = knob(
+        None,
+        VIEW,
+        "Augmentation of a plug-in, by its registered name, in place of what the flags below "
+        "describe. Not given: these flags.",
+        NOT_EMPTY,
+    )
     crop_area_min: float = knob(
         0.08, VIEW, "Smallest random crop, as a fraction of the image's area.", FRACTION
     )

@@ -43,6 +43,13 @@ class EvaluationOptions(Schema):
         COUNTS,
         common=True,
     )
+    protocols: Optional[str] = knob(
+        None,
+        EVAL,
+        "Further protocols to evaluate with, by the names that plug-ins registered, "
+        "comma-separated. Not given: none.",
+        NOT_EMPTY,
+    )
     knn_temperature: float = knob(0.07, EVAL, "Votes are weighted by exp(cosine / this).", POSITIVE)
     linear_probe: bool = knob(
         True,

@@ -1,0 +1,55 @@
+"""Evaluation protocols of plug-ins, by --protocols."""
+
+import numpy as np
+
+from tfssl import registry
+from tfssl.errors import TrainingError, UsageError
+from tfssl.runner import plugins
+from tfssl.text import printable
+
+
+def registered(config):
+    """{name: protocol} of --protocols.
+
+    Raises:
+        UsageError: a name that no plug-in registered, or a protocol that cannot be made.
+    """
+    made = {}
+    for name in plugins.split(config.protocols):
+        entry = registry.find("protocol", name)
+        if entry is None:
+            known = ", ".join(registry.ENTRIES["protocol"]) or "none"
+            raise UsageError(
+                f"--protocols must be names that a file of --plugin registers ({known}). "
+                f"Received: {printable(name)}"
+            )
+        try:
+            made[name] = entry.value()
+        except Exception as error:  # the class is the user's
+            raise UsageError(
+                f"--protocols={name} cannot be made: {type(error).__name__}: {error}"
+            ) from error
+        if not callable(getattr(made[name], "scores", None)):
+            raise UsageError(
+                f"--protocols={name} must have a method scores(train_h, train_labels, test_h, "
+                f"num_classes). Received: {type(made[name]).__name__}"
+            )
+    return made
+
+
+def scores(name, protocol, train_h, train_labels, test_h, num_classes):
+    """What a protocol of a plug-in returns, float [N, C].
+
+    Raises:
+        TrainingError: it fails, or returns something else.
+    """
+    try:
+        made = np.asarray(protocol.scores(train_h, train_labels, test_h, num_classes), np.float64)
+    except Exception as error:  # the class is the user's
+        raise TrainingError(f"--protocols={name} fails: {type(error).__name__}: {error}") from error
+    if made.shape != (len(test_h), num_classes) or not np.isfinite(made).all():
+        raise TrainingError(
+            f"--protocols={name} must return finite scores {[len(test_h), num_classes]}. "
+            f"Received: an array of shape {list(made.shape)}"
+        )
+    return made

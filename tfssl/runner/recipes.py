@@ -1,0 +1,91 @@
+"""The views of a pretraining: as the flags describe them, or as a plug-in's --recipe does."""
+
+from tfssl import augment, registry
+from tfssl.data.inputs import as_recipes
+from tfssl.errors import UsageError
+from tfssl.runner import build
+
+
+def views(config, size):
+    """A `tfssl.augment.View` for each view.
+
+    Args:
+        size: (height, width) of the views in pixels.
+
+    Raises:
+        UsageError: --recipe names none, fails, or makes another number of views.
+    """
+    if config.recipe:
+        return registered(config, size)
+    return tuple(described(config, size, view) for view in (1, 2))
+
+
+def trained(config, size):
+    """The views that reach the model: crops alone if the method changes the pixels itself."""
+    made = views(config, size)
+    if not config.facts.crops_only:
+        return made
+    return tuple(recipe._replace(pixels=augment.identity()) for recipe in made)
+
+
+def registered(config, size):
+    """The views of the registered recipe that --recipe names."""
+    entry = registry.find("recipe", config.recipe)
+    if entry is None:
+        known = ", ".join(registry.ENTRIES["recipe"]) or "none"
+        raise UsageError(
+            f"--recipe must be a name that a file of --plugin registers ({known}). "
+            f"Received: {config.recipe}"
+        )
+    try:
+        made = as_recipes(entry.value(size, 3))
+    except Exception as error:  # the function is the user's
+        raise UsageError(
+            f"--recipe={config.recipe} cannot be made: {type(error).__name__}: {error}"
+        ) from error
+    wanted = build.class_of(config.method).NUM_VIEWS
+    if wanted and len(made) != wanted:
+        raise UsageError(
+            f"--recipe={config.recipe} must make {wanted} views, which --method={config.method} "
+            f"takes. Received: {len(made)}"
+        )
+    if not all(recipe.stateless for recipe in made):
+        print(
+            f"--recipe={config.recipe} keeps random state of its own: a run that is continued "
+            "differs from one that was not interrupted"
+        )
+    return made
+
+
+def compiled(config, made):
+    """Whether XLA compiles the augmentation: not what it may be unable to."""
+    return config.compile_augmentation and all(
+        recipe.stateless and recipe.whole.per_image for recipe in made
+    )
+
+
+def described(config, size, view):
+    """View 1 or 2, with the ranges and probabilities of the flags."""
+
+    def of(name):
+        return config.of_view(name, view)
+
+    return augment.simclr_view(
+        size,
+        crop_area=(of("crop_area_min"), of("crop_area_max")),
+        crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
+        flip_p=of("flip_p"),
+        jitter_p=of("color_jitter_p"),
+        jitter_strength=of("color_jitter_strength"),
+        brightness=of("jitter_brightness"),
+        contrast=of("jitter_contrast"),
+        saturation=of("jitter_saturation"),
+        hue=of("jitter_hue"),
+        brightness_mode=config.brightness_mode,
+        grayscale_p=of("grayscale_p"),
+        blur_p=of("blur_p") if config.use_blur else 0.0,
+        blur_sigma=(of("blur_sigma_min"), of("blur_sigma_max")),
+        blur_padding=config.blur_padding,
+        solarize_p=of("solarize_p"),
+        solarize_threshold=of("solarize_threshold"),
+    )

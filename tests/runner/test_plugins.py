@@ -219,11 +219,11 @@ def test_a_record_runs_no_code(encoder, tmp_path):
 @pytest.mark.parametrize(
     "words,said",
     [
-        (["--encoder=nothing"], "--encoder=nothing: `encoder` must be resnet, a registered name"),
+        (["--encoder=nothing"], "--encoder must be resnet, a registered name"),
         (["--encoder=keras.applications.Nothing"], "must be a model of keras.applications"),
         (["--encoder={}", "--encoder_size=32"], "--image_size must be 32x32, the size that --enco"),
         (["--encoder={}", "--input_range=1,0"], "--input_range must be auto, or LOW,HIGH"),
-        (["--encoder={}x"], "`encoder` must be a function in .*net.py. Received: buildx"),
+        (["--encoder={}x"], "--encoder must be a function in .*net.py. Received: buildx"),
     ],
 )
 def test_encoders_that_cannot_be_had_are_refused(encoder, tmp_path, words, said):

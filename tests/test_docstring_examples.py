@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import tfssl
 
-ROOMS = ("augment", "callbacks", "data", "evaluation", "layers", "losses", "optim")
+ROOMS = ("augment", "callbacks", "data", "encoders", "evaluation", "layers", "losses", "optim")
 MOST_LINES = 8
 FENCE = re.compile(r"^Example:\n\n```python\n(.*?)^```$", re.S | re.M)
 

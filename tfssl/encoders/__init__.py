@@ -1,4 +1,4 @@
-"""Encoders: networks from images to representations, and how any of them is taken."""
+"""Encoders, networks from images to representations, and adapters for any Keras model."""
 
 from tfssl.encoders.resnets import (
     BLOCKS,

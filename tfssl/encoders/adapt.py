@@ -1,4 +1,4 @@
-"""How any Keras encoder is taken: what it expects, what it returns, and a second one like it."""
+"""Adapts any Keras encoder: input range, output shape, building, cloning."""
 
 import re
 
@@ -7,15 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
-LARGEST_NORMALIZED = 20.0  # spread that normalized images may have at most
+LARGEST_NORMALIZED = 20.0  # largest width of the range of normalized images
 
 
 def resolve_input_range(input_range, encoder):
-    """The range of pixel values that an encoder expects, (low, high).
+    """Returns the range of pixel values that an encoder expects, (low, high).
 
-    "auto" reads the Rescaling and Normalization layers that come first in a functional or
-    sequential model: where they bring values of 0 to 255 to the scale on which networks compute,
-    the encoder expects those; otherwise images in [0, 1].
+    "auto" reads the leading Rescaling and Normalization layers of a functional or sequential model.
+    If they normalize values of 0 to 255, the encoder expects those; otherwise images in [0, 1].
 
     Args:
         input_range: "auto", "0,1", "0,255", "-1,1", or a pair of numbers, low below high.
@@ -40,13 +39,13 @@ def resolve_input_range(input_range, encoder):
 
 
 def expects_bytes(encoder):
-    """Whether the leading layers of an encoder bring values of 0 to 255 to a network's scale."""
+    """Whether the leading layers of an encoder normalize values of 0 to 255."""
     scale = leading_scale(encoder)
     return scale is not None and 255.0 * scale <= LARGEST_NORMALIZED
 
 
 def leading_scale(encoder):
-    """The factor of the Rescaling and Normalization layers that come first; None without any."""
+    """The factor of the leading Rescaling and Normalization layers; None if there are none."""
     found = None
     for layer in getattr(encoder, "layers", ()):
         if isinstance(layer, keras.layers.InputLayer):
@@ -70,11 +69,11 @@ def normalization_scale(layer):
 
 
 def scaled(images, input_range):
-    """Images in [0, 1] as an encoder of this input range expects them.
+    """Scales images to the input range of an encoder.
 
     Args:
-        images: float [B, H, W, C] in [0, 1]; or uint8, uint16, which are brought there first.
-        input_range: (low, high); (0, 1) returns float images themselves.
+        images: float [B, H, W, C] in [0, 1], uint8 in [0, 255] or uint16 in [0, 65535].
+        input_range: (low, high); for (0, 1) float images are returned unchanged.
     """
     low, high = input_range
     most = {"uint8": 255.0, "uint16": 65535.0}.get(tf.as_dtype(images.dtype).name)
@@ -83,7 +82,7 @@ def scaled(images, input_range):
 
 
 def pooled(features):
-    """Features [B, D] as they are; feature maps [B, h, w, D] and tokens [B, n, D] as their mean."""
+    """Averages feature maps [B, h, w, D] and tokens [B, n, D] over positions to [B, D]."""
     axes = list(range(1, features.shape.rank - 1))
     return tf.reduce_mean(features, axis=axes) if axes else features
 
@@ -93,20 +92,20 @@ def build(encoder, input_shape, name="encoder"):
 
     Args:
         encoder: a `keras.Layer`, built or not.
-        input_shape: (batch, height, width, channels); None where a side is not known.
-        name: what to call it in messages.
+        input_shape: (batch, height, width, channels); unknown sides are None.
+        name: name of the encoder in messages.
 
     Returns:
-        The output's shape, a tuple of 2, 3 or 4 entries, the last one known.
+        The shape of the output, a tuple of 2, 3 or 4 entries; the last one is not None.
 
     Raises:
-        ValueError: it takes no images of this shape, or returns no single tensor [B, D],
-            [B, h, w, D] or [B, n, D].
+        ValueError: the encoder does not take images of this shape, or does not return a single
+            tensor [B, D], [B, h, w, D] or [B, n, D].
     """
     check_input(encoder, input_shape, name)
     try:
         outputs = encoder(keras.KerasTensor(input_shape, dtype="float32"))
-    except Exception as error:  # whatever the encoder's own code raises
+    except Exception as error:  # the code of the encoder is the user's
         raise ValueError(
             f"`{name}` could not be built for images {shape_text(input_shape)}: {first_line(error)}"
         ) from error
@@ -121,7 +120,7 @@ def build(encoder, input_shape, name="encoder"):
 
 
 def check_input(encoder, input_shape, name="encoder"):
-    """Raises ValueError where an encoder of a fixed input shape cannot take images of another."""
+    """Raises ValueError if an encoder with a fixed input shape does not take another shape."""
     expected = known_input_shape(encoder)
     if expected is None:
         return
@@ -153,14 +152,14 @@ def shape_text(shape):
 
 
 def clone(encoder, argument="target_encoder"):
-    """A second encoder of the same form, with initial weights of its own.
+    """Makes a second encoder of the same architecture, with new initial weights.
 
     Args:
-        encoder: a `keras.Layer` that Keras can make again from its `get_config()`.
-        argument: the argument that gives one by hand, for messages.
+        encoder: a `keras.Layer` with `get_config()`.
+        argument: name of the argument that takes a second encoder, for messages.
 
     Raises:
-        ValueError: Keras cannot make it again.
+        ValueError: Keras cannot make the layer from its configuration.
     """
     try:
         if type(encoder).__name__ in ("Functional", "Sequential"):
@@ -175,7 +174,7 @@ def clone(encoder, argument="target_encoder"):
 
 
 def why(error):
-    """Why Keras could not make a layer again, or describe it."""
+    """Why Keras could not clone or serialize a layer."""
     if isinstance(error, NotImplementedError):
         return "it defines no get_config()"
     return first_line(error)
@@ -185,8 +184,8 @@ PREFACES = ("Exception encountered", "Could not automatically infer", "Error enc
 
 
 def first_line(error):
-    """The first line of an error that says something, without what Keras says around it."""
+    """The first informative line of an error, without the preface that Keras adds."""
     text = re.sub("\x1b[^m]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(PREFACES)] or lines
-    return told[0][:200] if told else type(error).__name__
+    lines = [line for line in lines if not line.startswith(PREFACES)] or lines
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,9 +1,9 @@
-"""Checkpoints written by google-research/simclr's tf2 code, as weights of ours.
+"""Loads checkpoints of google-research/simclr's tf2 code into tfssl's networks.
 
-Its `tf.train.Checkpoint(model=...)` and the SavedModels that it publishes name every variable by
-its place in the object graph: model/resnet_model/..., model/_projection_head/... The names below
-are of tf2/resnet.py and tf2/model.py (383d414). What the network is, is read off the names and
-shapes. Both networks compute the same features from equal weights.
+Its `tf.train.Checkpoint(model=...)` and its published SavedModels name each variable by its path in
+the object graph: model/resnet_model/..., model/_projection_head/... The names below are those of
+tf2/resnet.py and tf2/model.py (383d414). The architecture is inferred from names and shapes. Both
+networks compute the same features from equal weights.
 """
 
 import contextlib
@@ -26,11 +26,10 @@ NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 @dataclasses.dataclass(frozen=True)
 class GoogleWeights:
-    """Weights of a google-research/simclr checkpoint; what `tfssl.storage.pretrained.Pretrained` is
-    for ours.
+    """Weights of a google-research/simclr checkpoint; see `tfssl.storage.pretrained.Pretrained`.
 
     Attributes:
-        path: prefix of the checkpoint's files.
+        path: prefix of the files of the checkpoint.
         about: see `Pretrained`.
     """
 
@@ -39,11 +38,11 @@ class GoogleWeights:
 
     @property
     def origin(self):
-        """What a run records of the weights; the index has a checksum of every variable."""
+        """What a run records about the weights. The index file has checksums of all variables."""
         return {**self.about, "path": self.path, "weights": sha256(self.path + ".index")}
 
     def restore(self, encoder, projector=None):
-        """Reads the weights into networks of the described form.
+        """Assigns the weights to networks of the architecture in `about`.
 
         Raises:
             UsageError: a variable is missing or has another shape.
@@ -52,7 +51,7 @@ class GoogleWeights:
             self.fill_all(encoder, projector)
 
     def fill_all(self, encoder, projector):
-        """As `restore`; raises what TensorFlow does where the files are damaged."""
+        """`restore` that raises TensorFlow's errors for damaged files."""
         reader = tf.train.load_checkpoint(self.path)
         names = encoder_names(self.about)
         for kind, variables in (("conv", ["kernel"]), ("norm", NORM), ("gate", ["kernel", "bias"])):
@@ -69,7 +68,7 @@ class GoogleWeights:
                 self.fill(reader, layer, place + "dense", ["kernel"])
 
     def fill(self, reader, layer, place, variables):
-        """Gives a layer its values; one without an offset has no beta."""
+        """Assigns the variables of a layer; normalizations without an offset have no beta."""
         own = {variable.name: variable for variable in layer.variables}
         for name in variables:
             if name not in own:
@@ -90,10 +89,10 @@ class GoogleWeights:
 
 
 def prefix(path):
-    """The prefix of the TensorFlow checkpoint that a path names, or None.
+    """The prefix of a TensorFlow checkpoint, or None if there is none.
 
     Args:
-        path: the prefix itself, its .index file, a directory of checkpoints, or a SavedModel.
+        path: a prefix, an .index file, a directory of checkpoints, or a SavedModel.
     """
     candidates = [path, path.removesuffix(".index"), os.path.join(path, "variables", "variables")]
     if os.path.isdir(path):
@@ -102,7 +101,7 @@ def prefix(path):
 
 
 def find(path):
-    """The GoogleWeights at a checkpoint's prefix.
+    """Returns the GoogleWeights at the prefix of a checkpoint.
 
     Raises:
         UsageError: it cannot be read, or is not of google-research/simclr.
@@ -129,7 +128,7 @@ def find(path):
     with readable(path):
         try:
             about = network(path, shapes)
-        except (KeyError, IndexError, TypeError, ZeroDivisionError):  # of names and shapes
+        except (KeyError, IndexError, TypeError, ZeroDivisionError):  # unexpected names or shapes
             raise UsageError(
                 f"--checkpoint={path} lacks variables that every network of "
                 "google-research/simclr's tf2 code has."
@@ -139,7 +138,7 @@ def find(path):
 
 @contextlib.contextmanager
 def readable(path):
-    """Raises UsageError where TensorFlow cannot read a checkpoint within."""
+    """Context that raises UsageError if TensorFlow cannot read a checkpoint."""
     try:
         yield
     except UsageError:
@@ -150,7 +149,7 @@ def readable(path):
 
 
 def network(path, shapes):
-    """The knobs of the architecture, from the names and shapes of the variables."""
+    """Infers the settings of the architecture from names and shapes of the variables."""
     encoder = {
         key.removeprefix(ENCODER): shape for key, shape in shapes.items() if key.startswith(ENCODER)
     }
@@ -204,7 +203,7 @@ def network(path, shapes):
 
 
 def provenance(path):
-    """Where the weights come from, as far as the flags.json beside them says."""
+    """The origin of the weights, as far as the flags.json in their directory records it."""
     try:
         flags = json.loads(files.text(os.path.join(os.path.dirname(path), "flags.json")))
     except (OSError, ValueError, RecursionError):
@@ -229,10 +228,10 @@ def provenance(path):
 
 
 def encoder_names(about):
-    """Where the encoder's layers are in the checkpoint, in the order that ours are numbered.
+    """Paths of the encoder's layers in the checkpoint, in the order of tfssl's layer numbers.
 
     Args:
-        about: what `network` returned.
+        about: the result of `network`.
 
     Returns:
         {"conv", "norm", "gate": list of paths below resnet_model}.

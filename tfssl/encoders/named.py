@@ -1,4 +1,4 @@
-"""Encoders by name: registered ones, keras.applications, keras-hub, files."""
+"""Encoders by name: ResNets, registered encoders, keras.applications, keras-hub, files."""
 
 import ast
 import importlib
@@ -20,16 +20,16 @@ EXPECTED = (
 
 
 def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int = 0) -> keras.Layer:
-    """A new encoder.
+    """Makes an encoder by name.
 
     Args:
-        name: "resnet18", "resnet50", ... for ours; the name of what was registered with
+        name: "resnet18", "resnet50", ... for the ResNets of tfssl; a name registered with
             `tfssl.register(name, kind="encoder")`; "keras.applications.NAME", without its top and
             with random weights; "keras_hub:CLASS", a backbone; "FILE.py:FUNCTION", a function
             (input_shape) or () -> `keras.Layer`; or "FILE.keras", a saved model with its weights.
             Arguments may follow in parentheses: "keras_hub:ViTBackbone(patch_size=4, ...)".
         input_shape: (height, width, channels) of the images; sides may be None.
-        seed: integer, from which initial weights are drawn.
+        seed: integer; equal seeds give equal initial weights.
 
     Returns:
         A `keras.Layer`.
@@ -39,14 +39,19 @@ def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int =
 
     Example:
 
-    >>> encoder = make("keras.applications.MobileNetV3Small", (None, None, 3))
+    ```python
+    from tfssl.encoders.named import make
+
+    encoder = make("resnet18(width_multiplier=0.0625)", (32, 32, 3))
+    encoder.output_shape  # (None, 32)
+    ```
     """
     plain, options = split(name)
     try:
         encoder = maker_of(plain)(input_shape, seed, options)
     except ValueError:
         raise
-    except Exception as error:  # of constructors and files that are not ours
+    except Exception as error:  # constructors and files are the user's code
         raise ValueError(
             f"`encoder` {name} could not be made: {adapt.first_line(error)}"
         ) from error
@@ -56,7 +61,7 @@ def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int =
 
 
 def split(name):
-    """A name and its arguments: "a(b=1)" -> ("a", {"b": 1})."""
+    """Splits a name from its arguments: "a(b=1)" -> ("a", {"b": 1})."""
     plain, bracket, rest = name.partition("(")
     if not bracket:
         return name, {}
@@ -135,14 +140,14 @@ def hub(name):
 
 
 def saved(path):
-    """The maker of the model in a .keras file; its weights are its own."""
+    """The maker of the model in a .keras file, with its weights."""
     if not os.path.isfile(path):
         raise ValueError(f"`encoder` must be a file that is there. Received: {path}")
     return lambda shape, seed, options: keras.models.load_model(path, compile=False)
 
 
 def called(function, shape, seed, options):
-    """What a function of the user's makes: with the input shape where it takes one."""
+    """Calls a function of the user, with the input shape if it has a required parameter."""
     keras.utils.set_random_seed(seed)
     needed = [
         parameter
@@ -156,7 +161,7 @@ POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR
 
 
 def function_of(path, name):
-    """A function of a Python file, which is run for it."""
+    """Runs a Python file and returns a function of it."""
     found = getattr(load(path), name, None)
     if not callable(found):
         raise ValueError(f"`encoder` must be a function in {path}. Received: {name}")
@@ -164,7 +169,7 @@ def function_of(path, name):
 
 
 def load(path):
-    """A Python file as a module, run once in a process."""
+    """A Python file as a module, run once per process."""
     if not os.path.isfile(path):
         raise ValueError(f"`encoder` must be of a file that is there. Received: {path}")
     return registry.module_of(path)

@@ -8,7 +8,7 @@ import keras
 
 from tfssl import layers
 
-BLOCKS = {  # depth: (is it built of bottlenecks?, blocks in each of the four groups)
+BLOCKS = {  # depth: (whether blocks are bottlenecks, blocks in each of the four groups)
     18: (False, (2, 2, 2, 2)),
     34: (False, (3, 4, 6, 3)),
     50: (True, (3, 4, 6, 3)),
@@ -39,42 +39,50 @@ def resnet(
     seed: int = 0,
     name: str = "encoder",
 ) -> keras.Model:
-    """An encoder f: images -> h, the global average pool of the last feature map.
+    """Builds a ResNet encoder from images to the global average of the last feature map.
 
-    Follows google-research/simclr tf2 (`resnet.py`, 383d414): the stride of a bottleneck sits on
-    its 3x3 convolution, the first block of every group has a projection shortcut, strided
-    convolutions pad explicitly, the last batch normalization of a block starts with gamma = 0.
-    Differs from it: the stem is a choice of its own and not a consequence of the image size, so
-    one set of weights takes images of any size.
+    He et al. 2016. As in google-research/simclr tf2 (`resnet.py`, 383d414), the stride of a
+    bottleneck is in its 3x3 convolution, the first block of each group has a projection shortcut,
+    strided convolutions pad explicitly, and the last batch normalization of a block starts with
+    gamma = 0. Differs from it: the stem is an argument instead of a function of the image size, so
+    that the same weights take images of any size.
 
     Args:
         depth: 18, 34, 50, 101, 152 or 200.
         stem: "cifar" (3x3 convolution, output stride 8 in all) or "imagenet" (7x7 convolution and
             max-pooling, output stride 32).
-        width_multiplier: multiplies the 64 filters of the first group and so all others.
+        width_multiplier: factor on the numbers of filters; the first group has 64 times it.
         sk_ratio: above 0, selective kernels in bottlenecks (Li et al. 2019; SimCLRv2 uses 0.0625)
             with the ResNet-D stem and shortcuts (He et al. 2019).
-        se_ratio: above 0, squeeze-and-excitation after every block (Hu et al. 2018).
+        se_ratio: above 0, squeeze-and-excitation after each block (Hu et al. 2018).
         bn_momentum: momentum of the moving averages of batch normalization.
-        input_normalization: "none", or "imagenet" to standardise the channels of images in [0, 1]
-            first, as DeepMind's BYOL does; a layer of the encoder, so that whoever loads it need
-            not know.
-        normalization: class of the normalization layers, Keras's or a subclass of it; None:
-            `layers.FusedBatchNormalization`, the faster one, which a saved model needs tfssl for,
-            over all replicas of `tf.distribute`.
-        convolution: class of the convolutions, likewise; None: `layers.ProductGradientConv2D`.
-        remat: class of a model that computes its blocks again for the gradient, such as
-            `Rematerialized`; None: `keras.Model`, which keeps all that is inside them.
-        channels: of the images.
+        input_normalization: "none", or "imagenet" for a first layer that standardises the channels
+            of images in [0, 1], as in DeepMind's BYOL.
+        normalization: class of the normalization layers; None: `tfssl.layers.synchronized`, which
+            is faster and uses the statistics of all replicas of `tf.distribute`. Loading a saved
+            model with it requires tfssl; `keras.layers.BatchNormalization` does not.
+        convolution: class of the convolutions; None: `tfssl.layers.ProductGradientConv2D`, which is
+            faster and requires tfssl, too.
+        remat: class of the model, called with (inputs, outputs, ends), that recomputes blocks for
+            the gradient, such as `tfssl.layers.Rematerialized`; None: `keras.Model`.
+        channels: number of channels of the images.
         seed: integer; equal seeds give equal initial weights.
+        name: name of the model.
 
     Returns:
         A functional `keras.Model`: float [B, H, W, channels] -> float [B, D]; D is 512 (depth 18,
         34) or 2048 times the width multiplier.
 
     Raises:
-        ValueError: an unknown depth, stem or input normalization, a width that leaves no filter,
-            no channel, or ImageNet's normalization of other channels than RGB.
+        ValueError: an unknown depth, stem or input normalization, a width without any filter,
+            `channels` below 1, or input_normalization="imagenet" with channels other than 3.
+
+    Example:
+
+    ```python
+    encoder = tfssl.encoders.resnet(18, stem="cifar", width_multiplier=0.125)
+    encoder(tf.zeros((2, 32, 32, 3))).shape  # (2, 64)
+    ```
     """
     if depth not in BLOCKS:
         raise ValueError(f"`depth` must be one of {sorted(BLOCKS)}. Received: depth={depth}")
@@ -122,22 +130,42 @@ def resnet(
 
 
 def first_filters(width_multiplier: float) -> int:
-    """Filters of the stem and the first group; every further group has twice as many."""
+    """Number of filters of the first group of a ResNet; each further group has twice as many.
+
+    Args:
+        width_multiplier: as for `resnet`.
+
+    Example:
+
+    ```python
+    tfssl.encoders.first_filters(0.5)  # 32
+    ```
+    """
     return round(64 * width_multiplier)
 
 
 def width(depth: int, width_multiplier: float) -> int:
-    """Dimension D of the representation."""
+    """Dimension D of the representation of a ResNet.
+
+    Args:
+        depth, width_multiplier: as for `resnet`.
+
+    Example:
+
+    ```python
+    tfssl.encoders.width(18, 1.0), tfssl.encoders.width(50, 2.0)  # (512, 4096)
+    ```
+    """
     return first_filters(width_multiplier) * (32 if BLOCKS[depth][0] else 8)
 
 
 def standardized(images, input_normalization):
-    """Images in [0, 1] with their channels brought to the mean and deviation that are named."""
+    """Standardises the channels of images in [0, 1]."""
     moments = INPUT_NORMALIZATIONS[input_normalization]
     if moments is None:
         return images
     # Not keras.layers.Normalization: its constants become further inputs of an ONNX export. float32
-    # in every precision, because 8 bits of mantissa are fewer than those of a pixel.
+    # in every precision, as bfloat16 has fewer bits of mantissa than a pixel.
     return keras.layers.Rescaling(
         scale=[1 / deviation for _, deviation in zip(*moments)],
         offset=[-mean / deviation for mean, deviation in zip(*moments)],
@@ -147,12 +175,20 @@ def standardized(images, input_normalization):
 
 
 def freeze(encoder: keras.Model, after_block: int) -> None:
-    """Stops the layers before a place from learning; their batch statistics stay as they are.
+    """Freezes the first layers of a ResNet, including their batch statistics.
 
     Args:
-        encoder: what `resnet` returned; changed in place.
+        encoder: the result of `resnet`; changed in place.
         after_block: -1: nothing is frozen; 0: the stem; 1 to 4: the stem and so many groups of
-            blocks. google-research/simclr's `fine_tune_after_block`.
+            blocks. `fine_tune_after_block` of google-research/simclr.
+
+    Example:
+
+    ```python
+    encoder = tfssl.encoders.resnet(18, stem="cifar", width_multiplier=0.0625)
+    tfssl.encoders.freeze(encoder, after_block=4)
+    encoder.trainable_variables  # []
+    ```
     """
     if after_block < 0:
         return
@@ -162,7 +198,21 @@ def freeze(encoder: keras.Model, after_block: int) -> None:
 
 
 def copy_all_but_the_stem(source: keras.Model, target: keras.Model) -> None:
-    """Copies the weights of one encoder into another that differs in its stem alone."""
+    """Copies all weights but those of the stem from one ResNet to another.
+
+    Args:
+        source: the result of `resnet`.
+        target: a ResNet that differs from `source` in its stem only; changed in place.
+
+    Example:
+
+    ```python
+    small = tfssl.encoders.resnet(18, stem="cifar", width_multiplier=0.0625, seed=1)
+    large = tfssl.encoders.resnet(18, stem="imagenet", width_multiplier=0.0625, seed=2)
+    tfssl.encoders.copy_all_but_the_stem(small, large)
+    np.array_equal(small.get_layer("conv9").kernel, large.get_layer("conv9").kernel)  # True
+    ```
+    """
     pairs = [
         encoder.layers[encoder.layers.index(encoder.get_layer("stem")) + 1 :]
         for encoder in (source, target)
@@ -172,12 +222,25 @@ def copy_all_but_the_stem(source: keras.Model, target: keras.Model) -> None:
 
 
 def output_stride(stem: str) -> int:
-    """Pixels of the input to one of the last feature map: the smallest sensible image side."""
+    """Stride of the last feature map of a ResNet, which is the smallest sensible image side.
+
+    Args:
+        stem: "cifar" or "imagenet".
+
+    Returns:
+        integer, in pixels.
+
+    Example:
+
+    ```python
+    tfssl.encoders.output_stride("imagenet")  # 32
+    ```
+    """
     return {"cifar": 8, "imagenet": 32}[stem]
 
 
 class Parts:
-    """The pieces of a ResNet, sharing its settings; each method maps a tensor to a tensor."""
+    """The building blocks of a ResNet; each method maps a tensor to a tensor."""
 
     def __init__(
         self, normalization, bn_momentum, sk_ratio, se_ratio, seed, convolution=keras.layers.Conv2D
@@ -188,7 +251,7 @@ class Parts:
         self.count = collections.Counter()
 
     def name(self, kind):
-        """conv1, conv2, ...: names that do not depend on what the process built before."""
+        """Names conv1, conv2, ... that do not depend on models built earlier in the process."""
         self.count[kind] += 1
         return f"{kind}{self.count[kind]}"
 
@@ -217,7 +280,7 @@ class Parts:
         return keras.layers.ReLU(name=name)(x) if relu else x
 
     def stem(self, x, filters, stem):
-        """The layers before the first block; the last of them is named stem."""
+        """The layers before the first block; the last one is named stem."""
         if stem == "cifar":
             return self.norm(self.conv(x, filters, 3), name="stem")
         if self.sk_ratio > 0:  # ResNet-D: three 3x3 in place of one 7x7
@@ -254,13 +317,13 @@ class Parts:
         return self.norm(self.conv(x, filters, 1, stride), relu=False)
 
     def join(self, x, shortcut, filters, name):
-        """The end of a block; the last one of a group carries the group's name."""
+        """The end of a block; in the last block of a group it has the name of the group."""
         if self.se_ratio > 0:
             x = self.squeeze_excite(x, filters)
         return keras.layers.ReLU(name=name)(keras.layers.Add()([x, shortcut]))
 
     def squeeze_excite(self, x, filters):
-        """Channels scaled by a gate in (0, 1); its bottleneck is a share of the block's filters."""
+        """Scales channels by a gate in (0, 1) with a bottleneck of se_ratio * filters units."""
         gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
         for units, activation in (
             (max(1, int(filters * self.se_ratio)), "relu"),
@@ -276,7 +339,7 @@ class Parts:
         return keras.layers.Multiply()([x, gate])
 
     def selective_kernel(self, x, filters, stride):
-        """Two 3x3 streams, mixed per channel by a softmax over what their means say."""
+        """Two 3x3 convolutions, mixed per channel by an attention softmax."""
         both = self.norm(self.conv(x, 2 * filters, 3, stride))
         streams = both[..., :filters], both[..., filters:]
         mix = keras.layers.GlobalAveragePooling2D(keepdims=True)(keras.layers.Add()(streams))

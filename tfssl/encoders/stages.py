@@ -1,25 +1,25 @@
-"""Freezing a part of any encoder: its layers up to where the feature map has become so small."""
+"""Freezes the first layers of any encoder, selected by the size of their feature maps."""
 
 import math
 
 import keras
 
-SIDE = 64  # pixels of the images by which maps are measured
+SIDE = 64  # pixels of the images for which the sizes of feature maps are computed
 
 
 def freeze_to(encoder, halvings):
-    """Stops the layers from learning whose maps are not smaller than the image by more halvings.
+    """Freezes the layers before the feature map has been halved more than `halvings` times.
 
     Args:
-        encoder: a built functional or sequential `keras.Model`, or one around such a model.
-        halvings: 1: all layers up to the last one whose map has half of the image's side or more;
-            2: a quarter; and so on.
+        encoder: a built functional or sequential `keras.Model`, or a model that contains one.
+        halvings: 1: all layers up to the last one whose feature map has at least half of the side
+            of the image; 2: a quarter; and so on.
 
     Returns:
-        The number of layers that were frozen.
+        The number of frozen layers.
 
     Raises:
-        ValueError: the encoder does not tell its layers, or its map never becomes so small.
+        ValueError: the encoder is not a functional model, or its feature map never gets smaller.
     """
     model = inner(encoder)
     levels = [] if model is None else levels_of(model)
@@ -37,7 +37,7 @@ def freeze_to(encoder, halvings):
 
 
 def inner(encoder):
-    """The functional or sequential model with the most layers in an encoder; None without one."""
+    """The functional or sequential model with the most layers in an encoder, or None."""
     models = [
         layer
         for layer in encoder._flatten_layers()
@@ -47,7 +47,7 @@ def inner(encoder):
 
 
 def levels_of(model):
-    """How often each layer's map has been halved; None for a layer that returns no map."""
+    """How often the feature map of each layer was halved; None for layers without one."""
     channels = model.inputs[0].shape[-1]
     outputs = [layer.output for layer in model.layers]
     shapes = keras.Model(model.inputs, outputs).compute_output_shape((1, SIDE, SIDE, channels))

@@ -1,12 +1,12 @@
-"""tfssl: self-supervised learning (SimCLR, BYOL) for Keras 3 on TensorFlow.
+"""tfssl: self-supervised learning (SimCLR, BYOL and relatives) for Keras 3 on TensorFlow.
 
     import tfssl
     result = tfssl.run(tfssl.Config(dataset="shapes", model_dir="runs/first"))
     encoder = tfssl.load_encoder("runs/first")      # a keras.Model: images in [0, 1] -> h
 
-Importing the package is cheap: TensorFlow is loaded by the first name that needs it, so that a
-command line can print its help, or refuse a flag, in a fraction of a second. It is to be imported
-before TensorFlow, which is then loaded without its noise: see `tfssl.loading`.
+Importing the package does not load TensorFlow; the first name that needs it does. So the command
+line prints its help, or refuses a flag, in a fraction of a second. Import tfssl before TensorFlow,
+so that it can set environment variables and filter log messages: see `tfssl.loading`.
 """
 
 import importlib

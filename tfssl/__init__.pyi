@@ -1,4 +1,4 @@
-"""What `tfssl` exports, for type checkers and editors: they cannot follow its lazy imports."""
+"""The exports of `tfssl`, for type checkers and editors, which cannot follow lazy imports."""
 
 from tfssl.config import Config as Config
 from tfssl.data.inputs import views as views

@@ -1,4 +1,4 @@
-"""`python -m tfssl`: the command line, as `tfssl` and run.py."""
+"""`python -m tfssl` runs the command line, like `tfssl` and run.py."""
 
 from tfssl.runner.command_line import console
 

@@ -1,6 +1,6 @@
-"""Every private or version-dependent part of Keras and TensorFlow that the library touches.
+"""The uses of private or version-dependent parts of Keras and TensorFlow.
 
-Tried with Keras 3.15 and TensorFlow 2.21.
+Tested with Keras 3.15 and TensorFlow 2.21.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 @contextlib.contextmanager
 def dtype_policy(policy):
-    """Layers made inside compute in this policy; the process's own is put back afterwards.
+    """Context that sets Keras's global dtype policy and restores it afterwards.
 
     Args:
         policy: a `keras.DTypePolicy` or its name.
@@ -25,7 +25,7 @@ def dtype_policy(policy):
 
 
 def clear_losses(layer):
-    """Forgets what `add_loss` collected in earlier calls of a layer and of those within it."""
+    """Clears the losses that `add_loss` collected in a layer and its sublayers."""
     layer._clear_losses()
 
 
@@ -36,7 +36,7 @@ def several_workers(strategy):
 
 
 def clock_of(dataset):
-    """The `tfssl.data.clock.Clock` of a dataset that `tfssl.views` made, or of one made of it.
+    """The `tfssl.data.clock.Clock` of a dataset of `tfssl.views`, or of one derived from it.
 
     None for any other object.
     """
@@ -51,7 +51,7 @@ def clock_of(dataset):
 
 
 def with_callback(callbacks, first):
-    """The callbacks of `fit`, in whatever form it takes them, after another one."""
+    """Puts a callback in front of the `callbacks` argument of `fit`, in any form."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.append(first)
         return callbacks

@@ -1,4 +1,4 @@
-"""The exceptions whose message is all that a user needs: shown in one line, without a traceback."""
+"""Exceptions that the command line shows as one line, without a traceback."""
 
 import sys
 
@@ -6,11 +6,23 @@ LONGEST = 1000  # characters of a message
 
 
 class UsageError(ValueError):
-    """A request that cannot be honoured; exit code 2.
+    """Raised for invalid settings, before anything is computed or written; exit code 2.
 
-    Raised before anything is computed or written, so that nothing is lost. The sentence names the
-    flag, what was expected and what was received; whatever that was, it is one line of visible
-    characters and no longer than LONGEST.
+    The message names the flag, what was expected and what was received. It is one line of printable
+    characters, no longer than LONGEST.
+
+    Args:
+        message: the text.
+
+    Example:
+
+    ```python
+    try:
+        tfssl.Config(temperature=-1.0)
+    except tfssl.UsageError as error:
+        message = str(error)
+    message  # --temperature must be a number above 0. Received: -1.0
+    ```
     """
 
     def __init__(self, message: str = "") -> None:
@@ -18,7 +30,7 @@ class UsageError(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked to stop: a training has saved a checkpoint, and what it did is over.
+    """Raised after SIGINT or SIGTERM, once a training has saved a checkpoint.
 
     Attributes:
         signal: the number of the signal.
@@ -30,9 +42,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; exit code 1. What was saved before is kept.
+    """Raised when a training cannot continue; exit code 1. Earlier checkpoints are kept.
 
-    Its message is one line, as that of `UsageError`.
+    Args:
+        message: the text; like that of `UsageError`, it becomes one line.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -40,7 +53,7 @@ class TrainingError(RuntimeError):
 
 
 def one_line(message):
-    """A text as one line: escapes for what is not visible, the middle left out where it is long."""
+    """Escapes unprintable characters, and drops the middle of a text longer than LONGEST."""
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message)
     )
@@ -51,7 +64,7 @@ def one_line(message):
 
 
 def told(value):
-    """A value as text; an integer that Python writes no more, by its size."""
+    """A value as text; integers beyond Python's limit of digits are described."""
     try:
         return str(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Files: opened so that none can hang the program, and written whole or not at all."""
+"""Opens files such that none can block the program, and writes them whole or not at all."""
 
 import contextlib
 import errno
@@ -9,28 +9,28 @@ import re
 import shutil
 import stat
 
-OWN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # open already: what a shell makes of <(...)
+OWN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # already open, such as <(...) in a shell
 LARGEST = 2**26  # bytes of a file of text or settings
 
 
 def opened(path):
-    """A regular file to read bytes from; links are followed.
+    """Opens a regular file for reading bytes; follows links.
 
-    Nobody may ever write to a pipe, a socket or a terminal, and /dev/zero has no end.
+    Reading from a pipe, a socket or a terminal can block forever, and /dev/zero does not end.
 
     Raises:
-        OSError: it cannot be opened, or is a folder, a pipe, a socket or a device. So is a name
-            that no file can have.
+        OSError: the file cannot be opened, or is a folder, a pipe, a socket or a device, or the
+            name is invalid.
     """
     try:
-        require_regular(path, os.stat(path))  # before the opening, which devices may act on
+        require_regular(path, os.stat(path))  # before opening, which can act on devices
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
     except ValueError as error:  # NUL, or a character that the file system's encoding lacks
         raise OSError(errno.EINVAL, str(error), path) from None
     try:
-        require_regular(path, os.fstat(descriptor))  # another one may have come in its place
+        require_regular(path, os.fstat(descriptor))  # it may have been replaced meanwhile
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -46,13 +46,14 @@ def require_regular(path, status):
 
 
 def read(path, largest=LARGEST):
-    """The bytes of a regular file, or of a pipe that this process was given open.
+    """Reads a regular file, or a pipe that this process was started with.
 
     Args:
-        largest: bytes that it may have.
+        path: the file.
+        largest: largest size in bytes.
 
     Raises:
-        OSError: as `opened`, or it is larger.
+        OSError: as for `opened`, or the file is larger.
     """
     own = str(path).startswith(OWN)
     with open(path, "rb") if own else opened(path) as file:
@@ -63,10 +64,10 @@ def read(path, largest=LARGEST):
 
 
 def text(path, largest=LARGEST):
-    """The text of a file, of which `read` returns the bytes.
+    """Reads a text file in UTF-8.
 
     Raises:
-        OSError: as `read`, or it is no text in UTF-8.
+        OSError: as for `read`, or the file is not text in UTF-8.
     """
     content = read(path, largest)
     try:
@@ -78,7 +79,7 @@ def text(path, largest=LARGEST):
 
 
 def absence(path):
-    """Why a path leads to nothing that can be looked at, in a few words; "" where it does."""
+    """Why a path cannot be accessed, in a few words; "" if it can."""
     try:
         os.stat(path)
     except OSError as error:

@@ -1,12 +1,12 @@
-"""How TensorFlow is loaded: with the switches that it reads once, and without its noise.
+"""Loads TensorFlow with the environment variables that it reads once, and without noise.
 
-On a machine without a GPU, TensorFlow greets with lines that look like errors and are none. Some of
-them no variable turns off. So, while it is loaded and looks for devices, and no longer, standard
-error passes through `grep`, a process of its own that drops the lines known to mean nothing and
-passes on all others, even those of a TensorFlow that crashes.
+On a machine without a GPU, TensorFlow prints lines that look like errors but are not, some of which
+no variable turns off. So while TensorFlow is loaded and lists its devices, standard error is piped
+through `grep` in a separate process, which drops the known harmless lines and passes all others,
+even if TensorFlow crashes.
 
-It uses the standard library alone: TensorFlow is loaded by whoever imports it first, be it tfssl or
-its user.
+This module uses the standard library only, as TensorFlow is loaded by whoever imports it first,
+tfssl or its user.
 """
 
 import contextlib
@@ -24,21 +24,21 @@ import warnings
 
 LEVEL, ONEDNN = "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"
 
-# Extended regular expressions. What TensorFlow says on every machine:
+# Extended regular expressions. Lines on every machine:
 ALWAYS = (
     r"^WARNING: All log messages before absl::InitializeLog\(\) is called",
     r"[ /]port\.cc:[0-9]+\] oneDNN custom operations are on\.",
     r"[ /]cuda_(dnn|fft|blas)\.cc:[0-9]+\] Unable to register cu(DNN|FFT|BLAS) factory: .* already",
     r"[ /]computation_placer\.cc:[0-9]+\] computation placer already registered\.",
 )
-# And what it says of a GPU where there is none:
+# Lines about a GPU where there is none:
 WITHOUT_GPU = (
     r"[ /]cudart_stub\.cc:[0-9]+\] Could not find cuda drivers on your machine",
     r"[ /]cuda_(platform|driver)\.cc:[0-9]+\] failed call to cuInit: ",
     r"[ /]cuda_diagnostics\.cc:[0-9]+\] ",
     r"[ /]gpu_device\.cc:[0-9]+\] Cannot dlopen some GPU libraries\.",
 )
-# Where a GPU (under Windows' Linux the third) or a TPU (the last two) shows itself.
+# Device files of GPUs (the third under WSL) and TPUs (the last two).
 ACCELERATORS = (
     "/dev/nvidia*",
     "/proc/driver/nvidia",
@@ -46,19 +46,19 @@ ACCELERATORS = (
     "/dev/accel[0-9]*",
     "/dev/vfio/[0-9]*",
 )
-# Libraries whose use of what TensorFlow calls deprecated is their makers' business.
+# Libraries whose use of deprecated functions of TensorFlow is not reported.
 LIBRARIES = ("keras", "keras_cv", "tensorflow", "tensorflow_datasets", "tf2onnx")
 
 
 def switches(environ, machine):
-    """The variables that are to be set before TensorFlow is loaded: {name: value}.
+    """The environment variables to set before TensorFlow is loaded, {name: value}.
 
-    Those that the user has set are not among them. oneDNN computes convolutions on x86-64 in half
-    of the time, and in bfloat16 in a tenth; TensorFlow itself turns it on with AVX-512 only.
+    Variables that the user has set are left out. On x86-64, oneDNN halves the time of convolutions,
+    and takes a tenth of it in bfloat16; by default TensorFlow uses it with AVX-512 only.
 
     Args:
-        environ: the variables that are set.
-        machine: what `platform.machine()` says.
+        environ: the current variables.
+        machine: the result of `platform.machine()`.
     """
     wanted = {LEVEL: "2"}  # errors are shown
     if machine.lower() in ("x86_64", "amd64"):
@@ -70,18 +70,18 @@ SAVED = ("tfssl.layers", "tfssl.optim", "tfssl.methods")  # rooms whose classes 
 
 
 def watch():
-    """Has TensorFlow loaded by `load`, whoever imports it; where it is there already, warns.
+    """Installs an import hook, so that TensorFlow is loaded by `load` and Keras by `with_ours`.
 
-    Likewise Keras by `with_ours`.
+    Warns if TensorFlow is already loaded without the variables of `switches`.
     """
     if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, Finder)
         return
     missing = switches(os.environ, platform.machine())
     if missing:
-        told = " and ".join(f"{name}={value}" for name, value in missing.items())
+        variables = " and ".join(f"{name}={value}" for name, value in missing.items())
         warnings.warn(
-            f"TensorFlow was imported before tfssl, which could not set {told} for it: "
+            f"TensorFlow was imported before tfssl, which could not set {variables} for it: "
             "import tfssl first, or set them yourself.",
             RuntimeWarning,
             stacklevel=3,
@@ -89,7 +89,7 @@ def watch():
 
 
 class Finder:
-    """Finds TensorFlow where it is, and has it loaded by `load`."""
+    """The import hook of `watch`."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -103,7 +103,7 @@ class Finder:
 
 
 def with_ours(execute, module):
-    """Loads Keras, and then what `keras.models.load_model` needs for models of tfssl.
+    """Loads Keras, and then the classes that `keras.models.load_model` needs for models of tfssl.
 
     Args:
         execute: (module) -> None, loads it.
@@ -114,7 +114,7 @@ def with_ours(execute, module):
 
 
 def register():
-    """Makes classes of tfssl known to Keras, where that is loaded and computes with TensorFlow."""
+    """Registers the classes of tfssl with Keras, if it is loaded with the TensorFlow backend."""
     keras = sys.modules.get("keras")
     if keras is not None and keras.backend.backend() == "tensorflow":
         for name in SAVED:
@@ -122,7 +122,7 @@ def register():
 
 
 def load(execute, module):
-    """Loads TensorFlow with its switches set and its noise held back.
+    """Loads TensorFlow with its environment variables set and without its noise.
 
     Args:
         execute: (module) -> None, loads it.
@@ -130,29 +130,29 @@ def load(execute, module):
     """
     asked = os.environ.get(LEVEL)
     os.environ.update(switches(os.environ, platform.machine()))
-    if asked in ("0", "1"):  # to be told everything
+    if asked in ("0", "1"):  # the user wants all messages
         execute(module)
         return
     gpu = accelerated()
     with without_lines(ALWAYS if gpu else ALWAYS + WITHOUT_GPU):
         execute(module)
-        if not gpu:  # else the user may yet say which devices are seen
-            with contextlib.suppress(Exception):  # whoever needs them is told
+        if not gpu:  # with a GPU, the user may still choose the visible devices
+            with contextlib.suppress(Exception):  # raised again where devices are used
                 module.config.list_physical_devices()
-    for logger in ("tensorflow", "absl"):  # the second one exists by now, of absl's own class
+    for logger in ("tensorflow", "absl"):  # absl has created its logger by now
         logging.getLogger(logger).addFilter(is_ours)
 
 
 def accelerated():
-    """Whether there are traces of a GPU or TPU, working or not."""
+    """Whether there are signs of a GPU or TPU, working or not."""
     return bool(shutil.which("nvidia-smi") or any(map(glob.glob, ACCELERATORS)))
 
 
 @contextlib.contextmanager
 def without_lines(patterns):
-    """Standard error, file descriptor 2, without lines that match; all others pass at once.
+    """Context that drops matching lines from standard error, file descriptor 2.
 
-    Where there is no `grep` or no standard error, nothing is held back.
+    Without `grep` or standard error, nothing is dropped.
 
     Args:
         patterns: extended regular expressions.
@@ -168,7 +168,7 @@ def redirected(patterns):
     words = [word for pattern in patterns for word in ("-e", pattern)]
     before = os.dup(2)
     try:
-        # A session of its own, so that Ctrl-C does not reach it before what is said about it.
+        # In its own session, so that Ctrl-C does not end it before the messages about Ctrl-C.
         sieve = subprocess.Popen(
             ["grep", "-avE", "--line-buffered", *words],
             stdin=subprocess.PIPE,
@@ -185,7 +185,9 @@ def redirected(patterns):
             flush()
             os.dup2(before, 2)
             sieve.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):  # another process may write to it
+            with contextlib.suppress(
+                subprocess.TimeoutExpired
+            ):  # another process may still hold the pipe
                 sieve.wait(timeout=5)
     finally:
         os.close(before)
@@ -197,9 +199,9 @@ def flush():
 
 
 def is_ours(record):
-    """Whether a record of TensorFlow's log concerns who reads it: not deprecations in libraries."""
+    """Filter of log records: drops deprecations that libraries are responsible for."""
     if str(record.msg).startswith("`FeatureConnector.dtype` is deprecated"):
-        return False  # which tensorflow_datasets itself reads
+        return False  # used by tensorflow_datasets itself
     if not str(record.msg).startswith("From %s: %s (from %s) is deprecated"):
         return True
     where = str(record.args[0]).replace(os.sep, "/")

@@ -1,4 +1,4 @@
-"""What a request takes of memory at the least, against what this machine can have of it."""
+"""Compares the memory that a request needs at least with the available memory."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 
 
 def available():
-    """Bytes that this process can have: the machine's, or what its limits leave of them."""
+    """Memory of the machine in bytes, or the limit of the process if that is lower."""
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for path in GROUPS:
         with contextlib.suppress(OSError, ValueError), open(path) as file:
@@ -23,14 +23,14 @@ def available():
 
 
 def require(parts, limit=None):
-    """Refuses what cannot be held in memory.
+    """Raises UsageError for a request that does not fit into memory.
 
     Args:
-        parts: [(flags, what they ask for, bytes that it takes at the least)], all at once.
-        limit: bytes that there are; None: `available`.
+        parts: [(flags, description, least number of bytes)], needed at the same time.
+        limit: available bytes; None: `available()`.
 
     Raises:
-        UsageError: together they are more; it names the largest.
+        UsageError: the sum exceeds the limit; the message names the largest part.
     """
     limit = available() if limit is None else limit
     if sum(size for _, _, size in parts) <= limit:

@@ -1,4 +1,4 @@
-"""What the library has to say while it works: one line each, on the logger "tfssl".
+"""Messages of the library, one line each, on the logger "tfssl".
 
 Silence it with `logging.getLogger("tfssl").setLevel("WARNING")`.
 """
@@ -10,7 +10,7 @@ LOGGER = logging.getLogger("tfssl")
 
 
 class Stderr(logging.StreamHandler):
-    """Writes to whatever `sys.stderr` is when a line comes, as notebooks replace it."""
+    """Writes to the current `sys.stderr`, which notebooks replace."""
 
     def __init__(self):
         super().__init__()
@@ -26,7 +26,7 @@ class Stderr(logging.StreamHandler):
 
 
 def say(message):
-    """Logs a line at level INFO; to stderr, unless the program has set up its own logging."""
+    """Logs a line at level INFO, to stderr unless the program has configured logging."""
     if LOGGER.level == logging.NOTSET:
         LOGGER.setLevel(logging.INFO)
     if not LOGGER.hasHandlers():

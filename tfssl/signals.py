@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions: what they interrupt can end in order, and say so."""
+"""Turns SIGINT and SIGTERM into exceptions."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from tfssl.errors import Interrupted
 
 @contextlib.contextmanager
 def handled(handler):
-    """SIGTERM and SIGINT are handled so, where Python allows it, in the main thread."""
+    """Context in which `handler` handles SIGTERM and SIGINT, if it is in the main thread."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {
@@ -29,8 +29,8 @@ def stoppable(then, while_=""):
     """A context in which SIGTERM and SIGINT raise `Interrupted`.
 
     Args:
-        then: how what was interrupted can be had.
-        while_: what was being done, to follow the name of the signal.
+        then: end of the message: how to continue.
+        while_: text after the name of the signal: what was interrupted.
     """
 
     def stop(number, frame):
@@ -42,7 +42,7 @@ def stoppable(then, while_=""):
 
 @contextlib.contextmanager
 def insistent():
-    """An `Interrupted` that was raised where Python drops it, as in a destructor, comes again."""
+    """Context that raises `Interrupted` again if Python drops it, as in a destructor."""
     before, timers = sys.unraisablehook, []
 
     def come_again(dropped):

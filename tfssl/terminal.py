@@ -1,4 +1,4 @@
-"""Lines on a terminal that are written again and again, and streams that take every character."""
+"""Status lines on a terminal, and output streams that never fail."""
 
 import contextlib
 import errno
@@ -6,37 +6,36 @@ import os
 import sys
 import unicodedata
 
-ERASE = "\x1b[K"  # what is right of the cursor
-COLUMNS = 80  # of a terminal that does not say how many it has
+ERASE = "\x1b[K"  # erases to the end of the line
+COLUMNS = 80  # of a terminal of unknown width
 
 
 class StatusLine:
-    """A line of standard output that is rewritten in place, where that is a terminal.
+    """A line of standard output that is rewritten in place on a terminal.
 
-    It is cut to the width that the terminal has at that moment and never touches the last column,
-    beyond which a terminal begins a new line. A dumb one gets no control character but the carriage
-    return.
+    It is cut to the current width of the terminal, without the last column, after which a terminal
+    wraps. On a dumb terminal the only control character is the carriage return.
     """
 
     def __init__(self):
         self.terminal = sys.stdout is not None and sys.stdout.isatty()
         self.dumb = os.environ.get("TERM", "dumb") == "dumb"
-        self.columns = 0  # that the text shown takes
+        self.columns = 0  # width of the current text
 
     @property
     def room(self):
-        """Columns that a text may take now."""
+        """Columns available for a text."""
         columns = 0
         with contextlib.suppress(OSError, ValueError, AttributeError):
             columns = os.get_terminal_size(sys.stdout.fileno()).columns
         return max(1, (columns or COLUMNS) - 1)
 
     def show(self, text):
-        """Writes a text in place of the one before."""
+        """Replaces the text."""
         self._write(cut(encodable(text), self.room))
 
     def end(self, text=""):
-        """Ends the line: with a last text in its place, whole, or as it stands."""
+        """Ends the line, optionally with a last text, which is not cut."""
         if text:
             self._write(encodable(text))
         if self.columns:
@@ -45,7 +44,7 @@ class StatusLine:
 
     def _write(self, text):
         new = width(text)
-        blanks = " " * (min(self.columns, self.room) - new)  # over a longer text before
+        blanks = " " * (min(self.columns, self.room) - new)  # cover a longer previous text
         if self.terminal:
             text = f"\r{text}{blanks if self.dumb else ERASE}"
         print(text, end="", flush=True)
@@ -53,14 +52,14 @@ class StatusLine:
 
 
 def encodable(text):
-    """The text with escapes for what standard output cannot encode, and no control characters."""
+    """Escapes what standard output cannot encode, and replaces control characters by spaces."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def width(text):
-    """Columns that a terminal gives a text: two to East Asian wide characters, none to accents."""
+    """Width of a text in columns: 2 for East Asian wide characters, 0 for combining ones."""
     return sum(map(columns_of, text))
 
 
@@ -71,7 +70,7 @@ def columns_of(character):
 
 
 def cut(text, room):
-    """The beginning of a text that takes at most so many columns, "..." at its end if cut."""
+    """Cuts a text to at most `room` columns, ending in "..."."""
     if width(text) <= room:
         return text
     dots = "..."[:room]
@@ -88,21 +87,21 @@ def clock(seconds):
 
 
 def escape_unencodable():
-    """Has standard output and error write escapes for what their encoding lacks, never fail."""
+    """Makes standard output and error escape characters that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 class Lossy:
-    """A text stream to which writing never fails: what cannot be written is lost.
+    """A text stream that drops what cannot be written instead of raising errors.
 
-    A reader that has gone, as of `| head`, a terminal that was closed or a full disk is no reason
-    to lose a training. Once the place can be written again, what follows is.
+    So a closed pipe, as after `| head`, a closed terminal or a full disk does not end a training.
+    Later text is written if that is possible again.
 
     Args:
-        stream: the stream; all else is as it is there.
-        tell: (OSError) -> anything; called at the first loss.
+        stream: the wrapped stream.
+        tell: (OSError) -> None, called at the first loss.
     """
 
     def __init__(self, stream, tell):
@@ -122,7 +121,7 @@ class Lossy:
         self._try(self.stream.flush)
 
     def end(self):
-        """Has Python's own last flush find a place that takes everything, where this one cannot."""
+        """Flushes, or redirects the stream to nowhere, so that Python's last flush cannot fail."""
         try:
             self.stream.flush()
         except OSError:
@@ -139,25 +138,25 @@ class Lossy:
                 self.tell(error)
 
 
-GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # what can be written before such can never be again
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # errors after which a stream stays unusable
 
 
 def to_nowhere(stream):
-    """Has a stream lose everything, also what it holds back."""
+    """Redirects a stream, including its buffered text, to the null device."""
     with contextlib.suppress(OSError, ValueError, AttributeError), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 @contextlib.contextmanager
 def unfailing(name, tell=lambda error: None):
-    """Has sys.stdout or sys.stderr be `Lossy` within.
+    """Context in which sys.stdout or sys.stderr is `Lossy`.
 
     Args:
         name: "stdout" or "stderr".
-        tell: as of `Lossy`.
+        tell: as for `Lossy`.
     """
     stream = getattr(sys, name)
-    if stream is None:  # closed by whoever started the process
+    if stream is None:  # the process was started without it
         yield
         return
     lossy = Lossy(stream, tell)
@@ -170,12 +169,13 @@ def unfailing(name, tell=lambda error: None):
 
 
 def stand_in():
-    """Opens what a process was started without of standard input, output and error, to nowhere.
+    """Opens closed standard input, output or error on the null device.
 
-    Else the first files that it opens have these numbers, and libraries write messages into them.
+    Otherwise the first files that are opened get these descriptors, and libraries write messages
+    into them.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor

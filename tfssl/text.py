@@ -1,4 +1,4 @@
-"""Text that a terminal or a log can show, whatever a file is called."""
+"""File names as text that a terminal or a log can show."""
 
 import os
 
@@ -6,13 +6,13 @@ from tfssl.terminal import encodable
 
 
 def printable(name):
-    """A file name as one line of visible characters that standard output can encode.
+    """A file name as one line of printable characters that standard output can encode.
 
-    Line breaks, escape sequences, bytes that are no UTF-8 and characters that the terminal's
-    encoding lacks become backslash escapes.
+    Line breaks, escape sequences, bytes that are not UTF-8 and characters that the terminal cannot
+    encode become backslash escapes.
 
     Args:
-        name: text or bytes, as the file system gives it.
+        name: text or bytes, as returned by the file system.
     """
     text = plain(name)
     return encodable(
@@ -21,8 +21,8 @@ def printable(name):
 
 
 def plain(name):
-    """A file name as text that UTF-8 can hold: bytes that are no UTF-8 become \\xNN."""
+    """A file name as text that UTF-8 can encode; invalid bytes become \\xNN."""
     try:
         return os.fsencode(name).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # text that no file is called, as half of a surrogate pair
+    except UnicodeEncodeError:  # text with a lone surrogate
         return name.encode("utf-8", "backslashreplace").decode()

@@ -8,6 +8,7 @@ import ast
 import importlib
 import inspect
 import io
+import pkgutil
 import re
 import tokenize
 
@@ -18,26 +19,64 @@ import tensorflow as tf
 
 import tfssl
 
-ROOMS = ("augment", "callbacks", "data", "encoders", "evaluation", "layers", "losses", "optim")
+ROOMS = (
+    *("augment", "callbacks", "data", "encoders", "evaluation", "information", "layers"),
+    *("losses", "optim"),
+)
 MOST_LINES = 8
+# Exported by `tfssl` itself, and without an example that could run here.
+WITHOUT = {
+    "Config": "its examples are doctests",
+    "TrainingError": "raised only by a training that fails",
+    "load_encoder": "needs the directory of a run",
+    "run": "trains for minutes",
+}
 FENCE = re.compile(r"^Example:\n\n```python\n(.*?)^```$", re.S | re.M)
 
 
 def public():
-    """{dotted name: function or class} of what the rooms export."""
+    """{dotted name: function or class} of what `tfssl` and its rooms export."""
+    packages = {"tfssl": tfssl} | {room: importlib.import_module(f"tfssl.{room}") for room in ROOMS}
     return {
         f"{room}.{name}": value
-        for room in ROOMS
-        for module in [importlib.import_module(f"tfssl.{room}")]
-        for name, value in ((name, getattr(module, name)) for name in module.__all__)
-        if inspect.isfunction(value) or inspect.isclass(value)
+        for room, package in packages.items()
+        for name, value in ((name, getattr(package, name)) for name in package.__all__)
+        if (inspect.isfunction(value) or inspect.isclass(value))
+        and (room != "tfssl" or is_documented_here(name, value))
     }
+
+
+def is_documented_here(name, value):
+    """The methods are described with the scripts of docs/examples."""
+    return name not in WITHOUT and not value.__module__.startswith("tfssl.methods.")
 
 
 def example_of(thing):
     """The code of the example in a docstring; None where there is none."""
     found = FENCE.search(inspect.getdoc(thing) or "")
     return found and found[1]
+
+
+def modules():
+    """The rooms and all modules in them."""
+    for room in ROOMS:
+        package = importlib.import_module(f"tfssl.{room}")
+        yield package
+        for found in pkgutil.iter_modules(package.__path__, f"tfssl.{room}."):
+            yield importlib.import_module(found.name)
+
+
+def further():
+    """{dotted name: example} of the functions and classes with one that no room exports."""
+    exported = {id(thing) for thing in public().values()}
+    return {
+        f"{module.__name__.removeprefix('tfssl.')}.{name}": example_of(thing)
+        for module in modules()
+        for name, thing in vars(module).items()
+        if getattr(thing, "__module__", None) == module.__name__
+        and id(thing) not in exported
+        and example_of(thing)
+    }
 
 
 def comments(source):
@@ -67,9 +106,12 @@ def run(source, path):
 EXAMPLES = {name: example_of(thing) for name, thing in public().items()}
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+FURTHER = further()
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, *FURTHER])
 def test_an_example_runs_and_states_the_true_values(name, tmp_path, monkeypatch):
-    source = EXAMPLES[name]
+    source = (EXAMPLES | FURTHER)[name]
     assert source, f"{name} has no example"
     assert len(source.splitlines()) <= MOST_LINES
     monkeypatch.chdir(tmp_path)
@@ -98,6 +140,11 @@ def test_a_docstring_names_every_parameter(name):
     thing = public()[name]
     words = set(re.findall(r"\w+", inspect.getdoc(thing)))
     assert not set(parameters(thing)) - words
+
+
+def test_the_list_of_names_without_an_example_is_up_to_date():
+    assert WITHOUT.keys() <= set(tfssl.__all__)
+    assert not [name for name in WITHOUT if example_of(getattr(tfssl, name))]
 
 
 def test_a_wrong_value_is_seen(tmp_path):

@@ -1,4 +1,8 @@
-"""Information theory of the thesis: discrete information, bounds on it, estimation by contrast."""
+"""Information theory of the thesis: discrete information, sufficiency, bounds, estimation.
+
+References to definitions, propositions and equations are to Sáez Maldonado, "Mutual Information in
+Self-Supervised Learning" (Granada, 2021).
+"""
 
 from tfssl.information.discrete import (
     conditional_entropy,

@@ -1,7 +1,7 @@
-"""Critics: networks that score every x of a batch with every z, for the bounds of `bounds`.
+"""Critics: networks that score all pairs of x and z of a batch, for `bounds`.
 
-Each is a `keras.Model` that takes the pair (x [N, A], z [M, B]) and returns float32 scores [N, M]:
-row i, column j is f(x_i, z_j). All randomness is in the initial weights, made from `seed`.
+Each is a `keras.Model` from a pair (x [N, A], z [M, B]) to float32 scores [N, M], with f(x_i, z_j)
+in row i and column j. Equal seeds give equal initial weights.
 """
 
 import keras
@@ -9,16 +9,16 @@ import tensorflow as tf
 
 
 class Separable(keras.Model):
-    """f(x, z) = g(x)^T h(z), two networks that meet in an inner product.
+    """f(x, z) = g(x)^T h(z), the inner product of two networks.
 
-    N + M passes score all N * M pairs, so it is the one for large batches. What NT-Xent and the
-    N-pair loss use, there with g = h.
+    It scores N * M pairs with N + M passes, which suits large batches. NT-Xent and the N-pair loss
+    use it with g = h.
 
     Args:
         x_dim, z_dim: dimensions A and B.
         out_dim: dimension of g(x) and h(z).
-        hidden: widths of the hidden layers of both, ReLU after each.
-        seed: of the initial weights.
+        hidden: widths of the hidden layers of both networks, each followed by ReLU.
+        seed: seed of the initial weights.
     """
 
     def __init__(self, x_dim, z_dim, out_dim=32, hidden=(256, 256), seed=0):
@@ -32,14 +32,14 @@ class Separable(keras.Model):
 
 
 class Bilinear(keras.Model):
-    """f(x, z) = x^T W z (van den Oord et al. 2018, equation 3, its logarithm).
+    """f(x, z) = x^T W z, the log-bilinear critic of CPC (van den Oord et al. 2018, equation 3).
 
-    CPC's log-bilinear form: what it scores must be encoded already, or Gaussian with a shared
-    covariance, whose log density ratio has no other term in x and z together.
+    Suitable for encoded inputs, or for Gaussians with a shared covariance, whose log density ratio
+    has no other term that depends on both x and z.
 
     Args:
         x_dim, z_dim: dimensions A and B.
-        seed: of the initial W.
+        seed: seed of the initial W.
     """
 
     def __init__(self, x_dim, z_dim, seed=0):
@@ -58,20 +58,20 @@ class Bilinear(keras.Model):
 
 
 class Concatenated(keras.Model):
-    """f(x, z) = an MLP of x and z side by side: any function of both, at N * M passes.
+    """f(x, z) = MLP([x, z]), an MLP of the concatenation, which takes N * M passes.
 
-    The first layer is linear in what it gets, so its two halves are computed once per x and per z
-    and added for every pair.
+    The first layer is linear in x and z, so its two halves are computed once per x and per z and
+    added for each pair.
 
     Args:
         x_dim, z_dim: dimensions A and B.
-        hidden: widths of the hidden layers, one or more, ReLU after each.
-        seed: of the initial weights.
+        hidden: widths of the hidden layers, one or more, each followed by ReLU.
+        seed: seed of the initial weights.
     """
 
     def __init__(self, x_dim, z_dim, hidden=(256, 256), seed=0):
         super().__init__(name="concatenated")
-        # One kernel over both, so that its scale is that of a layer with A + B inputs.
+        # One kernel for both, so that it is initialized as a layer with A + B inputs.
         self.first = dense(hidden[0], seed, "first")
         self.first.build((None, x_dim + z_dim))
         self.rest = mlp(hidden[0], (*hidden[1:], 1), seed + 1, "rest")
@@ -91,7 +91,7 @@ CRITICS = {"separable": Separable, "bilinear": Bilinear, "concatenated": Concate
 
 
 def mlp(in_dim, widths, seed, name):
-    """Dense layers of these widths, ReLU between them: float [B, in_dim] -> [B, widths[-1]]."""
+    """Dense layers with ReLU between them: float [B, in_dim] -> [B, widths[-1]]."""
     inputs = x = keras.Input((in_dim,))
     for index, width in enumerate(widths):
         x = dense(width, seed + index, f"dense_{index}")(x)

@@ -1,7 +1,7 @@
-"""Information of discrete variables, exactly, from tables of probabilities (thesis, ch. 2 and 3).
+"""Entropy and information of discrete variables from tables of probabilities (thesis, ch. 2, 3).
 
-A table is an array of probabilities with one axis per variable. All are computed in float64, with
-0 log 0 = 0, in nats, or in bits with `unit="bits"`.
+A table is an array of probabilities with one axis per variable. All functions compute in float64,
+with 0 log 0 = 0, in nats, or in bits with `unit="bits"`.
 """
 
 import math
@@ -12,7 +12,7 @@ UNITS = {"nats": 1.0, "bits": 1 / math.log(2)}
 
 
 def entropy(p, unit="nats"):
-    """Shannon entropy H(X) = -sum p log p (Definition 3.1.1); of a joint table, the joint entropy.
+    """Shannon entropy H(X) = -sum p log p, or joint entropy of a joint table (Definition 3.1.1).
 
     Args:
         p: table of probabilities, of any shape.
@@ -22,7 +22,15 @@ def entropy(p, unit="nats"):
         float in [0, log(number of entries)].
 
     Raises:
-        ValueError: not a table of probabilities, or an unknown unit.
+        ValueError: `p` is not a table of probabilities, or `unit` is unknown.
+
+    Example:
+
+    ```python
+    from tfssl import information
+
+    round(information.entropy([0.25, 0.25, 0.5], unit="bits"), 3)  # 1.5
+    ```
     """
     p = table_of(p, "p")
     p = p[p > 0]
@@ -30,33 +38,52 @@ def entropy(p, unit="nats"):
 
 
 def conditional_entropy(joint, given, unit="nats"):
-    """H(X|Y) = H(X, Y) - H(Y) (Definition 3.1.2): what is unknown of X once Y is known.
+    """Conditional entropy H(X|Y) = H(X, Y) - H(Y) (Definition 3.1.2).
 
     Args:
         joint: table of two or more axes.
-        given: axis, or tuple of axes, of what is known.
+        given: axis, or tuple of axes, of Y.
+        unit: "nats" or "bits".
 
     Returns:
         float in [0, H(X)] (Proposition 3).
 
     Raises:
         ValueError: as for `entropy`.
+
+    Example:
+
+    ```python
+    from tfssl import information
+
+    joint = [[0.25, 0.25], [0.0, 0.5]]
+    round(information.conditional_entropy(joint, given=0, unit="bits"), 3)  # 0.5
+    ```
     """
     joint = table_of(joint, "joint")
     return max(0.0, entropy(joint, unit) - entropy(marginal(joint, given), unit))
 
 
 def kl_divergence(p, q, unit="nats"):
-    """D_KL(P || Q) = sum p log(p / q) (Definition 2.2); infinite where q is 0 and p is not.
+    """Kullback-Leibler divergence D_KL(P || Q) = sum p log(p / q) (Definition 2.2).
 
     Args:
         p, q: tables of one shape.
+        unit: "nats" or "bits".
 
     Returns:
-        float >= 0 (Proposition 1), 0 where the tables are equal.
+        float >= 0 (Proposition 1): 0 if the tables are equal, infinity if q is 0 where p is not.
 
     Raises:
         ValueError: the shapes differ, or as for `entropy`.
+
+    Example:
+
+    ```python
+    from tfssl import information
+
+    information.kl_divergence([1.0, 0.0], [0.25, 0.75], unit="bits")  # 2.0
+    ```
     """
     p, q = table_of(p, "p"), table_of(q, "q")
     check_shapes(p=p, q=q)
@@ -67,23 +94,32 @@ def kl_divergence(p, q, unit="nats"):
 
 
 def mutual_information(joint, unit="nats"):
-    """I(X, Z) = H(X) - H(X|Z) = D_KL(P_XZ || P_X P_Z) (Definition 3.1, equation 4).
+    """Mutual information I(X, Z) = H(X) - H(X|Z) = D_KL(P_XZ || P_X P_Z) (Definition 3.1, eq. 4).
 
     Args:
         joint: table of two axes, X and Z.
+        unit: "nats" or "bits".
 
     Returns:
-        float in [0, min(H(X), H(Z))], 0 exactly where X and Z are independent (Corollary 1).
+        float in [0, min(H(X), H(Z))]; 0 if and only if X and Z are independent (Corollary 1).
 
     Raises:
-        ValueError: not a table of two axes, or as for `entropy`.
+        ValueError: `joint` does not have two axes, or as for `entropy`.
+
+    Example:
+
+    ```python
+    from tfssl import information
+
+    information.mutual_information([[0.5, 0.0], [0.0, 0.5]], unit="bits")  # 1.0
+    ```
     """
     joint = table_of_two(joint)
     return kl_divergence(joint, np.outer(marginal(joint, 0), marginal(joint, 1)), unit)
 
 
 def marginal(joint, axes):
-    """The table of some of the variables (Definition 2.1.5).
+    """The marginal table of some of the variables (Definition 2.1.5).
 
     Args:
         joint: table of probabilities.
@@ -95,7 +131,7 @@ def marginal(joint, axes):
 
 
 def expectation(p, values):
-    """The sum of p times the values, which may be infinite where p is 0 (Definition 2.1.3).
+    """Expectation of values, which may be infinite where p is 0 (Definition 2.1.3).
 
     Args:
         p: array >= 0.
@@ -108,17 +144,26 @@ def expectation(p, values):
 def joint_table(*samples):
     """The table of relative frequencies of observed values.
 
-    The information of this table is the maximum-likelihood estimate; on few samples it is too low
-    for an entropy and too high for a mutual information.
+    Information computed from this table is the maximum-likelihood (plug-in) estimate. With few
+    samples it underestimates entropy and overestimates mutual information.
 
     Args:
-        *samples: one array [N] per variable, of any values that can be sorted.
+        *samples: one array [N] per variable, of any sortable values.
 
     Returns:
-        float64 table with one axis per variable, its values in sorted order.
+        float64 table with one axis per variable, along which its values are sorted.
 
     Raises:
         ValueError: no samples, or arrays of different lengths.
+
+    Example:
+
+    ```python
+    from tfssl import information
+
+    table = information.joint_table(["a", "a", "b", "b"], [0, 1, 1, 1])
+    table.tolist()  # [[0.25, 0.25], [0.0, 0.5]]
+    ```
     """
     lengths = {len(values) for values in samples}
     if len(lengths) != 1 or 0 in lengths:
@@ -137,7 +182,7 @@ def joint_table(*samples):
 
 
 def table_of(p, name):
-    """The table in float64, or ValueError where it is none."""
+    """Checks a table of probabilities, and returns it in float64."""
     p = np.asarray(p, np.float64)
     if p.size == 0 or not np.all(p >= 0) or not math.isclose(p.sum(), 1, abs_tol=1e-6):
         total = float(p.sum()) if p.size else 0.0
@@ -157,7 +202,7 @@ def table_of_two(joint):
 
 
 def conditional_of(p, name, shape):
-    """P(y | x), each row a table, in float64, or ValueError where it is none."""
+    """Checks P(y | x), whose rows are tables, and returns it in float64."""
     p = np.asarray(p, np.float64)
     if p.shape != shape:
         raise ValueError(f"`{name}` must be of shape {shape}. Received: {p.shape}")

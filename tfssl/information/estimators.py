@@ -1,7 +1,7 @@
-"""Mutual information estimated by training: Keras models that raise a lower bound on it.
+"""Estimators of mutual information: Keras models that maximise a lower bound.
 
-A batch is a pair (x [N, A], z [N, B]), row by row drawn jointly. On batches that are never seen
-twice, the value logged at each step is that of the bound on data the model has not learned from.
+A batch is a pair (x [N, A], z [N, B]) whose rows are drawn jointly. If batches are never repeated,
+the value logged at each step is the bound on data that the model has not been trained on.
 """
 
 import math
@@ -21,9 +21,9 @@ BOUNDS = {
 
 
 class Estimator(keras.Model):
-    """Raises a lower bound on I(x, z) by its `train_step`; logs `bound`, in nats.
+    """Base class of models that maximise a lower bound on I(x, z) and log it as `bound`, in nats.
 
-    Subclasses implement `loss_and_bound(x, z)`, and `bound(x, z)`, which changes nothing.
+    Subclasses implement `loss_and_bound(x, z)` and `bound(x, z)`; the latter must not change state.
     """
 
     def __init__(self, name):
@@ -31,7 +31,7 @@ class Estimator(keras.Model):
         self.tracker = keras.metrics.Mean("bound")
 
     def learn(self, x, z):
-        """One step of the optimizer; the bound on the batch before it, a float32 scalar."""
+        """Takes one step, and returns the bound on the batch before it, a float32 scalar."""
         with tf.GradientTape() as tape:
             loss, bound = self.loss_and_bound(x, z)
         variables = self.trainable_variables
@@ -59,7 +59,7 @@ class CriticEstimator(Estimator):
         bound: "infonce" (van den Oord et al. 2018), "nwj" (Nguyen et al. 2010), "dv" (Donsker and
             Varadhan, its plain and biased gradient) or "mine" (the same bound; the gradient of
             Belghazi et al. 2018, section 3.2, corrected by a moving average of the partition).
-        rate: share of the newest batch in MINE's moving average, in (0, 1].
+        rate: weight of the new batch in the moving average of MINE, in (0, 1].
 
     Raises:
         ValueError: an unknown bound, or a rate outside its range.
@@ -74,7 +74,7 @@ class CriticEstimator(Estimator):
             raise ValueError(f"`rate` must be in (0, 1]. Received: rate={rate}")
         super().__init__(name=bound)
         self.critic, self.kind, self.rate = critic, bound, rate
-        # -inf: no batch seen. The average then starts as the first batch's own.
+        # -inf: no batch yet. The average starts with the value of the first batch.
         self.log_average = self.add_weight(
             shape=(),
             name="log_average",
@@ -104,17 +104,17 @@ class CriticEstimator(Estimator):
 
 
 class VariationalEstimator(Estimator):
-    """H(z) + E[log q(z | x)] (Barber and Agakov 2003; Proposition 5), q a Gaussian.
+    """The variational bound H(z) + E[log q(z | x)] with a Gaussian q.
 
-    The mean of q is a network of x and its variances are free numbers, one per coordinate. It needs
-    the entropy of z, and where the conditional density has no such form it stays below the truth
-    however long it is trained.
+    Barber and Agakov 2003; Proposition 5. The mean of q is a network of x; the variances are
+    parameters, one per coordinate. The entropy of z must be known. If the conditional density does
+    not have this form, the bound stays below the information.
 
     Args:
         x_dim, z_dim: dimensions A and B.
-        entropy: H(z) in nats.
-        hidden: widths of the hidden layers of the mean, ReLU after each.
-        seed: of the initial weights.
+        entropy: H(z), in nats.
+        hidden: widths of the hidden layers of the mean, each followed by ReLU.
+        seed: seed of the initial weights.
     """
 
     def __init__(self, x_dim, z_dim, entropy, hidden=(256, 256), seed=0):

@@ -1,7 +1,7 @@
-"""Pairs of Gaussian vectors whose mutual information is known: what estimators are tried on.
+"""Pairs of Gaussian vectors with known mutual information, to test estimators.
 
 Belghazi et al. 2018, section 4.1; Poole et al. 2019, "On Variational Bounds of Mutual Information",
-section 3. Each coordinate of x is correlated with the same coordinate of z and with nothing else.
+section 3. Each coordinate of x is correlated only with the same coordinate of z.
 """
 
 import math
@@ -10,17 +10,17 @@ import tensorflow as tf
 
 
 def correlation(information, dimension):
-    """The correlation of each coordinate at which I(x, z) is so many nats: I = -d/2 log(1 - r^2).
+    """The correlation r of the coordinates for an information I(x, z) = -d/2 log(1 - r^2).
 
     Args:
-        information: float >= 0, nats.
-        dimension: of x and of z.
+        information: float >= 0, in nats.
+        dimension: dimension d of x and of z.
 
     Returns:
         float in [0, 1).
 
     Raises:
-        ValueError: negative information.
+        ValueError: `information` is negative.
     """
     if information < 0:
         raise ValueError(f"`information` must not be negative. Received: {information}")
@@ -28,23 +28,25 @@ def correlation(information, dimension):
 
 
 def pairs(count, dimension, rho, seed):
-    """x and z, float32 [count, dimension] each, standard normal, z = rho x + noise.
+    """Draws standard normal x and z = rho x + noise, float32 [count, dimension] each.
 
     Args:
+        count: number of pairs.
+        dimension: dimension of x and of z.
         rho: float or scalar tensor in [0, 1).
-        seed: two integers, or a tensor of two; equal seeds, equal pairs.
+        seed: two integers; equal seeds give equal pairs.
     """
     x, noise = tf.unstack(tf.random.stateless_normal([2, count, dimension], seed, alg="philox"))
     return x, rho * x + tf.sqrt(1.0 - rho**2) * noise
 
 
 def entropy(dimension):
-    """H(z) of a standard normal vector, in nats."""
+    """Entropy of a standard normal vector, in nats."""
     return 0.5 * dimension * math.log(2 * math.pi * math.e)
 
 
 def log_density_ratio(x, z, rho):
-    """The best critic: log p(x_i, z_j) / (p(x_i) p(z_j)), float [N, M].
+    """The optimal critic log p(x_i, z_j) / (p(x_i) p(z_j)), float [N, M].
 
     Args:
         x, z: float [N, D] and [M, D].

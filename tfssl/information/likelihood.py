@@ -1,7 +1,7 @@
-"""Likelihood of a parametric model: its value, its maximum, the posterior (thesis, section 2.2.1).
+"""Likelihood of a parametric model, its maximum, and the posterior (thesis, section 2.2.1).
 
-A model is the pair of functions that `nce.estimate` takes too: `log_density`, (parameters [P],
-points [T, D]) -> [T], and `gradient`, its derivative, the same arguments -> [T, P].
+A model is a pair of functions, as for `nce.estimate`: `log_density`, from (parameters [P], points
+[T, D]) to [T], and `gradient`, its derivative, from the same arguments to [T, P].
 """
 
 import numpy as np
@@ -12,33 +12,33 @@ from tfssl.information.discrete import check_shapes, table_of
 
 
 def log_likelihood(log_density, parameters, data):
-    """l(theta | X): the sum of log P_theta(x) over the data, in nats (Definition 2.2.2).
+    """Log-likelihood l(theta | X), the sum of log P_theta(x) over the data (Definition 2.2.2).
 
-    The likelihood of Definition 2.2.1 is its exponential, which underflows on a few hundred points.
+    Its exponential, the likelihood of Definition 2.2.1, underflows for a few hundred points.
 
     Args:
-        log_density: of a density, discrete or continuous, that is normalised.
+        log_density: function of a normalised density, discrete or continuous; see above.
         parameters: [P].
         data: [T, D], independent observations.
 
     Returns:
-        float; -inf where the model cannot have made the data.
+        float, in nats; -inf if the data are impossible under the model.
     """
     return float(np.sum(log_density(parameters, data)))
 
 
 def maximum_likelihood(log_density, gradient, start, data, *, tolerance=1e-9):
-    """The parameters under which the data are likeliest (Definition 2.2.3), searched from `start`.
+    """Maximum-likelihood estimate of the parameters (Definition 2.2.3) by L-BFGS.
 
-    The density must be normalised for all parameters: the likelihood of an unnormalised one has no
-    maximum, which is what `nce.estimate` is for. The search finds a local maximum. It walks over
-    all of R^P: a variance, say, is to be given by its logarithm. Where the likelihood comes near
-    its bound only as a parameter goes to infinity, as for a probability that is given by its
-    log-odds and observations that are all alike, a point far out is returned.
+    The density must be normalised for all parameters; for unnormalised densities see
+    `nce.estimate`. The search finds a local maximum over all of R^P, so a variance, for example,
+    should be parametrised by its logarithm. If the supremum is reached only as a parameter goes to
+    infinity, as for the log-odds of a probability when all observations are equal, a large finite
+    value is returned.
 
     Args:
         log_density, gradient: the model, see above.
-        start: [P], where the search begins.
+        start: [P], the initial parameters.
         data: [T, D].
         tolerance: relative change of the mean log-likelihood at which the search ends.
 
@@ -46,16 +46,20 @@ def maximum_likelihood(log_density, gradient, start, data, *, tolerance=1e-9):
         float64 [P], the estimate.
 
     Raises:
-        ValueError: no data.
-        RuntimeError: the search did not converge; the likelihood may have no bound.
+        ValueError: `data` is empty.
+        RuntimeError: the search did not converge; the likelihood may be unbounded.
 
-    Example, the rate of exponential waiting times, as its logarithm:
+    Example:
 
-        >>> waits = np.array([[0.5], [1.5], [4.0]])
-        >>> found = maximum_likelihood(lambda p, x: p[0] - np.exp(p[0]) * x[:, 0],
-        ...                            lambda p, x: 1 - np.exp(p[0]) * x, [0.0], waits)
-        >>> round(float(np.exp(found[0])), 3)  # 1 / the mean
-        0.5
+    ```python
+    from tfssl.information.likelihood import maximum_likelihood
+
+    waits = np.array([[0.5], [1.5], [4.0]])  # exponential, with the log of the rate as parameter
+    log_density = lambda p, x: p[0] - np.exp(p[0]) * x[:, 0]
+    gradient = lambda p, x: 1 - np.exp(p[0]) * x
+    found = maximum_likelihood(log_density, gradient, [0.0], waits)
+    round(float(np.exp(found[0])), 3)  # 0.5
+    ```
     """
     if not len(data):
         raise ValueError("`data` must not be empty. Received: 0 examples")
@@ -70,18 +74,18 @@ def maximum_likelihood(log_density, gradient, start, data, *, tolerance=1e-9):
 
 
 def posterior(log_likelihoods, prior):
-    """P(theta | X) = P(X | theta) P(theta) / P(X) on a grid of parameters (Definition 2.2.4).
+    """Posterior P(theta | X) = P(X | theta) P(theta) / P(X) on a grid (Definition 2.2.4).
 
     Args:
-        log_likelihoods: [K], `log_likelihood` of the data at each parameter.
-        prior: [K], their probabilities before the data are seen.
+        log_likelihoods: [K], `log_likelihood` of the data for each parameter.
+        prior: [K], prior probabilities of the parameters.
 
     Returns:
-        float64 [K], which adds up to 1.
+        float64 [K]; adds up to 1.
 
     Raises:
-        ValueError: the prior is no table of probabilities, the shapes differ, or no parameter could
-            have made the data.
+        ValueError: `prior` is not a table of probabilities, the shapes differ, or the data are
+            impossible under all parameters.
     """
     prior, log_likelihoods = table_of(prior, "prior"), np.asarray(log_likelihoods, np.float64)
     check_shapes(log_likelihoods=log_likelihoods, prior=prior)
@@ -95,11 +99,11 @@ def posterior(log_likelihoods, prior):
 
 
 def maximise(objective, start, tolerance=1e-9):
-    """The parameters at which a smooth objective is largest near `start`, by L-BFGS-B.
+    """Finds a local maximum of a smooth objective by L-BFGS-B.
 
     Args:
         objective: parameters [P] -> (value, gradient [P]).
-        start: [P].
+        start: [P], the initial parameters.
         tolerance: relative change of the value at which the search ends.
 
     Returns:
@@ -113,7 +117,7 @@ def maximise(objective, start, tolerance=1e-9):
         value, slope = objective(parameters)
         return -value, -np.asarray(slope)
 
-    with np.errstate(over="ignore", invalid="ignore"):  # of an objective without a bound
+    with np.errstate(over="ignore", invalid="ignore"):  # for unbounded objectives
         found = minimize(
             loss,
             np.asarray(start, np.float64),

@@ -1,6 +1,6 @@
-"""Logistic regression: the probability of a label of 0 or 1, and its likelihood (thesis, 4.1).
+"""Logistic regression for labels 0 and 1, and its likelihood (thesis, section 4.1).
 
-The log-odds of the label are linear in x. Parameters are float [1 + D], theta_0 + theta_1 x_1 + ...
+The log-odds are theta_0 + theta_1 x_1 + ...; parameters are float [1 + D].
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from tfssl.information.likelihood import maximise
 
-# Where a margin of so much, of features within -1 and 1, counts as none (of linprog: 1e-7).
+# Margins up to this count as 0, for features in [-1, 1] (linprog's tolerance is 1e-7).
 MARGIN = 1e-5
 
 
@@ -27,26 +27,28 @@ def probability(parameters, x):
 
 
 def log_likelihood(parameters, x, y, weights=None):
-    """The conditional log-likelihood per example, (1 / N) times the logarithm of equation (7).
+    """Conditional log-likelihood per example, (1 / N) times the logarithm of equation (7).
 
     Args:
         parameters: [1 + D].
         x: [N, D].
         y: [N], labels 0 and 1.
-        weights: [N], how much each example counts, at least 0; None: all alike. With the rows of a
-            table and its probabilities this is `exact.expected_log_likelihood`, Remark 3's limit.
+        weights: [N], weights of the examples, at least 0; None: all equal. With the entries of a
+            table as examples and their probabilities as weights, this is
+            `exact.expected_log_likelihood`, the limit in Remark 3.
 
     Returns:
-        float <= 0, in nats; to be maximised.
+        float <= 0, in nats.
     """
     of_each = -np.logaddexp(0, -signs(y) * log_odds(parameters, x))
     return float(np.average(of_each, weights=weights))
 
 
 def gradient(parameters, x, y, weights=None):
-    """The derivative of `log_likelihood`: the mean of (y - p) (1, x).
+    """The gradient of `log_likelihood`: the mean of (y - p) (1, x).
 
-    Args: as for `log_likelihood`.
+    Args:
+        parameters, x, y, weights: as for `log_likelihood`.
 
     Returns:
         float64 [1 + D].
@@ -58,27 +60,31 @@ def gradient(parameters, x, y, weights=None):
 def fit(x, y, *, weights=None, l2=0.0, tolerance=1e-9):
     """Maximises `log_likelihood` - l2 / 2 |theta|^2 (section 4.1.1).
 
-    Where a plane has all labels of 1 on its one side and all of 0 on the other, points of both
-    kinds on the plane allowed, the likelihood grows as theta does and has no maximum (Albert and
-    Anderson 1984): such data are refused, unless l2 makes one.
+    If a plane separates the labels, possibly with points of both on it, the likelihood has no
+    maximum (Albert and Anderson 1984) and `l2` must be positive.
 
     Args:
         x, y, weights: as for `log_likelihood`.
-        l2: at least 0; the offset is held small too.
+        l2: float >= 0, the penalty, which includes the offset theta_0.
         tolerance: relative change of the objective at which the search ends.
 
     Returns:
         float64 [1 + D].
 
     Raises:
-        ValueError: shapes or values that are not as above, or l2 is 0 and there is no maximum.
+        ValueError: an argument has another shape or other values than described, or `l2` is 0 and
+            there is no maximum.
         RuntimeError: the search did not converge.
 
     Example:
 
-        >>> theta = fit([[0.0], [0.0], [1.0], [1.0], [1.0]], [0, 1, 0, 1, 1])
-        >>> [round(float(p), 3) for p in probability(theta, [[0.0], [1.0]])]  # the frequencies
-        [0.5, 0.667]
+    ```python
+    from tfssl.information import logistic
+
+    theta = logistic.fit([[0.0], [0.0], [1.0], [1.0], [1.0]], [0, 1, 0, 1, 1])
+    frequencies = logistic.probability(theta, [[0.0], [1.0]])
+    frequencies.round(3).tolist()  # [0.5, 0.667]
+    ```
     """
     x, y = check(x, y, weights)
     if not l2 >= 0:
@@ -101,14 +107,14 @@ def fit(x, y, *, weights=None, l2=0.0, tolerance=1e-9):
 
 
 def is_separable(x, y):
-    """Whether a plane separates the labels, points on it allowed, but not all of them on it.
+    """Whether a plane separates the labels; some but not all points may lie on it.
 
     Args:
         x: [N, D].
         y: [N], labels 0 and 1.
 
     Returns:
-        bool; True where they overlap by less than 1e-5 of the range of the features.
+        bool; True also for an overlap below 1e-5 of the range of the features.
     """
     x = np.asarray(x, np.float64) - np.mean(x, axis=0)
     scale = np.abs(x).max(axis=0)
@@ -122,7 +128,7 @@ def log_odds(parameters, x):
 
 
 def signs(y):
-    """-1 for labels of 0, 1 for those of 1."""
+    """Maps labels 0 and 1 to -1 and 1."""
     return 2 * np.asarray(y, np.float64) - 1
 
 
@@ -132,10 +138,10 @@ def with_offset(x):
 
 
 def whitening(rows):
-    """[D, R], by which the columns become uncorrelated and of mean square 1; R is their rank.
+    """A matrix [D, R] that makes the columns uncorrelated with mean square 1; R is their rank.
 
-    In these coordinates the search is as fast and exact for features that are far from 0, of
-    unequal scales or alike.
+    In these coordinates the search converges equally well for features with large means, unequal
+    scales or strong correlations.
     """
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
     there = values > values[0] * max(rows.shape) * np.finfo(np.float64).eps
@@ -143,7 +149,7 @@ def whitening(rows):
 
 
 def present(x, y, weights):
-    """The examples that count."""
+    """The examples with positive weight."""
     there = np.ones(len(y), bool) if weights is None else np.asarray(weights) > 0
     return x[there], y[there]
 

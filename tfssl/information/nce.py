@@ -1,8 +1,7 @@
-"""Noise-contrastive estimation: a density known up to its constant, by telling data from noise.
+"""Noise-contrastive estimation of unnormalised densities, by classification of data and noise.
 
 Gutmann and Hyvarinen 2012, "Noise-Contrastive Estimation of Unnormalized Statistical Models"; the
-thesis, ch. 4. The log-normaliser is a parameter like any other, which maximum likelihood could not
-estimate.
+thesis, ch. 4. The log-normaliser is estimated as a parameter, which maximum likelihood cannot do.
 """
 
 import numpy as np
@@ -13,11 +12,11 @@ from tfssl.information.likelihood import maximise
 
 
 def posterior(log_ratio, nu):
-    """P(C = 1 | u), that u is data: r_nu(G) = 1 / (1 + nu exp(-G)) (equation 9).
+    """The probability P(C = 1 | u) that u is data, r_nu(G) = 1 / (1 + nu exp(-G)) (equation 9).
 
     Args:
         log_ratio: G(u) = log p_m(u) - log p_n(u) (equation 8), an array.
-        nu: noise examples per data example, above 0.
+        nu: float > 0, noise examples per data example.
 
     Returns:
         float64 in [0, 1], of the shape of `log_ratio`.
@@ -27,14 +26,14 @@ def posterior(log_ratio, nu):
 
 
 def objective(data_log_ratio, noise_log_ratio):
-    """The conditional log-likelihood per data example, (1 / T_d) times equation (11).
+    """Conditional log-likelihood per data example, (1 / T_d) times equation (11).
 
     Args:
         data_log_ratio: G of the T_d data examples.
         noise_log_ratio: G of the T_n noise examples; nu = T_n / T_d.
 
     Returns:
-        float <= 0; to be maximised.
+        float <= 0.
     """
     nu = len(noise_log_ratio) / len(data_log_ratio)
     margin = np.log(nu)
@@ -44,13 +43,13 @@ def objective(data_log_ratio, noise_log_ratio):
 
 
 def estimate(log_model, gradient, start, data, noise, noise_log_density, *, tolerance=1e-9):
-    """Maximises the likelihood of (11) over the parameters of an unnormalised model.
+    """Estimates the parameters of an unnormalised model by maximising equation (11).
 
     Args:
-        log_model: (parameters [P], points [T, D]) -> log p_m [T], up to a constant: the constant
-            is one of the parameters, usually log(1 / Z).
-        gradient: the same arguments -> [T, P], the derivative of `log_model`.
-        start: [P], where the search begins.
+        log_model: (parameters [P], points [T, D]) -> log p_m [T]. One of the parameters is the
+            normalising constant, usually log(1 / Z).
+        gradient: (parameters [P], points [T, D]) -> [T, P], the derivative of `log_model`.
+        start: [P], the initial parameters.
         data: [T_d, D].
         noise: [T_n, D], drawn from a density that is positive wherever that of the data is
             (Theorem 4.1).
@@ -61,7 +60,7 @@ def estimate(log_model, gradient, start, data, noise, noise_log_density, *, tole
         float64 [P], the estimate.
 
     Raises:
-        ValueError: no data or no noise.
+        ValueError: `data` or `noise` is empty.
         RuntimeError: the search did not converge.
     """
     if not len(data) or not len(noise):
@@ -83,23 +82,24 @@ def estimate(log_model, gradient, start, data, noise, noise_log_density, *, tole
 
 
 def functional(log_model, p_data, p_noise, nu):
-    """J~(f) of section 4.2, on a discrete support: what `objective` tends to with more data.
+    """J~(f) of section 4.2 on a discrete support, the limit of `objective` for infinite data.
 
-    Theorem 4.1: where the noise is positive wherever the data are, it is largest at f = log P_d and
-    has no other extremum; f need not be normalised, its maximum is. Where P_n is 0, J~ does not
-    depend on f, so that log P_d is one of many maxima; where P_d is 0 and P_n is not, it grows as f
-    falls, and is largest at -inf = log P_d alone.
+    Theorem 4.1: if P_n is positive wherever P_d is, the only extremum is the maximum f = log P_d,
+    which is normalised although f need not be. Where P_n is 0, J~ does not depend on f, so log P_d
+    is one of many maxima. Where P_d is 0 and P_n is not, J~ increases as f falls to
+    -inf = log P_d.
 
     Args:
-        log_model: f [K], log p_m up to a constant that is to be found with it; -inf allowed.
+        log_model: f [K], log p_m, not necessarily normalised; may be -inf.
         p_data, p_noise: P_d and P_n, tables [K].
-        nu: noise examples per data example, above 0.
+        nu: float > 0, noise examples per data example.
 
     Returns:
         float <= 0.
 
     Raises:
-        ValueError: `p_data` or `p_noise` is no table, the shapes differ, or nu is not positive.
+        ValueError: `p_data` or `p_noise` is not a table, the shapes differ, or `nu` is not
+            positive.
     """
     p_data, p_noise, margin = odds_of_noise(log_model, p_data, p_noise, nu)
     return expectation(p_data, -np.logaddexp(0, margin)) + nu * expectation(
@@ -110,17 +110,17 @@ def functional(log_model, p_data, p_noise, nu):
 def functional_gradient(log_model, p_data, p_noise, nu):
     """The derivative of J~ in f: P_d (1 - h) - nu P_n h with h = P(C = 1 | u).
 
-    Args, Raises: as for `functional`.
+    See `functional` for arguments and errors.
 
     Returns:
-        float64 [K], 0 at f = log P_d and, where both probabilities are positive, there alone.
+        float64 [K]; 0 at f = log P_d and, where both probabilities are positive, only there.
     """
     p_data, p_noise, margin = odds_of_noise(log_model, p_data, p_noise, nu)
     return p_data * expit(margin) - nu * p_noise * expit(-margin)
 
 
 def odds_of_noise(log_model, p_data, p_noise, nu):
-    """Both tables, and log(nu P_n) - f: the log-odds that a point is noise."""
+    """Returns both tables and log(nu P_n) - f, the log-odds that a point is noise."""
     check_nu(nu)
     p_data, p_noise = table_of(p_data, "p_data"), table_of(p_noise, "p_noise")
     log_model = np.asarray(log_model, np.float64)

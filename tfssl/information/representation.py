@@ -1,6 +1,6 @@
-"""What a batch of representations, or a classifier on them, says of the information they hold.
+"""Properties of representations: alignment, uniformity, effective rank, label information.
 
-NumPy throughout: these are looked at now and then, not differentiated.
+Computed with NumPy, without gradients.
 """
 
 import numpy as np
@@ -16,16 +16,16 @@ def alignment(h1, h2):
     Uniformity on the Hypersphere", section 4.1, alpha = 2.
 
     Args:
-        h1, h2: float [N, D], row by row two views of one image.
+        h1, h2: float [N, D]; row i of both belongs to the same image.
 
     Returns:
-        float in [0, 4]; 0 where both views always have one direction.
+        float in [0, 4]; 0 if the views of each image have the same direction.
     """
     return float(np.mean(np.sum((unit(h1) - unit(h2)) ** 2, axis=1)))
 
 
 def uniformity(h):
-    """log E exp(-2 d^2), d the distance between normalized representations of two images.
+    """log E exp(-2 d^2), where d is the distance between normalized representations of two images.
 
     Wang and Isola 2020, section 4.1, t = 2.
 
@@ -33,8 +33,8 @@ def uniformity(h):
         h: float [N, D], N at least 2.
 
     Returns:
-        float in [-8, 0]; 0 where all have one direction. Spread evenly over a sphere of many
-        dimensions they come near -4.
+        float in [-8, 0]; 0 if all have the same direction, about -4 if they are uniform on a sphere
+        of many dimensions.
     """
     h = unit(h)
     cosines = (h @ h.T)[np.triu_indices(len(h), 1)]
@@ -42,13 +42,16 @@ def uniformity(h):
 
 
 def singular_values(h):
-    """Singular values of the matrix of representations, float64 [min(N, D)], the largest first.
+    """Singular values of a matrix of representations in descending order.
 
-    By the eigenvalues of the smaller Gram matrix, which takes a tenth of the time; values below
-    1e-7 of the largest are rounding.
+    Computed from the eigenvalues of the smaller Gram matrix in a tenth of the time of an SVD;
+    values below 1e-7 of the largest are rounding errors.
 
     Args:
         h: float [N, D].
+
+    Returns:
+        float64 [min(N, D)].
     """
     h = np.asarray(h, np.float64)
     gram = h @ h.T if h.shape[0] <= h.shape[1] else h.T @ h
@@ -56,37 +59,37 @@ def singular_values(h):
 
 
 def effective_rank(values):
-    """RankMe: exp of the entropy of the singular values, as a distribution.
+    """RankMe: the exponential of the entropy of the normalized singular values.
 
     Garrido et al. 2023, "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
     Representations by Their Rank", equation 1.
 
     Args:
-        values: what `singular_values` returned.
+        values: the result of `singular_values`.
 
     Returns:
-        float in [1, len(values)]; 1 where all representations are multiples of one, or 0.
+        float in [1, len(values)]; 1 if all representations are multiples of one vector.
     """
     total = np.sum(values)
     return float(np.exp(entropy(np.asarray(values) / total))) if total > 0 else 1.0
 
 
 def label_information(logits, labels):
-    """A lower bound on I(h; label) by a classifier of h: H(Y) - cross-entropy, in nats.
+    """A lower bound on I(h; label) from a classifier of h: H(Y) - cross-entropy, in nats.
 
     The cross-entropy of any q(y | h) is at least H(Y | h), so this is the variational bound of
-    Barber and Agakov (Proposition 5) with the classifier as q. On images that the classifier did
-    not learn from it is below the truth up to the sampling error, which is given with it. An
-    overconfident classifier makes it low, even negative, though its accuracy be high.
+    Barber and Agakov (Proposition 5) with the classifier as q. On images that the classifier was
+    not fitted to, it is a bound up to the sampling error, which is returned too. An overconfident
+    classifier gives a low, even negative, bound despite a high accuracy.
 
     Args:
         logits: float [N, C].
-        labels: int [N], in [0, C); their frequencies give H(Y).
+        labels: int [N], in [0, C); H(Y) is computed from their frequencies.
 
     Returns:
-        dict: `label_entropy`, `cross_entropy`, `information_bound` = the first minus the second,
-        and `information_bound_error`, the standard error of the mean that the cross-entropy is;
-        the last three None where a label has no probability.
+        dict: `label_entropy`, `cross_entropy`, `information_bound` (their difference), and
+        `information_bound_error`, the standard error of the cross-entropy. The last three are None
+        if a label has probability 0.
     """
     log_p = np.take_along_axis(
         log_softmax(np.asarray(logits, np.float64), axis=1), np.asarray(labels)[:, None], axis=1
@@ -108,7 +111,7 @@ def label_information(logits, labels):
 
 
 def unit(h):
-    """Rows of length 1, in float64; a row of zeros stays as it is."""
+    """Normalizes rows to length 1, in float64; rows of zeros are unchanged."""
     h = np.asarray(h, np.float64)
     lengths = np.linalg.norm(h, axis=1, keepdims=True)
     return h / np.where(lengths > 0, lengths, 1.0)

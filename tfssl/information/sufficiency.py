@@ -1,9 +1,9 @@
 """Sufficient and minimal statistics, encoders and views of discrete variables (thesis, 2.2.3, 5.2).
 
-A statistic of x, or an encoder of it, is an array of labels [X]: values of x with equal labels
-become one. What it is to tell of, a parameter, a label or another view, is the second axis of a
-table [X, Y]. The functions here are those of Definitions 2.2.6 and 2.2.7 with Y the parameter,
-5.2.1 and 5.2.2 with Y the other view, and 5.2.3 with Y the label of a task.
+A statistic, or an encoder, of x is an array of labels [X]: it maps values of x with equal labels to
+one value. The variable Y that it should be informative about is the second axis of a table [X, Y]:
+the parameter in Definitions 2.2.6 and 2.2.7, the other view in 5.2.1 and 5.2.2, and the label of a
+task in 5.2.3.
 """
 
 import itertools
@@ -23,23 +23,27 @@ TOLERANCE = 1e-6
 
 
 def push_forward(joint, labels, axis=0):
-    """The table after a variable has gone through a statistic: entries of equal label added up.
+    """The table after a statistic is applied to a variable: adds up entries with equal labels.
 
     Args:
         joint: table of any number of axes.
-        labels: [joint.shape[axis]], of any values that can be sorted.
-        axis: of the variable.
+        labels: [joint.shape[axis]], of any sortable values.
+        axis: axis of the variable.
 
     Returns:
-        float64 table, along `axis` one entry per label, in sorted order.
+        float64 table with one entry per label along `axis`, in sorted order.
 
     Raises:
-        ValueError: not a table, or not one label per value.
+        ValueError: `joint` is not a table, or `labels` does not have one label per value.
 
-    Example, two throws of a coin and their sum:
+    Example:
 
-        >>> push_forward([0.25, 0.25, 0.25, 0.25], labels=[0, 1, 1, 2]).tolist()
-        [0.25, 0.5, 0.25]
+    ```python
+    from tfssl import information
+
+    two_throws = [0.25, 0.25, 0.25, 0.25]  # of a fair coin, and the table of their sum
+    information.push_forward(two_throws, labels=[0, 1, 1, 2]).tolist()  # [0.25, 0.5, 0.25]
+    ```
     """
     joint = np.moveaxis(table_of(joint, "joint"), axis, 0)
     blocks = blocks_of(labels, len(joint))
@@ -49,49 +53,73 @@ def push_forward(joint, labels, axis=0):
 
 
 def is_sufficient(joint, labels, tolerance=TOLERANCE):
-    """Whether X given T(X) = t is distributed alike for every parameter (Definition 2.2.6).
+    """Whether a statistic T is sufficient (Definition 2.2.6).
+
+    That is, whether P(x | T(x) = t, theta) is the same for every parameter theta.
 
     Args:
-        joint: table [X, parameter], P(x | theta) times any prior that is nowhere 0.
+        joint: table [X, parameter], P(x | theta) times any prior that is positive everywhere.
         labels: [X], T.
-        tolerance: largest difference of conditional probabilities that counts as none.
+        tolerance: conditional probabilities that differ by at most this are equal.
 
     Returns:
         bool.
 
     Raises:
-        ValueError: not a table of two axes, or not one label per value.
+        ValueError: `joint` does not have two axes, or `labels` not one label per value.
 
-    Example, two throws of coins of unknown bias; the sum is sufficient, the first throw is not:
+    Example:
 
-        >>> heads, tails = np.array([0.2, 0.7]), np.array([0.8, 0.3])
-        >>> joint = np.stack([tails**2, tails * heads, heads * tails, heads**2]) / 2
-        >>> is_sufficient(joint, [0, 1, 1, 2]), is_sufficient(joint, [0, 0, 1, 1])
-        (True, False)
+    ```python
+    from tfssl.information import is_sufficient
+
+    heads, tails = np.array([0.2, 0.7]), np.array([0.8, 0.3])  # two coins, each thrown twice
+    joint = np.stack([tails**2, tails * heads, heads * tails, heads**2]) / 2
+    is_sufficient(joint, labels=[0, 1, 1, 2])  # True
+    is_sufficient(joint, labels=[0, 0, 1, 1])  # False
+    ```
+
+    The sum of the throws is sufficient for the bias, the first throw is not.
     """
     joint = table_of_two(joint)
     blocks = blocks_of(labels, len(joint))
-    return all(spread(joint[blocks == block]) <= tolerance for block in np.unique(blocks))
+    return all(
+        largest_difference(joint[blocks == block]) <= tolerance for block in np.unique(blocks)
+    )
 
 
 def keeps_information(joint, labels, tolerance=TOLERANCE):
-    """Whether I(T(X), Y) = I(X, Y): sufficiency by Remark 2, and of an encoder (Definition 5.2.1).
+    """Whether I(T(X), Y) = I(X, Y), the sufficiency of an encoder (Definition 5.2.1, Remark 2).
 
-    The same as `is_sufficient`, up to the tolerance.
+    Equivalent to `is_sufficient` up to the tolerance.
 
     Args:
         joint: table [X, Y].
         labels: [X], T.
-        tolerance: as for `is_sufficient`; the information that is lost is of second order in such
-            differences, so it may be up to the square of it, in nats.
+        tolerance: as for `is_sufficient`. The loss of information is of second order in such
+            differences, so a loss of up to tolerance**2 nats is accepted.
 
-    Returns, Raises: as for `is_sufficient`.
+    Returns:
+        bool.
+
+    Raises:
+        ValueError: as for `is_sufficient`.
+
+    Example:
+
+    ```python
+    from tfssl.information import keeps_information
+
+    joint = np.array([[0.25, 0.0], [0.25, 0.0], [0.0, 0.5]])  # x determines y
+    keeps_information(joint, labels=[0, 0, 1])  # True
+    keeps_information(joint, labels=[0, 1, 1])  # False
+    ```
     """
     return information_lost(joint, labels) <= tolerance**2
 
 
 def information_lost(joint, labels):
-    """I(X, Y) - I(T(X), Y) = I(X, Y | T(X)), computed without the difference.
+    """I(X, Y) - I(T(X), Y), computed as I(X, Y | T(X)) to avoid cancellation.
 
     Args:
         joint: table [X, Y].
@@ -106,36 +134,40 @@ def information_lost(joint, labels):
     joint = table_of_two(joint)
     blocks = blocks_of(labels, len(joint))
     of_x, of_t = marginal(joint, 0), push_forward(joint, blocks)[blocks]
-    # P(x) P(y | t): what the joint would be if x said no more of y than t does.
+    # P(x) P(y | t): the joint table if x were independent of y given t.
     alike = of_x[:, None] * of_t / np.maximum(of_t.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     return kl_divergence(joint, alike)
 
 
 def minimal_sufficient(joint, tolerance=TOLERANCE):
-    """The minimal sufficient statistic (Definition 2.2.7): joins all x of equal P(y | x).
+    """The minimal sufficient statistic: maps all x with equal P(y | x) to one value.
 
-    It is a function of every sufficient statistic, and of them the one of least entropy. Of X and
-    the label of a task it is the optimal representation (Definition 5.2.3); of two views, the
-    minimal sufficient encoder of the first (Definition 5.2.2, with I(f(v_i), v_i), its entropy, as
-    what is least: I(f(v_i), v_j) is the same for all sufficient f).
+    Definition 2.2.7. It is a function of every sufficient statistic, and the one with the smallest
+    entropy. If Y is the label of a task, it is the optimal representation (Definition 5.2.3). If X
+    and Y are two views, it is the minimal sufficient encoder of the first (Definition 5.2.2, where
+    I(f(v_i), v_i), its entropy, is minimised: I(f(v_i), v_j) is the same for all sufficient f).
 
     Args:
         joint: table [X, Y].
-        tolerance: largest difference of conditional probabilities that counts as none.
+        tolerance: conditional probabilities that differ by at most this are equal.
 
     Returns:
-        int [X], labels from 0 in the order in which they appear. Values of probability 0, of which
-        nothing is asked, have label 0.
+        int [X], labels from 0 in order of appearance. Values of probability 0 have label 0.
 
     Raises:
-        ValueError: not a table of two axes.
+        ValueError: `joint` does not have two axes.
 
-    Example, two throws of coins of unknown bias; their order says nothing:
+    Example:
 
-        >>> heads, tails = np.array([0.2, 0.7]), np.array([0.8, 0.3])
-        >>> joint = np.stack([tails**2, tails * heads, heads * tails, heads**2]) / 2
-        >>> minimal_sufficient(joint).tolist()
-        [0, 1, 1, 2]
+    ```python
+    from tfssl.information import minimal_sufficient
+
+    heads, tails = np.array([0.2, 0.7]), np.array([0.8, 0.3])  # two coins, each thrown twice
+    joint = np.stack([tails**2, tails * heads, heads * tails, heads**2]) / 2
+    minimal_sufficient(joint).tolist()  # [0, 1, 1, 2]
+    ```
+
+    The order of the throws is irrelevant for the bias.
     """
     joint = table_of_two(joint)
     labels, kinds = np.zeros(len(joint), int), []
@@ -146,12 +178,9 @@ def minimal_sufficient(joint, tolerance=TOLERANCE):
 
 
 def is_minimal(joint, labels, tolerance=TOLERANCE):
-    """Whether a statistic is sufficient, and a function of every other that is (Definition 2.2.7).
+    """Whether a statistic is minimal sufficient: a function of every sufficient one.
 
-    Args, Raises: as for `is_sufficient`.
-
-    Returns:
-        bool.
+    Definition 2.2.7. See `is_sufficient` for arguments and errors.
     """
     there = np.flatnonzero(marginal(table_of_two(joint), 0))
     return is_sufficient(joint, labels, tolerance) and is_function(
@@ -173,19 +202,19 @@ def is_function(labels, of):
 
 
 def partitions(count):
-    """All statistics of a variable, up to the names of their values: all partitions of its values.
+    """All statistics of a variable up to renaming, that is, all partitions of its values.
 
     Args:
-        count: of its values, at least 1. There are 203 partitions of 6, 21,147 of 9.
+        count: number of values, at least 1. There are 203 partitions of 6 values, 21,147 of 9.
 
     Yields:
-        int [count], labels from 0 in the order in which they appear.
+        int [count], labels from 0 in order of appearance.
     """
     if count == 1:
         yield np.array([0])
         return
     for labels in partitions(count - 1):
-        for label in range(labels.max() + 2):  # one of those there are, or a new one
+        for label in range(labels.max() + 2):  # an existing label, or a new one
             yield np.append(labels, label)
 
 
@@ -197,24 +226,24 @@ def view_table(p, labels_1, labels_2):
         labels_1, labels_2: [X], the views.
 
     Returns:
-        float64 table [V1, V2], their values in sorted order.
+        float64 table [V1, V2], sorted by the values of the views.
 
     Raises:
-        ValueError: not such a table, or not one label per value.
+        ValueError: `p` is not such a table, or there is not one label per value.
     """
     return push_forward(push_forward(np.diag(table_of(p, "p")), labels_1, 0), labels_2, 1)
 
 
 def best_views(joint, tolerance=TOLERANCE):
-    """The views of the InfoMin principle (Definition 5.1, Proposition 8), by trying all pairs.
+    """The views of the InfoMin principle (Definition 5.1, Proposition 8), by exhaustive search.
 
-    Of all pairs of functions of x that keep all information on the label, I(v, y) = I(x, y), those
-    that share least, I(v1, v2). That is the entropy of the minimal sufficient statistic of x: two
-    such views share it at least, and where they share no more, each is independent of the other
-    given it. Views that draw at random are functions of x together with what is drawn.
+    Among all pairs of functions of x that keep all information about the label, I(v, y) = I(x, y),
+    those with the smallest I(v1, v2). That minimum is the entropy of the minimal sufficient
+    statistic of x, which any two such views share; at the minimum they are independent given it.
+    Random views are functions of x and their random draws.
 
     Args:
-        joint: table [X, Y] of few values of x: the number of pairs is the square of that of the
+        joint: table [X, Y] with few values of x: the number of pairs is the square of the number of
             partitions that keep the information.
         tolerance: as for `keeps_information`.
 
@@ -222,7 +251,7 @@ def best_views(joint, tolerance=TOLERANCE):
         list of (labels_1 [X], labels_2 [X]).
 
     Raises:
-        ValueError: not a table of two axes.
+        ValueError: `joint` does not have two axes.
     """
     p = marginal(table_of_two(joint), 0)
     views = [labels for labels in partitions(len(p)) if keeps_information(joint, labels, tolerance)]
@@ -232,7 +261,7 @@ def best_views(joint, tolerance=TOLERANCE):
 
 
 def blocks_of(labels, count):
-    """The labels as numbers from 0, in sorted order."""
+    """The labels as integers from 0, in sorted order."""
     labels = np.asarray(labels)
     if labels.shape != (count,):
         raise ValueError(
@@ -241,15 +270,15 @@ def blocks_of(labels, count):
     return np.unique(labels, return_inverse=True)[1]
 
 
-def spread(rows):
-    """How far P(x | t, theta) of one block differs between parameters, at most; 0 or less: not."""
+def largest_difference(rows):
+    """The largest difference of P(x | t, theta) between parameters, for one block."""
     rows = rows[:, rows.sum(axis=0) > 0]
     given = rows / rows.sum(axis=0)
     return (given.max(axis=1, initial=0) - given.min(axis=1, initial=1)).max()
 
 
 def place_of(given, kinds, tolerance):
-    """The number of the first kind that is equal to `given`, which becomes a new one otherwise."""
+    """The index of the first entry of `kinds` equal to `given`; appends it if there is none."""
     for place, kind in enumerate(kinds):
         if np.abs(given - kind).max() <= tolerance:
             return place

@@ -82,7 +82,7 @@ def test_flagfiles_that_include_each_other_without_end(tmp_path):
     [
         (5000 * b"9", "with the line 9999999999999999999999999999999999999999"),
         (b"-1", "with the line -1"),
-        (b"1\n1", "1 of 2 are there already"),
+        (b"1\n1", "1 of 2 are repeated"),
         (b"1\0", "(not text in UTF-8)"),
         (b"\xff\xfe1", "(not text in UTF-8)"),
         (b"\x1b[31m", "with the line \\x1b[31m"),

@@ -300,7 +300,10 @@ def test_views_that_the_model_does_not_take_are_refused(views, message):
     [
         (lambda: KNN(pictures(9, channels=1), TEST), "`encoder` takes images .* 3].* 1]"),
         (lambda: Probe(TRAIN, (TEST[0], -np.ones(31, int))), "`test` must hold images, with"),
-        (lambda: Information(batch_of(channels=1)), r"`views` must be of images \(8, 8, 3\)"),
+        (
+            lambda: Information(batch_of(channels=1)),
+            r"`views` must have images of shape \(8, 8, 3\)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_training(make, message):

@@ -60,7 +60,7 @@ def builder(keys=None, **features):
             dict(image=IMAGE, fine=CLASS, coarse=CLASS),
             "image",
             None,
-            "of coarse, fine none is said to be the label",
+            "none of coarse, fine is declared as the label",
         ),
         (
             None,

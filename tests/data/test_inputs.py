@@ -195,7 +195,7 @@ def test_a_recipe_with_state_is_told(caplog):
     with caplog.at_level("INFO", logger="tfssl"):
         views = first_views(tfssl.views(IMAGES, layers, 8))
     assert views.shape == IMAGES.shape
-    assert "the recipe keeps random state of its own" in caplog.text
+    assert "the recipe has its own random state" in caplog.text
 
 
 NAN = np.where(np.arange(24)[:, None, None, None] == 3, np.nan, IMAGES / 255).astype(np.float32)

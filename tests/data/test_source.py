@@ -227,7 +227,7 @@ def test_a_configuration_that_cannot_be_had_tells_of_the_one_that_is_there(
         with pytest.raises(UsageError, match=rf"could not be downloaded \(.*or use {said}, which"):
             sources.load(Config(dataset=name, data_dir=str(tmp_path)), "train")
     printed = capsys.readouterr().out
-    assert printed.count("(there already: imagenette/160px-v2)") == 1
+    assert printed.count("(prepared there: imagenette/160px-v2)") == 1
 
 
 @pytest.mark.parametrize("limit", [True, False])

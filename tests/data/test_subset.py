@@ -63,7 +63,7 @@ def test_a_list_names_the_images(tmp_path):
         ("3\nx\n", "with the line x"),
         ("-1\n", "with the line -1"),
         ("50\n", "with the line 50"),
-        ("3\n4\n3\n", "1 of 3 are there already"),
+        ("3\n4\n3\n", "1 of 3 are repeated"),
         (None, "No such file"),
     ],
 )

@@ -158,8 +158,8 @@ def test_encoders_by_name(tmp_path):
         ("resnet18(import os)", "Arguments of `encoder` must be name=value"),
         ("resnet18(seed=__import__('os'))", "Arguments of `encoder` must be name=value"),
         ("resnet17", "`depth` must be one of"),
-        ("gone.keras", "must be a file that is there. Received: gone.keras"),
-        ("gone.py:build", "must be of a file that is there. Received: gone.py"),
+        ("gone.keras", "must be an existing file. Received: gone.keras"),
+        ("gone.py:build", "must be in an existing file. Received: gone.py"),
         (f"{SMALL[:-1]}, nothing=3)", "could not be made"),
     ],
 )

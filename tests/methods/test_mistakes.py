@@ -106,7 +106,7 @@ def pairs(labels=LABELS, batch=8):
             r"`recipe` cannot be applied to the images of `x`, .*; channels=1 makes",
         ),
         (lambda: tfssl.views(IMAGES, "simclr", 8), "`recipe` must be"),
-        (lambda: tfssl.views("photoz/", view(), 8), "`x` must be a directory that is there"),
+        (lambda: tfssl.views("photoz/", view(), 8), "`x` must be an existing directory"),
         (
             lambda: compiled(compile={"accumulate_steps": 3}).fit(pairs()),
             "`accumulate_steps` must divide the batch size. Received: 3 for batches of 8",

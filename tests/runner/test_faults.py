@@ -195,7 +195,9 @@ def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "save", take_away)
-        with pytest.raises(TrainingError, match="--dataset=folder could not be read on") as error:
+        with pytest.raises(
+            TrainingError, match="--dataset=folder could not be read to the end"
+        ) as error:
             tfssl.run(config)
     assert "the same command continues" in str(error.value) and "\n" not in str(error.value)
     assert saved and checkpoint.Checkpoints(str(tmp_path / "run")).newest_whole() == saved[-1]

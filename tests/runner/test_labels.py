@@ -226,7 +226,7 @@ def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
     assert not (tmp_path / "run").exists()
     with pytest.raises(
         TrainingError,
-        match=r"--dataset=mixed could not be read on \(assertion "
+        match=r"--dataset=mixed could not be read to the end \(assertion "
         r"failed: \[label out of range:\] \[2\]",
     ):
         tfssl.run(tiny_config(tmp_path / "run", **damaged, cache_dataset=False))

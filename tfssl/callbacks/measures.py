@@ -261,7 +261,7 @@ class Information(Measure):
         expected, sides = self.model.views_shape[1:], self.batch["views"][0].shape[1:]
         if any(one not in (None, other) for one, other in zip(expected, sides)):
             raise ValueError(
-                f"`views` must be of images {tuple(expected)}, as the model is. "
+                f"`views` must have images of shape {tuple(expected)}, as the model. "
                 f"Received: images {tuple(sides)}"
             )
 

@@ -70,7 +70,7 @@ def label_of(features, named):
         return chosen, "" if chosen in named else f"the labels are those of {chosen}"
     if known:
         return None, (
-            f"of {', '.join(sorted(known))} none is said to be the label; "
+            f"none of {', '.join(sorted(known))} is declared as the label; "
             "the images are taken as unlabelled"
         )
     numbers = [

@@ -177,8 +177,8 @@ def report_duplicates(good, split, report):
     twins = sum(len(labels[image.digest]) > 1 for _, image in good)
     if twins:
         report(
-            f"{split}: {twins:,} of {len(good):,} images are there in another class too, byte "
-            "for byte"
+            f"{split}: {twins:,} of {len(good):,} images are in another class too, as "
+            "identical files"
         )
 
 

@@ -94,7 +94,7 @@ def views(
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"`batch_size` must be an integer of 1 or more. Received: {batch_size!r}")
     if not all(recipe.stateless for recipe in recipes):
-        say("the recipe keeps random state of its own: a training that starts again differs")
+        say("the recipe has its own random state: a resumed training sees other views")
     if compiled is None:
         compiled = all(recipe.stateless and recipe.whole.per_image for recipe in recipes)
     if isinstance(x, tf.data.Dataset):
@@ -151,7 +151,7 @@ def opened(x, value_range, split, data_dir):
     if registry.find("source", x):
         return registered.load(x, split or "train", value_range=given)
     if (x.startswith((".", os.sep)) or x.endswith(os.sep)) and not os.path.isdir(x):
-        raise ValueError(f"`x` must be a directory that is there. Received: {x}")
+        raise ValueError(f"`x` must be an existing directory. Received: {x}")
     if os.path.isdir(x):
         return folder.load(x, split or "train", flag="split", value_range=value_range, report=say)
     return tfds.load(x, split or "train", data_dir=data_dir, flag="split", value_range=value_range)

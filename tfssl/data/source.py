@@ -214,7 +214,7 @@ def reading(dataset: str) -> Iterator[None]:
         if isinstance(error, tf.errors.InvalidArgumentError) and "IteratorGet" not in str(error):
             raise
         raise TrainingError(
-            f"--dataset={dataset} could not be read on ({reason(error)}); earlier "
+            f"--dataset={dataset} could not be read to the end ({reason(error)}); earlier "
             "checkpoints are kept: the same command continues when it can be read "
             "again."
         ) from None
@@ -362,7 +362,7 @@ def read_list(path: str | os.PathLike[str], count: int) -> np.ndarray:
     if len(places) < len(lines):
         raise UsageError(
             f"{expected}. Received: {path}, where {len(lines) - len(places)} of "
-            f"{len(lines)} are there already"
+            f"{len(lines)} are repeated"
         )
     return places
 

@@ -178,7 +178,7 @@ def check_place(data_dir):
     except (FileNotFoundError, tf.errors.NotFoundError):
         if os.path.islink(data_dir):
             raise UsageError(
-                f"--data_dir must be a directory. Received: {data_dir}, a link that leads nowhere"
+                f"--data_dir must be a directory. Received: {data_dir}, a broken link"
             ) from None
     except (OSError, ValueError, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or reason(error)
@@ -212,7 +212,7 @@ def prepare(builder, name):
     there = variants(builder)
     print(
         f"{name} is not in {builder.data_path}: downloading and preparing it"
-        + (f" (there already: {', '.join(there)})" if there else ""),
+        + (f" (prepared there: {', '.join(there)})" if there else ""),
         flush=True,
     )
     fail_fast()

@@ -161,10 +161,10 @@ class Walk:
     def enter(self, path, real, folders, around):
         """Visits the entries of a folder; `around` are the real paths of the enclosing folders."""
         if real in around:
-            self.left_out(path, "leads back to a folder that it is in")
+            self.left_out(path, "links to an enclosing folder")
             return
         if (folders[:2], real) in self.seen:
-            self.left_out(path, "is there already, by another path")
+            self.left_out(path, "was already read, by another path")
             return
         self.seen.add((folders[:2], real))
         try:
@@ -218,7 +218,7 @@ class Walk:
         self.left_out(path, "is no regular file")
 
     def left_out(self, path, why):
-        if self.rules == 1 and "leads back" in why:
+        if self.rules == 1 and "an enclosing folder" in why:
             raise UsageError(
                 f"--data_dir={self.directory}: {printable(path)} {why}, so that this "
                 "run learned from the same images under several classes. Begin "
@@ -230,8 +230,8 @@ class Walk:
 def unreadable(directory, path, why):
     """The UsageError for an entry that may hold images but cannot be read."""
     return UsageError(
-        f"--data_dir={directory}: {printable(path)} cannot be read ({why}). Mend it, "
-        "or take it out of the folder."
+        f"--data_dir={directory}: {printable(path)} cannot be read ({why}). "
+        "Repair it, or remove it from the folder."
     )
 
 
@@ -373,7 +373,7 @@ def refuse_similar_names(directory, classes):
         if other != name:
             raise UsageError(
                 f"--data_dir={directory} has the classes {printable(other)} and "
-                f"{printable(name)}, which differ by case or coding of letters alone: "
+                f"{printable(name)}, which differ only in case or Unicode normalization: "
                 "give them one name, or two different ones."
             )
 
@@ -406,10 +406,7 @@ def in_order(directory, split, files, classes, remarks):
                 f"{printable(file.name)} are one file in two classes."
             )
     if len(chosen) < len(files):
-        remarks.append(
-            f"left out: {len(files) - len(chosen):,} links to images of {split} that "
-            "are there already"
-        )
+        remarks.append(f"left out: {len(files) - len(chosen):,} links to other images of {split}")
     return sorted(chosen.values(), key=lambda file: place(file.name))
 
 

@@ -82,9 +82,7 @@ class GoogleWeights:
                 )
             value = reader.get_tensor(key)
             if not np.isfinite(value).all():
-                raise UsageError(
-                    f"--checkpoint={self.path} is of no use: {key} holds what is no finite number."
-                )
+                raise UsageError(f"--checkpoint={self.path} cannot be used: {key} must be finite.")
             own[name].assign(value)
 
 

@@ -142,7 +142,7 @@ def hub(name):
 def saved(path):
     """The maker of the model in a .keras file, with its weights."""
     if not os.path.isfile(path):
-        raise ValueError(f"`encoder` must be a file that is there. Received: {path}")
+        raise ValueError(f"`encoder` must be an existing file. Received: {path}")
     return lambda shape, seed, options: keras.models.load_model(path, compile=False)
 
 
@@ -171,5 +171,5 @@ def function_of(path, name):
 def load(path):
     """A Python file as a module, run once per process."""
     if not os.path.isfile(path):
-        raise ValueError(f"`encoder` must be of a file that is there. Received: {path}")
+        raise ValueError(f"`encoder` must be in an existing file. Received: {path}")
     return registry.module_of(path)

@@ -194,7 +194,7 @@ def table_of(p, name):
 
 
 def table_of_two(joint):
-    """The table of two variables in float64, or ValueError where it is none."""
+    """Checks a table of two variables, and returns it in float64."""
     joint = table_of(joint, "joint")
     if joint.ndim != 2:
         raise ValueError(f"`joint` must have two axes. Received: joint.shape={joint.shape}")

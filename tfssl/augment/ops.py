@@ -196,6 +196,12 @@ def seeds(seed: Seed, count: int | tf.Tensor) -> tf.Tensor:
 def on_bytes(op: Op) -> Op:
     """Makes an `Op` that also takes uint8 and uint16 images: it applies `as_float` first.
 
+    Args:
+        op: an `Op` for float images.
+
+    Returns:
+        An `Op`.
+
     Example:
 
     ```python

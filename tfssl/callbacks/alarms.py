@@ -60,7 +60,7 @@ class StopOnNaN(StepCallback):
 class WarnOfCollapse(StepCallback):
     """Warns once when the projections of all images are nearly equal."""
 
-    LEAST_STD, STEPS = 0.05, 50  # warns if z_std is below this for so many steps in a row
+    LEAST_STD, STEPS = 0.05, 50  # warns if z_std stays below the first for STEPS steps
 
     def __init__(self, start_step):
         super().__init__(start_step)

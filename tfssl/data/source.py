@@ -197,6 +197,9 @@ def reading(dataset: str) -> Iterator[None]:
     Args:
         dataset: name of the dataset, for the message.
 
+    Raises:
+        TrainingError: TensorFlow could not read a record within the context.
+
     Example:
 
     ```python
@@ -234,6 +237,9 @@ def digest(identity: dict[str, Any]) -> str:
 
     Args:
         identity: dict of JSON types.
+
+    Returns:
+        str.
 
     Example:
 
@@ -312,6 +318,9 @@ def fingerprint(places: np.ndarray | None) -> str:
 
     Args:
         places: int [n], or None for the whole split.
+
+    Returns:
+        str.
 
     Example:
 

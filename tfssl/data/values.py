@@ -22,7 +22,7 @@ def choose_range(dtype, lowest, highest):
     Returns:
         None for uint8, which is not scaled. For other integers, the range of the smallest number of
         bits in BITS that holds the highest value. For floats, the first of FRACTIONS that holds all
-        values, up to BEYOND, and is more than half filled. If there is none, the extremes.
+        values, up to BEYOND; [0, 255] must be more than half filled. Otherwise the extremes.
     """
     if dtype == np.uint8:
         return None

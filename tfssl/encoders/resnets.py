@@ -135,6 +135,9 @@ def first_filters(width_multiplier: float) -> int:
     Args:
         width_multiplier: as for `resnet`.
 
+    Returns:
+        integer.
+
     Example:
 
     ```python
@@ -149,6 +152,9 @@ def width(depth: int, width_multiplier: float) -> int:
 
     Args:
         depth, width_multiplier: as for `resnet`.
+
+    Returns:
+        integer.
 
     Example:
 
@@ -179,8 +185,8 @@ def freeze(encoder: keras.Model, after_block: int) -> None:
 
     Args:
         encoder: the result of `resnet`; changed in place.
-        after_block: -1: nothing is frozen; 0: the stem; 1 to 4: the stem and so many groups of
-            blocks. `fine_tune_after_block` of google-research/simclr.
+        after_block: -1: nothing is frozen; 0: the stem; 1 to 4: the stem and this number of groups
+            of blocks. `fine_tune_after_block` of google-research/simclr.
 
     Example:
 

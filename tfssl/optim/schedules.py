@@ -131,8 +131,11 @@ def train_steps(num_examples: int, epochs: float, batch_size: int) -> int:
 
     Args:
         num_examples: integer, images per epoch.
-        epochs: float.
+        epochs: float, length of the run.
         batch_size: integer, images per step.
+
+    Returns:
+        integer of 1 or more.
 
     Example:
 
@@ -150,6 +153,9 @@ def warmup_steps(num_examples: int, epochs: float, batch_size: int) -> int:
         num_examples: integer, images per epoch.
         epochs: float, length of the warmup.
         batch_size: integer, images per step.
+
+    Returns:
+        integer of 0 or more.
 
     Example:
 

@@ -32,23 +32,29 @@ WITHOUT = {
     "run": "trains for minutes",
 }
 FENCE = re.compile(r"^Example:\n\n```python\n(.*?)^```$", re.S | re.M)
+SECTION = re.compile(r"^(?:Args|Attributes):\n((?:    .*\n)+)", re.M)
+NAMES = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*):", re.M)
 
 
 def public():
-    """{dotted name: function or class} of what `tfssl` and its rooms export."""
-    packages = {"tfssl": tfssl} | {room: importlib.import_module(f"tfssl.{room}") for room in ROOMS}
-    return {
-        f"{room}.{name}": value
-        for room, package in packages.items()
-        for name, value in ((name, getattr(package, name)) for name in package.__all__)
-        if (inspect.isfunction(value) or inspect.isclass(value))
-        and (room != "tfssl" or is_documented_here(name, value))
-    }
+    """{dotted name: function or class} of what the rooms and `tfssl` export, each once."""
+    packages = {room: importlib.import_module(f"tfssl.{room}") for room in ROOMS} | {"tfssl": tfssl}
+    names = {}
+    for room, package in packages.items():
+        for name in package.__all__:
+            thing = getattr(package, name)
+            if is_described(thing) and (room != "tfssl" or is_described_here(name, thing)):
+                names.setdefault(id(thing), (f"{room}.{name}", thing))
+    return dict(names.values())
 
 
-def is_documented_here(name, value):
+def is_described(thing):
+    return inspect.isfunction(thing) or inspect.isclass(thing)
+
+
+def is_described_here(name, thing):
     """The methods are described with the scripts of docs/examples."""
-    return name not in WITHOUT and not value.__module__.startswith("tfssl.methods.")
+    return name not in WITHOUT and not thing.__module__.startswith("tfssl.methods.")
 
 
 def example_of(thing):
@@ -104,8 +110,6 @@ def run(source, path):
 
 
 EXAMPLES = {name: example_of(thing) for name, thing in public().items()}
-
-
 FURTHER = further()
 
 
@@ -135,11 +139,16 @@ def parameters(thing):
     ]
 
 
+def described(thing):
+    """The names that the sections of arguments in a docstring describe."""
+    sections = "".join(SECTION.findall(inspect.getdoc(thing)))
+    return {name for names in NAMES.findall(sections) for name in names.split(", ")}
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_a_docstring_names_every_parameter(name):
+def test_a_docstring_describes_every_parameter(name):
     thing = public()[name]
-    words = set(re.findall(r"\w+", inspect.getdoc(thing)))
-    assert not set(parameters(thing)) - words
+    assert not set(parameters(thing)) - described(thing)
 
 
 def test_the_list_of_names_without_an_example_is_up_to_date():

@@ -49,18 +49,20 @@ def register(
 
     The same name again from the same file, or from another cell of a notebook, replaces.
 
+    What a name stands for, by its kind, and the flag that takes it:
+
+    - "method", `--method`: a subclass of `tfssl.SelfSupervised`
+    - "encoder", `--encoder`: a function (input_shape) -> `keras.Layer`
+    - "source", `--dataset`: a function (split) -> images, as `tfssl.views` takes arrays and
+      datasets; `tfssl.views(name, ...)` takes the name too
+    - "recipe", `--recipe`: a function (size, channels) -> `tfssl.augment.View`, or a tuple
+      of these, one for each view
+    - "protocol", `--protocols`: a class or function without arguments -> an object like
+      `tfssl.evaluation.Linear()`
+
     Args:
         name: a name of letters, digits and underscores.
-        kind: what the name stands for, and the flag that takes it:
-
-            - "method", `--method`: a subclass of `tfssl.SelfSupervised`
-            - "encoder", `--encoder`: a function (input_shape) -> `keras.Layer`
-            - "source", `--dataset`: a function (split) -> images, as `tfssl.views` takes arrays and
-              datasets; `tfssl.views(name, ...)` takes the name too
-            - "recipe", `--recipe`: a function (size, channels) -> `tfssl.augment.View`, or a tuple
-              of these, one for each view
-            - "protocol", `--protocols`: a class or function without arguments -> an object like
-              `tfssl.evaluation.Linear()`
+        kind: see above.
         options: for methods; a frozen dataclass, whose fields are arguments of the class by the
             same names, each with a type (bool, int, float or str), a default, and
             `metadata={"help": text}`. Each becomes a flag of the command line.

@@ -141,3 +141,40 @@ def test_a_method_of_few_lines_logs_whether_it_collapses():
     model = compiled(Own)
     history = model.fit(pairs(), verbose=0).history
     assert 0 < history["z_std"][0] <= 1 and set(history) == {"loss", "weight_decay", "z_std"}
+
+
+FLOATS = np.float32(IMAGES[:8] / 255)
+
+
+@pytest.mark.parametrize(
+    "method", [tfssl.SimCLR, tfssl.BYOL, tfssl.NPair, tfssl.Triplet, tfssl.CPC]
+)
+def test_predict_is_the_representation_of_images(method):
+    model = method(encoder())
+    expected = model.encoder(FLOATS, training=False)
+    np.testing.assert_allclose(model.predict(FLOATS, verbose=0), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "given,said",
+    [
+        (255 * FLOATS, r"Floats in `x` must be in \[0, 1\].*Received: values in \[0, 255\]"),
+        (tfssl.views(IMAGES, view(), 8, compiled=False), "Received: a dataset of views"),
+        (tf.data.Dataset.from_tensors(((FLOATS, FLOATS), LABELS[:8])), "a dataset of views"),
+        (tf.data.Dataset.from_tensors(200 * FLOATS), "Floats in `x` must be in"),
+    ],
+)
+def test_predict_refuses_what_is_no_image_in_its_range(given, said):
+    with pytest.raises(ValueError, match=said):
+        tfssl.SimCLR(encoder()).predict(given, verbose=0)
+
+
+def test_predict_scales_images_of_bytes():
+    model = tfssl.SimCLR(encoder())
+    found = model.predict(np.uint8(255 * np.round(FLOATS)), verbose=0)
+    np.testing.assert_allclose(found, model.encoder(np.round(FLOATS)), rtol=1e-5, atol=1e-6)
+
+
+def test_a_misspelt_name_of_the_package_is_told():
+    with pytest.raises(AttributeError, match="has no attribute 'SimCRL'. Did you mean 'SimCLR'"):
+        tfssl.SimCRL

@@ -216,6 +216,13 @@ def test_a_record_runs_no_code(encoder, tmp_path):
     assert run("--mode=eval", f"--model_dir={tmp_path}/run", f"--encoder={encoder}")
 
 
+def test_an_encoder_of_a_fixed_size_says_which(tmp_path):
+    (tmp_path / "net.py").write_text(ENCODER.replace("Input(input_shape)", "Input((24, 24, 3))"))
+    with pytest.raises(UsageError, match="takes images .*24.*Received: images .*16"):
+        run(*TINY, f"--encoder={tmp_path}/net.py:build", f"--model_dir={tmp_path}/run")
+    assert not list((tmp_path / "run").glob("*"))
+
+
 @pytest.mark.parametrize(
     "words,said",
     [

@@ -57,7 +57,8 @@ def knn_scores(
     train_h, train_labels, test_h = check_split(train_h, train_labels, test_h, num_classes)
     if not ks or min(ks) < 1 or max(ks) > len(train_h):
         raise ValueError(
-            f"`k` must be in [1, {len(train_h)}], the size of the training set. Received: k={k}"
+            f"`k` must be in [1, {len(train_h)}], the number of training images with a label; "
+            f"`protocols=[tfssl.evaluation.KNN(k)]` sets it. Received: k={k}"
         )
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")

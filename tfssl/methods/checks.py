@@ -3,6 +3,7 @@
 import numbers
 
 import numpy as np
+import tensorflow as tf
 
 from tfssl.methods import batches
 
@@ -54,6 +55,25 @@ def first_batch(method, dataset):
         batches.check_values(batch, list(method.input_range))
         if "label" in batch:
             classes(method, int(np.max(batch["label"], initial=-1)) + 1)
+
+
+def images(given):
+    """Raises ValueError where `predict` is given views, or floats that are not in [0, 1]."""
+    if isinstance(given, tf.data.Dataset):
+        for data in given.take(1).as_numpy_iterator():
+            if isinstance(data, dict) or isinstance(data, tuple) and isinstance(data[0], tuple):
+                raise ValueError(
+                    "`x` must be images [N, H, W, C], or a dataset of them. Received: a dataset of "
+                    "views; tfssl.represent(encoder, images) takes images in any form"
+                )
+            images(data[0] if isinstance(data, tuple) else data)
+    elif np.issubdtype(getattr(given, "dtype", None), np.floating) and np.size(given):
+        low, high = float(np.min(given)), float(np.max(given))
+        if low < -batches.SLACK or high > 1.0 + batches.SLACK:
+            raise ValueError(
+                "Floats in `x` must be in [0, 1]; the model brings them to the range that the "
+                f"encoder expects. Received: values in [{low:.4g}, {high:.4g}]"
+            )
 
 
 def parts_differ(parts):

@@ -142,7 +142,7 @@ class CPC(Contrastive):
     def contrast(
         self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, Scalars]:
-        losses, hits = zip(*(self.predict(z) for z in (z1, z2)))
+        losses, hits = zip(*(self.info_nce_of_view(z) for z in (z1, z2)))
         z = tf.concat([self.columns_of(z1)[0], self.columns_of(z2)[0]], axis=0)
         loss = losses[0] + losses[1]
         return loss, {
@@ -159,7 +159,7 @@ class CPC(Contrastive):
         z, *predicted = tf.split(z, pieces, axis=2)
         return z, predicted
 
-    def predict(self, flat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def info_nce_of_view(self, flat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """InfoNCE of one view, and the fraction of predictions that are right."""
         z, predicted = self.columns_of(flat)
         losses, hits = [], []

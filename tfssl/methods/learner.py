@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfssl import compat
@@ -319,6 +320,18 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             return logs
         # Keras takes the mean over workers along an axis, which a scalar has not.
         return {name: tf.reshape(value, [1]) for name, value in logs.items()}
+
+    def predict(self, x: Any, *args: Any, **options: Any) -> np.ndarray:
+        """Returns what `model(images)` returns, as a NumPy array; see `keras.Model.predict`.
+
+        Args:
+            x: images [N, H, W, C], uint8 or floats in [0, 1], or a `tf.data.Dataset` of batches.
+
+        Raises:
+            ValueError: floats outside [0, 1], or a dataset of views.
+        """
+        checks.images(x)
+        return super().predict(x, *args, **options)
 
     # Compiling
 

@@ -26,7 +26,8 @@ def export(config, given):
 
     keras: Keras's own layers, float32. saved_model: `tf.saved_model.load(path).serve(images)`.
     onnx: one input, one output, for onnxruntime and others. npz: the arrays by the names of their
-    variables, and "about". All take images [B, H, W, 3] in [0, 1] of any size.
+    variables, and "about". All take images [B, H, W, 3] in [0, 1], of any
+    size if the encoder does.
 
     Args:
         config: a `tfssl.Config`.
@@ -73,10 +74,16 @@ def export(config, given):
             f"{printable(path)} ({files.why(error)})"
         ) from None
     print(
-        f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] of any size -> "
+        f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] {sizes(encoder)} -> "
         f"[B, {encoder.output_shape[-1]}]"
     )
     return path
+
+
+def sizes(encoder):
+    """Which images an encoder takes, in words."""
+    height, width = encoder.input_shape[1:3]
+    return "of any size" if height is None else f"of {height}x{width} px"
 
 
 def write_saved_model(encoder, path, about):
@@ -92,7 +99,8 @@ def write_onnx(encoder, path, about):
         import tf2onnx  # noqa: F401 - Keras's export needs it
     except ImportError:
         raise UsageError("--format=onnx needs the onnx extra: pip install '.[onnx]'.") from None
-    encoder(np.zeros((1, 64, 64, 3), np.float32))  # Keras traces what has been called
+    height, width = (side or 64 for side in encoder.input_shape[1:3])
+    encoder(np.zeros((1, height, width, 3), np.float32))  # Keras traces what has been called
     with files.whole(path) as unfinished:
         encoder.export(unfinished, format="onnx", verbose=False)
         model = onnx.load(unfinished)

@@ -343,7 +343,12 @@ def compile_model(job, model, recipes):
         recipes: the views that it will be fed with, each a `tfssl.augment.View`.
     """
     config, several = job.config, job.distribution.workers > 1
-    model.build((None, *job.size, 3))
+    try:
+        model.build((None, *job.size, 3))
+    except ValueError as error:
+        if config.encoder == "resnet":
+            raise
+        raise UsageError(f"--encoder={config.encoder}: {error}") from error
     model.compile(
         build_optimizer(job),
         weight_decay=config.weight_decay,

@@ -1,24 +1,14 @@
 """`--mode=export`: the encoder in other forms."""
 
-import json
 import os
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfssl import files
 from tfssl.errors import UsageError
-from tfssl.storage import export as keras_file
-from tfssl.storage import pretrained
+from tfssl.storage import formats, pretrained
 from tfssl.text import printable
-
-NAMES = {
-    "keras": "encoder.keras",
-    "saved_model": "encoder_saved_model",
-    "onnx": "encoder.onnx",
-    "npz": "encoder.npz",
-}
 
 
 def export(config, given):
@@ -53,7 +43,7 @@ def export(config, given):
             f"--stem={found.about['stem']}."
         )
     beside = source if os.path.isdir(source) else os.path.dirname(source)
-    path = config.output or os.path.join(beside, NAMES[config.format])
+    path = config.output or os.path.join(beside, formats.NAMES[config.format])
     if os.path.lexists(path):
         raise UsageError(
             f"--output must not exist yet. Received: {path}"
@@ -65,7 +55,7 @@ def export(config, given):
     encoder = pretrained.load(found, config, keras.layers.BatchNormalization)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        WRITERS[config.format](encoder, path, found.about)
+        formats.WRITERS[config.format](encoder, path, found.about)
     except UsageError:
         raise
     except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: of NUL in a name
@@ -84,38 +74,3 @@ def sizes(encoder):
     """Which images an encoder takes, in words."""
     height, width = encoder.input_shape[1:3]
     return "of any size" if height is None else f"of {height}x{width} px"
-
-
-def write_saved_model(encoder, path, about):
-    with files.whole(path) as unfinished:
-        encoder.export(unfinished, format="tf_saved_model", verbose=False)
-        with open(os.path.join(unfinished, keras_file.ABOUT), "w") as file:
-            json.dump(about, file, indent=1)
-
-
-def write_onnx(encoder, path, about):
-    try:
-        import onnx
-        import tf2onnx  # noqa: F401 - Keras's export needs it
-    except ImportError:
-        raise UsageError("--format=onnx needs the onnx extra: pip install '.[onnx]'.") from None
-    height, width = (side or 64 for side in encoder.input_shape[1:3])
-    encoder(np.zeros((1, height, width, 3), np.float32))  # Keras traces what has been called
-    with files.whole(path) as unfinished:
-        encoder.export(unfinished, format="onnx", verbose=False)
-        model = onnx.load(unfinished)
-        onnx.helper.set_model_props(model, {"tfssl": json.dumps(about)})
-        onnx.save(model, unfinished)
-
-
-def write_npz(encoder, path, about):
-    arrays = {variable.path: np.asarray(variable) for variable in encoder.variables}
-    files.write_whole(path, lambda file: np.savez(file, about=json.dumps(about), **arrays))
-
-
-WRITERS = {
-    "keras": keras_file.write,
-    "saved_model": write_saved_model,
-    "onnx": write_onnx,
-    "npz": write_npz,
-}

@@ -1,0 +1,85 @@
+"""Representations as files for TensorBoard's projector, and as a picture."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from tfssl import files
+
+THUMBNAIL = 32  # pixels, of the images in the projector
+MOST_SPRITES = (8192 // THUMBNAIL) ** 2  # TensorBoard takes sprites of 8192 x 8192 px
+LEGEND = 20  # classes at most
+
+
+def write_projector(directory, h, ids, names, images):
+    """TensorBoard's projector: vectors, files and labels as tables, images as one sprite."""
+    files.write_text(
+        os.path.join(directory, "tensors.tsv"),
+        table([[f"{value:.6g}" for value in row] for row in h]),
+    )
+    files.write_text(
+        os.path.join(directory, "metadata.tsv"), table([("file", "label"), *zip(ids, names)])
+    )
+    side = int(np.ceil(len(images) ** 0.5))
+    sprite = np.zeros((side, side, THUMBNAIL, THUMBNAIL, 3), np.uint8)
+    sprite.reshape(-1, *images.shape[1:])[: len(images)] = images
+    sprite = sprite.transpose(0, 2, 1, 3, 4).reshape(side * THUMBNAIL, side * THUMBNAIL, 3)
+    files.write_whole(
+        os.path.join(directory, "sprite.png"),
+        lambda file: Image.fromarray(sprite).save(file, "png"),
+    )
+    files.write_text(
+        os.path.join(directory, "projector_config.pbtxt"),
+        f"""embeddings {{
+  tensor_name: "representations"
+  tensor_path: "tensors.tsv"
+  metadata_path: "metadata.tsv"
+  sprite {{
+    image_path: "sprite.png"
+    single_image_dim: {THUMBNAIL}
+    single_image_dim: {THUMBNAIL}
+  }}
+}}
+""",
+    )
+
+
+def table(rows):
+    """Rows of text as TSV, a tab or line break within a cell written as \\t, \\n or \\r."""
+    escapes = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    return "".join("\t".join(cell.translate(escapes) for cell in row) + "\n" for row in rows)
+
+
+def picture(directory, h, labels, names, title, seed):
+    """tsne.png, where the libraries for it are there; of standardised representations."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+        from sklearn.manifold import TSNE
+    except ImportError:
+        print("no picture: it needs the pictures extra, pip install '.[pictures]'")
+        return
+    h = (h - h.mean(0)) / np.maximum(h.std(0), 1e-6)
+    places = TSNE(
+        2, perplexity=min(30, (len(h) - 1) / 3), init="pca", learning_rate="auto", random_state=seed
+    ).fit_transform(h)
+    figure, axis = plt.subplots(figsize=(7.5, 6), constrained_layout=True)
+    kinds = sorted(set(labels.tolist()))
+    colours = plt.get_cmap("tab10" if len(kinds) <= 10 else "tab20")
+    for number, label in enumerate(kinds):
+        at = labels == label
+        name = names[int(np.argmax(at))] if len(kinds) > 1 else "all"
+        axis.scatter(
+            *places[at].T, s=7, color=colours(number % colours.N), label=name, linewidths=0
+        )
+    if 1 < len(kinds) <= LEGEND:
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False)
+    axis.set_title(f"{title}\nt-SNE of {len(h):,} representations", fontsize=10)
+    axis.set(xticks=[], yticks=[])
+    path = os.path.join(directory, "tsne.png")
+    files.write_whole(path, lambda file: figure.savefig(file, dpi=120))
+    plt.close(figure)
+    print(path)

@@ -9,7 +9,6 @@ line prints its help, or refuses a flag, in a fraction of a second. Import tfssl
 so that it can set environment variables and filter log messages: see `tfssl.loading`.
 """
 
-import difflib
 import importlib
 
 from tfssl import loading
@@ -45,6 +44,8 @@ def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"tfssl.{name}")
     if name not in _LAZY:
+        import difflib  # only here: it would slow down every start
+
         near = difflib.get_close_matches(name, __all__, 1)
         hint = f". Did you mean {near[0]!r}?" if near else ""
         raise AttributeError(f"module 'tfssl' has no attribute {name!r}{hint}")

@@ -46,10 +46,8 @@ def main(images=2000, labelled=500, epochs=3, batch_size=100, width=0.25):
     learned.append(len(tuned.trainable_variables))
 
     # Distillation: a student of half the width learns the teacher's answers on all images, without
-    # labels. The teacher is a model from images to logits; its variables stop being trainable.
-    inputs = keras.Input((32, 32, 3))
-    teacher = keras.Model(inputs, tuned.head(tuned.encoder(inputs)))
-    student = tfssl.Distilled(resnet(width / 2, seed=1), teacher)
+    # labels. Any model from images to logits can teach.
+    student = tfssl.Distilled(resnet(width / 2, seed=1), teacher=tuned)
     student.compile("adam")
     unlabelled = tfssl.views(x, tfssl.augment.supervised(32), batch_size, num_views=1)
     history = student.fit(unlabelled, epochs=epochs, verbose=2).history

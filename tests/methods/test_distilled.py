@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import tfssl
 from tfssl import layers
 from tfssl.methods import Distilled
 
@@ -73,3 +74,41 @@ def test_labels_that_are_not_known_teach_nothing():
     model.train_step({"views": (IMAGES,), "label": np.arange(12)})
     for a, b in zip(before, model.trainable_variables):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_classifier_on_weights_from_a_file_teaches_a_student(tmp_path):
+    images, labels = np.random.default_rng(2).random((16, 8, 8, 3), np.float32), np.arange(16) % 4
+    one_view = tfssl.views((images, labels), tfssl.augment.supervised(8), 8, num_views=1)
+    tfssl.encoders.resnet(18, stem="cifar", width_multiplier=1 / 16).save(
+        tmp_path / "encoder.keras"
+    )
+    pretrained = keras.models.load_model(tmp_path / "encoder.keras")
+    teacher = tfssl.Supervised(pretrained, num_classes=4)
+    teacher.compile("adam")
+    teacher.fit(one_view, verbose=0)
+    weights = teacher.get_weights()
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    student = Distilled(encoder, teacher)
+    student.compile("adam")
+    history = student.fit(one_view, verbose=0).history
+    assert student.num_classes == 4 and 0 <= history["teacher_agreement"][0] <= 1
+    for before, after in zip(weights, teacher.get_weights()):
+        np.testing.assert_array_equal(before, after)
+    student.save(tmp_path / "student.keras")
+    again = keras.models.load_model(tmp_path / "student.keras")
+    np.testing.assert_allclose(again.teacher(images), teacher(images), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again(images), student(images), rtol=1e-5, atol=1e-6)
+
+
+def test_a_teacher_returns_logits_and_says_how_many():
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match="`teacher` must return logits.*Received: a SimCLR"):
+        Distilled(encoder, tfssl.SimCLR(keras.models.clone_model(encoder)))
+
+    class Own(keras.Model):
+        def call(self, images):
+            return images[:, 0, 0]
+
+    with pytest.raises(ValueError, match="`num_classes` must be given, as the `teacher` does not"):
+        Distilled(encoder, Own())
+    assert Distilled(encoder, Own(), num_classes=3).num_classes == 3

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfssl.losses import distillation_loss
 from tfssl.methods import checks
 from tfssl.methods.hints import Batch, Encoder, Layers, Scalars
+from tfssl.methods.learner import Learner
 from tfssl.methods.supervised import Supervised
 
 
@@ -26,8 +27,9 @@ class Distilled(Supervised):
     Args:
         encoder, num_classes, head, **options: as for `Supervised`; without a head, `num_classes` is
             the teacher's.
-        teacher: a `keras.Layer`, images float [B, H, W, C] in [0, 1] -> logits [B, C], which
-            answers for the views themselves. None where `teach` tells its answers.
+        teacher: a `keras.Model`, images float [B, H, W, C] in [0, 1] -> logits [B, C], such as a
+            trained `Supervised`, which answers for the views themselves. None where `teach` tells
+            its answers.
         temperature: of both softmaxes, above 0.
         alpha: weight of the teacher's answers, in [0, 1].
     """
@@ -47,7 +49,7 @@ class Distilled(Supervised):
     ) -> None:
         self.check_teacher(teacher)
         if head is None and not num_classes and teacher is not None:
-            num_classes = teacher.output_shape[-1]
+            num_classes = outputs_of(teacher)
         super().__init__(encoder, num_classes, head=head, **options)
         checks.positive("temperature", temperature)
         if not 0 <= alpha <= 1:
@@ -63,6 +65,11 @@ class Distilled(Supervised):
     def check_teacher(teacher: keras.Model | None) -> None:
         if teacher is not None and not isinstance(teacher, keras.Model):
             raise ValueError(f"`teacher` must be a keras.Model. Received: {teacher!r}")
+        if isinstance(teacher, Learner) and not isinstance(teacher, Supervised):
+            raise ValueError(
+                "`teacher` must return logits, as a Supervised does. "
+                f"Received: a {type(teacher).__name__}, which returns representations"
+            )
 
     def make_parts(self) -> tuple[Layers, Layers]:
         self.teacher = self.hidden.teacher  # saved with the rest, and no follower: it is as it is
@@ -107,3 +114,19 @@ class Distilled(Supervised):
             "supervised_loss": supervised,
             "teacher_agreement": tf.reduce_mean(tf.cast(agree, tf.float32)),
         }
+
+
+def outputs_of(teacher):
+    """The number of classes that a teacher tells apart.
+
+    Raises:
+        ValueError: it does not say.
+    """
+    if isinstance(teacher, Learner):
+        return teacher.num_outputs
+    shape = getattr(teacher, "output_shape", None)
+    if not isinstance(shape, tuple) or shape[-1] is None:
+        raise ValueError(
+            "`num_classes` must be given, as the `teacher` does not say how many it tells apart"
+        )
+    return shape[-1]

@@ -83,14 +83,16 @@ def test_graphs_of_unknown_shape_and_compiled_ones_give_the_same(op):
     np.testing.assert_allclose(compiled, eager, atol=1e-4)
 
 
-@pytest.mark.parametrize("channels", [1, 13])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 13])
 def test_one_image_by_itself_is_changed_alike(channels):
     images = random_images(5, 64, 64, channels)
     each = tf.function(ops.one_by_one(WHOLE), jit_compile=True)(images, SEED)
     np.testing.assert_allclose(each, WHOLE(images, SEED), atol=1e-4)
 
 
-@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize(
+    "channels", [n if n in (1, 6) else pytest.param(n, marks=pytest.mark.slow) for n in CHANNELS]
+)
 def test_blocks_change_nothing(channels):
     images = random_images(7, 16, 16, channels)
     expected = WHOLE(images, SEED)

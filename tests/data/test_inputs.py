@@ -110,10 +110,10 @@ def test_of_a_dataset_of_images_alone_and_of_a_generator_of_mixed_sizes():
 @pytest.mark.parametrize("channels", [1, 2, 4, 6, 13])
 def test_of_any_channels(channels):
     images = RNG.integers(0, 256, (8, 12, 12, channels), dtype=np.uint8)
-    recipe = augment.View(augment.simclr(8).crop, augment.identity())
-    views = first_views(tfssl.views(images, recipe, 4))
+    views = first_views(tfssl.views(images, CROP, 4, compiled=False))
     assert views.shape == (8, 8, 8, channels)
-    assert first_views(tfssl.views(images[..., 0], recipe, 4)).shape == (8, 8, 8, 1)
+    flat = tfssl.views(images[..., 0], CROP, 4, compiled=False)
+    assert first_views(flat).shape == (8, 8, 8, 1)
 
 
 def test_of_a_folder_and_of_image_dataset_from_directory(tmp_path):
@@ -142,17 +142,21 @@ def test_of_the_embedded_dataset():
 
 
 def test_epochs_differ_and_the_same_epoch_is_the_same():
-    views = tfssl.views(IMAGES, CROP, 8, seed=3)
+    views = tfssl.views(IMAGES, CROP, 8, seed=3, compiled=False)
     zero, one = first_views(views), first_views(views)  # by nobody told, the next one
     assert not np.array_equal(zero, one)
     views.clock.set(1)
     np.testing.assert_array_equal(first_views(views), one)
     views.clock.set(0)
     np.testing.assert_array_equal(first_views(views), zero)
-    np.testing.assert_array_equal(first_views(tfssl.views(IMAGES, CROP, 8, seed=3)), zero)
-    assert not np.array_equal(first_views(tfssl.views(IMAGES, CROP, 8, seed=4)), zero)
+    np.testing.assert_array_equal(
+        first_views(tfssl.views(IMAGES, CROP, 8, seed=3, compiled=False)), zero
+    )
+    assert not np.array_equal(
+        first_views(tfssl.views(IMAGES, CROP, 8, seed=4, compiled=False)), zero
+    )
     stream = tf.data.Dataset.from_tensor_slices(IMAGES)
-    streamed = tfssl.views(stream, CROP, 8, seed=3)
+    streamed = tfssl.views(stream, CROP, 8, seed=3, compiled=False)
     zero, one = first_views(streamed), first_views(streamed)
     streamed.clock.set(0)
     np.testing.assert_array_equal(first_views(streamed), zero)

@@ -30,7 +30,18 @@ def count(variables):
     return sum(int(np.prod(v.shape)) for v in variables)
 
 
-@pytest.mark.parametrize("depth,width,sk,se,stem,features,trainable,fixed,tensors", REFERENCE)
+def large(depth, width, *_):
+    """Whether a network takes seconds and hundreds of megabytes to make."""
+    return depth > 50 or width > 1
+
+
+@pytest.mark.parametrize(
+    "depth,width,sk,se,stem,features,trainable,fixed,tensors",
+    [
+        pytest.param(*row, marks=[pytest.mark.slow, pytest.mark.ci] if large(*row) else [])
+        for row in REFERENCE
+    ],
+)
 def test_parameter_counts(depth, width, sk, se, stem, features, trainable, fixed, tensors):
     model = encoders.resnet(depth, stem=stem, width_multiplier=width, sk_ratio=sk, se_ratio=se)
     assert model.output_shape == (None, features)

@@ -343,7 +343,7 @@ class StopAfterFirst(keras.callbacks.Callback):
 
 def random_views(batch_size=8):
     x = (images(24, 12), labels(24))
-    return tfssl.views(x, tfssl.augment.simclr(SIZE), batch_size, seed=3, compiled=False)
+    return tfssl.views(x, tfssl.augment.supervised(SIZE), batch_size, seed=3, compiled=False)
 
 
 @pytest.mark.parametrize("method", ["memory", "byol"])
@@ -449,7 +449,9 @@ def replicated_head(in_dim, out_dim=4):
     )
 
 
-@pytest.mark.parametrize("method", ["simclr", "byol"])
+@pytest.mark.parametrize(
+    "method", ["simclr", pytest.param("byol", marks=[pytest.mark.slow, pytest.mark.ci])]
+)
 def test_two_replicas_begin_as_one_device(method):
     def losses(scope):
         with scope:

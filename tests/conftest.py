@@ -1,5 +1,8 @@
 """Shared by all tests: quiet TensorFlow on two logical processors, the real data if there."""
 
+import contextlib
+import ctypes
+import gc
 import os
 import shutil
 import tempfile
@@ -11,7 +14,8 @@ import tfssl  # noqa: F401 - before TensorFlow, which it has loaded as run.py do
 # isort: split
 import tensorflow as tf
 
-from tests.helpers import BYOL_SETTINGS, forget_evaluations, tiny_config
+from tests import networks
+from tests.helpers import BYOL_SETTINGS, RESNET, forget_evaluations, tiny_config
 from tfssl import registry
 from tfssl.config import METHODS
 
@@ -24,10 +28,22 @@ tf.config.set_logical_device_configuration(
 )
 
 
+registry.register("tiny", kind="encoder")(networks.tiny)
+
+
 def pytest_configure(config):
     """With xdist (-n), tests of a file stay together; without it, there is no such option."""
     if config.getoption("dist", "no") == "load":
         config.option.dist = "loadfile"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_is_given_back():
+    """After each module, what its networks and graphs took; glibc would keep it for the process."""
+    yield
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # of another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +58,16 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished_byol(tmp_path_factory):
-    """The same by BYOL."""
+    """The same by BYOL, around a ResNet-18 of 1/16 of the width."""
     directory = tmp_path_factory.mktemp("runs") / "byol"
-    return directory, tfssl.run(tiny_config(directory, **BYOL_SETTINGS))
+    return directory, tfssl.run(tiny_config(directory, **RESNET, **BYOL_SETTINGS))
+
+
+@pytest.fixture(scope="session")
+def finished_resnet(tmp_path_factory):
+    """The same as `finished` around a ResNet-18 of 1/16 of the width."""
+    directory = tmp_path_factory.mktemp("runs") / "resnet"
+    return directory, tfssl.run(tiny_config(directory, **RESNET))
 
 
 @pytest.fixture(autouse=True)

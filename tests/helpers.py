@@ -30,7 +30,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # Runs ------------------------------------------------------------------------------------------
 
-# A pretraining that takes seconds, on the command line and as settings.
+# A pretraining that takes seconds, on the command line and as settings. What is tested of a run is
+# seldom its network or its colours, whose graphs take most of the time: settings have a small
+# encoder, which conftest.py registers, and views that are crops and flips. `RESNET` and `COLOURS`
+# beside them are for the tests that are about these.
 TINY_FLAGS = (
     "--dataset=shapes --train_split=train[:64] --eval_split=test[:40] --image_size=16 "
     "--width_multiplier=0.0625 --train_batch_size=16 --train_steps=2 --knn_k=5 "
@@ -41,7 +44,9 @@ TINY_SETTINGS = dict(
     train_split="train[:64]",
     eval_split="test[:40]",
     image_size=16,
-    width_multiplier=1 / 16,
+    encoder="tiny",
+    color_jitter_strength=0.0,
+    grayscale_p=0.0,
     proj_out_dim=8,
     train_batch_size=16,
     train_steps=4,
@@ -53,6 +58,8 @@ TINY_SETTINGS = dict(
     compile_augmentation=False,
 )
 BYOL_SETTINGS = dict(method="byol", proj_hidden_dim=16)  # beside the above
+RESNET = dict(encoder="resnet", width_multiplier=1 / 16)
+COLOURS = dict(color_jitter_strength=0.25, grayscale_p=0.2)
 
 # A finetuning on labels of shapes, and one on a folder of images.
 FINETUNE_SETTINGS = dict(
@@ -69,8 +76,7 @@ FINETUNE_SETTINGS = dict(
 CLASS_NAMES = ["bird", "cat", "dog"]
 FOLDER_SETTINGS = dict(
     checkpoint="none",
-    width_multiplier=1 / 16,
-    stem="cifar",
+    encoder="tiny",
     image_size="16x24",
     train_batch_size=6,
     train_steps=2,

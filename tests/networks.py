@@ -18,6 +18,14 @@ def functional(channels=3, size=None):
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name="cnn")
 
 
+def tiny():
+    """The encoder of the small runs: one of each kind of layer that a run treats in its own way."""
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(32, 3, strides=2, use_bias=False, name="conv")(inputs)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name="tiny")
+
+
 def sequential():
     """A `keras.Sequential` that does not know its input yet."""
     return keras.Sequential(

@@ -27,6 +27,7 @@ GENTLE = dict(
     train_steps=10,
     learning_rate=0.005,
     checkpoint_steps=5,
+    encoder="resnet",  # whose normalizations see all replicas
     width_multiplier=1 / 8,
     eval_baseline=False,
     linear_probe=False,

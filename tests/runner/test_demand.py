@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers import BYOL_SETTINGS, tiny_config
+from tests.helpers import BYOL_SETTINGS, RESNET, tiny_config
 from tfssl import Config, UsageError, memory
 from tfssl.runner import demand
 from tfssl.runner.job import plan
@@ -23,7 +23,7 @@ HUGE = [
 @pytest.mark.parametrize("settings,flags", HUGE)
 def test_what_takes_more_memory_than_there_is_is_refused_unbuilt(settings, flags, tmp_path):
     with pytest.raises(UsageError, match=f"{flags}.* must leave .* of memory. Received: ") as error:
-        plan(tiny_config(tmp_path / "run", **settings))
+        plan(tiny_config(tmp_path / "run", **RESNET | settings))
     assert "GiB" in str(error.value) and not (tmp_path / "run").exists()
 
 
@@ -52,7 +52,7 @@ def test_steps_are_as_many_as_can_be_counted(changes, said, tmp_path):
     ],
 )
 def test_it_is_a_lower_bound_of_what_is_built(settings, tmp_path):
-    job = plan(tiny_config(tmp_path, **settings))
+    job = plan(tiny_config(tmp_path, **RESNET | settings))
     model = build_model(job)
     told = demand.parameters(job.config)
     for (_, _, least), part in zip(told, (model.encoder, model.projector), strict=True):

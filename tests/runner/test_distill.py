@@ -183,7 +183,8 @@ def test_the_student_may_start_from_weights(teacher, tmp_path):
         tmp_path / "run",
         checkpoint=str(teacher),
         train_steps=1,
-        width_multiplier=1 / 16,
+        encoder="tiny",
+        width_multiplier=1.0,
         learning_rate=0.0,
         weight_decay=0.0,
     )

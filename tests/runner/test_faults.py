@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import run
 import tfssl.runner.program
-from tests.helpers import ROOT, TINY_FLAGS, read_scalars, tiny_config
+from tests.helpers import RESNET, ROOT, TINY_FLAGS, read_scalars, tiny_config
 from tfssl import TrainingError, UsageError, files
 from tfssl.callbacks import alarms, checkpoints
 from tfssl.callbacks.board import Board
@@ -234,6 +234,7 @@ def test_a_loss_that_is_no_number_leaves_a_diagnosis(tmp_path):
         tfssl.run(
             tiny_config(
                 tmp_path,
+                **RESNET,
                 learning_rate=1e20,
                 optimizer="momentum",
                 warmup_epochs=0.0,
@@ -257,6 +258,7 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
         tfssl.run(
             tiny_config(
                 tmp_path,
+                **RESNET,
                 learning_rate=1e38,
                 optimizer="momentum",
                 warmup_epochs=0.0,

@@ -28,25 +28,30 @@ def simclr(finished):
 
 
 @pytest.fixture
+def resnet(finished_resnet):
+    return finished_resnet[0]
+
+
+@pytest.fixture
 def byol(finished_byol):
     return finished_byol[0]
 
 
 @pytest.fixture(scope="module")
-def tuned(finished, tmp_path_factory):
+def tuned(finished_resnet, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tuned") / "run"
     return directory, finetune_shapes(
-        finished[0], directory, image_size="24x40", zero_init_logits_layer=True
+        finished_resnet[0], directory, image_size="24x40", zero_init_logits_layer=True
     )
 
 
-def test_another_shape_of_images_and_exact_counts(tuned, simclr):
+def test_another_shape_of_images_and_exact_counts(tuned, resnet):
     directory, result = tuned
     scores = result["finetuned"]["network"]
     assert scores["examples"] == 40 and scores["top_1"] == scores["correct_top_1"] / 40
     assert result["eval/label_top_1_accuracy"] == scores["top_1"]
     assert (result["image_size"], result["labels"], result["global_step"]) == ([24, 40], 64, 3)
-    assert result["pretrained_weights"]["path"].startswith(str(simclr))
+    assert result["pretrained_weights"]["path"].startswith(str(resnet))
     assert result["pretrained_weights"]["image_size"] == [16, 16]
     assert json.loads((directory / "result.json").read_text()) == result
     series = read_scalars(directory)
@@ -68,10 +73,10 @@ def test_the_exports_are_the_network(tuned):
     )
 
 
-def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, simclr, capsys):
+def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, resnet, capsys):
     directory, result = tuned
     assert (
-        finetune_shapes(simclr, directory, image_size="24x40", zero_init_logits_layer=True)
+        finetune_shapes(resnet, directory, image_size="24x40", zero_init_logits_layer=True)
         == result
     )
     assert "nothing left to do" in capsys.readouterr().out
@@ -80,10 +85,10 @@ def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, simclr, capsy
 
 
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_checkpoint(
-    tuned, simclr, tmp_path
+    tuned, resnet, tmp_path
 ):
     moved, directory = tmp_path / "simclr", tmp_path / "run"
-    shutil.copytree(simclr, moved)
+    shutil.copytree(resnet, moved)
     changes = dict(image_size="24x40", zero_init_logits_layer=True)
     run_until_killed(lambda: finetune_shapes(moved, directory, **changes), at_step=3)
     shutil.rmtree(moved)
@@ -117,8 +122,8 @@ def form(directory, kind):
         pytest.param("byol", "encoder", marks=pytest.mark.slow),
     ],
 )
-def test_every_form_of_checkpoint_gives_its_own_weights(method, kind, simclr, byol):
-    directory = {"simclr": simclr, "byol": byol}[method]
+def test_every_form_of_checkpoint_gives_its_own_weights(method, kind, resnet, byol):
+    directory = {"simclr": resnet, "byol": byol}[method]
     model, config = loaded(form(directory, kind), image_size=16)
     assert (config.method, config.stem, config.width_multiplier) == (method, "cifar", 1 / 16)
     images = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
@@ -153,8 +158,8 @@ def test_the_head_reads_the_projectors_layer(method, selector, simclr, byol):
     "after_block",
     [-1, 0, 2, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))],
 )
-def test_what_is_frozen_stays_with_its_batch_statistics(after_block, simclr):
-    model, _ = loaded(simclr, fine_tune_after_block=after_block, image_size=16)
+def test_what_is_frozen_stays_with_its_batch_statistics(after_block, resnet):
+    model, _ = loaded(resnet, fine_tune_after_block=after_block, image_size=16)
     before = {v.path: v.numpy() for v in model.encoder.variables}
     images = np.random.default_rng(0).random((16, 16, 16, 3), np.float32)
     for _ in range(2):
@@ -170,9 +175,9 @@ def test_what_is_frozen_stays_with_its_batch_statistics(after_block, simclr):
     assert (np.mean(learning) > 0.8) if after_block < 4 else not learning
 
 
-def test_another_stem_starts_anew_alone(simclr, capsys, tmp_path):
-    kept, _ = loaded(simclr, image_size=32)
-    changed, config = loaded(simclr, image_size=32, stem="imagenet")
+def test_another_stem_starts_anew_alone(resnet, capsys, tmp_path):
+    kept, _ = loaded(resnet, image_size=32)
+    changed, config = loaded(resnet, image_size=32, stem="imagenet")
     assert config.stem == "imagenet"
     ours, theirs = (
         [
@@ -187,7 +192,7 @@ def test_another_stem_starts_anew_alone(simclr, capsys, tmp_path):
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
     assert changed.encoder.layers[2].get_weights()[0].shape[:2] == (7, 7)
-    finetune_shapes(simclr, tmp_path / "run", image_size=32, stem="imagenet", train_steps=1)
+    finetune_shapes(resnet, tmp_path / "run", image_size=32, stem="imagenet", train_steps=1)
     assert "new weights in the stem alone: imagenet in place of cifar" in capsys.readouterr().out
 
 
@@ -255,9 +260,9 @@ def test_from_scratch_is_the_network_of_the_flags(tmp_path):
         (dict(stem="imagenet", image_size=32, fine_tune_after_block=0), "nothing would train it"),
     ],
 )
-def test_refusals_come_before_anything_is_written(changes, said, simclr, tmp_path):
+def test_refusals_come_before_anything_is_written(changes, said, resnet, tmp_path):
     with pytest.raises(UsageError, match=said):
-        finetune_shapes(simclr, tmp_path / "run", **{"image_size": 16, **changes})
+        finetune_shapes(resnet, tmp_path / "run", **{"image_size": 16, **changes})
     assert not (tmp_path / "run").exists()
 
 
@@ -309,11 +314,11 @@ def test_linear_eval_and_knn_take_a_checkpoint_and_other_data(simclr, byol, tmp_
 
 
 @pytest.mark.parametrize("mode", ["linear_eval", "knn"])
-def test_frozen_encoders_are_kept_whole(mode, simclr, tmp_path):
+def test_frozen_encoders_are_kept_whole(mode, resnet, tmp_path):
     for changes, said in (
         (dict(checkpoint="none"), "needs the weights of a --checkpoint"),
         (
-            dict(checkpoint=str(simclr), stem="imagenet", image_size=32),
+            dict(checkpoint=str(resnet), stem="imagenet", image_size=32),
             "a frozen encoder keeps its stem",
         ),
         (dict(), "needs --model_dir or --checkpoint"),

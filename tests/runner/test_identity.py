@@ -152,7 +152,7 @@ def finetuning(data_dir, **changes):
         train_steps=2,
         train_batch_size=8,
         image_size="16",
-        width_multiplier=1 / 16,
+        encoder="tiny",
         precision="float32",
         compile_augmentation=False,
         **changes,

@@ -105,7 +105,7 @@ def test_the_encoder_stays_as_it_is(pretrained):
     [
         (dict(linear_batch_size=65), "--linear_batch_size must be at most 64"),
         (dict(eval_split="train[60:70]"), "--eval_split must not share images with --train_split"),
-        (dict(width_multiplier=0.5), r"--width_multiplier=0.5 \(there 0.0625\)"),
+        (dict(width_multiplier=0.5), r"--width_multiplier=0.5 \(there 1.0\)"),
     ],
 )
 def test_refusals_leave_nothing_behind(pretrained, evaluated, changes, said):

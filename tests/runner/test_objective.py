@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers import BYOL_SETTINGS, random_views, tiny_config
+from tests.helpers import BYOL_SETTINGS, RESNET, random_views, tiny_config
 from tfssl import UsageError
 from tfssl.runner import objective
 from tfssl.runner.finetune import build_model as build_classifier
@@ -72,13 +72,13 @@ def told(case):
 def test_what_cannot_learn_is_refused(case, tmp_path):
     settings, said = case
     with pytest.raises(UsageError, match=said) as refusal:
-        plan(tiny_config(tmp_path / "run", **settings))
+        plan(tiny_config(tmp_path / "run", **RESNET, **settings))
     assert "--" in str(refusal.value) and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("settings", NEIGHBOURS, ids=told)
 def test_its_neighbours_are_not(settings, tmp_path):
-    plan(tiny_config(tmp_path / "run", **settings))
+    plan(tiny_config(tmp_path / "run", **RESNET, **settings))
 
 
 @pytest.mark.parametrize("mode", ["finetune", "linear_eval"])

@@ -16,6 +16,7 @@ from tests.helpers import (
     CLASS_NAMES,
     FOLDER_SETTINGS,
     LINEAR_EVAL_SETTINGS,
+    RESNET,
     finetune_folder,
     run_given,
     write_classes,
@@ -40,7 +41,8 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tuned(photos, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tuned") / "run"
-    return directory, finetune_folder(photos / "sorted", directory, eval_crop_proportion=0.7)
+    settings = dict(**RESNET, stem="cifar", eval_crop_proportion=0.7)
+    return directory, finetune_folder(photos / "sorted", directory, **settings)
 
 
 def ask(network, **settings):

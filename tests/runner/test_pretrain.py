@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfssl
-from tests.helpers import read_scalars, run_until_killed, tiny_config
+from tests.helpers import COLOURS, RESNET, read_scalars, run_until_killed, tiny_config
 from tfssl import Config, UsageError
 from tfssl.runner.evaluate import crop_proportion
 from tfssl.runner.job import plan
@@ -145,9 +145,9 @@ FASTER = [
     ],
     ids=str,
 )
-def test_what_makes_it_faster_changes_no_number(finished, tmp_path, changes):
-    tfssl.run(tiny_config(tmp_path, **TRAIN, **changes))
-    plain, fast = read_scalars(finished[0]), read_scalars(tmp_path)
+def test_what_makes_it_faster_changes_no_number(finished_resnet, tmp_path, changes):
+    tfssl.run(tiny_config(tmp_path, **TRAIN, **RESNET, **changes))
+    plain, fast = read_scalars(finished_resnet[0]), read_scalars(tmp_path)
     for name in ("train/contrast_loss", "train/contrast_entropy", "train/z_std"):
         assert fast[name] == [(step, pytest.approx(value, rel=2e-3)) for step, value in plain[name]]
 
@@ -230,9 +230,9 @@ def test_a_directory_of_another_configuration_is_refused(finished):
         tfssl.run(tiny_config(directory, temperature=0.5))
 
 
-def test_the_exported_encoder_is_the_trained_one_at_any_size(finished):
-    directory, _ = finished
-    config = tiny_config(directory)
+def test_the_exported_encoder_is_the_trained_one_at_any_size(finished_resnet):
+    directory, _ = finished_resnet
+    config = tiny_config(directory, **RESNET)
     job = plan(config)
     model = build_model(job)
     assert checkpoints_of(job, model).restore_newest() == 4
@@ -277,16 +277,17 @@ CHOICES = {
         train_summary_steps=0,
     ),
     "adam": dict(
+        **RESNET,
+        **COLOURS | dict(brightness_mode="additive", solarize_p=0.5),
         optimizer="adam",
         learning_rate=0.001,
         learning_rate_scaling="sqrt",
         proj_head_mode="linear",
-        brightness_mode="additive",
-        solarize_p=0.5,
         hidden_norm=False,
         fused_batch_norm=False,
     ),
     "imagenet stem": dict(
+        **RESNET,
         stem="imagenet",
         image_size=32,
         warmup_epochs=0.0,
@@ -296,7 +297,7 @@ CHOICES = {
     "streamed": dict(
         cache_dataset=False, precision="mixed_float16", eval_image_size=24, num_proj_layers=1
     ),
-    "sk and se": dict(resnet_depth=50, sk_ratio=0.0625, se_ratio=0.25),
+    "sk and se": dict(**RESNET, resnet_depth=50, sk_ratio=0.0625, se_ratio=0.25),
 }
 LARGE = ["sk and se"]  # whose layers are tested in tests/encoders
 
@@ -329,7 +330,7 @@ def test_every_choice_trains_and_evaluates(tmp_path, name):
 def test_refusals_come_before_anything_is_written(tmp_path, changes, said):
     directory = tmp_path / "run"
     with pytest.raises(UsageError, match=said):
-        tfssl.run(tiny_config(directory, **changes))
+        tfssl.run(tiny_config(directory, **RESNET | changes))
     assert not directory.exists()
 
 
@@ -381,7 +382,7 @@ def test_the_online_head_is_adapted_in_byols_form_of_lars_alone(tmp_path, form, 
 @pytest.mark.parametrize("optimizer,decayed_in_loss", [("lars", 1), ("momentum", 21 + 3 + 1)])
 def test_what_weight_decay_reaches(tmp_path, optimizer, decayed_in_loss):
     """LARS: the probe's kernel alone is in the loss. Otherwise every kernel: 21, 3 and 1."""
-    config = tiny_config(tmp_path, optimizer=optimizer, weight_decay=2.0)
+    config = tiny_config(tmp_path, **RESNET, optimizer=optimizer, weight_decay=2.0)
     model = build_model(plan(config))
     kernels = [
         v for part in model.parts.values() for v in part.trainable_variables if v.name == "kernel"

@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.helpers import BYOL_SETTINGS, read_scalars, run_until_killed, tiny_config
+from tests.helpers import (
+    BYOL_SETTINGS,
+    COLOURS,
+    RESNET,
+    read_scalars,
+    run_until_killed,
+    tiny_config,
+)
 from tfssl.callbacks import alarms
 from tfssl.runner import recipes
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of
+
+SETTINGS = {**RESNET, **BYOL_SETTINGS}
 
 
 def test_its_scalars_are_there_at_every_step(finished_byol):
@@ -38,14 +47,12 @@ def test_its_scalars_are_there_at_every_step(finished_byol):
 
 @pytest.mark.slow  # targets go on in tests/storage/test_runs_of_0_1.py
 def test_a_resumed_run_ends_where_the_straight_one_does(finished_byol, tmp_path):
-    run_until_killed(
-        lambda: tfssl.run(tiny_config(tmp_path / "resumed", **BYOL_SETTINGS)), at_step=3
-    )
-    result = tfssl.run(tiny_config(tmp_path / "resumed", **BYOL_SETTINGS))
+    run_until_killed(lambda: tfssl.run(tiny_config(tmp_path / "resumed", **SETTINGS)), at_step=3)
+    result = tfssl.run(tiny_config(tmp_path / "resumed", **SETTINGS))
     assert result["pretrained"] == finished_byol[1]["pretrained"]
     both = []
     for directory in (finished_byol[0], tmp_path / "resumed"):
-        job = plan(tiny_config(directory, **BYOL_SETTINGS))
+        job = plan(tiny_config(directory, **SETTINGS))
         model = build_model(job)
         assert checkpoints_of(job, model).restore_newest() == 4
         both.append([v.numpy() for v in model.target_variables()])
@@ -57,7 +64,7 @@ def test_the_exported_encoder_is_the_online_one_alone(finished_byol):
     directory, result = finished_byol
     encoder = tfssl.load_encoder(directory)
     assert encoder.count_params() == result["parameters"]["encoder"]
-    job = plan(tiny_config(directory, **BYOL_SETTINGS))
+    job = plan(tiny_config(directory, **SETTINGS))
     model = build_model(job)
     checkpoints_of(job, model).restore_newest()
     images = job.eval_source.arrays[0][:4] / np.float32(255)
@@ -77,7 +84,7 @@ def test_eval_mode_evaluates_it_again(finished_byol, tmp_path):
 def test_the_two_views_differ_by_blur_and_solarize():
     first, second = (
         str(recipe.pixels.draw((0, 1), np.zeros([4, 16, 16, 3], np.float32)).keys())
-        for recipe in recipes.views(tiny_config("x", **BYOL_SETTINGS), (16, 16))
+        for recipe in recipes.views(tiny_config("x", **SETTINGS, **COLOURS), (16, 16))
     )
     assert "4_blur" in first and "solarize" not in first  # certain, and never
     assert "maybe_blur" in second and "maybe_solarize" in second
@@ -108,7 +115,7 @@ def test_a_spread_that_is_fine_raises_no_alarm(capsys):
 
 
 def test_equal_seeds_make_equal_targets_unlike_the_online_network(tmp_path):
-    models = [build_model(plan(tiny_config(tmp_path, **BYOL_SETTINGS))) for _ in range(2)]
+    models = [build_model(plan(tiny_config(tmp_path, **SETTINGS))) for _ in range(2)]
     followers = [[own for _, own in model.hidden.pairs] for model in models]
     for a, b in zip(*followers, strict=True):
         np.testing.assert_array_equal(a, b)

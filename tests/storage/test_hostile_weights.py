@@ -16,8 +16,8 @@ from tfssl.storage import export, pretrained
 
 
 @pytest.fixture
-def file(finished, tmp_path):
-    return shutil.copy(finished[0] / "encoder.keras", tmp_path / "encoder.keras")
+def file(finished_resnet, tmp_path):
+    return shutil.copy(finished_resnet[0] / "encoder.keras", tmp_path / "encoder.keras")
 
 
 def refusal(function, *args):

@@ -21,7 +21,7 @@ import tfssl
 
 ROOMS = (
     *("augment", "callbacks", "data", "encoders", "evaluation", "information", "layers"),
-    *("losses", "optim"),
+    *("losses", "methods", "optim"),
 )
 MOST_LINES = 8
 # Exported by `tfssl` itself, and without an example that could run here.
@@ -43,18 +43,13 @@ def public():
     for room, package in packages.items():
         for name in package.__all__:
             thing = getattr(package, name)
-            if is_described(thing) and (room != "tfssl" or is_described_here(name, thing)):
+            if is_described(thing) and (room != "tfssl" or name not in WITHOUT):
                 names.setdefault(id(thing), (f"{room}.{name}", thing))
     return dict(names.values())
 
 
 def is_described(thing):
     return inspect.isfunction(thing) or inspect.isclass(thing)
-
-
-def is_described_here(name, thing):
-    """The methods are described with the scripts of docs/examples."""
-    return name not in WITHOUT and not thing.__module__.startswith("tfssl.methods.")
 
 
 def example_of(thing):

@@ -1,7 +1,7 @@
-"""Self-supervised methods, one file each, and what is done with an encoder afterwards.
+"""Training methods as `keras.Model`s with `compile` and `fit`, one file each.
 
-A method is a `SelfSupervised`, a `keras.Model` with `compile` and `fit`. `Supervised` trains an
-encoder, or a classifier on it, with labels; `Distilled` with the answers of a teacher.
+Self-supervised methods are subclasses of `SelfSupervised`. `Supervised` trains an encoder, or a
+classifier on it, with labels; `Distilled` trains on the outputs of a teacher.
 """
 
 from tfssl.methods.byol import BYOL

@@ -7,8 +7,8 @@ import tensorflow as tf
 class Average(keras.metrics.Metric):
     """The mean of scalars since the last reset.
 
-    `keras.metrics.Mean` adds up its replicas whenever it is read, which takes all workers at once;
-    here every replica holds the whole, so it must be fed with the same values on all of them.
+    Reading a `keras.metrics.Mean` sums over the replicas, which needs all workers at once. Here
+    every replica keeps the whole mean, so all of them must be updated with the same values.
     """
 
     def __init__(self, name):
@@ -25,9 +25,9 @@ class Average(keras.metrics.Metric):
 
 
 def total(*losses):
-    """The sum of scalars, in their order.
+    """The sum of scalars, in the given order.
 
-    Not a chain of plain sums: TensorFlow's optimizer of graphs joins those, in an order that
-    differs from process to process, and so would the last digit of what is logged.
+    TensorFlow's graph optimizer merges a chain of `+` in an order that differs between processes,
+    which would change the last digit of the logs.
     """
     return tf.reduce_sum(tf.stack(losses))

@@ -1,27 +1,25 @@
-"""The forms in which a training step takes its batches."""
+"""The batch formats that a training step accepts."""
 
 import numpy as np
 import tensorflow as tf
 
 FORMS = "(view1, view2), ((view1, view2), label), or {'views': (view1, view2), 'label': label}"
 ONE_FORM = "(images, label), or {'views': (images,), 'label': label}"
-SLACK = 0.5  # how far outside [0, 1] an augmentation may leave the values of views
+SLACK = 0.5  # views may exceed [0, 1] by this much after augmentation
 
 
 def unpack(data):
-    """A batch in any of the accepted forms as {"views": tuple, ...}.
-
-    Works on tensors and on their specs alike.
+    """Converts a batch in any of the accepted formats to {"views": tuple, ...}.
 
     Args:
-        data: views alone, views and labels, or a dict with "views" and perhaps "label"; views are a
-            tuple or list of images [B, H, W, C], or images alone.
+        data: tensors or their specs: views, (views, labels), or a dict with "views" and optionally
+            "label". Views are a tuple or list of images [B, H, W, C], or a single one.
 
     Returns:
-        A dict: "views", a tuple; "label" where there are labels; what else a dict came with.
+        A dict with "views", a tuple; "label", if there are labels; and further keys of `data`.
 
     Raises:
-        ValueError: it is of another form.
+        ValueError: `data` has another format.
     """
     if isinstance(data, dict) and "views" in data:
         return {**data, "views": as_views(data["views"])}
@@ -57,7 +55,7 @@ def is_labels(value):
 
 
 def describe(data):
-    """The structure of a batch as text: (float32 [?, 32, 32, 3], int64 [?])."""
+    """The structure of a batch as text, e.g. (float32 [?, 32, 32, 3], int64 [?])."""
     if isinstance(data, dict):
         return "{" + ", ".join(f"{key!r}: {describe(value)}" for key, value in data.items()) + "}"
     if isinstance(data, (tuple, list)):
@@ -69,11 +67,14 @@ def describe(data):
 
 
 def check_values(batch, input_range):
-    """Raises ValueError where a batch, of NumPy arrays, holds no views in [0, 1].
+    """Checks that the views of a batch are finite floats in [0, 1].
 
     Args:
-        batch: what `unpack` returned.
-        input_range: what the encoder expects, for the message.
+        batch: result of `unpack`, with NumPy arrays.
+        input_range: value range that the encoder expects, for the message.
+
+    Raises:
+        ValueError: they are not.
     """
     for number, view in enumerate(batch["views"], start=1):
         view = np.asarray(view)

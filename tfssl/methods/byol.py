@@ -1,4 +1,4 @@
-"""BYOL: predict what a slowly following copy of the network makes of the other view."""
+"""BYOL: predict the projection of the other view by a slowly moving target network."""
 
 import functools
 from typing import Any
@@ -20,33 +20,39 @@ from tfssl.optim.schedules import target_decay
 class BYOL(SelfSupervised):
     """Grill et al. 2020, "Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning".
 
-    As in deepmind-research byol/byol_experiment.py (f5de0ed): each view goes through each network
-    as a batch of its own; both networks normalise by the statistics of the batch; the loss is the
-    sum, not the mean, of its two directions; the probe learns from view 1.
+    As in deepmind-research byol/byol_experiment.py (f5de0ed): each view passes through each network
+    as a separate batch; both networks normalize by batch statistics; the loss is the sum, not the
+    mean, of its two directions; the probe is trained on view 1.
 
-    The target networks follow the online ones by a moving average of their parameters. The moving
-    averages of their batch normalizations are not part of that: they come from the target's own
-    passes.
+    The parameters of the target networks are a moving average of the online ones. The moving
+    averages in their batch normalizations are not: they come from the target's own forward passes.
 
     Args:
-        encoder, probe, num_classes, **options: as for `SelfSupervised`.
+        encoder, probe, num_classes, **options: see `SelfSupervised`.
         projector: a `keras.Layer`, h [B, D] -> z [B, P]; None: the paper's, `layers.byol_head`.
-        predictor: a `keras.Layer`, z -> p [B, P], of the online network alone; None: likewise.
-        target_encoder, target_projector: networks of the form of the online ones; None: clones.
+        predictor: a `keras.Layer`, z -> p [B, P], of the online network only; None: the paper's.
+        target_encoder, target_projector: networks with the structure of the online ones; None:
+            clones.
         target_init: "copy": the target starts from the weights of the online network; "fresh": from
-            weights of its own, as DeepMind's does.
-        base_target_decay: decay of the target at the first step, in [0, 1].
-        total_steps: steps of the training, over which the decay rises to 1; None: those of `fit`,
-            and where `fit` does not know them the decay stays as it is.
+            initial weights of its own, as in DeepMind's code.
+        base_target_decay: float in [0, 1], decay of the target at the first step.
+        total_steps: integer, steps over which the decay rises to 1; None: the steps of `fit`. If
+            `fit` does not know them, the decay stays constant.
 
     Raises:
-        ValueError: the encoder cannot be cloned, or a target network has another form.
+        ValueError: the encoder cannot be cloned, or a target network has another structure.
 
     Example:
 
-    >>> model = tfssl.BYOL(encoder, num_classes=10)
-    >>> model.compile(tfssl.LARS(0.2), weight_decay=1.5e-6)
-    >>> model.fit(tfssl.views(images, tfssl.augment.byol(32), batch_size=256), epochs=10)
+    ```python
+    images = np.random.default_rng(0).random((8, 8, 8, 3), "float32")
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    model = tfssl.BYOL(encoder, base_target_decay=0.9, total_steps=10)
+    model.compile(tfssl.LARS(0.2), weight_decay=1.5e-6, run_eagerly=True)
+    views = tf.data.Dataset.from_tensors((images, images))  # or tfssl.views(images, ...)
+    round(model.fit(views, verbose=0).history["target_decay"][0], 3)  # 0.9
+    round(float(model.decay(5)), 4)  # 0.95
+    ```
     """
 
     SCALARS = (
@@ -92,10 +98,10 @@ class BYOL(SelfSupervised):
 
     def make_followers(self, parts: Layers) -> Layers:
         online = {"encoder": self.encoder, "projector": parts["projector"]}
-        made, self.hidden.pairs = targets.networks(
+        networks, self.hidden.pairs = targets.networks(
             self, online, self.hidden.targets, "target", self.target_init
         )
-        return made
+        return networks
 
     def loss_on_views(
         self, views: Views, labels: tf.Tensor | None = None, training: bool = True
@@ -124,8 +130,7 @@ class BYOL(SelfSupervised):
     def target(self, view: tf.Tensor, training: bool = True) -> tf.Tensor:
         """z of a view by the target network."""
         h = self.encode(view, training, encoder=self.target_encoder)
-        # No gradient is asked for the target's variables: this spares computing what would be
-        # thrown away.
+        # The target's variables get no gradient in any case; this saves computing it.
         return tf.stop_gradient(self.target_projector(h, training=training))
 
     def decay(self, step: tf.Tensor | keras.Variable) -> tf.Tensor:
@@ -137,8 +142,8 @@ class BYOL(SelfSupervised):
 
     def plan_steps(self, total: int | None) -> None:
         if total != self.fitted_steps and self.total_steps is None:
-            self.train_function = self.test_function = None  # whose graphs hold the old length
+            self.train_function = self.test_function = None  # their graphs contain the old total
         super().plan_steps(total)
 
     def after_step(self, step: tf.Tensor) -> None:
-        targets.follow(self.hidden.pairs, self.decay(step))
+        targets.update(self.hidden.pairs, self.decay(step))

@@ -1,4 +1,4 @@
-"""What a method refuses: views, labels and parts that it cannot take."""
+"""Checks of the views, labels and layers that a method is given."""
 
 import numbers
 
@@ -9,7 +9,7 @@ from tfssl.methods import batches
 
 
 def views(method, given):
-    """Raises ValueError where views, or their specs, are not what a method takes."""
+    """Raises ValueError unless the number, sizes and channels of the views suit the method."""
     name, count = type(method).__name__, method.NUM_VIEWS
     if count and len(given) != count:
         raise ValueError(
@@ -30,7 +30,7 @@ def views(method, given):
 
 
 def batch_size(method, size):
-    """Raises ValueError where a batch cannot be split as `compile` was asked to."""
+    """Raises ValueError if `accumulate_steps` does not divide the batch size."""
     if size and size % method.accumulate_steps:
         raise ValueError(
             "`accumulate_steps` must divide the batch size. "
@@ -39,7 +39,7 @@ def batch_size(method, size):
 
 
 def classes(method, count):
-    """Raises ValueError where there are more classes than outputs of the classifier."""
+    """Raises ValueError if there are more classes than outputs of the classifier."""
     outputs = method.num_outputs
     if outputs and count > outputs:
         raise ValueError(
@@ -49,7 +49,7 @@ def classes(method, count):
 
 
 def first_batch(method, dataset):
-    """Checks the values of the first batch of a dataset that tfssl did not make."""
+    """Checks the values of the first batch of a user's dataset."""
     for data in dataset.take(1).as_numpy_iterator():
         batch = batches.unpack(data)
         batches.check_values(batch, list(method.input_range))
@@ -58,7 +58,7 @@ def first_batch(method, dataset):
 
 
 def images(given):
-    """Raises ValueError where `predict` is given views, or floats that are not in [0, 1]."""
+    """Raises ValueError if `predict` is given views, or floats outside [0, 1]."""
     if isinstance(given, tf.data.Dataset):
         for data in given.take(1).as_numpy_iterator():
             if isinstance(data, dict) or isinstance(data, tuple) and isinstance(data[0], tuple):
@@ -77,7 +77,7 @@ def images(given):
 
 
 def parts_differ(parts):
-    """Raises ValueError where two of {name: layer} share variables."""
+    """Raises ValueError if two of {name: layer} share variables."""
     owner = {}
     for name, part in parts.items():
         for variable in part.variables:
@@ -90,7 +90,7 @@ def parts_differ(parts):
 
 
 def positive(name, value):
-    """Raises ValueError for an argument that is not above 0."""
+    """Raises ValueError if an argument is not above 0."""
     if not is_number(value) or not value > 0:
         raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
 
@@ -100,5 +100,5 @@ def is_number(value):
 
 
 def counted(count, noun):
-    """A number of things in words: 1 view, 2 views."""
+    """A count with its noun, e.g. 1 view, 2 views."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Cross-entropy over the images that have a label."""
+"""Cross-entropy over the labelled images of a batch."""
 
 import tensorflow as tf
 
@@ -10,13 +10,13 @@ CLASSIFICATION_SCALARS = ("supervised_loss", "supervised_acc")
 def classification_loss(logits, labels, weights=None):
     """Mean cross-entropy in nats, a float32 scalar, and the CLASSIFICATION_SCALARS.
 
-    The means are over the images that have a label; 0, with gradients of 0, where none has.
+    The means are over the labelled images; without any, they and their gradients are 0.
 
     Args:
         logits: float [N, C].
-        labels: integers [N] in [0, C), below 0 where there is none.
-        weights: float32 [N], what `label_weights` makes of the labels of the whole batch, where
-            these are a part of it; None: they are the batch, or a replica's share of it.
+        labels: integers [N] in [0, C), below 0 for unlabelled images.
+        weights: float32 [N], the `label_weights` of the whole batch, if these labels are a part of
+            it; None: they are the batch, or one replica's share of it.
     """
     logits = tf.cast(logits, tf.float32)
     weights = label_weights(labels) if weights is None else weights
@@ -32,14 +32,14 @@ def classification_loss(logits, labels, weights=None):
 
 
 def label_weights(labels):
-    """How much each image of a batch counts in a mean over those that have a label.
+    """Weights of the images of a batch in a mean over its labelled ones.
 
-    Over the whole batch, of all replicas, the weights have a mean of 1 (or are 0 where there is no
-    label at all): so the mean over parts or replicas of their weighted means is the batch's,
-    however the labels are spread over them.
+    Over the batch of all replicas they have a mean of 1, or are all 0 without labels. The mean of
+    the weighted means of parts or replicas is therefore that of the batch, however the labels are
+    distributed over them.
 
     Args:
-        labels: integers [B], below 0 where there is none.
+        labels: integers [B], below 0 for unlabelled images.
 
     Returns:
         float32 [B].
@@ -49,5 +49,5 @@ def label_weights(labels):
 
 
 def weighted(batch):
-    """A whole batch with the weights of its labels, as its parts do not know them."""
+    """Adds `label_weights` to a batch, before it is split into parts."""
     return batch | {"weight": label_weights(batch["label"])} if "label" in batch else batch

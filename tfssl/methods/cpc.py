@@ -1,4 +1,4 @@
-"""CPC: predict the patches of later rows of an image from those above them."""
+"""CPC: predict the patches in lower rows of an image from those above them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,41 +14,58 @@ from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import direction_std
 from tfssl.methods.simclr import Contrastive
 
-PATCHES = 4  # what a seed is for, beside the uses that `tfssl.data` has
-SMALL_PATCH = 16  # pixels: smaller ones show too little, unless the view is smaller than two
+PATCHES = 4  # stream of random numbers, next to those of `tfssl.data`
+SMALL_PATCH = 16  # pixels; smaller patches show too little, unless the view is smaller than two
 
 
 @keras.saving.register_keras_serializable(package="tfssl")
 class CPC(Contrastive):
     """van den Oord et al. 2018, "Representation Learning with Contrastive Predictive Coding", 3.2.
 
-    A view is cut into overlapping patches, a grid of R rows and C columns. Each goes through the
-    encoder and the projector: z. A GRU goes down every column and makes of the z down to row t the
-    context c_t. It predicts row t + k of its column by z^T W_k c_t (equation 3), for every k, and
-    InfoNCE (equation 4) asks which of the patches in row t + k, of all images of the batch, it is.
-    The loss is the mean over t and k, the sum over the two views, which are two batches here: what
-    they share is not used. The probe learns from the mean of h over the patches of a view.
+    A view is cut into overlapping patches, a grid of R rows and C columns. Encoder and projector
+    map each patch to z. A GRU runs down every column and turns the z of rows 1 to t into a context
+    c_t, which predicts the patch k rows below by z^T W_k c_t (equation 3), for every k. InfoNCE
+    (equation 4) identifies it among the patches in row t + k of all images of the batch. The loss
+    is the mean over t and k, summed over the two views, which are treated as two separate batches.
+    The probe is trained on the mean of h over the patches of a view.
 
-    Every patch has colours, flip and blur of its own: with those of the whole view in common, what
-    is predicted is the colours, and little else is learned (Hénaff et al. 2020, arXiv:1905.09272,
-    augment patches too). So views come cropped, and the rest is done to the patches in the step.
+    Colour changes, flip and blur are drawn for every patch separately: if the patches of a view
+    shared their colours, predicting these would solve the task (Hénaff et al. 2020,
+    arXiv:1905.09272, augment patches too). So the input pipeline only crops the views, and the
+    training step does the rest.
 
-    A ResNet ends in a mean over places: on a whole image, which it is evaluated on like that of any
-    other method, it is the mean over overlapping fields of view.
+    On whole images, as in evaluation, an encoder that ends in a mean over positions, such as a
+    ResNet, averages over overlapping fields of view.
 
-    Differs from the paper: it reads columns by a GRU, where the paper reads rows by a PixelCNN.
+    Differs from the paper: a GRU reads columns, where the paper's PixelCNN reads rows.
 
     Args:
-        encoder, projector, probe, num_classes, **options: as for `Contrastive`.
+        encoder, projector, normalize, probe, num_classes, **options: see `SimCLR`; `normalize`
+            has no effect.
         context: a `keras.Layer`, z of a column [B, R, P] -> c [B, R, Q]; None: a GRU.
-        predictions: a `keras.Layer`, c [B, R, Q] -> list of R - 1 predictions [B, R, P], the W_k c;
-            None: linear ones.
-        patch, stride: side of a patch and pixels from one to the next; None: what `grid` says.
-        pixels: two random functions, (patches float32 [N, p, p, C], seed int32 [2]) -> patches, for
-            those of the two views; none: patches stay as they are. A model with them is not saved.
+        predictions: a `keras.Layer`, c [B, R, Q] -> list of R - 1 predictions W_k c, [B, R, P];
+            None: linear layers.
+        patch: integer, side of a patch in pixels; None: a quarter of the shorter side of the views,
+            but at least 16 or, for smaller views, half of the side.
+        stride: integer, pixels between patches; None: half of a patch.
+        pixels: sequence of two random functions, one per view, that augment patches:
+            (patches float32 [N, p, p, C], seed int32 [2]) -> patches. Empty: no augmentation. A
+            model with such functions cannot be saved.
 
     Raises:
-        ValueError: views that do not hold two rows of patches.
+        ValueError: the views are too small for two rows of patches.
+
+    Example:
+
+    ```python
+    encoder = keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.GlobalMaxPooling2D()])
+    model = tfssl.CPC(encoder, patch=8)
+    images = np.random.default_rng(0).random((4, 16, 16, 3), "float32")
+    model.compile("adam", run_eagerly=True)
+    model.fit(tf.data.Dataset.from_tensors((images, images)), verbose=0).epoch  # [0]
+    model.stride, model.rows  # (4, 3)
+    model(images).shape  # (4, 4)
+    ```
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "z_std")
@@ -71,7 +88,7 @@ class CPC(Contrastive):
         self.hidden.pixels = tuple(pixels)
 
     def build_if_known(self) -> None:
-        pass  # how many rows of patches there are is known of the views alone
+        pass  # the number of rows depends on the size of the views
 
     def encoder_shape(self, input_shape: Shape) -> Shape:
         _, height, width, channels = input_shape
@@ -101,9 +118,9 @@ class CPC(Contrastive):
         return parts
 
     def project(self, views: Views, training: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
-        """h [2B, D], and of each view all that the loss compares, [2B, (predictions and z) * P].
+        """h [2B, D], and for each view z and the predictions, flattened to one row.
 
-        Flat, so that a batch can be computed in parts as SimCLR's is.
+        One row per view lets `Contrastive.accumulated` split the batch.
         """
         patches = tf.concat(
             [self.patches_of(i, view, training) for i, view in enumerate(views)], axis=0
@@ -126,7 +143,7 @@ class CPC(Contrastive):
         return super().outputs(loss, scalars, h, tf.reduce_mean(self.columns_of(z)[0], axis=[1, 2]))
 
     def patches_of(self, number: int, view: tf.Tensor, training: bool = True) -> tf.Tensor:
-        """The patches of the view of a number, 0 or 1, as the encoder sees them."""
+        """The patches of view 0 or 1, augmented while training."""
         patches = cut(view, self.patch, self.stride)
         if not (self.hidden.pixels and training):
             return patches
@@ -152,7 +169,7 @@ class CPC(Contrastive):
         }
 
     def columns_of(self, z: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """What `project` laid flat: z [B, C, R, P], and for each k the predictions."""
+        """Undoes the flattening of `project`: z [B, C, R, P], and for each k the predictions."""
         rows, columns, dimension = self.laid_out
         pieces = [rows, *range(rows - 1, 0, -1)]
         z = tf.reshape(z, [-1, columns, sum(pieces), dimension])
@@ -160,7 +177,7 @@ class CPC(Contrastive):
         return z, predicted
 
     def info_nce_of_view(self, flat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """InfoNCE of one view, and the fraction of predictions that are right."""
+        """InfoNCE of one view, and the fraction of correct predictions."""
         z, predicted = self.columns_of(flat)
         losses, hits = [], []
         for k, of_k in enumerate(predicted, start=1):
@@ -181,7 +198,7 @@ class CPC(Contrastive):
 
 
 def cut(images, patch, stride):
-    """Overlapping patches of images [B, H, W, 3], row by row: [B, R, C, patch, patch, 3]."""
+    """Cuts images [B, H, W, 3] into overlapping patches [B, R, C, patch, patch, 3]."""
     tops, lefts = (range(0, side - patch + 1, stride) for side in images.shape[1:3])
     return tf.stack(
         [
@@ -193,13 +210,11 @@ def cut(images, patch, stride):
 
 
 def grid(size, patch=None, stride=None):
-    """The patches of views: (patch, stride, rows, columns).
+    """The grid of patches: (patch, stride, rows, columns).
 
     Args:
         size: (height, width) of the views in pixels.
-        patch: side of a patch; None: a quarter of the shorter side of the views; where that is
-            below 16, 16 or half of the side.
-        stride: pixels from one to the next; None: half of a patch.
+        patch, stride: as for `CPC`.
     """
     patch = patch or max(min(size) // 4, min(SMALL_PATCH, min(size) // 2))
     stride = stride or max(1, patch // 2)
@@ -207,7 +222,7 @@ def grid(size, patch=None, stride=None):
 
 
 def gru(in_dim, seed=0, name="context"):
-    """A GRU down a column: [B, R, P] -> [B, R, P]."""
+    """A GRU over the rows of a column: [B, R, P] -> [B, R, P]."""
     inputs = keras.Input((None, in_dim), name="column")
     outputs = keras.layers.GRU(
         in_dim,
@@ -219,7 +234,7 @@ def gru(in_dim, seed=0, name="context"):
 
 
 def products(in_dim, out_dim, count, seed=0, name="predictions"):
-    """The W_k of equation 3, k = 1 to `count`: [B, R, Q] -> count times [B, R, P]."""
+    """The W_k of equation 3, k = 1 to `count`: [B, R, Q] -> `count` outputs [B, R, P]."""
     inputs = keras.Input((None, in_dim), name="context")
     outputs = [
         keras.layers.Dense(

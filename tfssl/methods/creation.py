@@ -1,4 +1,4 @@
-"""The arguments of a method: kept when it is made, refused where unknown, saved with it."""
+"""Constructor arguments of a method: checked, recorded for `get_config`, serialized."""
 
 import difflib
 import inspect
@@ -7,11 +7,11 @@ import keras
 
 from tfssl.encoders import adapt
 
-PASSED_ON = ("probe",)  # what every self-supervised method takes by **options
+PASSED_ON = ("probe",)  # accepted by every self-supervised method through **options
 
 
 class BuildsWhenItCan(type(keras.Model)):
-    """Keeps the arguments that a model was made from, and builds it where its encoder says how."""
+    """Records the constructor arguments, and builds models whose input shape is known."""
 
     def __call__(cls, *args, **kwargs):
         refuse_unknown(cls, kwargs)
@@ -23,7 +23,7 @@ class BuildsWhenItCan(type(keras.Model)):
 
 
 def refuse_unknown(cls, given):
-    """Raises TypeError for a keyword that no constructor of a class or its parents takes."""
+    """Raises TypeError for a keyword that no constructor of a class or its parents accepts."""
     known = {}
     for parent in cls.__mro__:
         parameters = inspect.signature(parent.__init__).parameters
@@ -38,7 +38,7 @@ def refuse_unknown(cls, given):
 
 
 def arguments(cls, args, kwargs):
-    """{name: value} of the arguments that a class was called with."""
+    """{name: value} of the arguments of a constructor call."""
     bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
     found = {}
     for name, value in list(bound.arguments.items())[1:]:
@@ -48,7 +48,7 @@ def arguments(cls, args, kwargs):
 
 
 def serialized(name, value):
-    """An argument as JSON can hold it.
+    """Converts an argument to a JSON-serializable value.
 
     Raises:
         ValueError: it cannot be saved.
@@ -64,10 +64,10 @@ def serialized(name, value):
 
 
 def built_by(encoder):
-    """The function that builds an encoder.
+    """Checks a function without arguments that builds an encoder.
 
     Raises:
-        ValueError: what was given is neither an encoder nor such a function.
+        ValueError: `encoder` is neither a layer nor such a function.
     """
     if callable(encoder) and not isinstance(encoder, type):
         return encoder

@@ -1,4 +1,4 @@
-"""A student of a teacher: a classifier that learns to answer as another one does."""
+"""Knowledge distillation: train a classifier on the outputs of another one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,17 +21,32 @@ class Distilled(Supervised):
     loss = alpha * mean over images of the cross-entropy with the teacher's softmax
          + (1 - alpha) * sum over labelled images of the cross-entropy with the label / images
 
-    Both parts are over the images of a batch, as the paper's are over the whole set: rare labels
-    weigh little. `fit` takes datasets as for `Supervised`; labels may be missing with alpha = 1.
+    Both terms are divided by the number of images in the batch, as the paper divides by that of the
+    whole set: few labels have little weight. `fit` takes the same datasets as for `Supervised`;
+    with `alpha=1` they need no labels.
 
     Args:
-        encoder, num_classes, head, **options: as for `Supervised`; without a head, `num_classes` is
-            the teacher's.
+        encoder, num_classes, head, **options: see `Supervised`. By default, `num_classes` is that
+            of the teacher.
         teacher: a `keras.Model`, images float [B, H, W, C] in [0, 1] -> logits [B, C], such as a
-            trained `Supervised`, which answers for the views themselves. None where `teach` tells
-            its answers.
-        temperature: of both softmaxes, above 0.
-        alpha: weight of the teacher's answers, in [0, 1].
+            trained `Supervised`, applied to the views. None: call `teach` with its logits before `fit`.
+        temperature: float > 0, of both softmaxes.
+        alpha: float in [0, 1], weight of the teacher's term.
+
+    Raises:
+        ValueError: an argument is out of its range, or `teacher` is not a `keras.Model`.
+
+    Example:
+
+    ```python
+    images = np.random.default_rng(0).random((8, 8, 8, 3), "float32")
+    inputs = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
+    teacher = keras.Sequential([*inputs, keras.layers.Dense(5)])
+    model = tfssl.Distilled(keras.Sequential(inputs), teacher, temperature=2.0)
+    model.compile("adam", run_eagerly=True)
+    history = model.fit(tf.data.Dataset.from_tensors(images), verbose=0).history
+    model(images).shape, len(history["teacher_agreement"])  # (TensorShape([8, 5]), 1)
+    ```
     """
 
     SCALARS = ("distill_loss", "teacher_agreement", "supervised_loss")
@@ -59,7 +74,7 @@ class Distilled(Supervised):
 
     @property
     def num_outputs(self) -> int | None:
-        return None if self.hidden.answers else self.num_classes  # labels may be places of images
+        return None if self.hidden.answers else self.num_classes  # "label" may be an image's index
 
     @staticmethod
     def check_teacher(teacher: keras.Model | None) -> None:
@@ -72,26 +87,28 @@ class Distilled(Supervised):
             )
 
     def make_parts(self) -> tuple[Layers, Layers]:
-        self.teacher = self.hidden.teacher  # saved with the rest, and no follower: it is as it is
+        self.teacher = self.hidden.teacher  # an attribute, so that Keras saves it
         return super().make_parts()
 
     def teach(self, answers: np.ndarray, labels: np.ndarray) -> None:
-        """What is learned, told once: a batch's "label" is then the place of each image here.
+        """Sets the targets for all images in advance.
+
+        From then on, "label" in a batch is the index of each image in these arrays.
 
         Args:
-            answers: the teacher's logits, float32 [N, C].
-            labels: int [N], -1 where none is known.
+            answers: float32 [N, C], the teacher's logits.
+            labels: int [N], -1 for unlabelled images.
         """
         with tf.device("CPU"):
             self.hidden.answers = tf.constant(answers), tf.constant(labels, tf.int64)
 
     def answers_for(self, batch: Batch) -> Sequence[tf.Tensor]:
-        """The teacher's logits [B, C], and the labels [B], below 0 where there is none."""
+        """The teacher's logits [B, C], and the labels [B], below 0 for unlabelled images."""
         if self.hidden.answers:
             with tf.device("CPU"):
                 return [tf.gather(known, batch["label"]) for known in self.hidden.answers]
         if self.hidden.teacher is None:
-            raise ValueError("`teacher` must be given, or its answers told by `teach`")
+            raise ValueError("`teacher` must be given, or its logits set by `teach`")
         view = batch["views"][0]
         labels = batch.get("label")
         if labels is None and self.alpha < 1:

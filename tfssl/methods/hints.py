@@ -1,4 +1,4 @@
-"""Types that the signatures of the methods share."""
+"""Type aliases for the signatures of the methods."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ Shape = tuple[int | None, ...]
 
 Layers = dict[str, keras.Layer]
 Views = tuple[tf.Tensor, ...]  # float32 [B, H, W, C] each, in [0, 1]
-Batch = dict[str, Any]  # what `batches.unpack` returns
+Batch = dict[str, Any]  # see `batches.unpack`
 Scalars = dict[str, tf.Tensor]
 Loss = Callable[[Batch], tuple[tf.Tensor, Scalars]]
 

@@ -1,4 +1,4 @@
-"""The one training step, and everything else that all methods share as `keras.Model`s."""
+"""The training step, and everything else that all methods share as `keras.Model`s."""
 
 import dataclasses
 import functools
@@ -32,13 +32,22 @@ from tfssl.notes import say
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What a method computes from the views of a batch.
+    """The outputs of a method for the views of a batch.
 
     Attributes:
-        loss: float32 scalar, minimised.
+        loss: float32 scalar to minimize.
         scalars: {name: scalar} for every name in the method's SCALARS.
-        h: representations, one tensor [B, D] for each view; the probe learns from them.
-        z: projections, one tensor [B, P] for each view; None where there are none.
+        h: tuple of representations, [B, D] for each view; the probe is trained on them.
+        z: tuple of projections, [B, P] for each view; None: the method has none.
+
+    Example:
+
+    ```python
+    h = tf.ones([4, 8]), tf.zeros([4, 8])
+    loss = tf.reduce_mean(tf.square(h[0] - h[1]))
+    outputs = tfssl.Outputs(loss, {"distance": loss}, h)
+    float(outputs.loss), outputs.z  # (1.0, None)
+    ```
     """
 
     loss: tf.Tensor
@@ -48,31 +57,47 @@ class Outputs:
 
 
 class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
-    """A `keras.Model` that learns from views by its own `train_step`.
+    """Base class of all methods: a `keras.Model` that trains on views.
 
-    `fit` takes a `tf.data.Dataset` of views, such as `tfssl.views` makes: elements are
-    (view1, view2), ((view1, view2), label) or {"views": (view1, view2), "label": label}, views
-    float32 [B, H, W, C] in [0, 1], labels integers [B], below 0 where there is none.
-    `model(images)` is the representation h of images in [0, 1], float [B, D].
+    `fit` takes a `tf.data.Dataset` of views, as returned by `tfssl.views`. Its elements are
+    (view1, view2), ((view1, view2), label) or {"views": (view1, view2), "label": label}: views
+    float32 [B, H, W, C] in [0, 1], labels integers [B], below 0 for unlabelled images.
+    `model(images)` returns the representation h of images in [0, 1], float [B, D].
 
-    Subclasses implement `make_parts`, which says what beside the encoder learns, and `loss_on`, and
-    name what they log in SCALARS.
+    Subclasses implement `make_parts`, which creates the layers trained with the encoder, and
+    `loss_on`, and list the names of their logs in SCALARS.
 
     Args:
         encoder: a `keras.Layer` from images [B, H, W, C] to features [B, D], feature maps
-            [B, h, w, D] or tokens [B, n, D]; of the last two the mean over places is taken. Or a
-            function without arguments that builds one.
-        input_range: the pixel values that the encoder expects: "auto" (read from the Rescaling and
-            Normalization layers that it begins with, otherwise [0, 1]), "0,1", "0,255", "-1,1", or
-            a pair (low, high).
-        seed: integer, of the initial weights of what is made inside, and of all that is drawn.
-        more_scalars: names that this instance logs beside SCALARS.
+            [B, h, w, D] or tokens [B, n, D]; the last two are averaged over positions. Or a
+            function without arguments that builds such a layer.
+        input_range: pixel values that the encoder expects: "auto" (determined from the Rescaling
+            and Normalization layers that it begins with, otherwise [0, 1]), "0,1", "0,255", "-1,1",
+            or a pair (low, high).
+        seed: integer, seeds the initial weights of layers created inside, and random operations.
+        more_scalars: further names that this instance logs, next to SCALARS.
         name, dtype: as for `keras.Model`.
 
     Attributes:
-        parts: {name: layer} that learn, in the order of the forward pass.
-        followers: {name: layer} that no gradient reaches, such as target networks.
-        dim: D, the dimension of h.
+        parts: {name: layer}, trained, in the order of the forward pass.
+        followers: {name: layer}, not trained by gradients, such as target networks.
+        dim: integer D, the dimension of h.
+
+    Raises:
+        ValueError: an argument is out of its range, or the encoder does not accept the views.
+
+    Example:
+
+    ```python
+    class Norm(tfssl.methods.Learner):
+        def loss_on(self, batch, training=True):
+            return tf.reduce_mean(self(batch["views"][0], training=training)), {}
+
+    model = Norm(keras.layers.Flatten())
+    model.compile("sgd", run_eagerly=True)
+    views = tf.data.Dataset.from_tensors((np.ones((2, 4, 4, 3), "float32"),) * 2)
+    model.evaluate(views, verbose=0, return_dict=True)["loss"]  # 1.0
+    ```
     """
 
     SCALARS = ()
@@ -100,7 +125,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         self.seed = seed
         self.parts, self.followers = {}, {}
         self.fitted_steps = None
-        # Keras would count the layers and variables in here as this model's a second time.
+        # Keras would count layers and variables in attributes as this model's a second time.
         self.hidden = types.SimpleNamespace(
             given={}, compiled={}, prepare=None, also_log={}, prepared=None
         )
@@ -111,32 +136,32 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     # Building
 
     def make_parts(self) -> tuple[Layers, Layers]:
-        """Makes what the encoder does not: called once, when `self.dim` is known.
+        """Creates the other layers; called once, when `self.dim` is known.
 
         Returns:
-            A pair: {name: built layer} of what learns beside the encoder, in the order of the
-            forward pass, and likewise of what follows it by a moving average.
+            A pair: {name: built layer} trained with the encoder, in the order of the forward pass;
+            and {name: built layer} updated by a moving average.
         """
         return {}, {}
 
     def build_if_known(self) -> None:
-        """Builds the model where the encoder's input shape is known."""
+        """Builds the model if the encoder's input shape is known."""
         shape = adapt.known_input_shape(self.encoder)
         if shape is not None and shape[-1] is not None:
             self.build((None, *shape[1:]))
 
     def encoder_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the images that the encoder gets of views of a shape."""
+        """The shape of the encoder's inputs for views of a shape."""
         return tuple(input_shape)
 
     def build(self, input_shape: Shape) -> None:
-        """Builds the encoder and makes the other parts.
+        """Builds the encoder and creates the other parts.
 
         Args:
-            input_shape: (None, height, width, channels) of the views; None where not known.
+            input_shape: (None, height, width, channels) of the views; unknown sides are None.
 
         Raises:
-            ValueError: the encoder does not take such images, or two parts are the same layer.
+            ValueError: the encoder does not accept such images, or two parts are the same layer.
         """
         if self.built:
             adapt.check_input(self.encoder, self.encoder_shape(input_shape))
@@ -153,7 +178,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             setattr(self, name, part)
         checks.parts_differ(self.parts | self.followers)
         for part in self.followers.values():
-            # Not `part.trainable`, by which batch normalization would use its moving averages.
+            # With `part.trainable`, batch normalization would use its moving averages.
             for variable in part.variables:
                 variable.trainable = False
         self.built = True
@@ -168,7 +193,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        """What the optimizer updates: the variables of the parts that are trainable."""
+        """The variables that the optimizer updates: the trainable ones of the parts."""
         if not self.built:
             return super().trainable_variables
         return [v for part in self.parts.values() for v in part.trainable_variables]
@@ -188,7 +213,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
 
     @property
     def classifier(self) -> keras.Layer | None:
-        """The linear classifier among the parts, or None."""
+        """The linear classifier among the parts; None: there is none."""
         return None
 
     # Forward
@@ -196,7 +221,13 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     def encode(
         self, images: tf.Tensor, training: bool = False, encoder: keras.Layer | None = None
     ) -> tf.Tensor:
-        """h, float [B, D], of images in [0, 1] by the encoder, or by another one like it."""
+        """Returns h, float [B, D], of images in [0, 1].
+
+        Args:
+            images: float [B, H, W, C] in [0, 1].
+            training: whether the encoder runs in training mode.
+            encoder: another encoder with the same inputs; None: the model's own.
+        """
         encoder = encoder or self.encoder
         return adapt.pooled(encoder(adapt.scaled(images, self.input_range), training=training))
 
@@ -204,29 +235,29 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         return self.encode(images, training=training)
 
     def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
-        """The loss of one batch: a float32 scalar, and {name: scalar} for every name logged.
+        """The loss of a batch: a float32 scalar, and {name: scalar} for every logged name.
 
-        On one of several replicas the batch is its share, and the mean over the replicas is what
-        is minimised and logged.
+        With several replicas, the batch is one replica's share, and the mean over the replicas is
+        minimized and logged.
 
         Args:
-            batch: what `batches.unpack` returned, and "weight" where it is a part of a batch.
-            training: False evaluates: no state changes, and batch normalization uses its moving
-                averages.
+            batch: dict with "views" and optionally "label", see `fit`; and "weight", float32 [B],
+                if it is one of `accumulate_steps` parts.
+            training: False: no state changes, and batch normalization uses its moving averages.
         """
         raise NotImplementedError
 
     def after_step(self, step: tf.Tensor) -> None:
-        """What follows an optimizer step, such as the update of a target network.
+        """Called after each optimizer step, e.g. to update a target network.
 
         Args:
-            step: integer scalar tensor, the optimizer steps made before this one.
+            step: integer scalar tensor, number of optimizer steps before this one.
         """
 
     # Steps
 
     def batch_of(self, data: Any) -> Batch:
-        """A batch as `loss_on` takes it."""
+        """Converts an element of the dataset to the dict that `loss_on` takes."""
         batch = batches.unpack(self.hidden.prepare(data) if self.hidden.prepare else data)
         checks.views(self, batch["views"])
         return batch
@@ -237,9 +268,9 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             gradients, scalars = self.gradients_of(self.loss_on, batch)
         else:
             gradients, scalars = self.accumulated(batch)
-        # Nothing may move where a dataset of unknown length turns out to have no further batch.
-        alone = replicas.count() == 1
-        with tf.control_dependencies([scalars["loss"]] if alone else []):
+        # At the end of a dataset of unknown length, no variable may be updated without a batch.
+        single_replica = replicas.count() == 1
+        with tf.control_dependencies([scalars["loss"]] if single_replica else []):
             step = tf.convert_to_tensor(self.optimizer.iterations)
             self.optimizer.apply(gradients, self.trainable_variables)
             self.after_step(step)
@@ -252,19 +283,19 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         return self.track(replicas.mean(self.with_penalties(loss, scalars)))
 
     def gradients_of(self, loss_on: Loss, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
-        """Gradients for the learned variables, and {name: scalar} for every name logged."""
+        """Gradients for the trainable variables, and {name: scalar} for every logged name."""
         self.clear_losses()
         with tf.GradientTape() as tape:
             loss, scalars = loss_on(batch)
             logs = self.with_penalties(loss, scalars)
             objective = self.optimizer.scale_loss(logs["loss"])
-            if replicas.count() > 1:  # the optimizer adds up the gradients of all
+            if replicas.count() > 1:  # the optimizer sums the gradients over replicas
                 objective /= replicas.count()
         gradients = tape.gradient(objective, self.trainable_variables)
         return gradients, replicas.mean(logs)
 
     def with_penalties(self, loss: tf.Tensor, scalars: Scalars) -> Scalars:
-        """All that is logged: the loss with weight decay and the encoder's own regularization."""
+        """The logs: the total loss with weight decay and layer losses, and the scalars."""
         missing = set(self.trackers) - {"loss", "weight_decay"} ^ set(scalars)
         if missing:
             raise ValueError(
@@ -284,9 +315,9 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             compat.clear_losses(part)
 
     def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
-        """As `gradients_of` the batch, part by part: the mean over the parts.
+        """Like `gradients_of`, but averaged over `accumulate_steps` parts of the batch.
 
-        That is the whole batch's where the loss is a mean over images.
+        Equal to that of the whole batch if the loss is a mean over images.
         """
         return self.mean_over_parts(self.loss_on, batch)
 
@@ -310,7 +341,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         return means
 
     def track(self, scalars: Scalars) -> Scalars:
-        """Feeds the trackers; their means since the last reset are the logs of `fit`."""
+        """Updates the trackers and returns their means since the last reset."""
         with tf.control_dependencies([scalars["loss"]]):
             for name, value in scalars.items():
                 self.trackers[name].update_state(value)
@@ -318,11 +349,11 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         logs |= self.hidden.also_log
         if not compat.several_workers(self.distribute_strategy):
             return logs
-        # Keras takes the mean over workers along an axis, which a scalar has not.
+        # Keras averages over workers along an axis, which scalars do not have.
         return {name: tf.reshape(value, [1]) for name, value in logs.items()}
 
     def predict(self, x: Any, *args: Any, **options: Any) -> np.ndarray:
-        """Returns what `model(images)` returns, as a NumPy array; see `keras.Model.predict`.
+        """Returns `model(images)` as a NumPy array; see `keras.Model.predict`.
 
         Args:
             x: images [N, H, W, C], uint8 or floats in [0, 1], or a `tf.data.Dataset` of batches.
@@ -352,29 +383,33 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         metrics: None = None,
         weighted_metrics: None = None,
     ) -> None:
-        """Configures the training.
+        """Configures the model for training.
 
         Args:
-            optimizer: a Keras optimizer, `tfssl.LARS`, or a name.
-            weight_decay: float >= 0, on kernels alone: biases and normalizations are left out.
-                Under LARS it is the optimizer's; otherwise 0.5 * weight_decay * ||w||^2 is added to
-                the loss. Keras's own, of AdamW, leaves out the same variables. None: none, or the
-                optimizer's own.
-            accumulate_steps: parts that a batch is computed in, one after the other, for one step
-                of the optimizer; it divides the batch. Batch normalization sees a part at a time.
-            jit_compile: "auto" compiles with XLA where a GPU trains.
+            optimizer: a Keras optimizer, such as `tfssl.LARS`, or a name.
+            weight_decay: float >= 0, for kernels; biases and normalizations are excluded. With LARS
+                it is applied by the optimizer; otherwise 0.5 * weight_decay * ||w||^2 is added to
+                the loss. The same variables are excluded from the weight decay of Keras
+                optimizers, such as AdamW. None: the optimizer's own, if any.
+            accumulate_steps: integer, number of parts of a batch that are computed one after the
+                other for one optimizer step; it must divide the batch size. Batch normalization
+                sees one part at a time.
+            jit_compile: "auto" compiles with XLA if there is a GPU.
             steps_per_execution, run_eagerly, auto_scale_loss: as for `keras.Model.compile`.
-            prepare: batch as it comes -> batch as the step takes it, within the step and outside
-                the tape.
-            also_log: {name: variable} of each worker, logged as their mean over the workers.
-            loss, loss_weights, metrics, weighted_metrics: refused.
+            prepare: function from an element of the dataset to a batch, called within the training
+                step, outside the gradient tape.
+            also_log: {name: variable}, logged as the mean over the workers.
+            loss, loss_weights, metrics, weighted_metrics: not accepted.
 
         Raises:
-            ValueError: a loss or metrics, which the method has itself; weight decay in two places.
+            ValueError: a loss or metrics, which the method defines itself; weight decay given
+                twice; a value out of its range.
 
         Example:
 
-        >>> model.compile(tfssl.LARS(0.3), weight_decay=1e-4)
+        ```python
+        model.compile(tfssl.LARS(0.3), weight_decay=1e-4)
+        ```
         """
         for other in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if locals()[other] is not None:
@@ -413,13 +448,13 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         return self.hidden.also_log
 
     def prepare_optimizer(self) -> None:
-        """Tells the optimizer what it leaves alone, and makes its variables; once all is known."""
+        """Builds the optimizer, with its excluded variables, once the model is built."""
         if not (self.built and self.compiled):
             return
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         learned = [id(v) for v in self.trainable_variables]
-        made = [optimizer, learned, self.weight_decay]
-        if optimizer.built and self.hidden.prepared == made:  # compiled again with the same one
+        settings = [optimizer, learned, self.weight_decay]
+        if optimizer.built and self.hidden.prepared == settings:  # compiled again, unchanged
             return
         if optimizer.built:
             raise ValueError(
@@ -429,11 +464,11 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         with self.distribute_strategy.scope():
             penalties.leave_out(self, optimizer)
             self.optimizer.build(self.trainable_variables)
-        self.hidden.prepared = made
+        self.hidden.prepared = settings
 
     def penalize(self, variables: Iterable[keras.Variable], weight_decay: float) -> None:
         """Adds 0.5 * weight_decay * ||v||^2 of these variables to the loss."""
-        # A closure, because Keras would count variables in an attribute as this model's own.
+        # A closure, as Keras would track variables in an attribute.
         self.weight_decay_loss = functools.partial(penalties.l2, tuple(variables), weight_decay)
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -454,24 +489,33 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         epochs: int = 1,
         **options: Any,
     ) -> keras.callbacks.History:
-        """`keras.Model.fit` on a dataset of views; see the class.
+        """Trains the model; see `keras.Model.fit`.
+
+        Args:
+            x: a `tf.data.Dataset` of views, see the class.
+            y, batch_size: not accepted; `x` has labels and batches.
+            epochs: integer, as for `keras.Model.fit`.
+            **options: further arguments of `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
 
         Raises:
-            ValueError: `x` is no dataset of views in [0, 1], of as many as the method takes.
+            ValueError: `x` is not a dataset of views in [0, 1], or has the wrong number of views.
         """
-        self.take(x, y)
+        self.check_dataset(x, y)
         if options.get("validation_data") is not None:
-            self.take(options["validation_data"], name="validation_data")
+            self.check_dataset(options["validation_data"], name="validation_data")
         steps = options.get("steps_per_epoch") or cardinality(x)
         ahead = epochs - options.get("initial_epoch", 0)
         self.plan_steps(self.steps_made + ahead * steps if steps else None)
-        held = compat.clock_of(options.get("validation_data"))
-        if held:
-            held.set(0)
+        validation_clock = compat.clock_of(options.get("validation_data"))
+        if validation_clock:
+            validation_clock.set(0)
         clock = compat.clock_of(x)
         if clock:
             callbacks = options.pop("callbacks", None)
-            options["callbacks"] = compat.with_callback(callbacks, FollowEpochs(clock))
+            options["callbacks"] = compat.with_callback(callbacks, SetEpoch(clock))
         options.setdefault("shuffle", False)
         history = super().fit(x, y, batch_size, epochs, **options)
         if history.epoch and not history.history:
@@ -481,9 +525,12 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     def evaluate(
         self, x: Dataset | None = None, y: None = None, **options: Any
     ) -> float | list[float] | dict[str, float]:
-        """`keras.Model.evaluate` on a dataset of views: the loss and scalars, by no new state."""
+        """Computes the loss and scalars on a dataset of views; see `keras.Model.evaluate`.
+
+        The views of a `tfssl.views` dataset are the same in every call.
+        """
         if not options.get("_use_cached_eval_dataset"):
-            self.take(x, y, "evaluate")
+            self.check_dataset(x, y, "evaluate")
         clock = compat.clock_of(x)
         if clock:
             clock.set(0)
@@ -493,8 +540,8 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             if clock and not options.get("_use_cached_eval_dataset"):
                 clock.set(None)
 
-    def take(self, x: Dataset, y: None = None, name: str = "fit") -> None:
-        """Checks a dataset and builds the model for it."""
+    def check_dataset(self, x: Dataset, y: None = None, name: str = "fit") -> None:
+        """Checks a dataset and builds the model for its views."""
         spec = getattr(x, "element_spec", None)
         if spec is None or y is not None:
             raise ValueError(
@@ -514,34 +561,34 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
 
     @property
     def num_outputs(self) -> int | None:
-        """Outputs of the classifier; None where there is none."""
+        """Number of outputs of the classifier; None: there is no classifier."""
         return None
 
     @property
     def steps_made(self) -> int:
-        """Steps of the optimizer so far."""
+        """Number of optimizer steps so far."""
         return int(tf.convert_to_tensor(self.optimizer.iterations)) if self.compiled else 0
 
     def plan_steps(self, total: int | None) -> None:
-        """Keeps the length of the training for schedules that go by it.
+        """Sets the length of the training, for schedules that depend on it.
 
         Args:
-            total: optimizer steps of the whole training; None where it is not known.
+            total: integer, optimizer steps of the whole training; None: unknown.
         """
         self.fitted_steps = total
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # `fit` has built all. Keras would take a batch for this and add it up over the workers,
-        # which it cannot do with a dict (Keras 3.15).
+        # `fit` has built the model. Keras would reduce a batch over the workers to build it, which
+        # fails for dicts (Keras 3.15).
         pass
 
     # Saving
 
     def state(self) -> dict[str, Any]:
-        """All that a run goes on from: {name: trackable object}, for a `tf.train.Checkpoint`.
+        """{name: trackable object} for a `tf.train.Checkpoint` to resume training from.
 
-        With the metrics, so that a TensorBoard point that straddles the end of one process and the
-        start of the next is the mean over all its steps.
+        Includes the metrics, so that a TensorBoard point that spans an interruption is the mean
+        over all its steps.
         """
         sums = {
             f"{'total_loss' if name == 'loss' else name}_{variable.name}": variable
@@ -551,7 +598,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         return {"optimizer": self.optimizer, "metrics": sums, **self.parts, **self.followers}
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, with all layers as they were built."""
+        """The constructor arguments, including all layers."""
         parts = self.parts | self.followers | {"encoder": self.encoder}
         accepted = inspect.signature(type(self).__init__).parameters
         named = {name: part for name, part in parts.items() if name in accepted}
@@ -583,13 +630,13 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        # Keras takes the logs of an epoch from here: without it they would be the untouched
-        # tracker of the compiled loss, 0.
+        # Keras takes the logs of an epoch from here; by default, from the tracker of the compiled
+        # loss, which stays 0.
         return list(self.trackers.values())
 
 
-class FollowEpochs(keras.callbacks.Callback):
-    """Tells a dataset of views which epoch it makes, so that a training can start at any."""
+class SetEpoch(keras.callbacks.Callback):
+    """Sets the epoch of a dataset of views, so that training can start at any epoch."""
 
     def __init__(self, clock):
         super().__init__()
@@ -603,7 +650,7 @@ class FollowEpochs(keras.callbacks.Callback):
 
 
 def cardinality(dataset):
-    """Batches of a dataset; None where that is not known."""
+    """Number of batches of a dataset; None: unknown."""
     if isinstance(dataset, tf.distribute.DistributedDataset):
         return None
     count = int(dataset.cardinality())
@@ -611,12 +658,12 @@ def cardinality(dataset):
 
 
 def dense(gradient):
-    """A gradient as a tensor; an embedding's comes as `tf.IndexedSlices`, which does not divide."""
+    """A gradient as a tensor; embeddings return `tf.IndexedSlices`, which cannot be divided."""
     return tf.convert_to_tensor(gradient)
 
 
 def split(batch, count):
-    """Tensors [B, ...] as [count, B / count, ...]."""
+    """Reshapes tensors [B, ...] to [count, B / count, ...]."""
     return tf.nest.map_structure(
         lambda values: tf.reshape(values, [count, -1, *values.shape[1:]]), batch
     )

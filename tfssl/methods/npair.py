@@ -1,4 +1,4 @@
-"""N-pair: contrast view 1 of an image with view 2 of all others; or of other classes."""
+"""N-pair: contrast view 1 of an image with view 2 of all others, or of other classes."""
 
 from typing import Any
 
@@ -16,22 +16,37 @@ from tfssl.methods.simclr import Contrastive
 class NPair(Contrastive):
     """Sohn 2016, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", two views.
 
-    Everything is SimCLR's but the candidates: N for each projection, all of the other view, where
-    NT-Xent has 2N - 1. The objective is the sum of the two directions, as there.
+    Like SimCLR except for the candidates: each projection is compared with the N projections of the
+    other view, where NT-Xent has 2N - 1 candidates. The loss is the sum of the two directions.
 
-    By class it is Sohn's own, of pairs of images of one class: the positive is the other view of
-    another image of the class, the negatives are those of the other classes (`partners`,
-    `losses.n_pair_loss`). It learns from labels then.
+    With `by_class=True` it is Sohn's loss on pairs of images of one class: the positive is the
+    other view of another image of the class, the negatives are views of other classes
+    (`losses.n_pair_loss`). This needs labels.
 
-    Differs from Sohn: by default the projections are normalized and divided by a temperature, as
-    SimCLR's are, so that the two differ in their loss alone; there they are bare inner products,
-    with a penalty on their length (`normalize=False, temperature=1` without the penalty). By class,
-    batches are random, where his have one pair of each class.
+    Differs from Sohn: by default the projections are normalized and divided by a temperature, so
+    that only the loss differs from SimCLR; the paper uses plain inner products with a penalty on
+    their norm (`normalize=False, temperature=1`, without the penalty). With `by_class`, batches are
+    random; the paper's have one pair per class.
 
     Args:
-        encoder, projector, normalize, probe, num_classes, **options: as for `Contrastive`.
-        temperature: by which the inner products are divided, above 0.
-        by_class: whether pairs are of one class, not of one image; it takes labels then.
+        encoder, projector, normalize, probe, num_classes, **options: see `SimCLR`.
+        temperature: float > 0, divides the inner products.
+        by_class: bool, whether positives share a class instead of an image.
+
+    Raises:
+        ValueError: `temperature` is not positive.
+
+    Example:
+
+    ```python
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    model = tfssl.NPair(encoder, temperature=0.5)
+    images = np.random.default_rng(0).random((8, 8, 8, 3), "float32")
+    model.compile("adam", run_eagerly=True)
+    model.fit(tf.data.Dataset.from_tensors((images, images)), verbose=0).epoch  # [0]
+    loss, scalars = model.contrast(tf.eye(2), tf.eye(2))  # logits 2 and 0
+    round(float(loss), 3), float(scalars["contrast_acc"])  # (0.254, 1.0)
+    ```
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "contrast_entropy", "z_std")
@@ -55,7 +70,7 @@ class NPair(Contrastive):
     def contrast(
         self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, Scalars]:
-        # The temperature in two halves: the loss of the paper then takes z as it is.
+        # Each side takes half of the temperature, so that the paper's loss applies unchanged.
         a, b = (comparable(z, self.normalize) * self.temperature**-0.5 for z in (z1, z2))
         of_a, of_b = partners(b, labels), partners(a, labels)
         loss = n_pair_loss(a, of_a, labels) + n_pair_loss(b, of_b, labels)
@@ -67,31 +82,30 @@ class NPair(Contrastive):
 
 
 def partners(views, labels):
-    """The positive of each image: of the next image of its class, around the end of the batch.
+    """The positive of each image: the next image of its class, cyclically through the batch.
 
-    Its own other view where it is the only one of its class or has no label, and where there are no
-    labels.
+    An image without a label, or alone in its class, is paired with its own other view.
 
     Args:
-        views: float [N, P], of the other view.
-        labels: numbers [N], below 0 where there is none; or None.
+        views: float [N, P], projections of the other view.
+        labels: numbers [N], below 0 for unlabelled images; or None.
     """
     if labels is None:
         return views
     count = tf.shape(labels)[0]
-    ahead = (tf.range(count) - tf.range(count)[:, None] - 1) % count  # itself comes last
+    ahead = (tf.range(count) - tf.range(count)[:, None] - 1) % count  # the image itself is last
     ahead = tf.where(of_one_class(labels), ahead, count)
     return tf.gather(views, tf.argmin(ahead, axis=1))
 
 
 def comparable(z, normalize):
-    """Projections in float32, of length 1 if they are to be normalized."""
+    """Projections as float32, L2-normalized if `normalize`."""
     z = tf.cast(z, tf.float32)
     return tf.math.l2_normalize(z, axis=1) if normalize else z
 
 
 def cross_view_scalars(a, b, labels=None):
-    """SimCLR's scalars of the logits a b^T, whose diagonal is the positive pairs."""
+    """SimCLR's scalars for the logits a b^T, whose diagonal holds the positive pairs."""
     logits = tf.matmul(a, b, transpose_b=True)
     log_p = tf.nn.log_softmax(logits if labels is None else without_siblings(logits, labels))
     hit = tf.equal(tf.argmax(log_p, axis=1, output_type=tf.int32), tf.range(tf.shape(a)[0]))

@@ -1,4 +1,4 @@
-"""What all self-supervised methods share: heads, a linear probe, what is watched."""
+"""Base class of the self-supervised methods: heads, a linear probe, monitored values."""
 
 from typing import Any
 
@@ -13,21 +13,38 @@ from tfssl.methods.learner import Learner, Outputs
 
 
 class SelfSupervised(Learner):
-    """An encoder that learns from views of images, and a linear probe beside it.
+    """Base class of self-supervised methods, with an optional linear probe.
 
-    Subclasses implement `make_heads` and `loss_on_views`, and name what they log in SCALARS;
-    "z_std", which says whether the projections collapse, is logged for all.
+    Subclasses implement `make_heads` and `loss_on_views`, and list the names of their logs in
+    SCALARS. "z_std" (`direction_std`), which detects collapsed projections, is always logged.
 
     Args:
-        encoder: as for `Learner`.
-        heads: {name: a `keras.Layer`, or None to have one made inside}, as `make_heads` takes them.
-        probe: a `keras.Layer`, h [B, D] -> logits [B, C], trained beside the encoder on h with its
-            gradient stopped, where the views come with labels; None for none, or one made inside:
-        num_classes: C, where a linear probe is to be made inside.
-        **options: as for `Learner`.
+        encoder: see `Learner`.
+        heads: {name: a `keras.Layer`, or None for the default}, the arguments of `make_heads`.
+        probe: a `keras.Layer`, h [B, D] -> logits [B, C], trained on the labels of the views
+            without a gradient to the encoder; None: a linear layer if `num_classes` is given,
+            otherwise none.
+        num_classes: integer, number of classes C of the default probe.
+        **options: see `Learner`.
+
+    Raises:
+        ValueError: an argument is out of its range, or a head does not accept its input.
+
+    Example:
+
+    ```python
+    class Distance(tfssl.SelfSupervised):
+        SCALARS = ("distance",)
+        def loss_on_views(self, views, labels=None, training=True):
+            h = tuple(self.encode(view, training) for view in views)
+            loss = tf.reduce_mean(tf.square(h[0] - h[1]))
+            return tfssl.Outputs(loss, {"distance": loss}, h, z=h)
+    views = tf.zeros([2, 4, 4, 3]), tf.ones([2, 4, 4, 3])
+    float(Distance(keras.layers.Flatten()).loss_on_views(views).loss)  # 1.0
+    ```
     """
 
-    PROBE_VIEWS = None  # views, from the first on, that the probe learns from; None: all
+    PROBE_VIEWS = None  # the probe is trained on the first views, so many; None: on all
 
     def __init__(
         self,
@@ -46,17 +63,17 @@ class SelfSupervised(Learner):
         self.probe = None
 
     def make_heads(self, **heads: keras.Layer | None) -> Layers:
-        """The parts between h and the loss: {name: layer}, each built by `self.head`.
+        """Returns {name: layer} of the layers between h and the loss, each built by `self.head`.
 
         Called once, when `self.dim`, the dimension of h, is known.
 
         Args:
-            **heads: those given to the constructor, or None.
+            **heads: the heads given to the constructor, or None.
         """
         return {}
 
     def make_followers(self, parts: Layers) -> Layers:
-        """{name: layer} of what follows the parts, {name: layer}, by a moving average."""
+        """Returns {name: layer} of the moving averages of `parts`, {name: layer}."""
         return {}
 
     def make_parts(self) -> tuple[Layers, Layers]:
@@ -76,15 +93,15 @@ class SelfSupervised(Learner):
         return parts, followers
 
     def head(self, given: keras.Layer, in_dim: int, name: str) -> keras.Layer:
-        """A head, built for inputs [B, in_dim].
+        """Builds a head for inputs [B, in_dim] and returns it.
 
         Args:
             given: a `keras.Layer`.
-            in_dim: dimension of its input.
-            name: of the argument that it came by, for messages.
+            in_dim: integer, dimension of its input.
+            name: name of its argument, for messages.
 
         Raises:
-            ValueError: it is no layer, or does not map [B, in_dim] to [B, P].
+            ValueError: it is not a layer, or does not map [B, in_dim] to [B, P].
         """
         self.hidden.dims[name] = layers.build_head(given, in_dim, name)
         return given
@@ -99,34 +116,34 @@ class SelfSupervised(Learner):
 
     @property
     def dims(self) -> dict[str, int]:
-        """{name of a head: dimension of what it returns}."""
+        """{name of a head: dimension of its output}."""
         return self.hidden.dims
 
     def loss_on_views(
         self, views: Views, labels: tf.Tensor | None = None, training: bool = True
     ) -> Outputs:
-        """The self-supervised loss of one batch, as `Outputs`.
+        """The self-supervised loss of a batch, as `Outputs`.
 
         Args:
             views: tuple of float32 [B, H, W, C] in [0, 1].
-            labels: integers [B], below 0 where there is none; or None. Only what is asked to goes
-                by them.
-            training: as for `Learner.loss_on`.
+            labels: integers [B], below 0 for unlabelled images; or None. Used only by methods with
+                `by_class=True`.
+            training: see `Learner.loss_on`.
         """
         raise NotImplementedError
 
     def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
-        made = self.loss_on_views(batch["views"], batch.get("label"), training)
-        check_outputs(type(self).__name__, made)
+        outputs = self.loss_on_views(batch["views"], batch.get("label"), training)
+        check_outputs(type(self).__name__, outputs)
         if training:
-            self.note(made)
-        scalars = dict(made.scalars)
+            self.note(outputs)
+        scalars = dict(outputs.scalars)
         if "z_std" not in scalars:
-            scalars["z_std"] = direction_std(replicas.gather(tf.concat(made.z, axis=0)))
+            scalars["z_std"] = direction_std(replicas.gather(tf.concat(outputs.z, axis=0)))
         probe_loss, probe_scalars = self.probe_loss(
-            tf.concat(made.h[: self.PROBE_VIEWS], axis=0), batch, training
+            tf.concat(outputs.h[: self.PROBE_VIEWS], axis=0), batch, training
         )
-        return made.loss + probe_loss, scalars | probe_scalars
+        return outputs.loss + probe_loss, scalars | probe_scalars
 
     def probe_loss(
         self, h: tf.Tensor, batch: Batch, training: bool = True
@@ -134,8 +151,9 @@ class SelfSupervised(Learner):
         """Cross-entropy of the probe in nats, with its scalars; (0, {}) without a probe.
 
         Args:
-            h: [k * B, D], k views in a row.
-            batch: with "label", and "weight" as for `classification_loss`.
+            h: [k * B, D], the representations of k views, one view after the other.
+            batch: dict with "label", and optionally "weight", see `classification_loss`.
+            training: whether the probe runs in training mode.
         """
         if self.probe is None:
             return 0.0, {}
@@ -148,10 +166,14 @@ class SelfSupervised(Learner):
         return classification_loss(logits, tf.tile(labels, views), tf.tile(weights, views))
 
     def watch(self, images: int, projection_dim: int) -> None:
-        """From now on keeps what the step makes of the first images of its batch.
+        """Stores h and z of the first images of each batch from now on, for monitoring.
 
-        In `watched`, {"h1", "h2", "z1", "z2": variable [images, D]}: h and z of two views, for
-        what is only looked at now and then. They are no weights.
+        In `watched`, {"h1", "h2", "z1", "z2": variable [images, dimension]}, for two views. These
+        variables are not weights of the model.
+
+        Args:
+            images: integer, number of images.
+            projection_dim: integer, dimension of z.
         """
         shapes = {"h": self.dim, "z": projection_dim}
         self.hidden.watched = {
@@ -168,47 +190,56 @@ class SelfSupervised(Learner):
 
     @property
     def watched(self) -> dict[str, tf.Variable] | None:
-        """What `watch` keeps, or None."""
+        """The variables of `watch`, or None."""
         return getattr(self.hidden, "watched", None)
 
     def note(self, outputs: Outputs) -> None:
-        """Keeps the first rows of what is watched of `Outputs`."""
+        """Stores the first rows of h and z in the variables of `watch`."""
         for name, values in (("h", outputs.h), ("z", outputs.z)) if self.watched else ():
             for number, value in enumerate((values or ())[:2], start=1):
-                kept = self.watched[f"{name}{number}"]
-                kept.assign(tf.cast(value[: kept.shape[0]], tf.float32))
+                variable = self.watched[f"{name}{number}"]
+                variable.assign(tf.cast(value[: variable.shape[0]], tf.float32))
 
     def candidates(self, batch_size: int) -> int | None:
-        """Among how many projections `contrast_loss`, the sum over two directions, finds the
-        positive; None for a method that has no such loss."""
+        """The number of projections among which `contrast_loss` identifies the positive.
+
+        None for methods without such a loss, whose value is a sum over two directions.
+        """
         return None
 
 
-def check_outputs(name, made):
-    """Raises ValueError where `loss_on_views` of a class returned something else than it should."""
-    if not isinstance(made, Outputs):
+def check_outputs(name, outputs):
+    """Raises ValueError if `loss_on_views` did not return `Outputs` with a scalar loss."""
+    if not isinstance(outputs, Outputs):
         raise ValueError(
             f"{name}.loss_on_views must return tfssl.Outputs(loss, scalars, h, z). "
-            f"Received: {type(made).__name__}"
+            f"Received: {type(outputs).__name__}"
         )
-    if tf.convert_to_tensor(made.loss).shape.rank != 0:
+    if tf.convert_to_tensor(outputs.loss).shape.rank != 0:
         raise ValueError(
             f"{name}.loss_on_views must return a scalar loss, such as a mean over the batch. "
-            f"Received: shape {made.loss.shape}"
+            f"Received: shape {outputs.loss.shape}"
         )
 
 
 def direction_std(z: tf.Tensor) -> tf.Tensor:
-    """Collapse monitor: std of the normalized rows per dimension, times sqrt(D), averaged.
+    """Collapse monitor: standard deviation of the L2-normalized rows, times sqrt(D).
 
-    Chen & He 2021 (SimSiam), section 4.1. 1 for directions spread evenly over the sphere, 0 where
-    every row is the same.
+    The mean over dimensions, as in Chen & He 2021 (SimSiam), section 4.1: 1 for directions that are
+    uniform on the sphere, 0 if all rows are equal.
 
     Args:
         z: float [N, D].
 
     Returns:
         float32 scalar in [0, 1].
+
+    Example:
+
+    ```python
+    std = tfssl.methods.direction_std
+    float(std(tf.ones([4, 2]))), round(float(std(tf.eye(4))), 3)  # (0.0, 0.866)
+    ```
     """
     z = tf.math.l2_normalize(tf.cast(z, tf.float32), axis=1)
     dimensions = tf.cast(tf.shape(z)[1], tf.float32)

@@ -1,4 +1,4 @@
-"""SimCLR: contrast two views of an image with the views of all others, or of a memory too."""
+"""SimCLR: contrast two views of an image with the views of all others, or also with a queue."""
 
 from typing import Any
 
@@ -14,25 +14,25 @@ from tfssl.methods.hints import Batch, Encoder, Layers, Scalars, Views
 from tfssl.methods.learner import Outputs, split
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
 
-# The objective is the sum of the two directions, view 1 to 2 and view 2 to 1, as in
-# google-research/simclr, whose recipes (learning rate, weight decay) and charts are on that scale.
-# It is twice the mean over 2N terms of the paper (Algorithm 1), which is what `nt_xent` returns.
+# The loss is the sum of the two directions, view 1 to 2 and view 2 to 1, as in
+# google-research/simclr, whose learning rates, weight decay and charts refer to that scale. It is
+# twice the mean over 2N terms of the paper (Algorithm 1), which `nt_xent` returns.
 DIRECTIONS = 2.0
 
 
 class Contrastive(SelfSupervised):
-    """What SimCLR, N-pair, triplet and CPC share: one batch of both views, compared as a whole.
+    """Base class of SimCLR, N-pair, triplet and CPC: the loss compares all images of a batch.
 
-    Both views go through the network as one batch of 2B images, so batch normalization sees both.
+    Both views pass through the network as one batch of 2B images, so batch normalization sees both.
     Subclasses implement `contrast`.
 
     Args:
-        encoder, probe, num_classes, **options: as for `SelfSupervised`.
+        encoder, probe, num_classes, **options: see `SelfSupervised`.
         projector: a `keras.Layer`, h [B, D] -> z [B, P]; None: SimCLR's, `layers.projector`.
-        normalize: whether z is L2-normalized before it is compared.
+        normalize: bool, whether z is L2-normalized before it is compared.
 
     Attributes:
-        by_class: whether `contrast` goes by the labels.
+        by_class: bool, whether `contrast` uses the labels.
     """
 
     SAME_SIZE = True
@@ -59,13 +59,13 @@ class Contrastive(SelfSupervised):
         self, views: Views, labels: tf.Tensor | None = None, training: bool = True
     ) -> Outputs:
         h, z = self.project(views, training)
-        # Every replica contrasts the projections of all: the negatives are the whole batch's.
+        # Every replica contrasts the projections of all replicas.
         z1, z2 = (replicas.gather(tf.cast(view, tf.float32)) for view in tf.split(z, 2))
         classes = self.classes(labels) if self.by_class else None
         return self.outputs(*self.contrast(z1, z2, classes), h, z)
 
     def classes(self, labels: tf.Tensor | None) -> tf.Tensor:
-        """The labels of all replicas, as numbers."""
+        """The labels of all replicas, as floats."""
         if labels is None:
             raise ValueError("Positives by class need labels: x must give ((view1, view2), label)")
         return replicas.gather(tf.cast(labels, tf.float32))
@@ -81,22 +81,22 @@ class Contrastive(SelfSupervised):
     def contrast(
         self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, Scalars]:
-        """The loss, and {name: scalar} for every name in SCALARS.
+        """Returns the loss, and {name: scalar} for every name in SCALARS.
 
         Args:
-            z1, z2: float32 [B, P].
-            labels: numbers [B], where the method is `by_class`.
+            z1, z2: float32 [B, P], projections of the two views.
+            labels: numbers [B], if the method is `by_class`.
         """
         raise NotImplementedError
 
     def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
-        """Part by part, and yet every image is contrasted with all of the batch.
+        """Gradients of the loss over the whole batch, computed in parts.
 
-        The projections of all parts come first, without a tape, and the gradient of the loss with
-        respect to them; then every part goes forward again and takes its share of that gradient
-        back through the network (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size
-        under Memory Limited Setup", section 3). The same gradients as of the batch at once, with
-        batch normalization over the parts; a third as much work again as without.
+        First come the projections of all parts, without a tape, and the gradient of the loss with
+        respect to them. Then every part passes forward again and propagates its share of that
+        gradient back through the network (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch
+        Size under Memory Limited Setup", section 3). The gradients equal those of the whole batch,
+        except that batch normalization sees one part at a time. It takes a third more computation.
         """
         parts = split(batch["views"], self.accumulate_steps)
         moving = self.encoder.non_trainable_variables + self.projector.non_trainable_variables
@@ -107,7 +107,7 @@ class Contrastive(SelfSupervised):
             fn_output_signature=tf.float32,
             parallel_iterations=1,
         )
-        for variable, value in zip(moving, before):  # the second time counts
+        for variable, value in zip(moving, before):  # the second pass updates them
             variable.assign(value)
         z1, z2 = (tf.reshape(view, [-1, view.shape[-1]]) for view in tf.split(z, 2, axis=1))
         with tf.GradientTape() as tape:
@@ -118,11 +118,11 @@ class Contrastive(SelfSupervised):
         def loss_on(part):
             h, z = self.project(part["views"])
             share = tf.reduce_sum(tf.cast(z, tf.float32) * tf.concat(part["flow"], axis=0))
-            # The mean over parts is taken of what is a sum over them here.
+            # `mean_over_parts` averages, but the shares add up to the loss.
             share *= self.accumulate_steps
             self.note(self.outputs(loss, scalars, h, z))
             probe_loss, probe_scalars = self.probe_loss(h, part)
-            # Of the share, only the gradient counts.
+            # Only the gradient of the share is used.
             return share - tf.stop_gradient(share) + probe_loss, scalars | probe_scalars
 
         gradients, logs = self.mean_over_parts(loss_on, batch | {"flow": flow})
@@ -136,33 +136,45 @@ class Contrastive(SelfSupervised):
 class SimCLR(Contrastive):
     """Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations".
 
-    With `memory_size` each projection is also contrasted with a queue of earlier ones: Chen et al.
-    2020, "Big Self-Supervised Models are Strong Semi-Supervised Learners", section 2, who take it
-    from He et al. 2020, "Momentum Contrast for Unsupervised Visual Representation Learning",
-    section 3. A second network follows the online one by a moving average of its parameters, from
-    equal initial weights. What it makes of both views takes the place of the oldest entries of the
-    queue, after the loss of the step, which sees the queue of the steps before. As in BYOL, its
-    batch normalizations go by the statistics of the batch.
+    With `memory_size`, each projection is also contrasted with a queue of earlier ones: Chen et al.
+    2020, "Big Self-Supervised Models are Strong Semi-Supervised Learners", section 2, following He
+    et al. 2020, "Momentum Contrast for Unsupervised Visual Representation Learning", section 3. The
+    parameters of a second network are a moving average of the online ones, from equal initial
+    weights. Its projections of both views replace the oldest entries of the queue after the loss of
+    the step is computed. As in BYOL, its batch normalizations use batch statistics.
 
-    Differs from MoCo: the positive is the other view as the online network projects it, and the
-    batch holds negatives too, as in SimCLR.
+    Differs from MoCo: the positive is the other view's projection by the online network, and the
+    batch also provides negatives, as in SimCLR.
 
     Args:
-        encoder, projector, normalize, probe, num_classes, **options: as for `Contrastive`.
-        temperature: of NT-Xent, above 0.
-        in_blocks: whether the loss is computed in blocks, for large batches.
-        memory_size: projections in the queue; 0 for none.
-        memory_decay: of the moving average, in [0, 1].
-        memory_encoder, memory_projector: networks of the form of the online ones; None: copies.
+        encoder, probe, num_classes, **options: see `SelfSupervised`.
+        projector: a `keras.Layer`, h [B, D] -> z [B, P]; None: the paper's, `layers.projector`.
+        normalize: bool, whether z is L2-normalized before it is compared.
+        temperature: float > 0, of NT-Xent.
+        in_blocks: bool, whether to compute the loss in blocks, which saves memory for large
+            batches.
+        memory_size: integer, number of projections in the queue; 0: no queue.
+        memory_decay: float in [0, 1], decay of the moving average.
+        memory_encoder, memory_projector: networks with the structure of the online ones; None:
+            clones.
 
     Attributes:
         queue: variable [memory_size, P], the oldest entry first.
 
+    Raises:
+        ValueError: an argument is out of its range, or a memory network has another structure.
+
     Example:
 
-    >>> model = tfssl.SimCLR(keras.applications.MobileNetV3Small(include_top=False, weights=None))
-    >>> model.compile("adam")
-    >>> model.fit(tfssl.views(images, tfssl.augment.simclr(32), batch_size=256), epochs=10)
+    ```python
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), "uint8")
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    model = tfssl.SimCLR(encoder, temperature=0.2)
+    model.compile("adam", run_eagerly=True)
+    views = tfssl.views(images, tfssl.augment.simclr(8), batch_size=4, compiled=False)
+    len(model.fit(views, epochs=2, verbose=0).history["contrast_acc"])  # 2
+    model.predict(images, verbose=0).shape  # (8, 192)
+    ```
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "contrast_entropy", "z_std")
@@ -195,14 +207,14 @@ class SimCLR(Contrastive):
         if not self.memory_size:
             return {}
         online = {"encoder": self.encoder, "projector": parts["projector"]}
-        made, self.hidden.pairs = targets.networks(self, online, self.hidden.memory, "memory")
+        networks, self.hidden.pairs = targets.networks(self, online, self.hidden.memory, "memory")
         self.queue = keras.Variable(
             random_directions(self.memory_size, self.dims["projector"], self.seed),
             trainable=False,
             autocast=False,
             name="queue",
         )
-        return made
+        return networks
 
     def contrast(
         self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
@@ -226,13 +238,13 @@ class SimCLR(Contrastive):
     def loss_on_views(
         self, views: Views, labels: tf.Tensor | None = None, training: bool = True
     ) -> Outputs:
-        made = super().loss_on_views(views, labels, training)
+        outputs = super().loss_on_views(views, labels, training)
         if self.memory_size and training:
-            self.remember(*self.project_for_memory(views))
-        return made
+            self.enqueue(*self.project_for_memory(views))
+        return outputs
 
     def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
-        made = super().accumulated(batch)
+        gradients_and_logs = super().accumulated(batch)
         if self.memory_size:
             z = tf.map_fn(
                 self.project_for_memory,
@@ -240,24 +252,24 @@ class SimCLR(Contrastive):
                 fn_output_signature=[tf.float32] * 2,
                 parallel_iterations=1,
             )
-            self.remember(*(tf.reshape(view, [-1, view.shape[-1]]) for view in z))
-        return made
+            self.enqueue(*(tf.reshape(view, [-1, view.shape[-1]]) for view in z))
+        return gradients_and_logs
 
     def project_for_memory(self, views: Views) -> list[tf.Tensor]:
-        """What the following network makes of both views, float32 [B, P] each."""
+        """Projections of both views by the moving-average network, float32 [B, P] each."""
         h = self.encode(tf.concat(views, axis=0), training=True, encoder=self.memory_encoder)
         z = tf.cast(self.memory_projector(h, training=True), tf.float32)
         z = tf.math.l2_normalize(z, axis=1) if self.normalize else z
         return tf.split(tf.stop_gradient(z), 2)
 
-    def remember(self, z1: tf.Tensor, z2: tf.Tensor) -> None:
-        """Puts the projections of this step, of all replicas, in place of the oldest ones."""
+    def enqueue(self, z1: tf.Tensor, z2: tf.Tensor) -> None:
+        """Replaces the oldest entries of the queue by the projections of all replicas."""
         entries = tf.concat([self.queue, replicas.gather(z1), replicas.gather(z2)], axis=0)
         self.queue.assign(entries[-self.memory_size :])
 
     def after_step(self, step: tf.Tensor) -> None:
         if self.memory_size:
-            targets.follow(self.hidden.pairs, self.memory_decay)
+            targets.update(self.hidden.pairs, self.memory_decay)
 
     def state(self) -> dict[str, Any]:
         queue = {"queue": self.queue} if self.memory_size else {}

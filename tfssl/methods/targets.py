@@ -1,4 +1,4 @@
-"""Networks that follow others by a moving average: BYOL's target, SimCLR's momentum encoder."""
+"""Moving-average networks: BYOL's target, SimCLR's momentum encoder."""
 
 from tfssl.encoders import adapt
 
@@ -6,39 +6,39 @@ INITS = ("copy", "fresh")
 
 
 def check_init(target_init):
-    """Raises ValueError for an unknown start of a target network."""
+    """Raises ValueError for an unknown `target_init`."""
     if target_init not in INITS:
         raise ValueError(f"`target_init` must be one of {INITS}. Received: {target_init!r}")
 
 
 def networks(model, online, given, prefix, init="copy"):
-    """Networks of the form of others, which are to follow them.
+    """Creates a moving-average network for each online network.
 
     Args:
         model: the `SelfSupervised` that they belong to.
-        online: {name: built layer}; of the "encoder", which takes images, and of heads on h.
-        given: {name: a `keras.Layer` to take for it, or None for a clone}.
-        prefix: of the names of the networks that follow, and of the arguments they are given by.
-        init: "copy", from the weights of the online ones; "fresh", from their own.
+        online: {name: built layer}: "encoder", which takes images, and heads on h.
+        given: {name: the `keras.Layer` to use, or None for a clone}.
+        prefix: prefix of the names of the networks and of the arguments for them.
+        init: "copy": they start from the online weights; "fresh": from their own.
 
     Returns:
-        A pair: {prefix_name: built layer}; and the pairs (variable, variable that follows it).
+        A pair: {prefix_name: built layer}, and a list of (online variable, target variable).
 
     Raises:
-        ValueError: a layer cannot be cloned, or differs from the one that it is to follow.
+        ValueError: a layer cannot be cloned, or a given one has another structure.
     """
-    made, pairs = {}, []
+    followers, pairs = {}, []
     for name, layer in online.items():
         argument = f"{prefix}_{name}"
-        follower = second(model, name, layer, given[name], argument)
-        start(follower, layer, init, argument)
+        follower = follower_of(model, name, layer, given[name], argument)
+        initialize(follower, layer, init, argument)
         pairs += zip(layer.trainable_variables, follower.trainable_variables, strict=True)
-        made[argument] = follower
-    return made, pairs
+        followers[argument] = follower
+    return followers, pairs
 
 
-def second(model, name, layer, given, argument):
-    """The network that follows a layer: the given one, or a clone; built."""
+def follower_of(model, name, layer, given, argument):
+    """The given network, or a clone of the layer; built."""
     if name != "encoder":
         return model.head(given or adapt.clone(layer, argument), model.dim, argument)
     if given is None:
@@ -47,8 +47,8 @@ def second(model, name, layer, given, argument):
     return given
 
 
-def start(follower, layer, init, argument):
-    """Gives a network that follows its initial weights, once it is found to fit."""
+def initialize(follower, layer, init, argument):
+    """Checks the structure of a moving-average network and sets its initial weights."""
     shapes = [
         [tuple(v.shape) for v in network.trainable_variables] for network in (follower, layer)
     ]
@@ -61,7 +61,7 @@ def start(follower, layer, init, argument):
         follower.set_weights(layer.get_weights())
 
 
-def follow(pairs, decay):
-    """Moves the second variable of each pair: to decay * itself + (1 - decay) * the first."""
+def update(pairs, decay):
+    """Sets the second variable of each pair to decay * itself + (1 - decay) * the first."""
     for leader, follower in pairs:
         follower.assign(decay * follower + (1.0 - decay) * leader)

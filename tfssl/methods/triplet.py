@@ -1,5 +1,4 @@
-"""Triplet: the other view of an image must be nearer than a view of another image, by a margin; or
-another image of its class nearer than one of another class."""
+"""Triplet: the positive must be nearer than the negative by a margin."""
 
 from typing import Any
 
@@ -17,20 +16,34 @@ from tfssl.methods.simclr import Contrastive
 class Triplet(Contrastive):
     """Schroff et al. 2015, "FaceNet: A Unified Embedding for Face Recognition and Clustering".
 
-    Everything is SimCLR's but the loss. A view is the anchor, the other view of its image the
-    positive, and one view of another image the negative: the semi-hard one of section 3.2, the
-    nearest of those that are farther than the positive; where there is none, the farthest of all.
-    (The hardest negatives of a batch draw an untrained network to one point.) The objective is the
-    sum of both directions.
+    Like SimCLR except for the loss. For each view, the positive is the other view of its image, and
+    the negative is semi-hard (section 3.2): the nearest view of another image that is farther than
+    the positive, or the farthest if there is none. (With the hardest negatives, an untrained
+    network collapses to one point.) The loss is the sum of both directions.
 
-    By class it is FaceNet's own: the positive is of another image of the class (`npair.partners`),
-    the negative of another class; an image with none in its batch counts as 0. It learns from
-    labels then.
+    With `by_class=True` it is FaceNet's loss: the positive is a view of another image of the class,
+    the negative is of another class. An image without a negative in its batch contributes 0. This
+    needs labels.
 
     Args:
-        encoder, projector, normalize, probe, num_classes, **options: as for `Contrastive`.
+        encoder, projector, normalize, probe, num_classes, **options: see `SimCLR`.
         margin: float >= 0, in squared distance.
-        by_class: whether positives are of one class, not of one image; it takes labels then.
+        by_class: bool, whether positives share a class instead of an image.
+
+    Raises:
+        ValueError: `margin` is negative.
+
+    Example:
+
+    ```python
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    model = tfssl.Triplet(encoder, margin=0.5)
+    images = np.random.default_rng(0).random((8, 8, 8, 3), "float32")
+    model.compile("adam", run_eagerly=True)
+    model.fit(tf.data.Dataset.from_tensors((images, images)), verbose=0).epoch  # [0]
+    loss, scalars = model.contrast(tf.eye(2), tf.eye(2))  # squared distances 0 and 2
+    float(loss), float(scalars["contrast_acc"])  # (0.0, 1.0)
+    ```
     """
 
     SCALARS = ("triplet_loss", "triplet_active", "contrast_acc", "z_std")
@@ -54,7 +67,7 @@ class Triplet(Contrastive):
     ) -> tuple[tf.Tensor, Scalars]:
         a, b = comparable(z1, self.normalize), comparable(z2, self.normalize)
         alike = None if labels is None else of_one_class(labels)
-        # An anchor without any negative counts as 0.
+        # An anchor without a negative contributes 0.
         counts = 1.0 if alike is None else tf.cast(~tf.reduce_all(alike, axis=1), tf.float32)
         loss, active, hits = 0.0, 0.0, []
         for anchor, other in ((a, b), (b, a)):
@@ -76,7 +89,7 @@ class Triplet(Contrastive):
 
 
 def squared_distances(a, b):
-    """||a_i - b_j||^2, float32 [N, N], up to rounding and without a gradient: it only chooses."""
+    """||a_i - b_j||^2, float32 [N, N], without gradient, as it only selects negatives."""
     a, b = tf.stop_gradient(a), tf.stop_gradient(b)
     return (
         tf.reduce_sum(tf.square(a), axis=1)[:, None]
@@ -86,12 +99,12 @@ def squared_distances(a, b):
 
 
 def semi_hard(distances, alike=None):
-    """The semi-hard negative of each row, int32 [N].
+    """Indices of the semi-hard negatives, int32 [N]; arbitrary for rows without a negative.
 
     Args:
-        distances: float [N, N], of anchor i to candidate j; the diagonal is the positives.
-        alike: bool [N, N], which candidates are no negatives, the diagonal among them; None: the
-            diagonal alone. Of a row without any negative the result means nothing.
+        distances: float [N, N], from anchor i to candidate j, with the positives on the diagonal.
+        alike: bool [N, N], candidates that are not negatives, including the diagonal; None: the
+            diagonal.
     """
     alike = tf.eye(tf.shape(distances)[0], dtype=tf.bool) if alike is None else alike
     farther = (distances > tf.linalg.diag_part(distances)[:, None]) & ~alike
@@ -102,7 +115,7 @@ def semi_hard(distances, alike=None):
 
 
 def nearest_is_positive(distances, alike=None):
-    """Share of the rows whose positive is nearer than all negatives; arguments: see `semi_hard`."""
+    """Fraction of rows whose positive is nearer than all negatives; see `semi_hard`."""
     positives = tf.linalg.diag_part(distances)
     if alike is not None:
         distances = tf.linalg.set_diag(tf.where(alike, float("inf"), distances), positives)

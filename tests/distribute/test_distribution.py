@@ -195,9 +195,12 @@ def test_a_tf_config_that_is_none_is_refused(text):
 def test_a_worker_that_is_gone_is_told_in_a_sentence(error):
     together = strategy.Distribution(tf.distribute.get_strategy(), workers=2)
     with pytest.raises(TrainingError, match="Another worker is gone, .*connection closed"):
-        with together.all_there():
+        with together.noticing_lost_workers():
             raise error(None, None, "connection closed\nat some line")
-    with pytest.raises(error), strategy.single().all_there():  # alone, it is something else
+    with (
+        pytest.raises(error),
+        strategy.single().noticing_lost_workers(),
+    ):  # alone, it is something else
         raise error(None, None, "connection closed")
 
 

@@ -75,9 +75,9 @@ def test_a_record_that_differs_is_refused_by_all_with_what_differs(met):
         return {"--temperature": temperature, "--sizes": (1, 2), "--seed": 0}
 
     workers = spread(met)
-    same = [lambda one=one: one.same(say(0.25)) for one in workers]
+    same = [lambda one=one: one.require_same(say(0.25)) for one in workers]
     assert together(*same) == [None] * 3
-    found = together(same[0], same[1], lambda: workers[2].same(say(0.5)))
+    found = together(same[0], same[1], lambda: workers[2].require_same(say(0.5)))
     assert len(set(map(str, found))) == 1 and all(isinstance(f, UsageError) for f in found)
     chief, other = met[0].addresses[0], met[0].addresses[2]
     assert str(found[0]) == (

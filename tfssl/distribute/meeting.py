@@ -1,8 +1,8 @@
-"""What workers tell each other beside TensorFlow: lines of JSON between the chief and each other.
+"""Coordination of workers besides TensorFlow: JSON lines between the chief and each other worker.
 
-They meet before TensorFlow's servers start, whose waiting no signal ends, at the chief's own
-address; the connections stay. So a worker that waits says for whom and can be stopped, and one that
-leaves is missed at once.
+They connect at the chief's address before TensorFlow's servers start, because no signal interrupts
+those while they wait. The connections stay open: a waiting worker reports for whom it waits and can
+be stopped, and a lost worker is noticed at once.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ import time
 from tfssl.errors import TrainingError, UsageError
 from tfssl.signals import stoppable
 
-SAY = 30.0  # seconds until the first word about waiting, and between those while workers gather
-MOST = 600.0  # between two such words of a worker that waits later on, at most
+SAY = 30.0  # seconds until the first message about waiting, and between those during startup
+MOST = 600.0  # seconds between such messages later on, at most
 LOOK = 0.5  # seconds between two attempts to reach the chief
-LIMIT = 2**20  # bytes that a line may have
+LIMIT = 2**20  # maximum length of a line in bytes
 
 
 class Lost(Exception):
-    """The other end has closed its connection, or does not speak this language."""
+    """The connection is closed, or the other end does not follow the protocol."""
 
 
 class Peer:
@@ -47,19 +47,19 @@ class Peer:
         self.connection.close()
 
     def send(self, value):
-        """Raises Lost where it cannot be sent."""
+        """Sends a JSON-serializable value; raises Lost if the connection is closed."""
         try:
             self.connection.sendall(json.dumps(value).encode() + b"\n")
         except OSError as error:
             raise Lost(error) from None
 
     def read(self):
-        """The next dict that was sent, or None where it has not come whole.
+        """The next dict that was sent; None: it has not arrived completely.
 
-        For when `select` says that there is something, or `rest` holds some of it.
+        To be called when `select` reports data, or `rest` is not empty.
 
         Raises:
-            Lost: none will come.
+            Lost: the connection is closed.
         """
         if b"\n" not in self.rest:
             try:
@@ -78,38 +78,38 @@ class Peer:
         except ValueError as error:
             raise Lost(error) from None
         if not isinstance(value, dict):
-            raise Lost("no worker speaks so")
+            raise Lost("not a message of a worker")
         return value
 
 
 class Meeting:
-    """The workers of one training; of each process, its connections to the others.
+    """The workers of one training, and the connections of this process to them.
 
     Args:
-        addresses: of all workers as HOST:PORT, the chief's first.
-        place: of this one among them.
+        addresses: HOST:PORT of all workers, the chief's first.
+        place: index of this worker.
     """
 
     def __init__(self, addresses, place):
         self.addresses, self.place = addresses, place
-        self.peers = {}  # {place: Peer}; of a worker that is not the chief, that alone
+        self.peers = {}  # {place: Peer}: all others on the chief, only the chief elsewhere
 
     @property
     def chief(self):
         return self.place == 0
 
     def name(self, place):
-        """What a worker is called in messages."""
+        """The name of a worker in messages."""
         return f"{'the chief' if place == 0 else f'worker {place}'} at {self.addresses[place]}"
 
     def names(self, places):
         return ", ".join(map(self.name, sorted(places)))
 
     def join(self):
-        """Waits until all workers are there.
+        """Waits until all workers are connected.
 
         Raises:
-            UsageError: this address cannot be had, or TF_CONFIG is another one elsewhere.
+            UsageError: the address cannot be used, or TF_CONFIG differs between workers.
             Interrupted: by a signal.
         """
         with self.stoppable("the other workers"):
@@ -118,7 +118,7 @@ class Meeting:
             raise UsageError(refused)
 
     def receive_all(self):
-        """As the chief: waits for each of the others. Returns why it must not be, or None."""
+        """On the chief: waits for the other workers. Returns the reason of a refusal, or None."""
         waiting, strangers = Waiting(SAY), []
         everyone = set(range(1, len(self.addresses)))
         with listening(self.addresses[0]) as server:
@@ -136,18 +136,18 @@ class Meeting:
                     if peer.fileno() >= 0 and peer not in self.peers.values()
                 ]
                 if waiting.due():
-                    waiting.tell(f"waiting for {self.names(missing)}")
+                    waiting.say(f"waiting for {self.names(missing)}")
                     self.to_all({"waiting": f"{self.name(0)} waits for {self.names(missing)}"})
         self.to_all({"all": True})
 
     def to_all(self, value):
-        """Says something to all others; whoever needs one that is gone is told later."""
+        """Sends a value to all other workers; a lost one is reported when it is needed."""
         for peer in self.peers.values():
             with contextlib.suppress(Lost):
                 peer.send(value)
 
     def greet(self, peer):
-        """Hears who has come, or has gone again. Returns why it must not be, or None."""
+        """Reads the first message of a worker. Returns the reason of a refusal, or None."""
         try:
             hello = peer.read()
             if hello is None:
@@ -160,12 +160,12 @@ class Meeting:
         if addresses == self.addresses and 0 < place < len(addresses) and place not in self.peers:
             self.peers[place] = peer
             return None
-        told = (
+        received = (
             f"{self.addresses} on the chief, {addresses} on worker {place}"
             if addresses != self.addresses
             else f"two processes that are worker {place}"
         )
-        refused = f"TF_CONFIG must name the same workers for all, each once. Received: {told}"
+        refused = f"TF_CONFIG must name the same workers for all, each once. Received: {received}"
         self.peers.setdefault(place, peer)
         self.to_all({"refused": refused})
         with contextlib.suppress(Lost):
@@ -173,7 +173,7 @@ class Meeting:
         return refused
 
     def reach_chief(self):
-        """As another worker: comes to the chief. Returns why it must not be, or None."""
+        """On another worker: connects to the chief. Returns the reason of a refusal, or None."""
         waiting = Waiting(SAY)
         while True:
             try:
@@ -184,24 +184,24 @@ class Meeting:
                 return answer.get("refused")
             except (OSError, Lost):
                 if waiting.due():
-                    waiting.tell(f"waiting for {self.name(0)}, which does not answer")
+                    waiting.say(f"waiting for {self.name(0)}, which does not answer")
                 time.sleep(LOOK)
 
     def answer(self, peer):
-        """What the chief says once all are there, or why they must not be."""
+        """Waits for the chief's final message: all workers are connected, or a refusal."""
         while True:
             select.select([peer], [], [])
             value = peer.read()
             if value is not None and "waiting" not in value:
                 return value
             if value is not None:
-                Waiting(0.0).tell(value["waiting"])
+                Waiting(0.0).say(value["waiting"])
 
     def gather(self, value):
-        """The values of all workers, by place, on the chief; on the others None.
+        """Collects the values of all workers: a list on the chief, None on the others.
 
         Raises:
-            TrainingError: one is gone.
+            TrainingError: a worker is lost.
             Interrupted: by a signal.
         """
         if not self.chief:
@@ -214,7 +214,7 @@ class Meeting:
         return [values[place] for place in sorted(values)]
 
     def share(self, value=None):
-        """The chief's value on all workers; raises as `gather`."""
+        """Broadcasts the chief's value to all workers; raises as `gather`."""
         if not self.chief:
             return self.receive({0})[1]
         for place in self.peers:
@@ -222,10 +222,10 @@ class Meeting:
         return value
 
     def dismiss(self):
-        """As the chief: lets all go, also where one is gone. As another: waits for that.
+        """On the chief: releases the other workers. On another worker: waits for that.
 
         Raises:
-            TrainingError: the chief is gone.
+            TrainingError: the chief is lost.
             Interrupted: by a signal.
         """
         if self.chief:
@@ -240,22 +240,22 @@ class Meeting:
             raise self.gone(place) from None
 
     def receive(self, places):
-        """(place, value) of the first of some workers that says something; raises as `gather`."""
+        """(place, value) of the first message from any of some workers; raises as `gather`."""
         waiting = Waiting(SAY, MOST)
         ready = [place for place in places if self.peers[place].rest]
         with self.stoppable(self.names(places)):
             while True:
                 for place in ready:
                     try:
-                        said = self.peers[place].read()
+                        message = self.peers[place].read()
                     except Lost:
                         raise self.gone(place) from None
-                    if said is not None:
-                        return place, said["value"]
-                heard = select.select([self.peers[place] for place in places], [], [], LOOK)[0]
-                ready = [place for place in places if self.peers[place] in heard]
+                    if message is not None:
+                        return place, message["value"]
+                readable = select.select([self.peers[place] for place in places], [], [], LOOK)[0]
+                ready = [place for place in places if self.peers[place] in readable]
                 if waiting.due():
-                    waiting.tell(f"waiting for {self.names(places)}")
+                    waiting.say(f"waiting for {self.names(places)}")
 
     def gone(self, place):
         return TrainingError(
@@ -265,16 +265,16 @@ class Meeting:
         )
 
     def stoppable(self, whom):
-        """While waiting for somebody, SIGTERM and SIGINT raise `Interrupted`."""
+        """A context in which SIGTERM and SIGINT raise `Interrupted`, naming whom it waits for."""
         return stoppable("the same command on all workers continues", f" while waiting for {whom}")
 
 
 class Waiting:
-    """Says now and then that one waits, on standard error.
+    """Schedules repeated messages about waiting, on standard error.
 
     Args:
-        pause: seconds until the first word, and to the next.
-        most: up to which these double; None: they do not.
+        pause: seconds until the first message, and between messages.
+        most: limit up to which `pause` doubles after each message; None: it stays constant.
     """
 
     def __init__(self, pause, most=None):
@@ -284,17 +284,17 @@ class Waiting:
     def due(self):
         return time.monotonic() >= self.next
 
-    def tell(self, text):
+    def say(self, text):
         print(text, file=sys.stderr, flush=True)
         self.pause = min(2 * self.pause, self.most)
         self.next = time.monotonic() + self.pause
 
 
 def endpoint(address):
-    """HOST:PORT as (host, port); an IPv6 host may be in brackets.
+    """Parses HOST:PORT into (host, port); an IPv6 host may be in brackets.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the address has another form.
     """
     host, colon, port = address.rpartition(":")
     if not (host and colon and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
@@ -306,10 +306,10 @@ def endpoint(address):
 
 
 def listening(address):
-    """A socket that listens at an address; where that is not this machine's own, on all of it.
+    """A socket that listens at an address, or on all interfaces if it is not this machine's own.
 
     Raises:
-        UsageError: it cannot be had.
+        UsageError: the port cannot be used.
     """
     host, port = endpoint(address)
     try:
@@ -318,7 +318,7 @@ def listening(address):
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise
-            return bound("", port)  # the name of a proxy, or of what is outside of a container
+            return bound("", port)  # the name of a proxy, or of the host of a container
     except OSError as error:
         raise UsageError(
             f"TF_CONFIG: this worker could not start at {address} ({error.strerror or error})."

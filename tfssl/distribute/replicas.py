@@ -1,20 +1,20 @@
-"""What one replica of a training step knows of the others.
+"""Communication between the replicas of a training step.
 
 `tf.distribute` runs a step on every replica, each with its share of the batch. These functions are
-called within the step. Where there is one replica, as without `tf.distribute`, they change nothing.
+called within the step. With one replica, as without `tf.distribute`, they do nothing.
 """
 
 import tensorflow as tf
 
 
 def count():
-    """How many replicas compute this step together."""
+    """Number of replicas that compute this step together."""
     context = tf.distribute.get_replica_context()
     return context.num_replicas_in_sync if context else 1
 
 
 def index():
-    """The number of this replica among them, an integer or an integer scalar."""
+    """Index of this replica, an integer or an integer scalar tensor."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group if count() > 1 else 0
 
 
@@ -26,11 +26,11 @@ def mean(values):
 
 
 def gather(values):
-    """The rows of all replicas below each other, in the order of the batch.
+    """Concatenates the rows of all replicas, in the order of the batch.
 
-    The gradient is that of a loss which every replica computes alike from the gathered rows, as
-    NT-Xent is, and whose mean over the replicas is what is minimised: each replica holds the
-    gradient of its own rows already, and nothing is sent back.
+    The gradient assumes that every replica computes the same loss from the gathered rows, as with
+    NT-Xent, and that the mean over the replicas is minimized: each replica then already has the
+    gradient of its own rows, and nothing is communicated.
 
     Args:
         values: float [N, ...], N the same on every replica.
@@ -45,7 +45,7 @@ def gather(values):
     own = context.replica_id_in_sync_group
     rows = values.shape[0]
 
-    # A sum with zeros in the places of the others, because every strategy has that; not all gather.
+    # A sum with zeros for the other replicas: every strategy supports it, unlike gathering.
     @tf.custom_gradient
     def gathered(values):
         place = tf.reshape(

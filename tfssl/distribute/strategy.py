@@ -1,9 +1,8 @@
 """Selects the `tf.distribute` strategy: one device, several of this machine, or several workers.
 
-Every replica computes its part of the batch, and all of them together what
-one device would. Workers are processes that TF_CONFIG names; the first, the chief, keeps the
-directory of the run and evaluates, and the others follow it. All of them read that directory, so
-it has to be on a disk that they share.
+Every replica computes its share of the batch; together they compute what one device would. Workers
+are the processes listed in TF_CONFIG. The first, the chief, writes the directory of the run and
+evaluates. All of them read that directory, so it must be on a shared disk.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ TF_CONFIG = (
     '"task": {"type": "worker", "index": 0}}'
 )
 
-# What TensorFlow says on a worker when another one has died.
+# Errors that TensorFlow raises on a worker when another one has died.
 LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -39,26 +38,26 @@ LOST = (
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """A strategy of `tf.distribute`, and the place of this process in it."""
+    """A `tf.distribute` strategy, and the role of this process in it."""
 
     strategy: tf.distribute.Strategy
     workers: int = 1
     chief: bool = True
-    meeting: Optional[Meeting] = None  # of several workers
+    meeting: Optional[Meeting] = None  # None: a single worker
 
     @property
     def replicas(self):
         return self.strategy.num_replicas_in_sync
 
     def scope(self):
-        """Where variables are made."""
+        """The scope in which variables are created."""
         return self.strategy.scope()
 
     def batches(self, of_share):
-        """The training batches, as `fit` takes them.
+        """The training batches for `fit`.
 
         Args:
-            of_share: (share=`tfssl.data.Share`) -> `tf.data.Dataset` of the parts.
+            of_share: function (share=`tfssl.data.Share`) -> `tf.data.Dataset` of that share.
         """
         if self.replicas == 1:
             return of_share(share=data.WHOLE)
@@ -74,10 +73,10 @@ class Distribution:
         return self.strategy.distribute_datasets_from_function(of_process)
 
     def agree(self, number=0):
-        """The chief's number on every worker; it waits for all of them.
+        """Waits for all workers and returns the chief's number on each.
 
         Raises:
-            TrainingError: one is gone.
+            TrainingError: a worker is lost.
             Interrupted: by a signal.
         """
         if self.meeting is None:
@@ -85,35 +84,36 @@ class Distribution:
         self.meeting.gather(None)
         return self.meeting.share(number)
 
-    def part(self):
-        """Keeps the other workers until the chief has done its work, and does not need them for it.
+    def finish(self):
+        """Makes the other workers wait until the chief calls this too, after its evaluation.
 
         Raises:
-            TrainingError: on one that waits, where the chief is gone.
+            TrainingError: on a waiting worker, if the chief is lost.
             Interrupted: by a signal.
         """
         if self.meeting is not None:
             self.meeting.dismiss()
 
-    def same(self, record):
-        """Raises UsageError on all workers where one has another record than the chief has.
+    def require_same(self, record):
+        """Checks that a record is the same on all workers.
 
         Args:
-            record: {what it is called in messages: what JSON can hold}, of the same on all.
+            record: {name for messages: JSON-serializable value}.
 
         Raises:
+            UsageError: on all workers, if any record differs from the chief's.
             TrainingError, Interrupted: as `agree`.
         """
         if self.meeting is None:
             return
         records = self.meeting.gather(json.loads(json.dumps(record)))
-        refused = self.meeting.share(records and unlike(records, self.meeting))
+        refused = self.meeting.share(records and differences(records, self.meeting))
         if refused:
             raise UsageError(refused)
 
     @contextlib.contextmanager
-    def all_there(self):
-        """For what all workers do together: raises TrainingError where one of them is gone."""
+    def noticing_lost_workers(self):
+        """A context for collective work; raises TrainingError if another worker is lost."""
         try:
             yield
         except LOST as error:
@@ -133,7 +133,7 @@ class Distribution:
 
     @contextlib.contextmanager
     def quiet(self):
-        """The chief alone speaks; errors and warnings are told by all."""
+        """Suppresses standard output except on the chief."""
         if self.chief:
             yield
             return
@@ -147,19 +147,19 @@ class Distribution:
         return f"{self.replicas} replicas{of}"
 
 
-def unlike(records, meeting):
-    """How the records of workers differ from the chief's, in a sentence; None where none does."""
+def differences(records, meeting):
+    """How a record differs from the chief's, in a sentence; None: all are equal."""
     chief, *others = records
     for place, record in enumerate(others, start=1):
-        told = [
+        differing = [
             f"{name} {chief.get(name)} and {record.get(name)}"
             for name in {**chief, **record}
             if chief.get(name) != record.get(name)
         ]
-        if told:
+        if differing:
             return (
                 f"All workers must be started alike. Received on {meeting.name(0)}, and on "
-                f"{meeting.name(place)}: {', '.join(told)}"
+                f"{meeting.name(place)}: {', '.join(differing)}"
             )
 
 
@@ -173,10 +173,10 @@ def gpus():
 
 
 def mirrored(replicas=None):
-    """All GPUs of this machine, or as many as `replicas`; without a GPU, logical processors.
+    """All GPUs of this machine, or the first `replicas`; without a GPU, logical processors.
 
     Raises:
-        UsageError: they are not there, or TensorFlow has computed before.
+        UsageError: there are fewer GPUs, or TensorFlow has already initialized the processor.
     """
     there = len(gpus())
     count = replicas or there
@@ -203,19 +203,22 @@ def mirrored(replicas=None):
 
 @functools.cache
 def strategy_on(kind, count):
-    """One for all trainings of a process: a second would count its exchanges from the start again,
-    and TensorFlow would take them for those of the first."""
+    """One strategy for all trainings of a process.
+
+    A second one would number its collective operations from 0 again, and TensorFlow would confuse
+    them with those of the first.
+    """
     return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
 
 def multi_worker(settings):
-    """The workers of TF_CONFIG, each with all its GPUs; waits until all of them are there.
+    """The workers of TF_CONFIG, each with all its GPUs; waits until all of them are connected.
 
     Args:
-        settings: {name: what JSON can hold}, which must be equal on all workers.
+        settings: {name: JSON-serializable value}, which must be equal on all workers.
 
     Raises:
-        UsageError: there is no TF_CONFIG, or none that holds; or settings that differ.
+        UsageError: TF_CONFIG is missing or invalid, or settings differ.
     """
     addresses, own = workers_of(os.environ.get("TF_CONFIG"))
     if not addresses:
@@ -225,9 +228,9 @@ def multi_worker(settings):
     meeting = Meeting(addresses, place)
     meeting.join()
     found = Distribution(tf.distribute.get_strategy(), len(addresses), place == 0, meeting)
-    found.same(settings)
+    found.require_same(settings)
     try:
-        with handled(signal.SIG_DFL):  # until TensorFlow has connected it lets no other act
+        with handled(signal.SIG_DFL):  # while TensorFlow connects, Python's handlers do not run
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise UsageError(
@@ -237,10 +240,10 @@ def multi_worker(settings):
 
 
 def workers_of(text):
-    """The addresses in a TF_CONFIG, the chief's first, and this process's own; ([], None) for none.
+    """Parses TF_CONFIG into (addresses, the chief's first; own address); ([], None) if it is empty.
 
     Raises:
-        UsageError: it is no TF_CONFIG of workers.
+        UsageError: the text is not a TF_CONFIG of workers.
     """
     if not text:
         return [], None
@@ -264,7 +267,7 @@ def workers_of(text):
 
 
 def tpu(name=None, zone=None, project=None):
-    """The TPU of a name or address, in a zone and project of Google Cloud, or of this machine.
+    """The TPU with a name or address in Google Cloud; without a name, that of this machine.
 
     Raises:
         UsageError: TensorFlow cannot reach it.

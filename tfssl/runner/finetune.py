@@ -128,7 +128,7 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     if found is None and origin and not checkpoints_of(job).steps():
         found = pretrained.find(job.config.checkpoint)
         origin = found.origin  # it may have trained on since
-    job.distribution.same(
+    job.distribution.require_same(
         {
             "weights of --checkpoint": origin and origin.get("weights"),
             "answers of --teacher": teacher and teacher.record["sha256"],
@@ -170,7 +170,7 @@ def carry_out(job, model, origin, flagfile, teacher):
     ):
         print(f"exported: {path}")
     result = report(job, model, job.total_steps) if job.evaluates else None
-    job.distribution.part()
+    job.distribution.finish()
     return result
 
 

@@ -177,7 +177,7 @@ def plan(config, distributed=None, ranges=None):
     demand.check(job)
     objective.check(job)
     images = {**job.data["train"], "black and white": job.value_ranges}
-    job.distribution.same(
+    job.distribution.require_same(
         {
             "labels learned from": data.fingerprint(chosen),
             **{
@@ -429,7 +429,7 @@ def follow(job, model, checkpoints, train):
         checkpoints.restore(start)
     if start < job.total_steps:
         train(job, model, checkpoints, start)
-    job.distribution.part()
+    job.distribution.finish()
 
 
 def build_optimizer(job):

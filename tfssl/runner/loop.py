@@ -80,7 +80,7 @@ def train(
     callbacks.append(save)
     print("building the graph of the training step ...", flush=True)
     try:
-        with distribution.all_there(), data.reading(dataset):
+        with distribution.noticing_lost_workers(), data.reading(dataset):
             model.fit(
                 batches,
                 verbose=0,

@@ -129,7 +129,7 @@ def carry_out(job, model, flagfile):
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
     result = evaluate_both(job, model, fresh_weights, job.total_steps) if job.evaluates else None
-    job.distribution.part()
+    job.distribution.finish()
     return result
 
 

@@ -81,11 +81,11 @@ def test_a_signal_to_a_process_of_its_own_does_the_same(number, code, tmp_path):
 
 
 def test_a_second_process_is_told_so(tmp_path):
-    with rundir.held(str(tmp_path)):
+    with rundir.lock(str(tmp_path)):
         with pytest.raises(UsageError, match="is in use"):
             tfssl.run(tiny_config(tmp_path))
         assert os.listdir(tmp_path) == ["lock"]
-    with rundir.held(str(tmp_path)):
+    with rundir.lock(str(tmp_path)):
         pass
 
 

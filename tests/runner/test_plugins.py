@@ -212,7 +212,7 @@ def test_an_encoder_of_a_file_trains_is_finetuned_larger_and_classifies(encoder,
 def test_a_record_runs_no_code(encoder, tmp_path):
     run(*TINY, f"--encoder={encoder}", f"--model_dir={tmp_path}/run", "--mode=train")
     registry.PERMITTED.clear()
-    with pytest.raises(UsageError, match="is code, which is run where it is asked for alone"):
+    with pytest.raises(UsageError, match="is code, which is run only if the command names it"):
         run("--mode=eval", f"--model_dir={tmp_path}/run")
     assert run("--mode=eval", f"--model_dir={tmp_path}/run", f"--encoder={encoder}")
 

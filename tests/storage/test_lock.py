@@ -38,7 +38,7 @@ def test_what_decides_is_read_by_one_process_at_a_time(tmp_path, monkeypatch):
 def test_every_training_decides_under_its_lock(mode, tmp_path, monkeypatch):
     def look(*args, **kwargs):
         with pytest.raises(UsageError, match="is in use"):
-            with rundir.held(str(tmp_path / "run")):
+            with rundir.lock(str(tmp_path / "run")):
                 pass
         raise KeyboardInterrupt
 
@@ -61,18 +61,18 @@ def test_every_training_decides_under_its_lock(mode, tmp_path, monkeypatch):
 
 def test_a_refusal_leaves_nothing_behind(tmp_path):
     for place in ("new", os.path.join("new", "deep", "er")):
-        with pytest.raises(UsageError, match="no"), rundir.held(str(tmp_path / place)):
+        with pytest.raises(UsageError, match="no"), rundir.lock(str(tmp_path / place)):
             raise UsageError("no")
         assert os.listdir(tmp_path) == []
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "mine").write_text("")
-    with pytest.raises(UsageError, match="no"), rundir.held(str(tmp_path / "there")):
+    with pytest.raises(UsageError, match="no"), rundir.lock(str(tmp_path / "there")):
         raise UsageError("no")
     assert os.listdir(tmp_path / "there") == ["mine"]
 
 
 def test_what_another_process_has_put_there_meanwhile_stays(tmp_path):
-    with pytest.raises(UsageError, match="no"), rundir.held(str(tmp_path / "run")):
+    with pytest.raises(UsageError, match="no"), rundir.lock(str(tmp_path / "run")):
         (tmp_path / "run" / "notes").write_text("of the user")
         raise UsageError("no")
     assert os.listdir(tmp_path / "run") == ["notes"]
@@ -81,7 +81,7 @@ def test_what_another_process_has_put_there_meanwhile_stays(tmp_path):
 def test_a_lock_that_cannot_be_had_is_told(tmp_path, monkeypatch):
     (tmp_path / "lock").mkdir()
     with pytest.raises(UsageError, match=r"cannot be locked: lock in it .* \(Is a directory\)"):
-        with rundir.held(str(tmp_path)):
+        with rundir.lock(str(tmp_path)):
             pass
     (tmp_path / "lock").rmdir()
 
@@ -91,7 +91,7 @@ def test_a_lock_that_cannot_be_had_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", of_another_user)
     monkeypatch.setattr(rundir, "make", lambda model_dir: None)
     with pytest.raises(UsageError, match=r"--model_dir=.* cannot be locked: .*Permission denied"):
-        with rundir.held(str(tmp_path)):
+        with rundir.lock(str(tmp_path)):
             pass
 
 
@@ -100,7 +100,7 @@ def test_a_disk_without_locks_is_trained_on_and_told_of(tmp_path, monkeypatch, c
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", none)
-    with rundir.held(str(tmp_path)):
+    with rundir.lock(str(tmp_path)):
         pass
     assert "WARNING: nothing keeps other processes from training" in capsys.readouterr().out
 
@@ -116,9 +116,9 @@ def test_a_lock_that_was_removed_in_between_is_taken_anew(tmp_path, monkeypatch)
         times.append(1)
 
     monkeypatch.setattr(fcntl, "flock", flock_late)
-    with rundir.held(str(tmp_path)):
+    with rundir.lock(str(tmp_path)):
         monkeypatch.setattr(fcntl, "flock", flock)
-        with pytest.raises(UsageError, match="is in use"), rundir.held(str(tmp_path)):
+        with pytest.raises(UsageError, match="is in use"), rundir.lock(str(tmp_path)):
             pass
     assert len(times) == 2
 
@@ -201,5 +201,5 @@ def test_what_a_killed_process_left_is_removed_though_its_file_is_not_written_ag
     ]
     for name in kept + left:
         (tmp_path / name).write_text('{"train_seconds": 1, "images_per_second": 1}')
-    with rundir.held(str(tmp_path)):
+    with rundir.lock(str(tmp_path)):
         assert sorted(os.listdir(tmp_path)) == sorted([*kept, "lock"])

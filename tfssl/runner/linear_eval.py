@@ -57,7 +57,7 @@ def linear_evaluation(config, given):
         )
     settings = settings_of(job)
     directory = directory_of(job, f"step{origin['step']}", {**settings, "encoder": known})
-    with rundir.held(directory):
+    with rundir.lock(directory):
         result = rundir.read_json(directory, "result.json")
         if result:
             finetune.check_names(

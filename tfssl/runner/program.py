@@ -94,7 +94,7 @@ def evaluate(config, given):
 
 def alone(config, distribution):
     """The directory of a run, locked by the process that writes it."""
-    return rundir.held(config.model_dir) if distribution.chief else contextlib.nullcontext()
+    return rundir.lock(config.model_dir) if distribution.chief else contextlib.nullcontext()
 
 
 def named(config):

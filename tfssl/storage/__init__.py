@@ -1,1 +1,1 @@
-"""What a run leaves on the disk: directory, records, checkpoints, exported encoders."""
+"""The files of a run: directory, records, checkpoints, exported encoders."""

@@ -1,14 +1,14 @@
-"""Checkpoints: written whole or not at all, and checked before they are used.
+"""Checkpoints: written atomically, and verified before they are used.
 
 A checkpoint is a directory `checkpoints/step_<n>/` of the run: the files of `tf.train.Checkpoint`
 and a manifest with the step, a description of the network and a SHA-256 of each file. It is written
 under a temporary name, flushed to the disk and then renamed, so a process that dies while saving
-leaves the one before. On start the newest one that is whole is taken; a damaged one is reported and
-kept aside under another name. `newest.json` in the directory of the run says that there has been
-one: where they are all gone, the run does not quietly begin again.
+leaves the previous one intact. A run resumes from the newest intact checkpoint; damaged ones are
+reported and renamed. `newest.json` in the directory of the run records that checkpoints existed: if
+they are all missing, the run does not silently start again.
 
-Where a run starts from: 1. the newest checkpoint in its own directory; 2. --checkpoint, weights
-only (`pretrained.py`); 3. scratch.
+A run starts from 1. the newest checkpoint in its own directory; 2. --checkpoint, weights only
+(`pretrained.py`); 3. scratch.
 """
 
 import json
@@ -31,9 +31,9 @@ class Checkpoints:
 
     Args:
         model_dir: directory of the run.
-        keep: how many of the newest to keep; 0 for all.
-        about: a dict for the manifest, of what JSON can hold.
-        **parts: what a checkpoint holds: named trackable objects, built.
+        keep: integer, number of newest checkpoints to keep; 0: all.
+        about: JSON-serializable dict for the manifest.
+        **parts: the trackable objects to save, by name; built.
     """
 
     def __init__(self, model_dir, keep=0, about=None, **parts):
@@ -43,7 +43,7 @@ class Checkpoints:
         self.checkpoint = tf.train.Checkpoint(**parts)
 
     def steps(self):
-        """Steps that have a checkpoint, ascending."""
+        """The steps of all checkpoints, ascending."""
         names = os.listdir(self.directory) if os.path.isdir(self.directory) else ()
         return sorted(
             int(match[1]) for name in names if (match := re.fullmatch(r"step_(\d+)", name))
@@ -53,7 +53,7 @@ class Checkpoints:
         return os.path.join(self.directory, f"step_{step:08}")
 
     def save(self, step):
-        """Writes the checkpoint of a step and removes those that are no longer kept."""
+        """Writes the checkpoint of a step and removes old ones beyond `keep`."""
         if step in self.steps():
             return
         unfinished = os.path.join(self.directory, f"{UNFINISHED}{os.getpid()}")
@@ -75,26 +75,26 @@ class Checkpoints:
         self.prune()
 
     def prune(self):
-        """Removes the checkpoints that are no longer kept."""
+        """Removes old checkpoints beyond `keep`."""
         for old in self.steps()[: -self.keep] if self.keep else ():
             shutil.rmtree(self.path(old))
 
     def clear(self):
-        """Removes what processes that died while saving have left."""
+        """Removes unfinished checkpoints of processes that died while saving."""
         names = os.listdir(self.directory) if os.path.isdir(self.directory) else ()
         for name in names:
             if name.startswith(UNFINISHED):
                 shutil.rmtree(os.path.join(self.directory, name), ignore_errors=True)
 
     def newest_whole(self, aside=False, report=print):
-        """The step of the newest checkpoint that is whole; 0 where there is none at all.
+        """The step of the newest intact checkpoint; 0 if there have never been any.
 
         Args:
-            aside: whether damaged ones are renamed, so that they are not met again.
-            report: what is told of them goes here.
+            aside: whether to rename damaged checkpoints, so that they are not found again.
+            report: function that is called with a message for each damaged checkpoint.
 
         Raises:
-            UsageError: there are checkpoints, and all are damaged; or there were, and all are gone.
+            UsageError: all checkpoints are damaged, or all are missing although there were some.
         """
         steps, problems = self.steps(), []
         for step in reversed(steps):
@@ -131,28 +131,28 @@ class Checkpoints:
         return step
 
     def restore_newest(self, aside=False):
-        """Restores the newest checkpoint that is whole; returns its step, 0 where there is none.
+        """Restores the newest intact checkpoint; returns its step, 0 if there is none.
 
         Args:
-            aside: see `newest_whole`; for the process that trains here.
+            aside: see `newest_whole`; True only in the process that trains in the directory.
 
         Raises:
-            UsageError: all are damaged, or it was not written by tfssl for these parts.
+            UsageError: all checkpoints are damaged, or it was not written for these parts.
         """
         step = self.newest_whole(aside)
         if step:
             self.restore(step)
-        if step and aside:  # what the process that saved it did not come to
+        if step and aside:  # completes the work of a process that died while saving
             files.write_json(self.model_dir, NEWEST, {"step": step})
             self.clear()
             self.prune()
         return step
 
     def restore(self, step):
-        """Restores the checkpoint of a step, which is there and whole.
+        """Restores the intact checkpoint of a step.
 
         Raises:
-            UsageError: it was not written by tfssl for these parts.
+            UsageError: it was not written for these parts.
         """
         path = self.path(step)
         try:
@@ -165,10 +165,10 @@ class Checkpoints:
 
 
 def verify(path):
-    """The manifest of a checkpoint.
+    """Checks the files of a checkpoint and returns its manifest.
 
     Raises:
-        UsageError: there is none, or a file is not what it says.
+        UsageError: the manifest is missing, or a file differs from its digest.
     """
     try:
         manifest = json.loads(files.text(os.path.join(path, MANIFEST)))
@@ -186,7 +186,7 @@ def verify(path):
 
 
 def whole(path, digest):
-    """Whether a file is what was written, and can be read."""
+    """Whether a file can be read and has the given digest."""
     try:
         return files.sha256(path) == digest
     except OSError:

@@ -1,4 +1,4 @@
-"""The encoder as a model of its own."""
+"""Exported encoders and classifiers as .keras files: writing, checking, loading."""
 
 import contextlib
 import json
@@ -14,22 +14,26 @@ from tfssl.errors import UsageError
 from tfssl.storage import networks, records
 
 FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
-ABOUT = "tfssl.json"  # within that archive; Keras ignores it
-UNPACKED, AT_LEAST = 20, 2**26  # times its size that an archive may unpack to, and bytes
-SIZED = ("units", "filters")  # what in the description of a layer says how many weights it has
+ABOUT = "tfssl.json"  # a file in that archive; Keras ignores it
+UNPACKED, AT_LEAST = 20, 2**26  # an archive may unpack to 20 times its size, or to 64 MiB
+SIZED = ("units", "filters")  # entries of a layer's config that determine its number of weights
 
 
 def export_encoder(config, stem, encoder, model_dir, about):
-    """Writes the encoder as `encoder.keras`: float32, and of ours Keras layers only.
+    """Writes the encoder as `encoder.keras`: float32, ResNets as Keras layers only.
 
-    It loads with `keras.models.load_model` where tfssl is not installed, on any Keras backend.
-    Images are [B, H, W, 3] in [0, 1]; the output is h, [B, D].
+    These load with `keras.models.load_model` without tfssl, on any Keras backend. Inputs are images
+    [B, H, W, 3] in [0, 1]; the output is h, [B, D].
 
     Args:
-        about: what `describe` returned; `read_about` finds it in the file.
+        config: the `tfssl.Config` of the run.
+        stem: the stem of the encoder.
+        encoder: the trained encoder.
+        model_dir: directory to write to.
+        about: result of `networks.describe`, stored in the file; see `read_about`.
 
     Returns:
-        The path of the file; None where the encoder has layers that cannot be saved.
+        The path of the file; None: the encoder has layers that cannot be saved.
     """
     plain = networks.plain_encoder(config, stem, encoder)
     if config.encoder != "resnet" and not can_be_saved(plain):
@@ -38,7 +42,7 @@ def export_encoder(config, stem, encoder, model_dir, about):
 
 
 def can_be_saved(model):
-    """Whether all layers of a model say how they are made again."""
+    """Whether all layers of a model can be serialized."""
     try:
         json.dumps(keras.saving.serialize_keras_object(model))
     except Exception:  # get_config is the user's code
@@ -47,11 +51,11 @@ def can_be_saved(model):
 
 
 def export_classifier(config, stem, model, model_dir, about):
-    """Writes a finetuned network whole as `classifier.keras`: images -> logits [B, C].
+    """Writes a finetuned network as `classifier.keras`: images -> logits [B, C].
 
     Args:
         model: a `tfssl.methods.Supervised`.
-        about: what `describe` returned.
+        config, stem, model_dir, about: as for `export_encoder`.
 
     Returns:
         The path of the file.
@@ -68,15 +72,18 @@ def export_classifier(config, stem, model, model_dir, about):
 
 
 def load_classifier(path, precision="float32"):
-    """What `export_classifier` wrote, as a `keras.Model`: float [B, H, W, 3] in [0, 1] -> logits.
+    """Loads the file of `export_classifier`: float [B, H, W, 3] in [0, 1] -> logits.
 
     Args:
         path: the file.
-        precision: of its convolutions and normalizations; dense layers and --input_normalization
-            stay in float32.
+        precision: dtype policy of convolutions and normalizations; dense layers and
+            --input_normalization stay in float32.
+
+    Returns:
+        A `keras.Model`.
 
     Raises:
-        UsageError: it is not a Keras model.
+        UsageError: the file is not a Keras model.
     """
 
     def in_precision(layer):
@@ -90,14 +97,14 @@ def load_classifier(path, precision="float32"):
         return model
     try:
         clone = keras.models.clone_model(model, clone_function=in_precision, recursive=True)
-    except (TypeError, ValueError):  # an encoder of other parts than layers
+    except (TypeError, ValueError):  # an encoder that cannot be cloned layer by layer
         return model
     clone.set_weights(model.get_weights())
     return clone
 
 
 def plain_head(head):
-    """A projector or classifier likewise."""
+    """A projector or classifier in float32, of Keras's own layers."""
 
     def replaced(layer):
         settings = layer.get_config()
@@ -113,7 +120,7 @@ def plain_head(head):
 
 
 def write(model, path, about):
-    """Saves a model whole or not at all, with what it is in the same archive."""
+    """Saves a model atomically, with its description in the same archive."""
     with files.whole(path, ".keras") as unfinished:
         model.save(unfinished)
         with zipfile.ZipFile(unfinished, "a") as archive:
@@ -122,10 +129,10 @@ def write(model, path, about):
 
 
 def read_about(path):
-    """What `export_encoder` wrote beside the weights; None where the file is another's.
+    """The description stored in an exported file; None: the file is not from tfssl.
 
     Raises:
-        UsageError: it is not a .keras file, or what it says of itself cannot be.
+        UsageError: it is not a .keras file, or its description is invalid.
     """
     with archive_of(path) as archive:
         if ABOUT not in archive.namelist():
@@ -135,17 +142,18 @@ def read_about(path):
 
 @contextlib.contextmanager
 def archive_of(path):
-    """A .keras file as an open zip archive, of which nothing is unpacked yet.
+    """Opens a .keras file as a zip archive, without unpacking it.
 
     Raises:
-        UsageError: it is none, cannot be read, or unpacks to far more than any network takes.
+        UsageError: it is not a zip archive, cannot be read, or would unpack to far more than its
+            size.
     """
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(files.opened(path))
             archive = stack.enter_context(zipfile.ZipFile(file))
             unpacked = sum(info.file_size for info in archive.infolist())
-        except Exception as error:  # what the numbers in a damaged directory lead to is any kind
+        except Exception as error:  # a damaged archive can raise any kind of error
             why = getattr(error, "strerror", None)
             raise UsageError(
                 f"{path} is not a .keras file, or only a part of one"
@@ -160,7 +168,7 @@ def archive_of(path):
 
 
 def parsed(path, archive, name):
-    """A JSON file in an archive, or UsageError."""
+    """Reads a JSON file in an archive; raises UsageError if it is damaged."""
     try:
         return json.loads(archive.read(name))
     except Exception:  # of zipfile, zlib and the json module, on whatever the bytes are
@@ -170,10 +178,10 @@ def parsed(path, archive, name):
 
 
 def check_about(about, path):
-    """What is said beside weights, where all of it can be; with knobs that it did not have yet.
+    """Validates the description of weights, and adds settings that are newer than it.
 
     Raises:
-        UsageError: naming the first entry that cannot.
+        UsageError: naming the first invalid entry.
     """
     if not isinstance(about, dict):
         raise UsageError(f"{path} is damaged: {ABOUT} in it is no record.")
@@ -181,18 +189,21 @@ def check_about(about, path):
     if not wrong and about.get("class_names") and len(about["class_names"]) != about.get("classes"):
         wrong = "class_names: must be as many as the classes"
     if wrong:
-        raise UsageError(f"{path} is damaged: what it says of its network is wrong ({wrong}).")
+        raise UsageError(f"{path} is damaged: its description of the network is wrong ({wrong}).")
     return {**{name: LATER[name] for name in ARCHITECTURE if name in LATER}, **about}
 
 
 def load_encoder(path: str | os.PathLike[str]) -> keras.Model:
-    """The encoder of a run, as a `keras.Model`: float [B, H, W, 3] in [0, 1] -> h [B, D].
+    """Loads the encoder of a run: float [B, H, W, 3] in [0, 1] -> h [B, D].
 
     Args:
         path: directory of a run, or an `encoder.keras` file.
 
+    Returns:
+        A `keras.Model`.
+
     Raises:
-        UsageError: there is no such file, or it is not a Keras model of this form.
+        UsageError: there is no such file, or it is not such a Keras model.
     """
     file = os.path.join(path, FILE) if os.path.isdir(path) else path
     if not os.path.exists(file):
@@ -201,10 +212,11 @@ def load_encoder(path: str | os.PathLike[str]) -> keras.Model:
 
 
 def load_model(file):
-    """A model from a .keras file: images [B, H, W, 3] -> [B, D].
+    """Loads a model from a .keras file: images [B, H, W, 3] -> [B, D].
 
     Raises:
-        UsageError: it is none, holds code, is of another form, or has weights that are no numbers.
+        UsageError: it is not a Keras model, contains code, has other inputs or outputs, or has
+            weights that are not finite.
     """
     with archive_of(file) as archive:
         check_sizes(file, archive)
@@ -219,14 +231,14 @@ def load_model(file):
     ):
         raise UsageError(
             f"{file} is not a network from images [B, H, W, 3] to [B, D]: it is one "
-            f"from {told(shapes[0])} to {told(shapes[1])}."
+            f"from {shape_text(shapes[0])} to {shape_text(shapes[1])}."
         )
     require_finite(model, file)
     return model
 
 
-def told(shape):
-    """A shape of Keras's, in words."""
+def shape_text(shape):
+    """A shape as text, e.g. [?, 32]."""
     return (
         f"[{', '.join('?' if side is None else str(side) for side in shape)}]"
         if isinstance(shape, tuple)
@@ -235,28 +247,28 @@ def told(shape):
 
 
 def check_sizes(path, archive):
-    """Raises UsageError where a layer is to have more weights than there are bytes for all.
+    """Raises UsageError if the config of a layer needs more weights than the archive has bytes.
 
-    Keras makes the layers, of any size, before it looks at the weights.
+    Keras allocates the layers, of any size, before it reads the weights.
     """
     if "config.json" not in archive.namelist():
         raise UsageError(f"{path} is not a Keras model (there is no config.json in it).")
-    ahead = [parsed(path, archive, "config.json")]
+    stack = [parsed(path, archive, "config.json")]
     most = sum(info.file_size for info in archive.infolist())
-    while ahead:
-        part = ahead.pop()
-        ahead += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    while stack:
+        part = stack.pop()
+        stack += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         for name in SIZED if isinstance(part, dict) else ():
             size = part.get(name)
             if records.is_number(size) and size > most:
                 raise UsageError(
                     f"{path} is damaged: {name} of a layer in it is {size:,}, more "
-                    "than it holds weights."
+                    "than it has weights."
                 )
 
 
 def require_finite(model, path):
-    """Raises UsageError for weights that are not finite numbers."""
+    """Raises UsageError if weights are not finite."""
     wrong = next(
         (
             variable.path
@@ -266,4 +278,4 @@ def require_finite(model, path):
         None,
     )
     if wrong:
-        raise UsageError(f"{path} is of no use: its weights {wrong} are no finite numbers.")
+        raise UsageError(f"{path} cannot be used: its weights {wrong} are not finite.")

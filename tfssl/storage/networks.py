@@ -1,4 +1,4 @@
-"""The networks that a Config describes, and what is written beside their weights."""
+"""Builds the network of a Config, and the description stored with its weights."""
 
 import os
 
@@ -11,7 +11,15 @@ from tfssl.errors import UsageError
 
 
 def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes):
-    """The encoder that a Config describes; further classes as `encoders.resnet` takes them.
+    """Builds the encoder of a Config.
+
+    Args:
+        config: a `tfssl.Config`.
+        stem: stem of a ResNet, "cifar" or "imagenet".
+        normalization: class of its normalization layers.
+        seed: integer, seed of the initial weights.
+        name: name of the model.
+        **classes: further classes for `encoders.resnet`.
 
     Returns:
         A functional `keras.Model`: float [B, H, W, 3] in [0, 1] -> h [B, D].
@@ -34,17 +42,17 @@ def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes
 
 
 def build_named(config, seed, name):
-    """Another encoder than ours, between the scaling that it needs and the mean over places.
+    """Builds an encoder other than tfssl's ResNet, with input scaling and global pooling.
 
     Raises:
-        UsageError: there is no such encoder, it takes no such images, or it is of code that this
-            command did not name.
+        UsageError: there is no such encoder, it does not accept such images, or it is defined in a
+            Python file that this command did not name.
     """
     path, colon, _ = config.encoder.partition("(")[0].rpartition(":")
     if path.endswith(".py") and os.path.realpath(path) not in registry.PERMITTED:
         raise UsageError(
-            f"The encoder {config.encoder} is code, which is run where it is asked for alone: give "
-            f"--encoder={config.encoder} again."
+            f"The encoder {config.encoder} is code, which is run only if the command names it: "
+            f"give --encoder={config.encoder} again."
         )
     size = sides(config.encoder_size) if config.encoder_size else (None, None)
     try:
@@ -70,26 +78,27 @@ def build_named(config, seed, name):
 
 
 def width(config):
-    """The dimension D of the representations of the encoder that a Config describes."""
+    """The dimension D of the representations of a Config's encoder."""
     if config.encoder == "resnet":
         return encoders.width(config.resnet_depth, config.width_multiplier)
     return build_named(config, 0, "encoder").output_shape[-1]
 
 
 def network(about):
-    """What a network is, in words, by what is written beside its weights."""
+    """The name of a network for messages, from its description."""
     if about.get("encoder", "resnet") != "resnet":
         return about["encoder"]
     return f"ResNet-{about['resnet_depth']} x{about['width_multiplier']:g}"
 
 
 def describe(config, stem, size, **more):
-    """What a user, or a later run, has to know about an encoder's weights, as JSON can hold it.
+    """The description of an encoder's weights for users and later runs, a JSON-serializable dict.
 
     Args:
-        stem: the stem that was built.
-        size: (height, width) of the images that it learned from.
-        **more: where they come from.
+        config: the `tfssl.Config` of the run.
+        stem: the stem of the encoder.
+        size: (height, width) of the training images.
+        **more: further entries.
     """
     return {
         **{name: getattr(config, name) for name in ARCHITECTURE},
@@ -106,7 +115,7 @@ def describe(config, stem, size, **more):
 
 
 def plain_encoder(config, stem, encoder):
-    """The same encoder in float32, of Keras's own layers alone."""
+    """A copy of the encoder in float32, of Keras's own layers only."""
     plain = build_encoder(config, stem, keras.layers.BatchNormalization)
     plain.set_weights(encoder.get_weights())
     return plain

@@ -1,8 +1,7 @@
-"""Weights to start from: --checkpoint, in each of its forms.
+"""Loads pretrained weights: --checkpoint, in each of its forms.
 
-What is taken is the description of the network and its weights; the optimizer, the step and the
-classifier of that run are not. Weights do not know image sizes: the encoder's last layer averages
-over the map, whatever its size.
+Only the description of the network and its weights are used, not the optimizer, the step or the
+classifier of that run. Weights fit any image size, as the encoder ends in global average pooling.
 """
 
 import dataclasses
@@ -19,17 +18,17 @@ from tfssl.storage import export, networks
 from tfssl.storage.checkpoint import MANIFEST, Checkpoints, verify
 
 SCRATCH = "none"
-LEARNED = {"finetune": "finetuned", "distill": "distilled"}  # how, in words, where not by a method
+LEARNED = {"finetune": "finetuned", "distill": "distilled"}  # {task: word for messages}
 
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """Pretrained weights, found and checked, not read yet.
+    """Pretrained weights, found and verified, but not loaded yet.
 
     Attributes:
         path: the checkpoint directory or the encoder.keras file.
-        about: what was written beside the weights: the knobs in ARCHITECTURE, the stem that was
-            built, and where they come from: dataset, image_size, step.
+        about: the description of the weights: the settings in ARCHITECTURE, the stem, and their
+            origin: dataset, image_size, step.
     """
 
     path: str
@@ -41,16 +40,16 @@ class Pretrained:
 
     @property
     def fingerprint(self):
-        """What tells these weights from others, as text."""
+        """A digest that identifies these weights."""
         return sha256(self.path if self.is_encoder else os.path.join(self.path, MANIFEST))
 
     @property
     def origin(self):
-        """What a run records of the weights that it starts from."""
+        """The record of these weights in a run that starts from them."""
         return {**self.about, "path": self.path, "weights": self.fingerprint}
 
     def restore(self, encoder, projector=None):
-        """Reads the weights into networks of the described form.
+        """Loads the weights into networks of the described architecture.
 
         Raises:
             UsageError: they do not fit.
@@ -59,7 +58,7 @@ class Pretrained:
             if projector is not None:
                 raise UsageError(
                     f"--ft_proj_selector needs the projector, which {self.path} does "
-                    "not hold: give the directory of the run as --checkpoint."
+                    "not have: give the directory of the run as --checkpoint."
                 )
             try:
                 encoder.set_weights(export.load_encoder(self.path).get_weights())
@@ -77,7 +76,7 @@ class Pretrained:
             export.require_finite(part, f"--checkpoint={self.path}")
 
     def unfit(self, error):
-        """The UsageError for weights of another form than what is said of them."""
+        """The UsageError for weights that do not match their description."""
         return UsageError(
             f"--checkpoint={self.path} does not fit the network that it describes "
             f"({files.why(error)})."
@@ -85,15 +84,18 @@ class Pretrained:
 
 
 def find(path):
-    """The Pretrained that --checkpoint names.
+    """Finds and verifies the weights of --checkpoint.
 
     Args:
-        path: directory of a run (its newest checkpoint is taken, or its encoder.keras where there
-            is none), a checkpoint in it, or an encoder.keras; or a checkpoint of
-            google-research/simclr's tf2 code, see `google.py`.
+        path: directory of a run (its newest checkpoint, or its encoder.keras if there is none), a
+            checkpoint in it, or an encoder.keras; or a checkpoint of google-research/simclr's tf2
+            code, see `tfssl.encoders.google`.
+
+    Returns:
+        A `Pretrained`.
 
     Raises:
-        UsageError: there is nothing, it is damaged, or it was written by something else.
+        UsageError: there are no weights, they are damaged, or not from tfssl.
     """
     theirs = google.prefix(path)
     if theirs and not os.path.exists(os.path.join(path, MANIFEST)):
@@ -139,16 +141,19 @@ def find(path):
 
 
 def adopt(config, given, about, path):
-    """The Config with the network of a checkpoint; its stem is then never auto or keep.
+    """Sets the architecture of a Config to that of a checkpoint; its stem is then explicit.
 
     Args:
         config: a `tfssl.Config`.
         given: names of the flags that the user gave.
         about: `Pretrained.about`.
-        path: for messages.
+        path: path of the weights, for messages.
+
+    Returns:
+        A `tfssl.Config`.
 
     Raises:
-        UsageError: a flag was given that contradicts it.
+        UsageError: a flag that was given contradicts the checkpoint.
     """
     about = {**LATER, **about}
     for name in ARCHITECTURE:
@@ -160,19 +165,19 @@ def adopt(config, given, about, path):
             )
     stem = about["stem"] if config.stem in ("auto", "keep") else config.stem
     network = {name: about[name] for name in ARCHITECTURE}
-    return config.explicit().replace(**network, stem=stem)  # how it trains stays as it was
+    return config.explicit().replace(**network, stem=stem)  # defaults by method stay as they were
 
 
 def load(pretrained, config, normalization, projector=None, **classes):
-    """An encoder with pretrained weights.
+    """Builds an encoder with pretrained weights.
 
     Args:
-        pretrained: where they are.
-        config: a `tfssl.Config` that `adopt` returned; where its stem is not that of the weights,
-            the layers of the stem start anew.
+        pretrained: a `Pretrained`.
+        config: result of `adopt`; if its stem differs from that of the weights, the layers of the
+            stem get new weights.
         normalization: class of the encoder's normalization layers.
-        projector: a model of the described form to restore too, or None.
-        **classes: further classes of the encoder's, as `encoders.resnet` takes them.
+        projector: a projector of the described architecture to restore too, or None.
+        **classes: further classes for `encoders.resnet`.
 
     Returns:
         A functional `keras.Model`, images [B, H, W, 3] in [0, 1] -> h [B, D].
@@ -191,7 +196,7 @@ def load(pretrained, config, normalization, projector=None, **classes):
 
 
 def described(origin):
-    """Which encoder it is, as text."""
+    """A description of the weights for messages."""
     size = origin["image_size"]
     what = LEARNED.get(origin.get("task"), origin["method"])
     return (

@@ -1,4 +1,4 @@
-"""Representations as files for TensorBoard's projector, and as a picture."""
+"""Writes representations for TensorBoard's projector, and as a t-SNE plot."""
 
 import os
 
@@ -7,13 +7,13 @@ from PIL import Image
 
 from tfssl import files
 
-THUMBNAIL = 32  # pixels, of the images in the projector
-MOST_SPRITES = (8192 // THUMBNAIL) ** 2  # TensorBoard takes sprites of 8192 x 8192 px
-LEGEND = 20  # classes at most
+THUMBNAIL = 32  # pixels, side of the images in the projector
+MOST_SPRITES = (8192 // THUMBNAIL) ** 2  # TensorBoard accepts sprites of 8192 x 8192 px
+LEGEND = 20  # maximum number of classes in the legend
 
 
 def write_projector(directory, h, ids, names, images):
-    """TensorBoard's projector: vectors, files and labels as tables, images as one sprite."""
+    """Writes the files of TensorBoard's projector: TSV tables and one sprite image."""
     files.write_text(
         os.path.join(directory, "tensors.tsv"),
         table([[f"{value:.6g}" for value in row] for row in h]),
@@ -46,13 +46,13 @@ def write_projector(directory, h, ids, names, images):
 
 
 def table(rows):
-    """Rows of text as TSV, a tab or line break within a cell written as \\t, \\n or \\r."""
+    """Rows of text as TSV, with tabs and line breaks in cells escaped as \\t, \\n and \\r."""
     escapes = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
     return "".join("\t".join(cell.translate(escapes) for cell in row) + "\n" for row in rows)
 
 
 def picture(directory, h, labels, names, title, seed):
-    """tsne.png, where the libraries for it are there; of standardised representations."""
+    """Writes tsne.png, a plot of the standardized representations, if matplotlib is installed."""
     try:
         import matplotlib
 

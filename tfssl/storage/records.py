@@ -1,7 +1,7 @@
-"""What the JSON files of a run hold: whoever reads one may count on it.
+"""Schemas of the JSON files of a run, against which every file is validated when it is read.
 
-A check is a function of a value that returns None, or says what is wrong with it. Keys that are not
-named here may be there too.
+A check is a function of a value that returns None, or a text that says what is wrong. Further keys
+are allowed.
 """
 
 import sys
@@ -11,11 +11,11 @@ from tfssl.errors import UsageError
 
 
 def checked(expected, holds):
-    """The check of one value.
+    """A check of a single value.
 
     Args:
-        expected: what it is to be, in words.
-        holds: value -> whether it is.
+        expected: what is expected, for messages.
+        holds: function (value) -> whether it is valid.
     """
     return lambda value: None if holds(value) else f"must be {expected}"
 
@@ -43,12 +43,12 @@ OBJECT = checked("an object", lambda value: isinstance(value, dict))
 
 
 def optional(check):
-    """null, or what another check takes."""
+    """A check that also accepts null."""
     return lambda value: None if value is None else check(value)
 
 
 def several(check, *counts):
-    """A list whose items pass a check; of one of these lengths, where any is given."""
+    """A check of a list: of its items and, if any are given, of its allowed lengths."""
 
     def check_list(value):
         if not isinstance(value, list) or counts and len(value) not in counts:
@@ -63,7 +63,7 @@ def several(check, *counts):
 
 
 def by_name(check):
-    """An object whose values pass a check."""
+    """A check of all values of an object."""
 
     def check_values(value):
         if not isinstance(value, dict):
@@ -76,11 +76,11 @@ def by_name(check):
 
 
 def holding(required=None, may=None):
-    """An object with these keys.
+    """A check of an object by its keys.
 
     Args:
-        required: {key: check}, which are all there.
-        may: likewise, of keys that may be missing.
+        required: {key: check}.
+        may: {key: check} of optional keys.
     """
     required, may = required or {}, may or {}
 
@@ -104,7 +104,7 @@ def holding(required=None, may=None):
 
 
 def of_knob(name):
-    """What a setting of `tfssl.Config` may be, as JSON has it."""
+    """A check of a setting of `tfssl.Config`, in JSON."""
     field = Config.__dataclass_fields__[name]
 
     def check_setting(value):
@@ -122,7 +122,7 @@ RISING = checked(
     lambda value: several(NUMBER, 2)(value) is None and value[0] < value[1],
 )
 VALUE_RANGES = by_name(RISING)
-# What says which network it is, beside weights; and where they are from.
+# Descriptions of weights: the architecture, and the origin.
 NETWORK = {
     **{name: of_knob(name) for name in ARCHITECTURE if name not in LATER},
     "stem": checked("cifar or imagenet", lambda value: value in ("cifar", "imagenet")),
@@ -141,7 +141,7 @@ ORIGIN = {
 WEIGHTS = holding({**NETWORK, "path": TEXT, "step": COUNT}, ORIGIN)
 CLASSES = {"classes": COUNT, "class_names": several(TEXT)}
 ABOUT = holding(
-    may={  # what is said in an archive of weights, or a manifest
+    may={  # in an exported file or a manifest
         **NETWORK,
         **ORIGIN,
         "classes": POSITIVE,
@@ -187,7 +187,7 @@ def result(value):
 
 
 def lacking(value):
-    """What a result needs for its table and does not have: its step, and its labels."""
+    """Names a missing key that the table of a result needs: its step, or its labels."""
     needed = {"pretrained": ["global_step"], "results": ["labels"]}
     done = next(name for name in ACCURACIES if name in value)
     return next(
@@ -201,7 +201,7 @@ def lacking(value):
 
 
 def sums(value):
-    """The check of {file: digest}, of files that lie beside it."""
+    """The check of {file: digest}, for files in the same directory."""
     if wrong := by_name(TEXT)(value):
         return wrong
     return next(
@@ -239,10 +239,10 @@ RECORDS = {
 
 
 def problem(name, value):
-    """What is wrong with the content of a file, in words; None where nothing is.
+    """Validates the content of a file; returns what is wrong with it, or None.
 
     Args:
-        name: of the file, without its directory.
-        value: what JSON made of it.
+        name: name of the file, without its directory.
+        value: its parsed JSON.
     """
     return RECORDS.get(name, OBJECT)(value)

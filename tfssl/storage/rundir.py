@@ -1,22 +1,22 @@
-"""The directory of a run: what was asked for, and what came of it.
+"""The directory of a run: its configuration and its results.
 
-flags.flags, flags.json   the configuration; the first replays it with --flagfile
-data.json                 what the training images are, wherever they lie, and which of their
-                          values are black and white
+flags.flags, flags.json   the configuration; --flagfile=flags.flags repeats the run
+data.json                 identity of the training images, independent of their location, and
+                          which of their values are black and white
 checkpoints/, newest.json see `tfssl.storage.checkpoint`
 encoder.keras             the encoder, for use without tfssl
-views.png                 some images and what augmentation makes of them
-labels.json               how many labels are learned from, the fingerprint of their places,
-                          and what the classes are called
-teacher.json, teacher_logits.npy  whom a student learns from, and all that it learns
+views.png                 some images and their augmented views
+labels.json               number of training labels, a digest of the indices of their images,
+                          and the names of the classes
+teacher.json, teacher_logits.npy  the teacher of a student, and its outputs
 untrained.json            the baseline: the untrained encoder by the same protocols
-lock                      held by the process that trains here
+lock                      locked by the process that trains here
 diagnosis.json            see `tfssl.callbacks.alarms.StopOnNaN`
-time.json                 seconds of training so far, over all processes, those that were
-                          killed until their last checkpoint, and images/s of the last one
+time.json                 seconds of training of all processes, killed ones up to their last
+                          checkpoint, and images/s of the last process
 result.json, result_<step>.json
 linear_eval/              the classifiers of --mode=linear_eval, one directory per setting
-events.out.tfevents.*     TensorBoard, and eval/ beside it
+events.out.tfevents.*     TensorBoard, and those of the evaluation in eval/
 """
 
 import contextlib
@@ -35,7 +35,7 @@ DATA, TIME, LOCK = "data.json", "time.json", "lock"
 
 
 def make(model_dir):
-    """Makes the directory and raises UsageError where it cannot be written."""
+    """Creates the directory; raises UsageError if it is not writable."""
     try:
         os.makedirs(model_dir, exist_ok=True)
         with tempfile.TemporaryFile(dir=model_dir):
@@ -48,25 +48,25 @@ def make(model_dir):
 
 
 @contextlib.contextmanager
-def held(model_dir):
-    """Keeps other processes from training in a directory, which is made.
+def lock(model_dir):
+    """A context in which no other process can train in a directory, which is created.
 
-    What is decided by the files of the directory is decided inside. A request that is refused
-    there leaves nothing behind that it has made.
+    Decisions that depend on files of the directory must be made inside. If a `UsageError` is raised
+    inside, files and directories created here are removed.
 
     Raises:
-        UsageError: one is at it, or the directory cannot be written.
+        UsageError: another process trains in it, or the directory is not writable.
     """
-    made = absent(os.path.join(model_dir, LOCK))
+    created = missing_paths(os.path.join(model_dir, LOCK))
     make(model_dir)
-    file = locked(model_dir)
+    file = open_lock(model_dir)
     try:
         check_files(model_dir)
         files.clear(model_dir, rf".+({'|'.join(map(re.escape, FILES))})")
         yield
     except UsageError:
-        for path in made:
-            with contextlib.suppress(OSError):  # something else is in it by now
+        for path in created:
+            with contextlib.suppress(OSError):  # a directory that is not empty any more
                 (os.rmdir if os.path.isdir(path) else os.unlink)(path)
         raise
     finally:
@@ -75,7 +75,7 @@ def held(model_dir):
 
 
 def check_files(model_dir):
-    """Raises UsageError where a record in the directory is damaged, or a folder in its place."""
+    """Raises UsageError if a record in the directory is damaged, or is a folder."""
     for name in os.listdir(model_dir):
         if name.endswith(FILES) and os.path.isdir(os.path.join(model_dir, name)):
             raise UsageError(
@@ -86,10 +86,10 @@ def check_files(model_dir):
         read_json(model_dir, name)
 
 
-FILES = (".json", ".flags", ".keras", ".npy", ".png")  # how those of a run end
+FILES = (".json", ".flags", ".keras", ".npy", ".png")  # endings of the files of a run
 
 
-def absent(path):
+def missing_paths(path):
     """A path and the directories above it that do not exist, the innermost first."""
     path, found = os.path.abspath(path), []
     while not os.path.lexists(path):
@@ -98,15 +98,15 @@ def absent(path):
     return found
 
 
-def locked(model_dir):
-    """The lock of a directory, an open file that is to be closed; None where there are no locks.
+def open_lock(model_dir):
+    """Locks a directory: an open file, which the caller closes; None: locks are not supported.
 
     Raises:
-        UsageError: another process holds it, or it cannot be had.
+        UsageError: another process has the lock, or it cannot be written.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: two processes are not told from one
+    except ImportError:  # Windows
         return None
     path = os.path.join(model_dir, LOCK)
     while True:
@@ -130,28 +130,28 @@ def locked(model_dir):
                 flush=True,
             )
             return None
-        if is_still(path, file):
+        if is_same_file(path, file):
             return file
-        file.close()  # its holder has removed it meanwhile
+        file.close()  # the process that had the lock has removed the file
 
 
-def is_still(path, file):
-    """Whether a path leads to an open file."""
+def is_same_file(path, file):
+    """Whether a path still refers to an open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
     except OSError:
         return False
 
 
-# What a file system without locks answers, as some network disks are.
+# Errors of file systems without locks, such as some network disks.
 UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 def read_json(model_dir, name):
-    """A file of the run as a dict, or None where there is none.
+    """Reads a JSON file of the run; None: there is no such file.
 
     Raises:
-        UsageError: it is damaged, or does not hold what `tfssl.storage.records` says.
+        UsageError: it is damaged, or does not match its schema in `tfssl.storage.records`.
     """
     path = os.path.join(model_dir, name)
     if not os.path.exists(path):

@@ -1,4 +1,4 @@
-"""What a run directory says of the run: its settings and its images."""
+"""The record of a run in its directory: its settings and its images."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from tfssl.text import printable
 
 
 def recorded(model_dir):
-    """The Config that a directory was made with, or None where it holds no run.
+    """The Config of the run in a directory; None: there is no run.
 
     Raises:
-        UsageError: the record is unreadable, or the directory holds checkpoints without one.
+        UsageError: the record is unreadable, or there are checkpoints without one.
     """
     path = os.path.join(model_dir, "flags.json")
     if not os.path.exists(path):
@@ -43,17 +43,18 @@ def recorded(model_dir):
 
 
 def needs_plugin(settings):
-    """The plug-in without which the recorded settings of a run mean nothing; None without one."""
+    """The plug-in that defines the recorded method of a run, if it is not loaded; or None."""
     plugin, method = settings["plugin"], settings["method"]
     return plugin if isinstance(plugin, str) and method not in METHODS else None
 
 
 def continued(config, there, given):
-    """The Config of a run that goes on: knobs that it did not have yet are as they were then.
+    """The Config to continue a run with: settings newer than the run keep their old behaviour.
 
     Args:
-        there: the Config that the directory was made with; None where it holds no run.
-        given: names of the settings that were chosen now.
+        config: the Config of this command.
+        there: the recorded Config; None: there is no run.
+        given: names of the flags that the user gave.
     """
     if there is None:
         return config
@@ -61,20 +62,21 @@ def continued(config, there, given):
 
 
 def directory_of(config, data):
-    """The name of a run that was given none: by its settings and the images that it learns from.
+    """The default directory of a run, named by its settings and its training images.
 
-    Where there is none of that name, and tfssl 0.1 left one of these settings, that one.
+    If it does not exist, but a directory of tfssl 0.1 with these settings does, that one.
 
     Args:
+        config: a `tfssl.Config`.
         data: `Source.identity` of its training images.
     """
     name, old = default_model_dir(config, data), default_model_dir(config, None)
     plain = Config(mode=config.mode, checkpoint=config.checkpoint, teacher=config.teacher)
-    as_then = all(getattr(config, knob) == getattr(plain, knob) for knob in ABSENT)
-    if os.path.isdir(name) or not (as_then and os.path.isdir(old)):
+    as_in_0_1 = all(getattr(config, knob) == getattr(plain, knob) for knob in ABSENT)
+    if os.path.isdir(name) or not (as_in_0_1 and os.path.isdir(old)):
         return name
     there = recorded(old)
-    if there is None:  # of a frozen encoder; which folder it was of is not known
+    if there is None:  # results of a frozen encoder, which do not record the folder of images
         return name if config.dataset == "folder" else old
     same_place = (
         there.data_dir
@@ -85,21 +87,21 @@ def directory_of(config, data):
 
 
 def check_images(model_dir, here, there):
-    """Raises UsageError naming what differs between the images of a run and those that it had."""
-    told = [
+    """Raises UsageError, with the differences, if the images of a run have changed."""
+    differing = [
         difference(key, here.get(key), there.get(key))
         for key in dict.fromkeys([*there, *here])
         if here.get(key) != there.get(key)
     ]
-    if told:
+    if differing:
         raise UsageError(
             f"--model_dir={model_dir} holds a run on other images: "
-            f"{', '.join(told)}. Give another --model_dir, or the images of that run."
+            f"{', '.join(differing)}. Give another --model_dir, or the images of that run."
         )
 
 
 def difference(key, here, there):
-    """How two identities differ in one of their entries, in words."""
+    """The difference of two identities in one of their entries, as text."""
     if isinstance(here, dict) and isinstance(there, dict):
         if here.keys() != there.keys():
             here, there = (" ".join(map(printable, one)) for one in (here, there))
@@ -122,30 +124,34 @@ DIGESTS = {
 
 
 def check_same(config, other, model_dir, names=None):
-    """Raises UsageError naming the flags that differ from those of the run in the directory.
+    """Raises UsageError, with the differing flags, if a directory holds another run.
 
     Args:
-        names: the only flags that count; None: all, as its training is to go on.
+        config: the Config of this command.
+        other: the recorded Config.
+        model_dir: the directory, for the message.
+        names: names of the flags to compare; None: all that affect training, to continue it.
     """
     differing = [
         n for n in differences(config, other, goes_on=names is None) if names is None or n in names
     ]
     if differing:
-        told = ", ".join(
+        flags = ", ".join(
             f"--{n}={getattr(config, n)} (there {getattr(other, n)})" for n in differing
         )
         raise UsageError(
-            f"--model_dir={model_dir} holds a run of another configuration: {told}. "
+            f"--model_dir={model_dir} holds a run of another configuration: {flags}. "
             "Give another --model_dir, or the flags of that run."
         )
 
 
 def write_record(config, data, flagfile):
-    """Writes what a run is.
+    """Writes data.json, flags.json and flags.flags.
 
     Args:
+        config: the `tfssl.Config` of the run.
         data: `Job.data`.
-        flagfile: (Config, header) -> text of flags.flags.
+        flagfile: function (Config, header) -> text of flags.flags.
     """
     files.write_json(config.model_dir, rundir.DATA, data)
     files.write_json(config.model_dir, "flags.json", config.to_dict())

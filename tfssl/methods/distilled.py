@@ -29,7 +29,8 @@ class Distilled(Supervised):
         encoder, num_classes, head, **options: see `Supervised`. By default, `num_classes` is that
             of the teacher.
         teacher: a `keras.Model`, images float [B, H, W, C] in [0, 1] -> logits [B, C], such as a
-            trained `Supervised`, applied to the views. None: call `teach` with its logits before `fit`.
+            trained `Supervised`, applied to the views. None: call `teach` with its logits before
+            `fit`.
         temperature: float > 0, of both softmaxes.
         alpha: float in [0, 1], weight of the teacher's term.
 

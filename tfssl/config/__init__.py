@@ -1,17 +1,17 @@
-"""The settings of a run, each described once; standard library only.
+"""The settings of a run, each defined once; imports the standard library only.
 
-options   the table: the type, default, meaning and check of every knob
-methods   the table of methods: facts and defaults of each
-modes     the table of modes: what does each, and the facts about it
-defaults  defaults by method and by what is trained; what records of old lack
-google    what command lines of google-research/simclr mean
-values    texts that stand for numbers, checks of single values
-checks    what is refused
+options   type, default, help text and check of every setting ("knob")
+methods   the table of methods: properties and defaults of each
+modes     the table of modes: function and properties of each
+defaults  defaults that depend on the method or the task; defaults for older records
+google    command lines of google-research/simclr
+values    parsing and checks of single values
+checks    checks of types, ranges and combinations
 settings  `Config`
-identity  which settings make a run another one; names of runs
-schema    what a knob is
+identity  which settings identify a run; default names of runs
+schema    the dataclass field of a setting
 
-A wrong flag is refused before TensorFlow is loaded: nothing here imports it.
+Nothing here imports TensorFlow, so an invalid flag is refused before it is loaded.
 """
 
 from tfssl.config.checks import NO_PROBE, check_range, check_type

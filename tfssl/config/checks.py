@@ -1,4 +1,4 @@
-"""What is refused before anything is loaded: wrong types, values out of range, contradictions."""
+"""Checks of settings before TensorFlow is loaded: types, ranges, contradictions."""
 
 import math
 import re
@@ -25,10 +25,12 @@ PATHS = ("model_dir", "checkpoint", "teacher", "label_list", "output")
 
 
 def check_type(field, value):
-    """The value, as its declared type; an integer serves as a float, several as a size or list.
+    """Converts a value to the type of its setting.
+
+    Integers are accepted as floats, and tuples or lists of integers as sizes or lists.
 
     Raises:
-        UsageError: any other type, or a value that is none of the choices.
+        UsageError: another type, or not one of the choices.
     """
     of_type, optional, choices = kind(field)
     if value is None and optional:
@@ -54,7 +56,7 @@ def check_type(field, value):
 
 
 def check_range(field, value):
-    """Raises UsageError for a value that fails the knob's check, or that 32 bits do not hold."""
+    """Raises UsageError if a value fails the check of its setting, or does not fit in 32 bits."""
     check = field.metadata["check"]
     expected = check and value is not None and not check[0](value) and check[1]
     for wrong, limits in LIMITS.get(type(value), ()):
@@ -64,7 +66,7 @@ def check_range(field, value):
 
 
 def check_together(config):
-    """Raises UsageError for the first contradiction between the settings of a Config."""
+    """Raises UsageError for the first contradiction between settings."""
     for check in (
         check_paths,
         check_views,
@@ -78,7 +80,7 @@ def check_together(config):
 
 
 def check_paths(config):
-    """Raises UsageError for an address such as gs://bucket where files of this machine are."""
+    """Raises UsageError for an address such as gs://bucket in place of a local path."""
     names = [*PATHS]
     names += ["data_dir"] if config.dataset == "folder" else []
     names += ["probe_data_dir"] if config.probe_dataset == "folder" else []
@@ -86,8 +88,8 @@ def check_paths(config):
         value = getattr(config, name) or ""
         if re.match(r"[a-z][a-z0-9]*://", value, re.IGNORECASE):
             raise UsageError(
-                f"--{name} must be a path on this machine: copy what is at such "
-                "an address here (gcloud storage cp -r), or mount its bucket "
+                f"--{name} must be a path on this machine: copy the files "
+                "here (gcloud storage cp -r), or mount the bucket "
                 f"(gcsfuse). Received: {value}"
             )
 
@@ -113,7 +115,7 @@ def check_views(config):
 
 
 def check_recipe(config):
-    """Raises UsageError where flags describe an augmentation that --recipe takes the place of."""
+    """Raises UsageError if flags of augmentation are given together with --recipe."""
     fields = type(config).__dataclass_fields__
     useless = [
         name
@@ -124,8 +126,7 @@ def check_recipe(config):
     ]
     if useless:
         raise UsageError(
-            f"--{useless[0]} has no effect with --recipe={config.recipe}, which says what the "
-            "views are."
+            f"--{useless[0]} has no effect with --recipe={config.recipe}, which defines the views."
         )
 
 
@@ -152,7 +153,7 @@ def check_method(config):
 
 
 def methods_with(name):
-    """The methods that take a knob, in words."""
+    """The methods that accept a setting, for messages."""
     return " and ".join(f"--method={method}" for method, of in METHODS.items() if name in of.takes)
 
 
@@ -169,7 +170,7 @@ def check_task(config):
         check_finetuning(config)
     if config.label_list and config.label_fraction < 1:
         raise UsageError(
-            "--label_list says which labels there are; --label_fraction must not "
+            "--label_list selects the labels; --label_fraction must not "
             f"be given with it. Received: {config.label_list} and "
             f"{config.label_fraction}"
         )
@@ -204,8 +205,8 @@ def check_distillation(config):
         )
     if config.distill_alpha == 1 and (config.label_list or config.label_fraction < 1):
         raise UsageError(
-            "--label_fraction and --label_list say which labels are learned "
-            "from beside the teacher, which needs --distill_alpha below 1. "
+            "--label_fraction and --label_list select labels to learn from "
+            "besides the teacher, which needs --distill_alpha below 1. "
             "Received: 1.0"
         )
     refuse(config, "distillation", "ft_proj_selector")
@@ -227,7 +228,7 @@ def check_pretraining(config):
 
 
 def refuse(config, by, *names):
-    """Raises UsageError where one of these knobs is not at its default."""
+    """Raises UsageError if one of these settings differs from its default."""
     for name in names:
         value = getattr(config, name)
         if value != type(config).__dataclass_fields__[name].default:

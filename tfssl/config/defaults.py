@@ -1,4 +1,4 @@
-"""Defaults that differ by --method or by what is trained, and what records of old lack.
+"""Defaults that depend on the method or the task, and defaults for older records.
 
 `tfssl.config.options` has the others: those of pretraining with --method=simclr.
 """
@@ -6,17 +6,17 @@
 from tfssl.config.methods import METHODS, STANDARD, EpochTable
 from tfssl.config.modes import MODES, TASKS
 
-DECIDING = ("method", "mode", "train_mode")  # knobs that say which defaults hold
+DECIDING = ("method", "mode", "train_mode")  # settings that determine the defaults of others
 
 
 def default_of(field, config):
-    """The default of a knob, or a function of the Config, once those in DECIDING are set."""
+    """The default of a setting: a value, or a function of the Config; needs those in DECIDING."""
     of_method = config.facts.defaults.get(field.name, field.default)
     return MODES[config.task].defaults.get(field.name, of_method)
 
 
 def listed(field):
-    """A default as the help lists it: the value, or {case: value} by method or by task."""
+    """A default for the help: the value, or {case: value} by method or task."""
     name, default = field.name, field.default
     own = {method: of.defaults[name] for method, of in METHODS.items() if name in of.defaults}
     by_method = {STANDARD: default, **own} if own else default
@@ -27,7 +27,7 @@ def listed(field):
 
 
 def by_length(name):
-    """The defaults of a knob that follow the length of the training, as a part of its help text."""
+    """Help text about the defaults of a setting that depend on the length of the training."""
     tables = {method: of.defaults.get(name) for method, of in METHODS.items()}
     return "".join(
         f" With {method} {table}."
@@ -37,12 +37,12 @@ def by_length(name):
 
 
 def as_standard():
-    """The methods that have no defaults of their own, in words."""
+    """The methods without defaults of their own, for the help."""
     *some, last = (name for name, of in METHODS.items() if name != STANDARD and not of.defaults)
     return " and ".join(filter(None, (", ".join(some), last)))
 
 
-# What a record that lacks one of these knobs means: it was written before there was one.
+# The values of these settings in older records, which lack them.
 ABSENT = {
     "reading_rules": 1,
     "max_image_megapixels": 89.0,
@@ -51,7 +51,7 @@ ABSENT = {
     "value_range": "auto",
 }
 
-# The same of knobs that came later still, and what their defaults do: nothing new.
+# Likewise for newer settings, whose defaults keep the behaviour of older versions.
 LATER = {
     "proj_batch_norm": True,
     "positives": "views",
@@ -66,7 +66,7 @@ LATER = {
 
 
 def without_later(settings):
-    """Settings but for knobs that came LATER and do what was done before: for names of old."""
+    """Removes settings in LATER that have their default, so that names of runs do not change."""
     return {
         name: value for name, value in settings.items() if name not in LATER or value != LATER[name]
     }

@@ -1,13 +1,13 @@
-"""What command lines of google-research/simclr (tf2, 383d414) mean here."""
+"""Compatibility with command lines of google-research/simclr (tf2, 383d414)."""
 
 import re
 
 from tfssl.errors import UsageError
 
-METHOD = "simclr"  # the one that its runner has
+METHOD = "simclr"  # the only one of its runner
 
-# Its defaults that differ from ours. They are taken for
-# every flag that is not given on a command line that gives --train_mode, as only its users do.
+# Its defaults that differ from ours. They apply to command lines with --train_mode, a flag that
+# only its users give.
 GOOGLE_DEFAULTS = dict(
     mode="train",
     train_mode="pretrain",
@@ -20,25 +20,25 @@ GOOGLE_DEFAULTS = dict(
     use_blur=True,
 )
 
-# Further ones, that differ from those of our finetuning.
+# Further ones, for finetuning.
 GOOGLE_FINETUNE_DEFAULTS = dict(
     optimizer="lars", warmup_epochs=10.0, train_epochs=100.0, train_batch_size=512
 )
 
 
-# Those that are not taken, as our own defaults follow the dataset and the devices. For ImageNet
-# the first two are what ours choose.
+# Its defaults that do not apply, as ours depend on the dataset and the devices. For ImageNet the
+# first two equal ours.
 GOOGLE_DEFAULTS_LEFT = dict(image_size=224, eval_split="validation", use_tpu=True)
 
 
 def google_defaults(train_mode, method=METHOD):
-    """Its defaults for a --train_mode and a --method, where they are not ours."""
+    """Its defaults for a --train_mode and a --method, if they differ from ours."""
     if train_mode == "distill" or method != METHOD:
         return {}
     return GOOGLE_DEFAULTS | (GOOGLE_FINETUNE_DEFAULTS if train_mode == "finetune" else {})
 
 
-# What its tf1 code calls variables, of each kind that is loaded or left together.
+# Names of variables in its tf1 code, grouped by what is loaded together.
 GOOGLE_VARIABLES = {
     "the encoder": [
         f"base_model/{name}:0"
@@ -72,7 +72,7 @@ GOOGLE_VARIABLES = {
 
 
 def check_schema(schema, ft_proj_selector):
-    """Raises UsageError for a --variable_schema that loads something else than we do."""
+    """Raises UsageError if a --variable_schema selects other variables than tfssl loads."""
     try:
         matches = re.compile(schema).match  # from the start of the name, as tf.compat.v1 does
     except re.error as error:
@@ -82,7 +82,7 @@ def check_schema(schema, ft_proj_selector):
     for part, names in GOOGLE_VARIABLES.items():
         wanted = part == "the encoder" or (part == "the projector" and ft_proj_selector != 0)
         if part == "the projector" and not wanted:
-            continue  # loaded or not, nothing reads it
+            continue  # not used, whether loaded or not
         wrong = [name for name in names if bool(matches(name)) != wanted]
         if wrong:
             raise UsageError(

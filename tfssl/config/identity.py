@@ -1,4 +1,4 @@
-"""Which knobs make a run, or a network, another one; the names of runs."""
+"""Which settings identify a run or a network, and the default names of runs."""
 
 import dataclasses
 import hashlib
@@ -9,7 +9,7 @@ from tfssl.config.defaults import ABSENT, without_later
 from tfssl.config.schema import COMPAT, DEVICES, EVAL, EXPORT, LINEAR, LOG
 from tfssl.config.settings import Config
 
-# Knobs that say what a network is: a checkpoint brings its own. Of its stem, see the knob.
+# Settings of the architecture, taken from a checkpoint if there is one; for the stem see --stem.
 ARCHITECTURE = (
     "method",
     "encoder",
@@ -27,8 +27,7 @@ ARCHITECTURE = (
     "proj_batch_norm",
 )
 
-# Knobs that do not change what is learned: a finished or interrupted run may be continued or
-# evaluated with other values of these. model_dir is where the run is, not what it is.
+# Settings that do not affect training: a run can be continued or evaluated with other values.
 FREE = frozenset(
     f.name
     for f in dataclasses.fields(Config)
@@ -46,16 +45,17 @@ FREE = frozenset(
 
 
 def differences(config, other, goes_on=False):
-    """The knobs that two runs disagree on and that decide what is learned, in table order.
+    """The names of settings that affect training and differ between two Configs.
 
     Args:
-        goes_on: whether one is to continue the other's training, in the order of its images.
+        config, other: `tfssl.Config`s.
+        goes_on: whether one continues the other's training, so that the order of images matters.
     """
     free = FREE
     if goes_on:
-        free -= {"cache_dataset"}  # images in memory are shuffled whole
+        free -= {"cache_dataset"}  # it changes the order of the images
         if config.dataset == "shapes":
-            free -= {"eval_image_size"}  # which are drawn for the larger of both sizes
+            free -= {"eval_image_size"}  # the images are drawn at the larger of both sizes
     return [
         f.name
         for f in dataclasses.fields(Config)
@@ -64,11 +64,12 @@ def differences(config, other, goes_on=False):
 
 
 def default_model_dir(config, data):
-    """`runs/<what>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings and data, equal name.
+    """`runs/<task>-<dataset>-r<depth>-b<batch>-<digest>`: equal settings and data, equal name.
 
     Args:
-        data: what the training images are, as JSON can hold it; None: as tfssl 0.1 named runs, by
-            the settings that there were.
+        config: a `tfssl.Config`.
+        data: JSON-serializable identity of the training images; None: the name that tfssl 0.1 used,
+            from its settings only.
     """
     learned = without_later(
         {f.name: getattr(config, f.name) for f in dataclasses.fields(Config) if f.name not in FREE}

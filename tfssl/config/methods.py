@@ -1,6 +1,6 @@
-"""The methods: what the command line knows of each before TensorFlow is loaded.
+"""The table of methods: what the command line needs of each before TensorFlow is loaded.
 
-A new method is one entry of METHODS, beside its class.
+A new method needs one entry in METHODS, and its class.
 """
 
 import dataclasses
@@ -9,13 +9,13 @@ from typing import Literal
 
 
 class EpochTable:
-    """A default that follows --train_epochs: the given values, and between them, interpolated.
+    """A default that depends on --train_epochs: given values, interpolated between them.
 
-    Interpolation is linear over the logarithm of the epochs; outside the table its ends hold.
+    Linear in the logarithm of the epochs, and constant outside the table.
 
     Args:
         values: {epochs: value}.
-        complement: interpolate the logarithm of 1 - value, for decay rates close to 1.
+        complement: bool, whether to interpolate log(1 - value), for decay rates close to 1.
     """
 
     def __init__(self, values, complement=False):
@@ -42,22 +42,22 @@ class EpochTable:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """The facts about a method, and its defaults.
+    """Properties and defaults of a method.
 
     Attributes:
-        path: "MODULE:CLASS" of a built-in method; "" for one of a plug-in.
-        options: the dataclass of its options, each a flag and an argument of the class; None where
-            it has none, or where its arguments are knobs of `tfssl.config.options`.
-        defaults: {knob: default in pretraining, or a function of the Config}, where it differs
-            from the one in `tfssl.config.options`.
-        takes: names of the knobs that are refused with methods that do not take them.
-        projector: whose projector the --proj_ flags describe; None: the method makes its own.
-        normalized: whether the loss normalizes projections; "flag": as --hidden_norm says.
-        passes: whether the network sees both views in one batch, "together", or one after the
-            other, "apart"; None: neither, or not known.
-        crops_only: whether views arrive cropped alone, as the method changes their pixels itself,
-            and the encoder sees patches of them.
-        has_target: whether a second network follows the encoder.
+        path: "MODULE:CLASS" of a built-in method; "" for a plug-in.
+        options: dataclass of its options, each a flag and an argument of the class; None: it has
+            none, or its arguments are settings in `tfssl.config.options`.
+        defaults: {setting: default in pretraining, or a function of the Config} that differ from
+            those in `tfssl.config.options`.
+        takes: names of settings that other methods refuse.
+        projector: method whose projector the --proj_ flags describe; None: it makes its own.
+        normalized: whether the loss normalizes projections; "flag": determined by --hidden_norm.
+        passes: whether both views pass through the network in one batch, "together", or in
+            separate batches, "apart"; None: neither, or unknown.
+        crops_only: whether views are only cropped by the input pipeline, as the method augments
+            patches of them itself.
+        has_target: whether there is a moving-average target network.
     """
 
     path: str = ""
@@ -76,7 +76,7 @@ class Method:
 
 
 # BYOL: Grill et al. 2020, arXiv:2006.07733, Appendix B and Table 6, as in deepmind-research
-# byol/configs/byol.py (f5de0ed), whose presets follow the length of the training.
+# byol/configs/byol.py (f5de0ed), whose presets depend on the length of the training.
 BYOL = dict(
     color_jitter_strength=1.0,
     jitter_brightness=0.4,
@@ -100,7 +100,7 @@ BYOL = dict(
 
 CONTRASTIVE = dict(projector="simclr", normalized="flag", passes="together")
 
-STANDARD = "simclr"  # the method whose defaults are those of the table
+STANDARD = "simclr"  # the method whose defaults are those in `tfssl.config.options`
 METHODS = {
     STANDARD: Method("tfssl.methods.simclr:SimCLR", takes=("memory_size",), **CONTRASTIVE),
     "byol": Method(

@@ -1,6 +1,6 @@
-"""The modes: what the command line can be asked to do, and the facts about each.
+"""The table of modes of the command line.
 
-A new mode is one entry of MODES, beside the module that does it.
+A new mode needs one entry in MODES, and the module that implements it.
 """
 
 import dataclasses
@@ -8,24 +8,23 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """The facts about a mode.
+    """Properties of a mode.
 
     Attributes:
-        help: what it does, a phrase for the help text of --mode.
-        run: "MODULE:FUNCTION" that does it; (config, given) -> result, and for a training (config,
-            given, flagfile, distribution) -> result. "": that of the mode in --train_mode.
+        help: phrase for the help text of --mode.
+        run: "MODULE:FUNCTION" that implements it: (config, given) -> result, and for a training
+            (config, given, flagfile, distribution) -> result. "": that of --train_mode.
         trains: whether it trains an encoder.
-        again: of a training, "MODULE:FUNCTION", (job) -> result, that --mode=eval repeats its
-            evaluation by.
-        defaults: of a training, {knob: default}, which come before those of the method.
-        evaluates: whether accuracies are measured, where the images have labels.
-        needs_run: whether it concerns the run in --model_dir and no other weights.
-        own_directory: whether its results are a run, in --model_dir, which gets a name where none
-            is given.
-        takes_labels: whether it learns from labels that are chosen anew, by --label_fraction.
-        classifies: whether it needs two classes or more.
-        neighbours: whether it always classifies by nearest neighbours.
-        split: the knob that names the images that it is about.
+        again: for a training, "MODULE:FUNCTION", (job) -> result, that repeats its evaluation for
+            --mode=eval.
+        defaults: for a training, {setting: default}, which override those of the method.
+        evaluates: whether it measures accuracies, if the images have labels.
+        needs_run: whether it requires a run in --model_dir.
+        own_directory: whether it writes to --model_dir, which gets a default name.
+        takes_labels: whether it learns from labels selected by --label_fraction.
+        classifies: whether it needs at least two classes.
+        neighbours: whether it always evaluates nearest neighbours.
+        split: the setting that names the split that it uses.
     """
 
     help: str
@@ -65,7 +64,7 @@ MODES = {
         ),
     ),
     "distill": Mode(
-        "train a network to answer as that of --teacher does, then evaluate it",
+        "train a network on the outputs of --teacher, then evaluate it",
         "tfssl.runner.distill:distill",
         trains=True,
         again="tfssl.runner.finetune:evaluate_finetuned",
@@ -81,7 +80,7 @@ MODES = {
         ),
     ),
     "eval": Mode(
-        "evaluate what is in --model_dir", "tfssl.runner.program:evaluate", needs_run=True
+        "evaluate the run in --model_dir", "tfssl.runner.program:evaluate", needs_run=True
     ),
     "linear_eval": Mode(
         "train a linear classifier on the frozen encoder in --checkpoint, or that of the run in "
@@ -91,19 +90,19 @@ MODES = {
         classifies=True,
     ),
     "knn": Mode(
-        "classify with it by nearest neighbours, which trains nothing",
+        "classify by nearest neighbours of that encoder, without training",
         "tfssl.runner.frozen:nearest_neighbours",
         takes_labels=True,
         neighbours=True,
     ),
     "embed": Mode(
-        "write its representations of --eval_split, with a picture",
+        "write representations of --eval_split by that encoder, with a t-SNE plot",
         "tfssl.runner.embed:embed",
         evaluates=False,
         split="eval_split",
     ),
     "export": Mode(
-        "write it as --format",
+        "write that encoder as --format",
         "tfssl.runner.convert:export",
         evaluates=False,
         own_directory=False,
@@ -117,10 +116,10 @@ MODES = {
         split="eval_split",
     ),
     "train": Mode(
-        "train what --train_mode says, as google-research/simclr does",
+        "train as --train_mode says, like google-research/simclr",
         trains=True,
         evaluates=False,
     ),
-    "train_then_eval": Mode("likewise, then evaluate it", trains=True),
+    "train_then_eval": Mode("as train, then evaluate it", trains=True),
 }
 TASKS = tuple(name for name, mode in MODES.items() if mode.trains and mode.run)

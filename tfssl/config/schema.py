@@ -1,4 +1,4 @@
-"""What a knob is: a dataclass field that carries its group, help text, check and choices."""
+"""Settings ("knobs") as dataclass fields with a group, help text, check and choices."""
 
 import dataclasses
 import types
@@ -20,15 +20,15 @@ COMPAT = "Accepted for compatibility with google-research/simclr"
 
 
 def knob(default, group, help, check=None, common=False, choices=None):
-    """One setting, as a dataclass field.
+    """Defines a setting as a dataclass field.
 
     Args:
-        default: the value where neither the setting nor `tfssl.config.defaults` gives another one.
-        group: under which --help and --helpfull list it.
-        help: the help text; `help` is argparse's and absl's word for it.
-        check: (predicate, what is expected, in words); None: every value of the type is valid.
+        default: the default; `tfssl.config.defaults` may override it.
+        group: heading under which --help and --helpfull list it.
+        help: the help text.
+        check: (predicate, description of valid values); None: all values of the type are valid.
         common: whether --help lists it too, with the first sentence of its help text.
-        choices: collection of the only valid values, read when it is needed; None: see the type.
+        choices: collection of the valid values, evaluated when needed; None: given by the type.
     """
     metadata = {
         "group": group,
@@ -41,19 +41,19 @@ def knob(default, group, help, check=None, common=False, choices=None):
 
 
 def second_view(field):
-    """The knob for view 2 alone beside one for both views."""
-    text = "As the flag without view2_, for view 2 alone. Not given: the same as there."
+    """The setting of view 2 only, next to one of both views."""
+    text = "As the flag without view2_, for view 2 only. Not given: the same value."
     return knob(None, VIEW2, text, field.metadata["check"])
 
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(knob, second_view))
 def group(cls):
-    """Makes a class of knobs a dataclass to derive from, without the methods of an instance."""
+    """Makes a class of settings a dataclass to derive from, without generated methods."""
     return dataclasses.dataclass(frozen=True, init=False, repr=False, eq=False)(cls)
 
 
 def kind(field):
-    """The type of a knob as (python type, is it optional, choices or None)."""
+    """The type of a setting as (Python type, whether it is optional, choices or None)."""
     hint, optional = field.type, False
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         hint, optional = typing.get_args(hint)[0], True
@@ -65,11 +65,11 @@ def kind(field):
 
 
 class Schema:
-    """Base of dataclasses of knobs. They remember which knobs they were given.
+    """Base of dataclasses of settings, which record the settings that were given.
 
     Attributes:
-        asked: frozenset of names: the knobs that were given a value, also one that equals the
-            default. None stands for "not given". It takes no part in comparisons.
+        asked: frozenset of the names of settings that were given a value other than None, even if
+            it equals the default. It is ignored in comparisons.
     """
 
     asked: typing.ClassVar[frozenset]
@@ -82,23 +82,24 @@ class Schema:
         return instance
 
     def replace(self, **changes):
-        """The same request with some changes; what was not asked for takes its default anew.
+        """Returns a copy with some settings changed; the defaults of others are computed again.
 
         Args:
-            **changes: {knob: value}; None takes back what was asked, as it does for a new Config.
+            **changes: {setting: value}; None resets a setting to its default.
 
         Example:
-            >>> Config().replace(method="byol") == Config(method="byol")
-            True
-            >>> Config(learning_rate=1.0).replace(method="byol").learning_rate
-            1.0
+
+        ```python
+        tfssl.Config().replace(method="byol") == tfssl.Config(method="byol")  # True
+        tfssl.Config(learning_rate=1.0).replace(method="byol").learning_rate  # 1.0
+        ```
         """
         return type(self)(**{**{name: getattr(self, name) for name in self.asked}, **changes})
 
     def explicit(self):
-        """An equal request that asks for every value but None, as a record of it does."""
+        """An equal copy in which every value other than None counts as given."""
         return type(self)(**self.to_dict())
 
     def to_dict(self):
-        """{knob: value in force}, in the order of the table, as JSON can hold it."""
+        """{setting: value}, including defaults, in order of definition; JSON-serializable."""
         return dataclasses.asdict(self)

@@ -1,4 +1,4 @@
-"""`Config`: all knobs of a run, the values in force, and which of them were asked for."""
+"""`Config`: all settings of a run, with defaults, and which of them were given."""
 
 import dataclasses
 
@@ -28,22 +28,24 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
     general.DataOptions,
     general.RunOptions,
 ):
-    """A run, whole.
+    """All settings of a run; the arguments are the flags of the command line.
 
-    A knob that is not given, or given as None, takes its default, which may differ by --method, by
-    what is trained, or follow other settings: see `tfssl.config.defaults`. So what is stored, and
-    recorded with the run, is always the value in force. `replace` acts on what was asked for;
-    `dataclasses.replace` would ask for every value.
+    A setting that is not given, or None, takes its default, which may depend on the method, the
+    task or other settings (`tfssl.config.defaults`). Attributes have the resulting values. To
+    change settings, use `replace`, which computes such defaults again; `dataclasses.replace` would
+    keep them.
 
     Raises:
-        UsageError: a value of the wrong type, outside its range, or at odds with another one.
+        UsageError: a value has the wrong type, is out of its range, or contradicts another one.
 
     Example:
-        >>> config = Config(method="byol", temperature=0.5)
-        >>> config.learning_rate, sorted(config.asked)
-        (0.45, ['method', 'temperature'])
-        >>> config.replace(method="simclr").learning_rate
-        1.0
+
+    ```python
+    config = tfssl.Config(method="byol", temperature=0.5)
+    config.learning_rate, sorted(config.asked)  # (0.45, ['method', 'temperature'])
+    config.replace(method="simclr").learning_rate  # 1.0
+    tfssl.Config(learning_rate=1.0).replace(method="byol").learning_rate  # 1.0
+    ```
     """
 
     def __post_init__(self):
@@ -51,11 +53,11 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
         for name in DECIDING:
             self._set(fields.pop(name), getattr(self, name))
         defaults = {n: default_of(f, self) for n, f in fields.items() if n not in self.asked}
-        made = [name for name, default in defaults.items() if callable(default)]
+        computed = [name for name, default in defaults.items() if callable(default)]
         for name, field in fields.items():
-            if name not in made:
+            if name not in computed:
                 self._set(field, defaults.get(name, getattr(self, name)))
-        for name in made:  # of the others
+        for name in computed:  # from the values of the others
             self._set(fields[name], defaults[name](self))
         checks.check_together(self)
 
@@ -65,7 +67,7 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
         object.__setattr__(self, field.name, value)
 
     def of_view(self, name, view):
-        """An augmentation's setting for view 1 or 2."""
+        """The value of a setting of augmentation for view 1 or 2."""
         own = getattr(self, f"view2_{name}", None) if view == 2 else None
         return getattr(self, name) if own is None else own
 
@@ -76,17 +78,17 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
 
     @property
     def task(self):
-        """What is trained, one of TASKS."""
+        """The kind of training, one of TASKS."""
         return self.mode if self.mode in TASKS else self.train_mode or "pretrain"
 
     @property
     def trains(self):
-        """Whether the encoder is."""
+        """Whether the mode trains an encoder."""
         return MODES[self.mode].trains
 
     @property
     def loads(self):
-        """Whether a training starts from the weights in --checkpoint."""
+        """Whether training starts from the weights in --checkpoint."""
         return self.trains and self.task != "pretrain" and self.checkpoint not in (None, "none")
 
     @property
@@ -95,10 +97,10 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
 
     @property
     def of_a_run(self):
-        """Whether it works on the run in --model_dir, which says what the settings are."""
+        """Whether the mode uses the run in --model_dir, with its recorded settings."""
         return MODES[self.mode].needs_run or (not self.trains and self.checkpoint is None)
 
     @property
     def neighbours(self):
-        """The numbers in --knn_k, as a tuple of integers."""
+        """The values of --knn_k, a tuple of integers."""
         return counts(self.knn_k)

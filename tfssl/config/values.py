@@ -1,6 +1,6 @@
-"""What values of knobs are: texts that stand for numbers, and checks of single values.
+"""Parsing of values given as text, and checks of single values.
 
-A check is (predicate, what was expected). None always passes: it means "not given".
+A check is a pair (predicate, description of valid values). None, "not given", always passes.
 """
 
 import math
@@ -14,7 +14,7 @@ FRACTION = (lambda x: 0 < x <= 1, "a fraction in (0, 1]")
 NOT_EMPTY = (lambda x: bool(x.strip()), "a name")
 
 
-# What a knob's number can be at most: what is computed holds 32 bits of it.
+# Limits of numbers, as computations are in 32 bits.
 MOST_INTEGER = 2**31 - 1
 LEAST_FLOAT, MOST_FLOAT = 2.0**-126, 2.0**127 * (2 - 2**-23)
 WHOLE = "[0-9]{1,9}"  # the digits of an integer in a text
@@ -29,14 +29,14 @@ def within(low, high):
 
 
 def sides(size):
-    """An image size such as 128 or 48x64 as (height, width); None for anything else."""
+    """Parses an image size, such as 128 or 48x64, into (height, width); None if invalid."""
     match = re.fullmatch(f"({WHOLE})(?:x({WHOLE}))?", str(size))
     pair = match and (int(match[1]), int(match[2] or match[1]))
     return pair if pair and min(pair) >= 1 else None
 
 
 def value_range(text):
-    """What --value_range says: "auto", "dtype" or (low, high); None for anything else."""
+    """Parses --value_range: "auto", "dtype" or (low, high); None if invalid."""
     if text in ("auto", "dtype"):
         return text
     try:
@@ -47,7 +47,7 @@ def value_range(text):
 
 
 def counts(text):
-    """Different numbers separated by commas, as a tuple of integers from 1 up; None otherwise."""
+    """Parses distinct positive integers separated by commas into a tuple; None if invalid."""
     words = [word.strip() for word in str(text).split(",") if word.strip()]
     if not all(re.fullmatch(WHOLE, word) for word in words):
         return None
@@ -66,11 +66,11 @@ SUFFIX = (
     "at most 100 letters, digits, dots, dashes and underscores",
 )
 COUNTS = (lambda x: counts(x) is not None, "different positive integers separated by commas")
-JOINED_BY = {SIZE: "x", COUNTS: ","}  # how several integers are written where these are checked
+JOINED_BY = {SIZE: "x", COUNTS: ","}  # separators of several integers
 
 
 def written(value, check):
-    """Integers, given in Python for a knob that is such text, as it; other values unchanged."""
+    """Converts integers to the text of a size or list; returns other values unchanged."""
     values = value if isinstance(value, (tuple, list)) else [value]
     whole = all(
         isinstance(v, numbers.Integral) and not isinstance(v, bool) and abs(v) <= MOST_INTEGER
@@ -79,7 +79,7 @@ def written(value, check):
     return JOINED_BY[check].join(str(int(v)) for v in values) if whole else value
 
 
-# What no knob of a type takes, whatever its check: (is it so?, what was expected).
+# Limits of all settings of a type: (predicate of invalid values, description of valid ones).
 LIMITS = {
     int: [(lambda x: x > MOST_INTEGER, f"at most {MOST_INTEGER}")],
     float: [

@@ -46,7 +46,7 @@ class CPC(Contrastive):
         predictions: a `keras.Layer`, c [B, R, Q] -> list of R - 1 predictions W_k c, [B, R, P];
             None: linear layers.
         patch: integer, side of a patch in pixels; None: a quarter of the shorter side of the views,
-            but at least 16 or, for smaller views, half of the side.
+            but at least 16; for views below 32 pixels, half of the side.
         stride: integer, pixels between patches; None: half of a patch.
         pixels: sequence of two random functions, one per view, that augment patches:
             (patches float32 [N, p, p, C], seed int32 [2]) -> patches. Empty: no augmentation. A

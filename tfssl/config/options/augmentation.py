@@ -1,4 +1,4 @@
-"""What the views of an image are."""
+"""Settings of augmentation."""
 
 from typing import Literal, Optional
 
@@ -8,12 +8,12 @@ from tfssl.config.values import FRACTION, NON_NEGATIVE, NOT_EMPTY, POSITIVE, PRO
 
 @group
 class ViewOptions(Schema):
-    """How each view is made; view 2 by the same settings where it has none of its own."""
+    """Augmentation of each view; view 2 uses the same settings unless it has its own."""
 
     recipe: Optional[str] = knob(
         None,
         VIEW,
-        "Augmentation of a plug-in, by its registered name, in place of what the flags below "
+        "Registered name of a plug-in's augmentation, which replaces the one that the flags below "
         "describe. Not given: these flags.",
         NOT_EMPTY,
     )
@@ -64,8 +64,7 @@ class ViewOptions(Schema):
     blur_padding: Literal["reflect", "constant"] = knob(
         "reflect",
         VIEW,
-        "What the blur sees beyond the border: the image mirrored, or black as in "
-        "google-research/simclr.",
+        "Padding of images for the blur: reflect, or constant black as in google-research/simclr.",
     )
     solarize_p: float = knob(0.0, VIEW, "Probability of solarization.", PROBABILITY)
     solarize_threshold: float = knob(0.5, VIEW, "Values from here up are inverted.", PROBABILITY)

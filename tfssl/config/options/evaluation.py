@@ -1,4 +1,4 @@
-"""What is done with an encoder: evaluation, finetuning, distillation, export."""
+"""Settings of evaluation, finetuning, distillation and export."""
 
 from typing import Literal, Optional
 
@@ -17,16 +17,15 @@ from tfssl.config.values import (
 
 @group
 class EvaluationOptions(Schema):
-    """What a training is evaluated by."""
+    """Evaluation of a training."""
 
     eval_batch_size: int = knob(256, EVAL, "Images in an evaluation batch.", at_least(1))
     eval_steps: int = knob(0, EVAL, "Batches to evaluate; 0: the whole split.", NON_NEGATIVE)
     eval_image_size: Optional[str] = knob(
         None,
         EVAL,
-        "Size of the evaluation crops, likewise. Not given: --image_size. Random "
-        "crops magnify what they show, so views of 24 px suit whole images of 32 px, at half the "
-        "cost.",
+        "Size of the evaluation crops, in the same form. Not given: --image_size. Random "
+        "crops magnify objects, so views of 24 px suit whole images of 32 px, at half the cost.",
         SIZE,
     )
     eval_crop_proportion: Optional[float] = knob(
@@ -46,7 +45,7 @@ class EvaluationOptions(Schema):
     protocols: Optional[str] = knob(
         None,
         EVAL,
-        "Further protocols to evaluate with, by the names that plug-ins registered, "
+        "Further evaluation protocols, by the names that plug-ins registered, "
         "comma-separated. Not given: none.",
         NOT_EMPTY,
     )
@@ -61,11 +60,13 @@ class EvaluationOptions(Schema):
     probe_dataset: Optional[str] = knob(
         None,
         EVAL,
-        "Dataset to evaluate on by linear classifier and kNN, where it is not that of "
-        "the pretraining, which may have no labels then. --eval_split is its.",
+        "Dataset for evaluation by linear classifier and kNN. Not given: that of pretraining. "
+        "With it, the pretraining images need no labels, and --eval_split is one of its splits.",
         NOT_EMPTY,
     )
-    probe_data_dir: Optional[str] = knob(None, EVAL, "Its --data_dir. Not given: the same.")
+    probe_data_dir: Optional[str] = knob(
+        None, EVAL, "The --data_dir of --probe_dataset. Not given: the same."
+    )
     probe_train_split: str = knob(
         "train", EVAL, "Split of --probe_dataset that the classifiers learn from.", NOT_EMPTY
     )
@@ -73,7 +74,7 @@ class EvaluationOptions(Schema):
         None,
         EVAL,
         "Evaluate the untrained encoder too, by the same protocols. Not given: as far "
-        "as that takes no longer than the training did, or under a minute.",
+        "as it takes no longer than the training did, or less than a minute.",
     )
 
 
@@ -85,9 +86,9 @@ class TransferOptions(Schema):
         None,
         TRANSFER,
         "Pretrained weights: the directory of a run, a checkpoint in it, an "
-        "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. They say what the "
-        "network is; images may have any size. finetune and distill (there the student's) also "
-        "take none: the network of the flags, from scratch. predict takes the directory of a "
+        "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. The architecture is "
+        "read from them; images may have any size. finetune and distill (for the student) also "
+        "accept none: the network of the flags, from scratch. predict takes the directory of a "
         "finetuned or distilled run, or its classifier.keras.",
         NOT_EMPTY,
         common=True,
@@ -95,32 +96,31 @@ class TransferOptions(Schema):
     label_fraction: float = knob(
         1.0,
         TRANSFER,
-        "Share of --train_split to learn from: a subset with equal numbers of "
-        "every class, drawn by --seed. distill learns from all images, and from the labels of "
-        "these.",
+        "Fraction of --train_split to learn from: a class-balanced subset, drawn with --seed. "
+        "distill learns from all images, and from the labels of this subset.",
         FRACTION,
         common=True,
     )
     label_list: Optional[str] = knob(
         None,
         TRANSFER,
-        "In place of --label_fraction: a file with the places of these images in "
-        "--train_split, one number a line, from 0 (results/labels/ has lists).",
+        "Instead of --label_fraction: a file with the indices of these images in "
+        "--train_split, one per line, from 0 (results/labels/ has lists).",
         NOT_EMPTY,
     )
     fine_tune_after_block: int = knob(
         -1,
         TRANSFER,
-        "What finetuning trains. -1: everything; 0: all after the stem; 1, 2, 3: all "
-        "after that group of blocks; 4: the head alone. Of another --encoder, 0 to 3: what comes "
-        "after its map is 1/2, 1/4, 1/8 or 1/16 of the image. What is not trained keeps its batch "
+        "Layers that finetuning trains. -1: all; 0: those after the stem; 1, 2, 3: those "
+        "after that group of blocks; 4: only the head. For another --encoder, 0 to 3: those after "
+        "the feature map is 1/2, 1/4, 1/8 or 1/16 of the image. Frozen layers keep their batch "
         "statistics too.",
         (lambda x: -1 <= x <= 4, "an integer from -1 to 4"),
     )
     ft_proj_selector: int = knob(
         0,
         TRANSFER,
-        "Layer of the projector that the finetuned head reads, trained with it: 0: "
+        "Layer of the projector on which the finetuned head is placed, trained with it. 0: "
         "none, the representation; 1: the first (SimCLRv2); -1: the last.",
         at_least(-1),
     )
@@ -131,28 +131,28 @@ class TransferOptions(Schema):
 
 @group
 class DistillationOptions(Schema):
-    """The teacher, and how much it is believed."""
+    """The teacher and its weight in the loss."""
 
     teacher: Optional[str] = knob(
         None,
         DISTILL,
-        "Directory of a finetuned or distilled run, or its classifier.keras. It "
-        "answers once for every image of --train_split, labelled or not, as it was evaluated.",
+        "Directory of a finetuned or distilled run, or its classifier.keras. Its logits are "
+        "computed once for every image of --train_split, labelled or not, on evaluation crops.",
         NOT_EMPTY,
         common=True,
     )
     distill_temperature: float = knob(
         1.0,
         DISTILL,
-        "Temperature of both softmaxes: 1 for a smaller student, 0.1 for one of the "
-        "teacher's form (SimCLRv2).",
+        "Temperature of both softmaxes: 1 for a smaller student, 0.1 for one with the "
+        "teacher's architecture (SimCLRv2).",
         POSITIVE,
     )
     distill_alpha: float = knob(
         1.0,
         DISTILL,
-        "Weight of the teacher's answers in the loss; 1 minus it is that of the "
-        "labels, of which 1 needs none.",
+        "Weight of the teacher's term in the loss; the labels have 1 minus this weight. With 1, "
+        "no labels are needed.",
         PROBABILITY,
     )
 
@@ -164,15 +164,15 @@ class LinearOptions(Schema):
     linear_epochs: float = knob(
         80,
         LINEAR,
-        "Passes over the training split, as random crops and "
+        "Epochs over the training split, with random crops and "
         "flips (Grill et al. 2020, Appendix C.1).",
         POSITIVE,
     )
     linear_learning_rate: float = knob(
         0.2,
         LINEAR,
-        "Base learning rate of SGD with Nesterov momentum 0.9: times batch/256, and "
-        "to 0 along a cosine.",
+        "Base learning rate of SGD with Nesterov momentum 0.9, multiplied by batch/256, with "
+        "cosine decay to 0.",
         POSITIVE,
     )
     linear_batch_size: int = knob(256, LINEAR, "Images in a batch.", at_least(1))
@@ -180,27 +180,27 @@ class LinearOptions(Schema):
 
 @group
 class ExportOptions(Schema):
-    """What --mode=export, embed and predict write."""
+    """The output of --mode=export, embed and predict."""
 
     format: Literal["keras", "saved_model", "onnx", "npz"] = knob(
         "keras",
         EXPORT,
-        "What --mode=export writes: a .keras file of Keras's own layers, a "
-        "TensorFlow SavedModel, ONNX (needs the onnx extra), or the bare weights for NumPy. Each "
+        "Format of --mode=export: a .keras file of Keras's own layers, a "
+        "TensorFlow SavedModel, ONNX (needs the onnx extra), or the weights for NumPy. Each "
         "takes images of any size.",
     )
     output: Optional[str] = knob(
         None,
         EXPORT,
-        "File or directory that --mode=export writes, or file that --mode=predict "
-        "does; it must not exist. Not given: a name beside the weights; or predictions.csv in "
-        "--model_dir or, without one, where the command is run.",
+        "File or directory to write with --mode=export, or file with --mode=predict; "
+        "it must not exist. Not given: a name next to the weights; or predictions.csv in "
+        "--model_dir or, without one, in the current directory.",
         NOT_EMPTY,
     )
     embed_points: int = knob(
         2000,
         EXPORT,
-        "Images in the picture (t-SNE) and in TensorBoard's projector, drawn by "
-        "--seed; the representations of all are written.",
+        "Images in the t-SNE plot and in TensorBoard's projector, drawn with "
+        "--seed; the representations of all images are written.",
         at_least(10),
     )

@@ -1,4 +1,4 @@
-"""What is done, and with which images."""
+"""Settings of the run and of the images."""
 
 from typing import Literal, Optional
 
@@ -9,7 +9,7 @@ from tfssl.config.values import NOT_EMPTY, POSITIVE, PROBABILITY, RANGE, SIZE
 
 @group
 class RunOptions(Schema):
-    """What is done, where, and how exactly."""
+    """Mode, directory, seed and precision of the run."""
 
     mode: str = knob(
         "pretrain",
@@ -21,22 +21,22 @@ class RunOptions(Schema):
     train_mode: Optional[str] = knob(
         None,
         RUN,
-        "google-research/simclr's spelling of what to train. A command line that gives this flag "
-        "is read as one of its runner: flags not given take the defaults they have there, which "
-        "the run prints. (Its runner does not distill: there the defaults are ours.)",
+        "google-research/simclr's flag for what to train. A command line with this flag "
+        "is read as one of that project: flags not given take its defaults, which "
+        "the run prints. (It does not distill: for distill the defaults are tfssl's.)",
         choices=TASKS,
     )
     model_dir: Optional[str] = knob(
         None,
         RUN,
         "Directory of the run: checkpoints, TensorBoard files, results. Not given: a "
-        "name made from the settings, under runs/. The same command again continues the run.",
+        "name derived from the settings, under runs/. The same command again continues the run.",
         common=True,
     )
     seed: int = knob(
         0,
         RUN,
-        "Seed of everything random: initial weights, order of the data, "
+        "Seed of all randomness: initial weights, order of the data, "
         "augmentation, the embedded dataset.",
         (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"),
         common=True,
@@ -44,21 +44,21 @@ class RunOptions(Schema):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = knob(
         "auto",
         RUN,
-        "Numbers of the network's layers. auto: mixed_bfloat16 where the processor "
-        "or GPU computes in it, float32 elsewhere, and on a processor for networks that begin "
-        "with fewer than 16 channels. Losses and statistics are float32 always.",
+        "Dtype policy of the network's layers. auto: mixed_bfloat16 if the processor "
+        "or GPU computes in bfloat16, otherwise float32; float32 too on a processor for networks "
+        "that begin with fewer than 16 channels. Losses and statistics are always float32.",
     )
     deterministic: bool = knob(
         False,
         RUN,
-        "TensorFlow's op determinism: on a GPU too, the same command then gives the "
-        "same bits, more slowly. On a processor it does so without. Recorded in result.json.",
+        "Enable TensorFlow's op determinism: the same command then gives the same bits on a GPU "
+        "too, but more slowly. On a processor it always does. Recorded in result.json.",
     )
 
 
 @group
 class DataOptions(Schema):
-    """Which images there are, and how they are read."""
+    """The dataset, and how images are read."""
 
     dataset: str = knob(
         "cifar10",
@@ -67,49 +67,49 @@ class DataOptions(Schema):
         "as DIR/<split>/<class>/*, DIR/<class>/*, or without classes), or the name of a "
         "tensorflow_datasets builder of images: cifar10, cifar100, "
         "imagenette/160px-v2, imagenet2012 and others. Not given with --mode=predict: folder "
-        "where there is a --data_dir, else what the network learned from.",
+        "if --data_dir is given, otherwise the dataset that the network was trained on.",
         NOT_EMPTY,
         common=True,
     )
     data_dir: Optional[str] = knob(
         None,
         DATA,
-        "Where tensorflow_datasets keeps prepared datasets (not given: its default), "
+        "Directory of prepared tensorflow_datasets (not given: its default), "
         "or the folder of --dataset=folder.",
         common=True,
     )
     max_bad_fraction: float = knob(
         0.1,
         DATA,
-        "Share of the files of --dataset=folder that may be unreadable; they are named "
-        "and left out. With more, nothing starts. What is neither an image nor a text counts too.",
+        "Maximum fraction of unreadable files in --dataset=folder; they are listed and left out. "
+        "With more, nothing starts. Files that are neither images nor texts count too.",
         PROBABILITY,
     )
     max_image_megapixels: float = knob(
         89.0,
         DATA,
-        "Images of --dataset=folder with more pixels, in millions, are left out: one "
-        "that is decoded takes three bytes a pixel and more.",
+        "Images of --dataset=folder with more pixels, in millions, are left out: a decoded image "
+        "takes at least three bytes per pixel.",
         POSITIVE,
     )
     folder_layout: Literal["auto", "splits", "classes", "flat"] = knob(
         "auto",
         DATA,
-        "What the folders of --dataset=folder are. splits: DIR/<split>/<class>/*; "
-        "classes: DIR/<class>/*; flat: nothing, all images are without labels. auto: what can be "
-        "meant; where that is not one thing, nothing starts.",
+        "Meaning of the folders of --dataset=folder. splits: DIR/<split>/<class>/*; "
+        "classes: DIR/<class>/*; flat: none, all images are unlabelled. auto: detected; "
+        "if it is ambiguous, nothing starts.",
     )
     reading_rules: Literal[2, 1] = knob(
         2,
         DATA,
-        "How files of --dataset=folder are read. 1: as tfssl 0.1 did, which a run that "
-        "was begun with it keeps: known extensions alone, cut to 8 bits, EXIF orientation "
+        "Version of the rules for reading files of --dataset=folder. 1: those of tfssl 0.1, kept "
+        "by runs that began with it: only known extensions, cut to 8 bits, EXIF orientation "
         "ignored.",
     )
     train_split: str = knob(
         "train",
         DATA,
-        "Split to learn from; a slice such as train[:90%] too.",
+        "Split to learn from, or a slice such as train[:90%].",
         NOT_EMPTY,
         common=True,
     )
@@ -123,8 +123,8 @@ class DataOptions(Schema):
     max_shared_fraction: float = knob(
         0.01,
         DATA,
-        "Share of the evaluation images that may be training images too, by their "
-        "files or pixels; how many are is said. With more, nothing starts.",
+        "Maximum fraction of evaluation images that are also training images, compared by "
+        "files or pixels; their number is printed. With more, nothing starts.",
         PROBABILITY,
     )
     image_size: Optional[str] = knob(
@@ -132,21 +132,21 @@ class DataOptions(Schema):
         DATA,
         "Size of the views in pixels: a side, or HEIGHTxWIDTH. Not given: the "
         "dataset's own size (32 for CIFAR), 32 for shapes, 128 for imagenette, 224 for images of "
-        "mixed sizes. Images of any size are brought to it.",
+        "mixed sizes. Images of other sizes are resized.",
         SIZE,
         common=True,
     )
     cache_dataset: Optional[bool] = knob(
         None,
         DATA,
-        "Hold the whole dataset in memory, decoded. Not given: when it takes less than 2 GiB.",
+        "Keep the whole decoded dataset in memory. Not given: if it takes less than 2 GiB.",
     )
     value_range: str = knob(
         "auto",
         DATA,
-        "Values of the images that are taken as black and white, for images of more "
-        "than 8 bits. auto: those of the number of bits that hold the largest value found, or of "
-        "fractions; 8 bits as they are. dtype: what the type can hold (fractions: 0 to 1). "
-        "LOW,HIGH: these, such as 0,4095; what lies beyond is clipped.",
+        "Values that are scaled to 0 and 1, for images of more than 8 bits. auto: the range of the "
+        "number of bits that the largest value needs, or of fractions; 8-bit images are unchanged. "
+        "dtype: the range of the type (fractions: 0 to 1). LOW,HIGH: these values, such as 0,4095; "
+        "values outside are clipped.",
         RANGE,
     )

@@ -1,4 +1,4 @@
-"""Which network learns, and by which method."""
+"""Settings of the network and the method."""
 
 from typing import Literal, Optional
 
@@ -25,23 +25,24 @@ class NetworkOptions(Schema):
         "resnet",
         NET,
         "resnet, as the flags below describe it; keras.applications.NAME, with random weights; "
-        "keras_hub:CLASS; FILE.py:FUNCTION, which is run and makes a keras.Layer; FILE.keras, with "
-        "its weights; or what a plug-in registers. Arguments may follow: NAME(a=1).",
+        "keras_hub:CLASS; FILE.py:FUNCTION, which is run and returns a keras.Layer; FILE.keras, "
+        "with its weights; or a name registered by a plug-in. Arguments may follow: NAME(a=1).",
         NOT_EMPTY,
         common=True,
     )
     encoder_size: Optional[str] = knob(
         None,
         NET,
-        "Side in pixels, or HEIGHTxWIDTH, that another --encoder is built for, which then takes no "
-        "other size. Not given: any size, which not every encoder can do.",
+        "Fixed input size of another --encoder: side in pixels, or HEIGHTxWIDTH. "
+        "Not given: any size, which not every encoder supports.",
         SIZE,
     )
     input_range: str = knob(
         "auto",
         NET,
-        "Pixel values that another --encoder expects: 0,1 or 0,255 or -1,1 or LOW,HIGH. auto: by "
-        "the Rescaling and Normalization layers that it begins with; otherwise 0,1.",
+        "Pixel values that another --encoder expects: 0,1 or 0,255 or -1,1 or LOW,HIGH. auto: "
+        "determined from the Rescaling and Normalization layers that it begins with; otherwise "
+        "0,1.",
         INPUT_RANGE,
     )
     resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(
@@ -58,8 +59,8 @@ class NetworkOptions(Schema):
         "auto",
         NET,
         "First layers. cifar: 3x3, no pooling. imagenet: 7x7 and max-pooling, both "
-        "with stride 2. keep: that of --checkpoint; another one starts with new weights in these "
-        "layers alone. auto: keep where there is a checkpoint, else cifar up to 64 px.",
+        "with stride 2. keep: that of --checkpoint; with another stem, only these layers get new "
+        "weights. auto: keep if there is a checkpoint, otherwise cifar up to 64 px.",
     )
     sk_ratio: float = knob(
         0.0, NET, "Selective kernels: 0.0625 as in SimCLRv2; 0: none.", within(0, 16)
@@ -73,8 +74,8 @@ class NetworkOptions(Schema):
     input_normalization: Literal["none", "imagenet"] = knob(
         "none",
         NET,
-        "What the encoder does to images in [0, 1] first: nothing, or subtract the mean of "
-        "ImageNet's channels and divide by their standard deviation. It is part of the encoder, "
+        "Normalization of images in [0, 1]: none, or subtract the mean of "
+        "ImageNet's channels and divide by their standard deviation. It is a layer of the encoder, "
         "saved with it.",
     )
 
@@ -86,9 +87,8 @@ class MethodOptions(Schema):
     method: str = knob(
         STANDARD,
         METHOD,
-        "Self-supervised method. It decides the defaults of other flags too; where they differ, "
-        f"both are listed. What is listed for {STANDARD} holds for {as_standard()}, where they "
-        "have no value of their own.",
+        "Self-supervised method. Defaults of other flags depend on it; if they differ, all are "
+        f"listed. Those of {STANDARD} apply to {as_standard()}, unless these have their own.",
         common=True,
         choices=METHODS,
     )
@@ -99,7 +99,7 @@ class MethodOptions(Schema):
     proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
         "nonlinear",
         METHOD,
-        "Projector (and BYOL's predictor): nothing, one dense layer, or an MLP.",
+        "Projector (and BYOL's predictor): none, one dense layer, or an MLP.",
     )
     proj_out_dim: int = knob(128, METHOD, "Dimension of the projection z.", at_least(1))
     proj_hidden_dim: Optional[int] = knob(
@@ -123,34 +123,34 @@ class MethodOptions(Schema):
     positives: Literal["views", "classes"] = knob(
         "views",
         METHOD,
-        "npair and triplet: what an image is drawn to. views: its other view, and "
-        "away from those of all other images. classes: by the labels, a view of another image of "
-        "its class, and away from other classes; where there is none, and without a label, its "
-        "other view.",
+        "npair and triplet: the positives of an image. views: its other view; negatives are "
+        "views of all other images. classes: a view of another image of its class, which needs "
+        "labels; negatives are of other classes. An image without a label, or alone in its class, "
+        "has its other view as positive.",
     )
     memory_size: int = knob(
         0,
         METHOD,
-        "simclr: projections of earlier batches that every image is contrasted with "
-        "beside those of its own, made by a following copy of the network (SimCLRv2's memory; "
+        "simclr: number of queued projections of earlier batches, by a moving-average copy of the "
+        "network, that every image is also contrasted with (SimCLRv2's memory; "
         "MoCo keeps 65536); 0: none.",
         NON_NEGATIVE,
     )
     memory_decay: float = knob(
-        0.999, METHOD, "Where there is a memory: decay of that copy's moving average.", PROBABILITY
+        0.999, METHOD, "With --memory_size: decay of that copy's moving average.", PROBABILITY
     )
     triplet_margin: float = knob(
         0.8,
         METHOD,
-        "triplet: how much farther than the positive the negative must be, in squared "
-        "distance; with --hidden_norm that is from 0 to 4.",
+        "triplet: margin between the squared distances to positive and negative; with "
+        "--hidden_norm, distances are from 0 to 4.",
         NON_NEGATIVE,
     )
     cpc_patch: Optional[int] = knob(
         None,
         METHOD,
         "cpc: side of the patches in pixels. Not given: a quarter of the shorter "
-        "side of the views; where that is below 16, 16 or half of the side.",
+        "side of the views, but at least 16; below 32 px, half of the side.",
         at_least(2),
     )
     cpc_stride: Optional[int] = knob(
@@ -169,19 +169,19 @@ class MethodOptions(Schema):
     plugin: Optional[str] = knob(
         None,
         METHOD,
-        "Python files, separated by commas, that register further methods (tfssl.register). They "
-        "are run: name none that you do not trust. A run of such a method needs them always.",
+        "Python files, separated by commas, that register methods and others (tfssl.register). "
+        "They are run: name only files that you trust. A run of such a method always needs them.",
         NOT_EMPTY,
     )
     method_options: Optional[str] = knob(
         None,
         METHOD,
-        "NAME=VALUE,...: options of a method of a plug-in. Each is a flag by itself too.",
+        "NAME=VALUE,...: options of a plug-in's method. Each is also a flag.",
         NOT_EMPTY,
     )
     lineareval_while_pretraining: bool = knob(
         True,
         METHOD,
-        "Train a linear classifier beside the encoder, on its representation with "
-        "the gradient stopped (most of the thesis's accuracies are this head's).",
+        "Train a linear classifier during pretraining, on the representation with "
+        "the gradient stopped (most of the thesis's accuracies are of this head).",
     )

@@ -1,4 +1,4 @@
-"""How it is trained: the optimizer, the devices, what is written meanwhile."""
+"""Settings of training: optimizer, logs, speed, devices, compatibility."""
 
 from typing import Literal, Optional
 
@@ -21,8 +21,8 @@ class OptimizerOptions(Schema):
         "classic",
         OPTIM,
         "Where LARS multiplies by the learning rate: before the momentum (classic, "
-        "google-research/simclr) or after it (popular, DeepMind's BYOL). The classic form leaves "
-        "the online head out of its layer adaptation, the popular one does not, as they do there.",
+        "google-research/simclr) or after it (popular, DeepMind's BYOL). As in these projects, the "
+        "classic form excludes the online head from layer adaptation, the popular one does not.",
     )
     learning_rate: float = knob(
         1.0,
@@ -60,9 +60,9 @@ class OptimizerOptions(Schema):
     accumulate_steps: int = knob(
         1,
         OPTIM,
-        "Parts that a batch is computed in, one after the other, for one step: the "
-        "memory of a part, the learning of the batch. SimCLR contrasts every image with the whole "
-        "batch all the same, at one more forward pass. Batch normalization sees a part at a time.",
+        "Number of parts of a batch, computed one after the other for one optimizer step, which "
+        "needs the memory of one part. SimCLR still contrasts every image with the whole "
+        "batch, at the cost of a second forward pass. Batch normalization sees one part at a time.",
         at_least(1),
     )
     train_epochs: float = knob(
@@ -92,15 +92,15 @@ class LogOptions(Schema):
     information_scalars: bool = knob(
         True,
         LOG,
-        "Pretraining: say how much information the views are certified to share, how "
-        "representations are spread, and at the end what they tell of the label: the scalars "
-        "under information/ at every TensorBoard point, and information_bound in result.json.",
+        "Pretraining: log lower bounds on the information that the views share, and statistics of "
+        "the representations, as information/ at every TensorBoard point; and the information "
+        "about the label as information_bound in result.json.",
     )
 
 
 @group
 class SpeedOptions(Schema):
-    """What makes it faster or smaller, and changes nothing else, up to rounding."""
+    """Speed and memory; these settings change results only by rounding."""
 
     fused_batch_norm: bool = knob(
         True,
@@ -117,72 +117,71 @@ class SpeedOptions(Schema):
     remat: bool = knob(
         False,
         SPEED,
-        "Train with less memory: of the encoder keep only what its residual blocks "
-        "begin with, and compute the inside of each again for the gradient, a third more work.",
+        "Train with less memory: keep only the inputs of the encoder's residual blocks, and "
+        "compute the inside of each again for the gradient, a third more computation.",
     )
     compile_augmentation: bool = knob(
         True,
         SPEED,
-        "Have XLA compile the augmentation; it then works through a batch in blocks "
-        "that fit the processor's cache.",
+        "Compile the augmentation with XLA, in blocks of the batch that fit the processor's cache.",
     )
     augment_on: Literal["host", "device"] = knob(
         "host",
         SPEED,
-        "Where what augmentation does to whole batches runs: beside the training, "
-        "on the processor, or within the training step, on the GPU.",
+        "Where augmentation of whole batches runs: on the processor, in parallel to training "
+        "(host), or on the GPU, within the training step (device).",
     )
     steps_per_execution: int = knob(
         1,
         SPEED,
-        "Training steps between two looks of Python, which shows progress, saves and "
-        "stops: more of them for networks so small that the looks cost.",
+        "Training steps per call from Python, between which it shows progress, saves and "
+        "stops: larger values help networks so small that the calls take time.",
         at_least(1),
     )
     blockwise_loss_from: int = knob(
         1024,
         SPEED,
         "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
-        "the similarity matrix, whose memory does not grow with its square; 0: never.",
+        "the similarity matrix, so that memory does not grow quadratically; 0: never.",
         NON_NEGATIVE,
     )
 
 
 @group
 class DeviceOptions(Schema):
-    """Which devices compute."""
+    """Devices and distribution."""
 
     distribute: Literal["auto", "none", "mirrored", "multi_worker", "tpu"] = knob(
         "auto",
         DEVICES,
-        "Who computes a training. mirrored: all GPUs of this machine, each its "
-        "part of the batch, together what one would compute. multi_worker: the processes that "
-        "TF_CONFIG names, likewise, with a --model_dir that all of them share. auto: multi_worker "
-        "where TF_CONFIG names several, mirrored where there are several GPUs, tpu with --use_tpu, "
-        "else one device.",
+        "Selects the tf.distribute strategy for training. mirrored: all GPUs of this machine, each "
+        "for its share of the batch; together they compute what one would. multi_worker: the same "
+        "with the processes in TF_CONFIG, which need a shared --model_dir. auto: multi_worker "
+        "if TF_CONFIG lists several, mirrored if there are several GPUs, tpu with --use_tpu, "
+        "otherwise one device.",
     )
     replicas: int = knob(
         0,
         DEVICES,
-        "GPUs that --distribute=mirrored uses; 0: all. Without a GPU, the processor "
-        "acts as so many devices, to try it.",
+        "Number of GPUs for --distribute=mirrored; 0: all. Without a GPU, the processor "
+        "is divided into as many logical devices, for tests.",
         NON_NEGATIVE,
     )
     global_bn: bool = knob(
         True,
         DEVICES,
-        "Batch normalization by the statistics of all replicas; otherwise each "
-        "takes its own, and the first one's moving averages are kept.",
+        "Synchronize batch normalization over all replicas; otherwise each "
+        "uses its own statistics, and the moving averages of the first one are kept.",
     )
-    use_tpu: bool = knob(False, DEVICES, "google-research/simclr's spelling of --distribute=tpu.")
+    use_tpu: bool = knob(False, DEVICES, "google-research/simclr's flag for --distribute=tpu.")
     tpu_name: Optional[str] = knob(
-        None, DEVICES, "Name or address of the TPU; not given: the one of this machine."
+        None, DEVICES, "Name or address of the TPU. Not given: the one of this machine."
     )
 
 
 @group
 class CompatibilityOptions(Schema):
-    """Flags of google-research/simclr that are accepted."""
+    """Flags of google-research/simclr, accepted for compatibility."""
 
     tpu_zone: Optional[str] = knob(None, COMPAT, "Zone of the Cloud TPU; without one, ignored.")
     gcp_project: Optional[str] = knob(
@@ -200,8 +199,8 @@ class CompatibilityOptions(Schema):
     variable_schema: Optional[str] = knob(
         None,
         COMPAT,
-        "Regular expression for the variables of --checkpoint that are loaded, by "
-        "their names in google-research/simclr's tf1 code. What is loaded here is settled: the "
-        "encoder, and the projector where --ft_proj_selector reads it; an expression that means "
-        "this is accepted, another one refused.",
+        "Regular expression for the variables of --checkpoint to load, by "
+        "their names in google-research/simclr's tf1 code. tfssl always loads the "
+        "encoder, and the projector if --ft_proj_selector uses it; an expression that selects "
+        "these is accepted, any other one refused.",
     )

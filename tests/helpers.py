@@ -271,15 +271,25 @@ def prepare_dataset(
 # Networks --------------------------------------------------------------------------------------
 
 
+def small_encoder(seed, name):
+    """Two convolutions with tfssl's normalization: images [B, H, W, 3] -> [B, 32]."""
+    outputs = inputs = keras.Input((None, None, 3))
+    for place, (filters, strides) in enumerate([(16, 1), (32, 2)]):
+        kernel = keras.initializers.VarianceScaling(seed=2 * seed + place)
+        outputs = keras.layers.Conv2D(
+            filters, 3, strides, padding="same", use_bias=False, kernel_initializer=kernel
+        )(outputs)
+        outputs = keras.layers.ReLU()(layers.FusedBatchNormalization()(outputs))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(outputs), name=name)
+
+
 def build_method(method="simclr", probe=True, optimizer=None, total_steps=100, **settings):
-    """A compiled model of a method around a ResNet-18 of 1/16 of the width, for 16 x 16 images."""
+    """A compiled model of a method around `small_encoder`, for 16 x 16 images."""
     config = Config(method=method, **{"proj_out_dim": 8, "proj_hidden_dim": 16} | settings)
     model = BUILDERS[method](
         config,
         Kit(
-            encoder=lambda seed, name: encoders.resnet(
-                18, stem="cifar", width_multiplier=1 / 16, seed=seed, name=name
-            ),
+            encoder=small_encoder,
             probe=lambda in_dim: layers.classifier(in_dim, 10) if probe else None,
             normalization=layers.FusedBatchNormalization,
             total_steps=total_steps,

@@ -59,8 +59,8 @@ def agree(made, expected):
     "sizes,cache_dataset",
     [
         ("one", True),
-        ("one", False),
         ("mixed", False),
+        pytest.param("one", False, marks=pytest.mark.slow),
         pytest.param("mixed", True, marks=pytest.mark.slow),  # streamed nevertheless
     ],
 )

@@ -51,7 +51,13 @@ def test_an_orientation_that_means_nothing_is_none(value, tmp_path):
     np.testing.assert_array_equal(image, random_picture())
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    "orientation",  # as it is, turned, mirrored, and both; each is turned upright in a test above
+    [
+        n if n in (1, 2, 6, 7) else pytest.param(n, marks=[pytest.mark.slow, pytest.mark.ci])
+        for n in range(1, 9)
+    ],
+)
 def test_parts_of_a_jpeg_are_parts_of_the_upright_image(orientation, tmp_path):
     """Crops of streamed JPEGs, of which a rectangle is decoded, are those of the whole image."""
     photo = random_picture(height=90, width=140)

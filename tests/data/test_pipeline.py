@@ -61,7 +61,6 @@ IN_PARTS = [[(0, 3)], [(0, 1), (1, 2)]]  # [(first, count) of each process], of 
 
 @pytest.mark.parametrize(
     "compiled",
-    # Compiled and in parts, in memory and of six channels: below.
     [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.ci])],
 )
 def test_a_batch_made_in_parts_is_the_batch(source, compiled):
@@ -329,7 +328,9 @@ def test_views_and_evaluation_keep_every_channel(channels, dtype, streamed):
     np.testing.assert_allclose(seen, images, atol=1e-6)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.ci])]
+)
 def test_views_of_six_channels_are_the_same_in_parts(compiled):
     source = of_channels(6, streamed=False)
     recipe = augment.simclr_view((8, 8), saturation=0.0, hue=0.0, grayscale_p=0.0, blur_p=0.5)

@@ -132,6 +132,8 @@ def test_two_replicas_compute_what_one_device_does(choice, alone, tmp_path):
     assert_same_training(alone(choice), tmp_path / "two")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_goes_on_with_other_devices(alone, tmp_path):
     """What two replicas began, one device ends."""
     settings = options("streamed")

@@ -23,7 +23,7 @@ PAIRS = [(method, "functional") for method in METHODS] + [
     (method, encoder)
     for method in ("simclr", "supervised")
     for encoder in ENCODERS
-    if encoder != "functional"
+    if encoder != "functional" and (method, encoder) != ("supervised", "mobile_net")
 ]
 OTHERS = [
     (method, encoder)

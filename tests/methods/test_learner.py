@@ -14,6 +14,14 @@ from tests.networks import METHODS, SELF_SUPERVISED, SIZE, dataset, elements, im
 from tfssl import layers
 from tfssl.distribute.strategy import strategy_on
 
+# Together they have all that a method can have: a queue, a network that follows, a head of its own
+# kind, a teacher. What the others hold beside it is a loss without state.
+WITH_STATE = ["memory", "byol", "cpc", "distilled"]
+SPANNING = [
+    name if name in WITH_STATE else pytest.param(name, marks=[pytest.mark.slow, pytest.mark.ci])
+    for name in METHODS
+]
+
 
 def kernels(model):
     return [v for v in model.trainable_variables if "kernel" in v.name]
@@ -243,7 +251,7 @@ def test_arrays_are_no_views_for_fit_or_evaluate():
         model.evaluate(images(), verbose=0)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SPANNING)
 def test_evaluation_changes_no_state(method):
     model = made(method, **({"num_classes": 3} if method in SELF_SUPERVISED else {}))
     model.fit(dataset(model), verbose=0)
@@ -257,7 +265,7 @@ def test_evaluation_changes_no_state(method):
 # Saving
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SPANNING)
 def test_what_is_saved_and_loaded_goes_on_as_it_would_have(method, tmp_path):
     model = made(method, optimizer=keras.optimizers.Adam(0.01), compiled={"weight_decay": 1e-3})
     model.fit(dataset(model), verbose=0)
@@ -346,7 +354,10 @@ def random_views(batch_size=8):
     return tfssl.views(x, tfssl.augment.supervised(SIZE), batch_size, seed=3, compiled=False)
 
 
-@pytest.mark.parametrize("method", ["memory", "byol"])
+@pytest.mark.parametrize(
+    "method",  # a queue goes on as it was in the test of saving above
+    [pytest.param("memory", marks=pytest.mark.slow), "byol"],
+)
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(method, tmp_path):
     def train(*callbacks):
         model = made(method, optimizer=keras.optimizers.Adam(0.01))

@@ -4,9 +4,9 @@
     result = tfssl.run(tfssl.Config(dataset="shapes", model_dir="runs/first"))
     encoder = tfssl.load_encoder("runs/first")      # a keras.Model: images in [0, 1] -> h
 
-Importing the package does not load TensorFlow; the first name that needs it does. So the command
-line prints its help, or refuses a flag, in a fraction of a second. Import tfssl before TensorFlow,
-so that it can set environment variables and filter log messages: see `tfssl.loading`.
+TensorFlow is loaded when a name that needs it is first used, so the command line prints its help,
+or refuses a flag, in a fraction of a second. Import tfssl before TensorFlow, so that it can set
+environment variables and filter log messages: see `tfssl.loading`.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What users add to tfssl by name: methods, encoders, sources of images, recipes, protocols."""
+"""Registry of plug-ins: methods, encoders, sources of images, recipes, protocols."""
 
 import dataclasses
 import importlib.util
@@ -16,13 +16,12 @@ KINDS = ("method", "encoder", "source", "recipe", "protocol")
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Something that was registered.
+    """A registered class or function.
 
     Attributes:
-        name, kind: as it was registered.
+        name, kind, options: the arguments of `register`.
         value: the class or function.
-        origin: the file that it is from; "" for what was typed in, as in a notebook.
-        options: a frozen dataclass of its options, or None; see `register`.
+        origin: the file that defines it; "" in an interactive session, such as a notebook.
     """
 
     name: str
@@ -45,30 +44,31 @@ BUILT_IN = {
 def register(
     name: str, *, kind: str = "method", options: type | None = None
 ) -> Callable[[Registered], Registered]:
-    """A decorator that gives a class or function a name, for `--plugin` and the command line.
+    """A decorator that registers a class or function by name, for `--plugin` and other flags.
 
-    The same name again from the same file, or from another cell of a notebook, replaces.
+    Registering a name again from the same file, or from a notebook, replaces the entry.
 
-    What a name stands for, by its kind, and the flag that takes it:
+    The kinds, and the flags that accept their names:
 
     - "method", `--method`: a subclass of `tfssl.SelfSupervised`
     - "encoder", `--encoder`: a function (input_shape) -> `keras.Layer`
-    - "source", `--dataset`: a function (split) -> images, as `tfssl.views` takes arrays and
-      datasets; `tfssl.views(name, ...)` takes the name too
+    - "source", `--dataset`: a function (split) -> images, in any form that `tfssl.views` accepts;
+      `tfssl.views(name, ...)` accepts the name too
     - "recipe", `--recipe`: a function (size, channels) -> `tfssl.augment.View`, or a tuple
       of these, one for each view
-    - "protocol", `--protocols`: a class or function without arguments -> an object like
+    - "protocol", `--protocols`: a class or function without arguments that returns an object like
       `tfssl.evaluation.Linear()`
 
     Args:
-        name: a name of letters, digits and underscores.
-        kind: see above.
-        options: for methods; a frozen dataclass, whose fields are arguments of the class by the
-            same names, each with a type (bool, int, float or str), a default, and
-            `metadata={"help": text}`. Each becomes a flag of the command line.
+        name: string of letters, digits and underscores.
+        kind: one of the kinds above.
+        options: for methods, a frozen dataclass whose fields are arguments of the class, each with
+            a type (bool, int, float or str), a default, and `metadata={"help": text}`. Each becomes
+            a flag of the command line.
 
     Raises:
-        ValueError: the name is no name, or belongs to tfssl or to another file; an unknown kind.
+        ValueError: an invalid name, a name that is taken by tfssl or another file, or an unknown
+            kind.
 
     Example:
 
@@ -81,10 +81,10 @@ def register(
 
     def add(value):
         entry = Entry(name, kind, value, origin_of(value), options)
-        there = ENTRIES[kind].get(name)
-        if there and there.origin != entry.origin:
+        other = ENTRIES[kind].get(name)
+        if other and other.origin != entry.origin:
             raise ValueError(
-                f"`name` {name!r} is taken: another {kind} of {there.origin or 'this session'} has "
+                f"`name` {name!r} is taken: another {kind} of {other.origin or 'this session'} has "
                 f"it. Received: one of {entry.origin or 'this session'}"
             )
         ENTRIES[kind][name] = entry
@@ -94,7 +94,7 @@ def register(
 
 
 def check(name, kind, options):
-    """Raises ValueError where the arguments of `register` are not what it takes."""
+    """Raises ValueError if an argument of `register` is invalid."""
     if kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: {kind!r}")
     if not isinstance(name, str) or not name.isidentifier():
@@ -108,7 +108,7 @@ def check(name, kind, options):
 
 
 def saved_by_keras(name, value):
-    """A layer or model as Keras finds it when it loads one that was saved; others as they are."""
+    """Registers a layer or model for deserialization by Keras; returns other values unchanged."""
     keras = sys.modules.get("keras")
     if keras is None or not (isinstance(value, type) and issubclass(value, keras.Layer)):
         return value
@@ -116,8 +116,8 @@ def saved_by_keras(name, value):
 
 
 def origin_of(value):
-    """The file that a class or function is from; "" for what was typed in."""
-    if getattr(value, "__module__", None) == "__main__":  # a script, or a notebook, which is none
+    """The file that defines a class or function; "" in an interactive session."""
+    if getattr(value, "__module__", None) == "__main__":  # a script or a notebook
         found = getattr(sys.modules["__main__"], "__file__", None)
         return os.path.realpath(found) if found else ""
     try:
@@ -127,17 +127,15 @@ def origin_of(value):
 
 
 def find(kind, name):
-    """The `Entry` of a name, or None."""
+    """Returns the `Entry` of a name, or None."""
     return ENTRIES[kind].get(name)
 
 
 def module_of(path):
-    """A Python file as a module; run once in a process.
-
-    What it imports beside it is found there.
+    """Imports a Python file, once per process; it can import modules in its own directory.
 
     Raises:
-        ValueError: it fails.
+        ValueError: the file fails.
     """
     place = os.path.realpath(path)
     if place in MODULES:
@@ -157,5 +155,5 @@ def module_of(path):
     return module
 
 
-PERMITTED = set()  # real paths of the Python files that this process may run for a record
-MODULES = {}  # real path of a file that was run -> the module that it became
+PERMITTED = set()  # real paths of Python files that may be run because the user named them
+MODULES = {}  # {real path of an imported file: its module}

@@ -126,10 +126,10 @@ class Contrastive(SelfSupervised):
             return share - tf.stop_gradient(share) + probe_loss, scalars | probe_scalars
 
         gradients, logs = self.mean_over_parts(loss_on, batch | {"flow": flow})
-        beside = [logs.get("supervised_loss", 0.0), logs["weight_decay"]]
+        others = [logs.get("supervised_loss", 0.0), logs["weight_decay"]]
         if any(part.losses for part in self.parts.values()):  # an encoder's own regularization
-            beside = [logs["loss"]]
-        return gradients, logs | {"loss": total(loss, *beside)}
+            others = [logs["loss"]]
+        return gradients, logs | {"loss": total(loss, *others)}
 
 
 @keras.saving.register_keras_serializable(package="tfssl")

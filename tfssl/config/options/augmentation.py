@@ -20,7 +20,9 @@ class ViewOptions(Schema):
     crop_area_min: float = knob(
         0.08, VIEW, "Smallest random crop, as a fraction of the image's area.", FRACTION
     )
-    crop_area_max: float = knob(1.0, VIEW, "Largest random crop, likewise.", FRACTION)
+    crop_area_max: float = knob(
+        1.0, VIEW, "Largest random crop, as a fraction of the image's area.", FRACTION
+    )
     crop_aspect_min: float = knob(3 / 4, VIEW, "Smallest width/height of a crop.", POSITIVE)
     crop_aspect_max: float = knob(4 / 3, VIEW, "Largest width/height of a crop.", POSITIVE)
     flip_p: float = knob(0.5, VIEW, "Probability of a left-right flip.", PROBABILITY)

@@ -52,7 +52,7 @@ def main():
                 source = source or sources.load(config, config.train_split)
                 name = config.dataset.split("/")[0].split(":")[0]
                 path = os.path.join(arguments.output_dir, runs.label_list(name, fraction, seed))
-                places = sources.chosen_places(config, source)
+                places = sources.label_indices(config, source)
                 runs.write(path, text(config, places, source.num_examples))
                 print(path)
     except UsageError as error:

@@ -24,7 +24,7 @@ from tfssl import Config, encoders, layers
 from tfssl.callbacks import alarms
 from tfssl.data import folder
 from tfssl.methods import Supervised
-from tfssl.runner.build import BUILDERS, Kit
+from tfssl.runner.build import BUILDERS, Components
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -288,7 +288,7 @@ def build_method(method="simclr", probe=True, optimizer=None, total_steps=100, *
     config = Config(method=method, **{"proj_out_dim": 8, "proj_hidden_dim": 16} | settings)
     model = BUILDERS[method](
         config,
-        Kit(
+        Components(
             encoder=small_encoder,
             probe=lambda in_dim: layers.classifier(in_dim, 10) if probe else None,
             normalization=layers.FusedBatchNormalization,
@@ -328,7 +328,7 @@ def build_for_parts(method, normalization, **settings):
     else:
         config = Config(method=method, proj_out_dim=8, proj_hidden_dim=16, **settings)
         model = BUILDERS[method](
-            config, Kit(encoder, probe, normalization, total_steps=10, size=(16, 16))
+            config, Components(encoder, probe, normalization, total_steps=10, size=(16, 16))
         )
     model.build((None, 16, 16, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)

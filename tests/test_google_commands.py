@@ -230,7 +230,7 @@ def test_a_variable_schema_is_accepted_where_it_means_what_is_loaded(schema, sel
 )
 def test_where_nothing_is_loaded_a_variable_schema_is_told_to_have_no_effect(settings, capsys):
     config = Config(**settings, variable_schema="?!global_step")
-    program.tell_compatibility(config, {"variable_schema"})
+    program.print_compatibility(config, {"variable_schema"})
     assert "without effect here: --variable_schema" in capsys.readouterr().out
 
 
@@ -299,7 +299,7 @@ def test_every_flag_of_theirs_is_accepted_and_told_where_it_does_nothing(name, c
     kind = type(own)
     expected = value == "True" if kind is bool else kind(value)
     assert own == expected and name in given
-    program.tell_compatibility(config, given)
+    program.print_compatibility(config, given)
     told = capsys.readouterr().out
     assert (f"without effect here: --{name}" in told) == (becomes == TOLD)
 
@@ -309,12 +309,12 @@ def test_what_concerns_a_tpu_has_its_effect_on_one(name, capsys):
     config, given = flags.parse(
         ["run.py", "--train_mode=pretrain", "--use_tpu=True", f"--{name}=there"]
     )
-    program.tell_compatibility(config, given)
+    program.print_compatibility(config, given)
     assert "without effect" not in capsys.readouterr().out
     config, given = flags.parse(
         ["run.py", "--train_mode=pretrain", "--use_tpu=True", "--mode=eval", f"--{name}=there"]
     )
-    program.tell_compatibility(config, given)
+    program.print_compatibility(config, given)
     assert f"without effect here: --use_tpu, --{name}" in capsys.readouterr().out
 
 
@@ -342,14 +342,16 @@ def test_a_tpu_is_looked_for_where_the_flags_say(monkeypatch):
 
 
 def test_the_defaults_that_are_taken_and_those_that_are_not_are_told(capsys):
-    program.tell_compatibility(*flags.parse(["run.py", "--train_mode=pretrain", "--use_tpu=False"]))
+    program.print_compatibility(
+        *flags.parse(["run.py", "--train_mode=pretrain", "--use_tpu=False"])
+    )
     taken, left = capsys.readouterr().out.splitlines()
     assert "--resnet_depth=50" in taken and "--learning_rate=0.3" in taken
     assert left.endswith("--image_size=224 --eval_split=validation")
-    program.tell_compatibility(*flags.parse(LINE))
+    program.print_compatibility(*flags.parse(LINE))
     told = capsys.readouterr().out
     assert "--optimizer=lars" in told and "--resnet_depth" not in told  # which the weights say
-    program.tell_compatibility(*flags.parse([*LINE, "--mode=eval", "--model_dir=run"]))
+    program.print_compatibility(*flags.parse([*LINE, "--mode=eval", "--model_dir=run"]))
     assert capsys.readouterr().out == ""  # the run says what its settings are
 
 

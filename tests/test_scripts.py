@@ -144,7 +144,7 @@ def test_a_list_of_labels_is_what_the_fraction_draws(path, real_data_dir):
     source = sources.load(config.replace(data_dir=real_data_dir), config.train_split)
     places = data.read_list(path, total)
     assert source.num_examples == total
-    assert sources.chosen_places(config, source).tolist() == places.tolist()
+    assert sources.label_indices(config, source).tolist() == places.tolist()
     assert set(np.bincount(data.labels_of(source)[places])) == {len(places) // 10}
 
 

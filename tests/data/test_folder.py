@@ -258,7 +258,7 @@ def test_the_pipeline_takes_folders_of_mixed_sizes(tmp_path):
     (batch,) = data.views(source, [view, view], batch_size=6, seed=0, stop_step=1)
     assert batch["views"][0].shape == (6, 12, 16, 3) and set(batch["label"].numpy()) <= {0, 1, 2}
     config = Config(mode="finetune", checkpoint="run", label_fraction=0.5)
-    subset = data.subset(source, sources.chosen_places(config, source))
+    subset = data.subset(source, sources.label_indices(config, source))
     assert subset.num_examples == 6
     labels = [int(label) for _, label in subset.records().map(subset.decode)]
     assert np.bincount(labels).tolist() == [2, 2, 2]

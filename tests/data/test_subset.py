@@ -17,7 +17,7 @@ def source_of(split):
 
 def few(source, **settings):
     settings = {"mode": "finetune", "checkpoint": "run", **settings}
-    return data.subset(source, sources.chosen_places(Config(**settings), source))
+    return data.subset(source, sources.label_indices(Config(**settings), source))
 
 
 def images_of(source):
@@ -27,7 +27,7 @@ def images_of(source):
 @pytest.mark.parametrize("fraction,each", [(0.1, 5), (0.5, 25), (0.001, 1), (1.0, 50)])
 def test_every_class_has_as_many(fraction, each):
     source = source_of("train[:500]")
-    places = sources.chosen_places(
+    places = sources.label_indices(
         Config(label_fraction=fraction, seed=3, mode="finetune", checkpoint="run"), source
     )
     assert (places is None) == (fraction == 1)

@@ -68,9 +68,9 @@ def test_a_cost_says_what_takes_how_long(expected, text):
 
 
 def test_work_is_announced_from_a_minute_on(capsys):
-    cost.tell("embed", Cost(10, 59.9))
+    cost.announce("embed", Cost(10, 59.9))
     assert capsys.readouterr().out == ""
-    cost.tell("embed", Cost(10, 60.0), more="; more")
+    cost.announce("embed", Cost(10, 60.0), more="; more")
     assert capsys.readouterr().out == (
         "embed: about 1 min (representations of 10 images 1 min); more\n"
     )
@@ -173,7 +173,7 @@ def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
     announced = said.index("evaluation: about 2 min (representations of 104 images")
     assert announced < said.index(": representations of")
     assert said.count("untrained network is left out, as its evaluation would take 2 min") == 2
-    assert said.count("--mode=eval --eval_baseline has it whole") == 2  # before, and at the table
+    assert said.count("--mode=eval --eval_baseline evaluates it completely") == 2  # twice
     tfssl.run(tiny_config(trained))
     assert "--mode=eval --eval_baseline" in capsys.readouterr().out  # finished, and told again
 

@@ -153,7 +153,7 @@ def test_labels_beside_the_teacher(teacher, tmp_path):
     assert (result["labels"], result["images"]) == (32, 64)
     assert min(value for _, value in read_scalars(tmp_path / "run")["train/supervised_loss"]) > 0
     listed.write_text("\n".join(map(str, range(1, 64, 2))))
-    with pytest.raises(UsageError, match="--label_list=.* names other images than when the run"):
+    with pytest.raises(UsageError, match="--label_list=.* selects other images than when the run"):
         distill(teacher, tmp_path / "run", distill_alpha=0.5, label_list=str(listed))
 
 
@@ -239,7 +239,7 @@ def test_images_without_labels(teacher, tmp_path):
     "what,said",
     [
         ("missing", "--teacher must be the directory of a finetuned run.* does not exist"),
-        ("encoder", "does not say what it classifies"),
+        ("encoder", "does not describe its classes"),
         ("text", "is not a .keras file"),
     ],
 )

@@ -193,7 +193,7 @@ def test_another_stem_starts_anew_alone(resnet, capsys, tmp_path):
         np.testing.assert_array_equal(a, b)
     assert changed.encoder.layers[2].get_weights()[0].shape[:2] == (7, 7)
     finetune_shapes(resnet, tmp_path / "run", image_size=32, stem="imagenet", train_steps=1)
-    assert "new weights in the stem alone: imagenet in place of cifar" in capsys.readouterr().out
+    assert "new weights in the stem only: imagenet in place of cifar" in capsys.readouterr().out
 
 
 def test_before_its_first_checkpoint_it_starts_from_what_there_is_now(simclr, tmp_path):
@@ -218,7 +218,7 @@ def test_other_labels_in_the_list_are_another_run(simclr, tmp_path):
     listed.write_text("\n".join(map(str, range(32))))
     finetune_shapes(simclr, run, image_size=16, label_list=str(listed))
     listed.write_text("\n".join(map(str, range(1, 33))))
-    with pytest.raises(UsageError, match="--label_list=.* names other images than when the run"):
+    with pytest.raises(UsageError, match="--label_list=.* selects other images than when the run"):
         finetune_shapes(simclr, run, image_size=16, label_list=str(listed))
 
 

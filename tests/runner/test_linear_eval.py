@@ -94,7 +94,7 @@ def test_the_encoder_stays_as_it_is(pretrained):
         return {}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear_eval, "report", keep)
+        patch.setattr(linear_eval, "evaluate_and_record", keep)
         classify(pretrained, linear_learning_rate=5.0)
     for before, after in zip(model.encoder.variables, seen[0], strict=True):
         np.testing.assert_array_equal(before, after)

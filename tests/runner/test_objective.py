@@ -16,7 +16,7 @@ from tfssl.runner.pretrain import build_model
 ONE_IMAGE = dict(accumulate_steps=16)  # of a batch of 16
 TUNED = dict(mode="finetune", checkpoint="none")
 SMALL = dict(image_size=8, stem="cifar")  # whose last feature map is one point
-OPPOSITE, CONSTANT = "come to opposite projections", "comes to the same numbers"
+OPPOSITE, CONSTANT = "get opposite projections", "gets the same values"
 VOID = [
     ({**ONE_IMAGE}, OPPOSITE),
     ({**ONE_IMAGE, "method": "npair"}, OPPOSITE),

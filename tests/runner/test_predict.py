@@ -283,7 +283,7 @@ EXPECTED = (
         ("tuned", dict(image_size="4"), "--image_size must be at least 8 for --stem=cifar"),
         ("tuned", dict(probe_dataset="shapes"), "--mode=predict evaluates on --dataset"),
         ("tuned", dict(output="."), "--output must not exist yet. Received: ."),
-        ("tuned", dict(output="file/p.csv"), "--output must be a place that can be written"),
+        ("tuned", dict(output="file/p.csv"), "--output must be a path that can be written"),
     ],
 )
 def test_refusals_write_nothing(name, changes, said, networks, photos, tmp_path, monkeypatch):

@@ -137,7 +137,7 @@ def test_npz_holds_every_array(run, tmp_path):
 @pytest.mark.parametrize(
     "changes,said",
     [
-        (dict(), "encoder.keras is there already; --output names another"),  # the run's own
+        (dict(), "encoder.keras already exists; give another path by --output"),  # the run's own
         (dict(format="npz", output="encoder.keras"), "--output must not exist yet"),
         (dict(output="encoder.h5"), "--output must end in .keras"),
         (dict(checkpoint=None), "--mode=export needs --model_dir or --checkpoint"),

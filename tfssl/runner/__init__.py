@@ -1,1 +1,1 @@
-"""The command line: its parser, and the program that it is of."""
+"""The command-line program: parser, modes, and the workflows behind them."""

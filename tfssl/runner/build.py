@@ -1,4 +1,4 @@
-"""From a Config to the objects of the library: encoders, heads, methods."""
+"""Builds methods, with encoders and heads, from a Config."""
 
 import functools
 import importlib
@@ -10,19 +10,19 @@ from tfssl.errors import UsageError
 from tfssl.methods import BYOL, CPC, NPair, SimCLR, Triplet, cpc
 from tfssl.runner import plugins
 
-TARGET_SEED = 1_000_003  # between the seeds of the online networks and those of their targets
+TARGET_SEED = 1_000_003  # distance of the target networks' seeds from those of the online ones
 
 
-class Kit:
-    """What a method is made from, beside the Config.
+class Components:
+    """The inputs that a method is built from, besides the Config.
 
     Args:
-        encoder: (seed, name) -> a new encoder; equal seeds, equal initial weights.
-        probe: dimension of h -> a new linear classifier, or None where none is wanted.
+        encoder: function (seed, name) -> a new encoder, whose weights depend only on the seed.
+        probe: function (dimension of h) -> a new linear classifier, or None without a probe.
         normalization: class of the normalization layers of the heads.
-        total_steps: steps of the run.
+        total_steps: integer, steps of the run.
         size: (height, width) of the views in pixels.
-        pixels: of each view, what its augmentation does after the crop.
+        pixels: for each view, its augmentation after the crop.
     """
 
     def __init__(self, encoder, probe, normalization, total_steps, size=(32, 32), pixels=()):
@@ -31,7 +31,7 @@ class Kit:
 
 
 def projector(config, normalization, in_dim, name="projector"):
-    """SimCLR's projector, as a Config has it."""
+    """SimCLR's projector with the settings of a Config."""
     return layers.projector(
         in_dim,
         mode=config.proj_head_mode,
@@ -46,7 +46,7 @@ def projector(config, normalization, in_dim, name="projector"):
 
 
 def byol_head(config, normalization, in_dim, seed=0, name="projector"):
-    """BYOL's projector, as a Config has it, and of the same form the predictor."""
+    """BYOL's projector, or predictor, with the settings of a Config."""
     return layers.byol_head(
         in_dim,
         mode=config.proj_head_mode,
@@ -60,28 +60,30 @@ def byol_head(config, normalization, in_dim, seed=0, name="projector"):
     )
 
 
-def networks(config, kit):
-    """What contrastive methods share: {"encoder", "projector", "probe", "seed"}."""
-    encoder = kit.encoder(config.seed, "encoder")
+def networks(config, components):
+    """The arguments that all contrastive methods share, as a dict."""
+    encoder = components.encoder(config.seed, "encoder")
     width = encoder.output_shape[-1]
     return {
         "encoder": encoder,
-        "projector": projector(config, kit.normalization, width),
-        "probe": kit.probe(width),
+        "projector": projector(config, components.normalization, width),
+        "probe": components.probe(width),
         "seed": config.seed,
         "input_range": "0,1",
     }
 
 
-def simclr(config, kit):
-    options = networks(config, kit)
+def simclr(config, components):
+    options = networks(config, components)
     if config.memory_size:
         width = options["encoder"].output_shape[-1]
         options |= {
             "memory_size": config.memory_size,
             "memory_decay": config.memory_decay,
-            "memory_encoder": kit.encoder(config.seed, "memory_encoder"),
-            "memory_projector": projector(config, kit.normalization, width, "memory_projector"),
+            "memory_encoder": components.encoder(config.seed, "memory_encoder"),
+            "memory_projector": projector(
+                config, components.normalization, width, "memory_projector"
+            ),
         }
     in_blocks = 0 < config.blockwise_loss_from <= config.train_batch_size
     return SimCLR(
@@ -92,27 +94,27 @@ def simclr(config, kit):
     )
 
 
-def npair(config, kit):
+def npair(config, components):
     return NPair(
-        **networks(config, kit),
+        **networks(config, components),
         by_class=config.positives == "classes",
         temperature=config.temperature,
         normalize=config.hidden_norm,
     )
 
 
-def triplet(config, kit):
+def triplet(config, components):
     return Triplet(
-        **networks(config, kit),
+        **networks(config, components),
         by_class=config.positives == "classes",
         margin=config.triplet_margin,
         normalize=config.hidden_norm,
     )
 
 
-def contrastive_predictive_coding(config, kit):
-    patch, stride, rows, _ = cpc.grid(kit.size, config.cpc_patch, config.cpc_stride)
-    options = networks(config, kit)
+def contrastive_predictive_coding(config, components):
+    patch, stride, rows, _ = cpc.grid(components.size, config.cpc_patch, config.cpc_stride)
+    options = networks(config, components)
     dim = options["projector"].output_shape[-1]
     return CPC(
         **options,
@@ -120,60 +122,60 @@ def contrastive_predictive_coding(config, kit):
         predictions=cpc.products(dim, dim, rows - 1, config.seed + 300),
         patch=patch,
         stride=stride,
-        pixels=kit.pixels,
+        pixels=components.pixels,
     )
 
 
-def byol(config, kit):
-    head = functools.partial(byol_head, config, kit.normalization)
-    encoder = kit.encoder(config.seed, "encoder")
+def byol(config, components):
+    head = functools.partial(byol_head, config, components.normalization)
+    encoder = components.encoder(config.seed, "encoder")
     width = encoder.output_shape[-1]
     online = head(width)
     return BYOL(
         encoder,
         online,
-        # The seeds of the heads' layers are consecutive: leave room between one head and the next.
+        # The layers of a head have consecutive seeds, so the next head starts 100 later.
         head(online.output_shape[-1], 100, "predictor"),
-        target_encoder=kit.encoder(config.seed + TARGET_SEED, "target_encoder"),
+        target_encoder=components.encoder(config.seed + TARGET_SEED, "target_encoder"),
         target_projector=head(width, TARGET_SEED, "target_projector"),
         target_init="fresh",
-        probe=kit.probe(width),
+        probe=components.probe(width),
         base_target_decay=config.base_target_decay,
-        total_steps=kit.total_steps,
+        total_steps=components.total_steps,
         seed=config.seed,
         input_range="0,1",
     )
 
 
-def of_options(config, kit):
-    """A method whose arguments are options; it makes its own heads and targets."""
-    options, made = plugins.values_of(config), class_of(config.method)
-    if "total_steps" in inspect.signature(made.__init__).parameters:
-        options |= {"total_steps": kit.total_steps}
-    encoder = kit.encoder(config.seed, "encoder")
-    probe = kit.probe(encoder.output_shape[-1])
+def of_options(config, components):
+    """A method whose arguments are options; it creates its own heads and targets."""
+    options, cls = plugins.values_of(config), class_of(config.method)
+    if "total_steps" in inspect.signature(cls.__init__).parameters:
+        options |= {"total_steps": components.total_steps}
+    encoder = components.encoder(config.seed, "encoder")
+    probe = components.probe(encoder.output_shape[-1])
     try:
-        return made(encoder, probe=probe, seed=config.seed, input_range="0,1", **options)
+        return cls(encoder, probe=probe, seed=config.seed, input_range="0,1", **options)
     except (TypeError, ValueError) as error:  # the class is the user's
         raise UsageError(f"--method={config.method} cannot be made: {error}") from error
 
 
 def class_of(name):
-    """The class of a method: a plug-in's, or the one that its entry in the table names."""
+    """The class of a method: a plug-in's, or the one named in METHODS."""
     entry = registry.find("method", name)
     if entry:
         return entry.value
-    module, _, made = METHODS[name].path.partition(":")
-    return getattr(importlib.import_module(module), made)
+    module, _, class_name = METHODS[name].path.partition(":")
+    return getattr(importlib.import_module(module), class_name)
 
 
-def method(config, kit):
-    """The method that a Config asks for, as a model that is not compiled yet."""
-    return BUILDERS.get(config.method, of_options)(config, kit)
+def method(config, components):
+    """The method of a Config, as a model that is not compiled yet."""
+    return BUILDERS.get(config.method, of_options)(config, components)
 
 
 PROJECTORS = {"simclr": projector, "byol": byol_head}  # by `tfssl.config.Method.projector`
-BUILDERS = {  # of the methods whose arguments are knobs; of others they are options
+BUILDERS = {  # for methods whose arguments are settings instead of options
     "simclr": simclr,
     "byol": byol,
     "npair": npair,

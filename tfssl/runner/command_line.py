@@ -1,4 +1,4 @@
-"""The program: command line -> Config -> work. `tfssl`, `python -m tfssl`, `python run.py`."""
+"""The entry point of the program: `tfssl`, `python -m tfssl`, `python run.py`."""
 
 import errno
 import functools
@@ -11,7 +11,7 @@ from tfssl.runner import parser
 from tfssl.signals import stoppable
 from tfssl.terminal import escape_unencodable, stand_in, to_nowhere, unfailing
 
-# What a disk, a server of files, or whoever changes rights and folders may do to a run.
+# Errors caused by disks, file servers, and changed permissions or folders.
 DISK = tuple(
     getattr(errno, name)
     for name in (
@@ -48,8 +48,8 @@ DISK = tuple(
 def main(argv):
     """Runs one command line and returns its exit code.
 
-    0: done; 1: training failed; 2: the request was refused; 130, 143: stopped by SIGINT (from the
-    keyboard) or SIGTERM, in training after a checkpoint.
+    0: success; 1: training failed; 2: the request was refused; 130, 143: stopped by SIGINT (from
+    the keyboard) or SIGTERM, during training after saving a checkpoint.
     """
     stand_in()
     escape_unencodable()
@@ -67,7 +67,7 @@ def main(argv):
 
 
 def show(text, name):
-    """Prints a text of which `| head` may have seen enough."""
+    """Prints a text; a reader such as `head` may close the pipe early."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -88,10 +88,10 @@ def tell_loss(name, error):
 
 
 def work(config, given, name):
-    """Does what a command line asks for, once that is read, and returns the exit code."""
+    """Runs a parsed command line and returns the exit code."""
     try:
-        with stoppable("the same command continues"):  # training does it in its own way
-            # Here, so that help and refusals do not wait for TensorFlow.
+        with stoppable("the same command continues"):  # training handles signals itself
+            # Imported here, so that help and refusals do not load TensorFlow.
             from tfssl.runner import program
 
             program.run(config, given, flagfile=parser.dump)
@@ -117,9 +117,8 @@ def work(config, given, name):
 
 
 def leave(code):
-    """Ends the process; one of several workers that failed at once: TensorFlow, closed in order,
-    would wait for the others."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # all is done, and said
+    """Exits the process; immediately for a failed worker, as TensorFlow would wait for others."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the work is done
         signal.signal(number, signal.SIG_IGN)
     if code and os.environ.get("TF_CONFIG"):
         sys.stdout.flush()

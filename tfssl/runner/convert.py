@@ -1,4 +1,4 @@
-"""`--mode=export`: the encoder in other forms."""
+"""`--mode=export`: writes the encoder in other formats."""
 
 import os
 
@@ -15,9 +15,8 @@ def export(config, given):
     """Writes the encoder of --checkpoint, or of the run in --model_dir, as --format.
 
     keras: Keras's own layers, float32. saved_model: `tf.saved_model.load(path).serve(images)`.
-    onnx: one input, one output, for onnxruntime and others. npz: the arrays by the names of their
-    variables, and "about". All take images [B, H, W, 3] in [0, 1], of any
-    size if the encoder does.
+    onnx: one input, one output, for onnxruntime and others. npz: arrays by the names of their
+    variables, and "about". All take images [B, H, W, 3] in [0, 1], of any size if the encoder does.
 
     Args:
         config: a `tfssl.Config`.
@@ -27,7 +26,7 @@ def export(config, given):
         The path that was written.
 
     Raises:
-        UsageError: no weights, a target that exists, or a format whose library is missing.
+        UsageError: there are no weights, the target exists, or a library for the format is missing.
     """
     source = config.checkpoint or config.model_dir
     if source == pretrained.SCRATCH:
@@ -42,13 +41,13 @@ def export(config, given):
             f"--stem={config.stem} contradicts {source}, whose network has "
             f"--stem={found.about['stem']}."
         )
-    beside = source if os.path.isdir(source) else os.path.dirname(source)
-    path = config.output or os.path.join(beside, formats.NAMES[config.format])
+    directory = source if os.path.isdir(source) else os.path.dirname(source)
+    path = config.output or os.path.join(directory, formats.NAMES[config.format])
     if os.path.lexists(path):
         raise UsageError(
             f"--output must not exist yet. Received: {path}"
             if config.output
-            else f"{path} is there already; --output names another place."
+            else f"{path} already exists; give another path by --output."
         )
     if config.format == "keras" and not path.endswith(".keras"):
         raise UsageError(f"--output must end in .keras for --format=keras. Received: {path}")
@@ -58,9 +57,9 @@ def export(config, given):
         formats.WRITERS[config.format](encoder, path, found.about)
     except UsageError:
         raise
-    except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: of NUL in a name
+    except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: NUL in the name
         raise UsageError(
-            "--output must be a place that can be written. Received: "
+            "--output must be a path that can be written. Received: "
             f"{printable(path)} ({files.why(error)})"
         ) from None
     print(
@@ -71,6 +70,6 @@ def export(config, given):
 
 
 def sizes(encoder):
-    """Which images an encoder takes, in words."""
+    """The image sizes that an encoder accepts, for messages."""
     height, width = encoder.input_shape[1:3]
     return "of any size" if height is None else f"of {height}x{width} px"

@@ -1,7 +1,7 @@
-"""What an evaluation will take, measured before it starts, and what of the baseline is worth it.
+"""Estimates the duration of an evaluation, and decides how much of the baseline to evaluate.
 
-Nothing is guessed from the size of a network: a few batches are encoded, and parts of the other
-work are done, against the clock. Estimates are right to a factor of about 2.
+Estimates are measured by encoding a few batches and timing parts of the other computations. They
+are accurate to a factor of about 2.
 """
 
 import dataclasses
@@ -10,21 +10,21 @@ import time
 from tfssl import evaluation
 from tfssl.runner import evaluate
 
-SHORT = 60.0  # seconds: what takes less is done without being announced or weighed
-BATCHES, LEAST, ENOUGH = 3, 0.5, 2.0  # so many batches are timed for so many seconds, or for ENOUGH
+SHORT = 60.0  # seconds; shorter work is not announced, and a shorter baseline always evaluated
+BATCHES, LEAST, ENOUGH = 3, 0.5, 2.0  # time 3 batches for at least 0.5 s, or batches for 2 s
 
 WHOLE, THINNED, NONE = "whole", "thinned", "none"  # how much of the baseline is evaluated
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Seconds that an evaluation takes, by what it does.
+    """The estimated duration of an evaluation.
 
     Attributes:
-        images: how many are encoded, of both splits.
-        encoding: seconds for them.
-        linear: for the linear classifier; 0 where there is none.
-        knn: for the neighbours, likewise.
+        images: integer, number of images to encode, of both splits.
+        encoding: seconds for encoding.
+        linear: seconds for the linear classifier; 0: none.
+        knn: seconds for kNN; 0: none.
     """
 
     images: int
@@ -44,7 +44,7 @@ class Cost:
 
 
 def duration(seconds):
-    """Seconds as text, to the precision of an estimate: 8 s, 3 min, 2.5 h."""
+    """Formats seconds with the precision of an estimate: 8 s, 3 min, 2.5 h."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     if seconds < 3600:
@@ -53,12 +53,12 @@ def duration(seconds):
 
 
 def of_evaluation(config, encode, dim, train_source, eval_source, size):
-    """The Cost of `evaluate.evaluate`.
+    """The `Cost` of `evaluate.evaluate`.
 
     Args:
-        encode: what `evaluate.batch_function` returned.
-        dim: dimension of the representations.
-        train_source, eval_source, size: as there.
+        config, train_source, eval_source, size: as for `evaluate.evaluate`.
+        encode: result of `evaluate.batch_function`.
+        dim: integer, dimension of the representations.
     """
     scored, ks = evaluate.count(config, eval_source), config.neighbours
     wanted = ks or config.linear_probe or config.protocols
@@ -78,20 +78,20 @@ def of_evaluation(config, encode, dim, train_source, eval_source, size):
 
 
 def of_encoding(config, encode, source, size, more=0):
-    """The Cost of `evaluate.represent`.
+    """The `Cost` of `evaluate.represent`.
 
     Args:
-        encode, source, size: as there.
-        more: further images of that size that are encoded.
+        config, encode, source, size: as for `evaluate.represent`.
+        more: integer, number of further images of that size.
     """
     images = evaluate.count(config, source) + more
     return Cost(images, images * per_image(config, encode, source, size))
 
 
 def per_image(config, encode, source, size):
-    """Seconds that an evaluation crop takes, from the file to its representation.
+    """Seconds per image, from the file to its representation.
 
-    The first batch, which builds the graph, does not count.
+    The first batch, which builds the graph, is not timed.
     """
     _, batches = evaluate.crops(config, source, size)
     began, images = None, 0
@@ -106,26 +106,25 @@ def per_image(config, encode, source, size):
     return (time.monotonic() - began) / images
 
 
-def tell(what, cost, more=""):
-    """Announces work, unless it is short.
+def announce(what, cost, more=""):
+    """Prints the estimate of work that is not short.
 
     Args:
-        what: the work, in a few words.
+        what: name of the work.
         cost: its `Cost`.
-        more: what else there is to say.
+        more: text to append.
     """
     if cost.total >= SHORT:
         print(f"{what}: {cost}{more}", flush=True)
 
 
 def affordable(cost, trained, asked):
-    """How much of the baseline is evaluated.
+    """Decides how much of the baseline to evaluate.
 
     Args:
         cost: the `Cost` of evaluating one network by all protocols.
-        trained: seconds that the training took; None: not known.
-        asked: what --eval_baseline says; None: not given, so that the baseline is not to take
-            longer than the training did.
+        trained: seconds of training; None: unknown.
+        asked: --eval_baseline; None: not given, the baseline may take as long as the training.
 
     Returns:
         WHOLE, THINNED (without the linear classifier) or NONE.

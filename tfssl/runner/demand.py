@@ -1,7 +1,7 @@
-"""What a run takes of memory at the least, by its settings: what cannot fit is refused unbuilt.
+"""Refuses settings that need more memory than there is, before anything is built.
 
-Lower bounds of the parts that grow with a flag, so that nothing is refused that could run: an
-estimate of what a run takes in fact would be several times as much.
+It uses lower bounds on the parts that grow with a flag, so that nothing is refused that could run.
+The memory that a run needs is several times as much.
 """
 
 import tensorflow as tf
@@ -10,14 +10,14 @@ from tfssl import encoders, memory
 from tfssl.errors import UsageError
 from tfssl.layers.heads import depth
 
-FLOAT, HALF = 4, 2  # bytes of a number, of features at the least
-ACCELERATOR = 2**40  # bytes that no GPU or TPU has
-COPIES = 3  # of what learns: parameters, their gradients, the optimizer's momentum
+FLOAT, HALF = 4, 2  # bytes per number; features may be in half precision
+ACCELERATOR = 2**40  # bytes, more than any GPU or TPU has
+COPIES = 3  # of the network: parameters, gradients, the optimizer's momentum
 MOST_STEPS = 2**31 - 1
 
 
 def check(job):
-    """Raises UsageError where a run asks for more memory, or steps, than there can be."""
+    """Raises UsageError if a run needs more memory than there is, or too many steps."""
     accelerators = job.config.trains and (
         len(tf.config.list_physical_devices("GPU")) or job.distribution.workers - 1
     )
@@ -36,14 +36,14 @@ def check(job):
 def of_training(job):
     """The parts of `memory.require` for a training."""
     config = job.config
-    learned, copies = (
+    trained, copies = (
         parameters(config),
         COPIES
         + (config.task == "pretrain" and (config.facts.has_target or config.memory_size > 0)),
     )
     views = (2 if config.task == "pretrain" else 1) * config.train_batch_size
     at_once = views // config.accumulate_steps // job.distribution.replicas
-    parts = [(flags, what, copies * FLOAT * count) for flags, what, count in learned]
+    parts = [(flags, what, copies * FLOAT * count) for flags, what, count in trained]
     parts += [
         (
             "--image_size and --train_batch_size",
@@ -68,14 +68,14 @@ def of_training(job):
 
 
 def of_evaluation(job):
-    """Those for what trains no encoder."""
+    """The parts of `memory.require` for a mode that trains no encoder."""
     return [
         (flags, what, FLOAT * count) for flags, what, count in parameters(job.config)[:1]
     ] + of_crops(job)
 
 
 def of_crops(job):
-    """Those of an evaluation batch."""
+    """The parts of `memory.require` for an evaluation batch."""
     config, size = job.config, job.eval_size
     images = min(config.eval_batch_size, max(1, job.train_source.num_examples))
     return [
@@ -88,7 +88,7 @@ def of_crops(job):
 
 
 def parameters(config):
-    """[(flags, what, how many)] of the encoder and the projector, at the least."""
+    """Lower bounds on the parameters: [(flags, description, count)] of encoder and projector."""
     found, width = of_encoder(config), width_of(config)
     layers = depth(config.proj_head_mode, config.num_proj_layers)
     if config.task == "pretrain" and layers:
@@ -106,7 +106,7 @@ def parameters(config):
 
 
 def of_encoder(config):
-    """What `parameters` says of the encoder; of another than ours nothing, before it is made."""
+    """The entry of a ResNet in `parameters`; none for other encoders."""
     if config.encoder != "resnet":
         return []
     bottlenecks, counts = encoders.BLOCKS[config.resnet_depth]
@@ -122,19 +122,19 @@ def of_encoder(config):
 
 
 def width_of(config):
-    """Dimension of h at the least."""
+    """Lower bound on the dimension of h."""
     if config.encoder != "resnet":
         return 1
     return encoders.width(config.resnet_depth, config.width_multiplier)
 
 
 def projected(config):
-    """Dimension of z at the least."""
+    """Lower bound on the dimension of z."""
     return width_of(config) if config.proj_head_mode == "none" else config.proj_out_dim
 
 
 def features(config, stem, size):
-    """Bytes of the first feature map of an image, at the least."""
+    """Lower bound on the bytes of the first feature map of an image."""
     if config.encoder != "resnet":
         return 0
     stride = {"cifar": 1, "imagenet": 2}[stem]

@@ -1,4 +1,4 @@
-"""What the run computes on: the device, the precision, the versions."""
+"""The device, the numerical precision, and the versions of libraries."""
 
 import contextlib
 import importlib.metadata
@@ -10,15 +10,15 @@ import tensorflow as tf
 from tfssl import encoders
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
-NARROW = 16  # channels below which oneDNN's bfloat16 convolutions are slower than those of float32
+NARROW = 16  # channels; below, oneDNN's bfloat16 convolutions are slower than its float32 ones
 
 
 def resolve_precision(precision, width_multiplier):
-    """The Keras dtype policy for --precision: "auto" becomes what the hardware computes fast.
+    """The Keras dtype policy for --precision; "auto" depends on the hardware.
 
     Args:
         precision: the flag.
-        width_multiplier: of the network. On a processor the narrowest are faster in float32.
+        width_multiplier: of the network; on a processor, narrow ones are faster in float32.
     """
     if precision != "auto":
         return precision
@@ -36,12 +36,12 @@ def resolve_precision(precision, width_multiplier):
 
 
 def width_of(about):
-    """The width multiplier of a network, by its description; 1 of another than ours."""
+    """The width multiplier in the description of a network; 1 if it is not a ResNet."""
     return about["width_multiplier"] if about.get("encoder", "resnet") == "resnet" else 1.0
 
 
 def describe():
-    """Device, library versions and whether oneDNN computes, for the record of a run."""
+    """Device, library versions and use of oneDNN, for the record of a run."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
@@ -56,8 +56,8 @@ def describe():
 
 
 def onednn():
-    """Whether TensorFlow computes with oneDNN; None where it does not say."""
-    with contextlib.suppress(ImportError, AttributeError):  # no part of its public interface
+    """Whether TensorFlow uses oneDNN; None: unknown."""
+    with contextlib.suppress(ImportError, AttributeError):  # not part of the public API
         from tensorflow.python.util import _pywrap_util_port
 
         return bool(_pywrap_util_port.IsMklEnabled())
@@ -69,7 +69,7 @@ def cores():
 
 
 def processor_info(key):
-    """The first value of a key in /proc/cpuinfo, or "" where there is no such file or key."""
+    """The first value of a key in /proc/cpuinfo; "": there is none."""
     with contextlib.suppress(OSError):
         with open("/proc/cpuinfo") as info:
             for line in info:

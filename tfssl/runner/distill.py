@@ -1,7 +1,7 @@
-"""`--mode=distill`: a student learns from a teacher's answers, at any resolution, and is evaluated.
+"""`--mode=distill`: trains a student on the logits of a teacher, then evaluates it.
 
-The teacher answers once for every image, on its evaluation crop; its logits are kept in the
-directory of the run, which then does without it.
+The teacher's logits are computed once for the evaluation crop of every image, and stored in the
+directory of the run, which then no longer needs the teacher.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from tfssl.runner.results import equal, finished
 from tfssl.storage import export, networks, rundir, runs
 
 LOGITS = "teacher_logits.npy"
-SAID = ("classes", "eval_size", "eval_crop_proportion", "step")  # beside a teacher's weights
+REQUIRED = ("classes", "eval_size", "eval_crop_proportion", "step")  # in a teacher's description
 
 
 def distill(config, given, flagfile, distribution=None):
-    """Trains from the run's newest checkpoint, or --checkpoint, or scratch; then evaluates.
+    """Trains from the run's newest checkpoint, --checkpoint or scratch; then evaluates.
 
-    Args, Returns, Raises: as `finetune.finetune`; and a teacher that is none, or answers in other
-    classes than the data has, or in another order.
+    Args, Returns, Raises: as `finetune.finetune`; a `UsageError` also if there is no teacher, or
+    its classes differ from those of the data.
     """
     config, found, origin = finetune.starting_point(config, given)
     job = plan(config, distribution)
@@ -39,18 +39,18 @@ def distill(config, given, flagfile, distribution=None):
     finetune.check_begun(job)
     teacher = Teacher.find(job)
     return finished(job, finetune.print_result, finetune.evaluation_settings) or (
-        finetune.carry_on(job, found, origin, flagfile, teacher)
+        finetune.train_and_evaluate(job, found, origin, flagfile, teacher)
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """Who answers for the images of a run.
+    """The teacher of a run.
 
     Attributes:
-        file: its classifier.keras; None where the answers are there and it is not.
-        record: what teacher.json says: "path", "sha256", "classes", "answered", what the answers
-            depend on beside it, and what the file says of the network.
+        file: its classifier.keras; None: it is missing, but its logits are stored.
+        record: content of teacher.json: "path", "sha256", "classes"; "answered", the settings that
+            its logits depend on; and the description in the file.
     """
 
     file: str
@@ -58,10 +58,10 @@ class Teacher:
 
     @classmethod
     def find(cls, job):
-        """That of --teacher, or that of the run in --model_dir.
+        """Finds the teacher of --teacher, or of the run in --model_dir.
 
         Raises:
-            UsageError: there is none, or not the one that the run was begun with.
+            UsageError: there is none, or the run began with another one.
         """
         config = job.config
         there = rundir.read_json(config.model_dir, TEACHER)
@@ -77,9 +77,9 @@ class Teacher:
                 f"{file} does not exist"
             )
         about = export.read_about(file)
-        if not about or not {*SAID, *ARCHITECTURE} <= about.keys():
+        if not about or not {*REQUIRED, *ARCHITECTURE} <= about.keys():
             raise UsageError(
-                f"--teacher={config.teacher} does not say what it classifies: it is "
+                f"--teacher={config.teacher} does not describe its classes: it is "
                 "not a classifier.keras of this version of tfssl."
             )
         record = {
@@ -98,11 +98,11 @@ class Teacher:
         for source in (job.train_source, job.eval_source):
             if source and source.num_classes not in (0, about["classes"]):
                 raise UsageError(
-                    f"--teacher={config.teacher} tells {about['classes']} classes "
-                    f"apart. Received: {source.name} {source.split}, which has "
+                    f"--teacher={config.teacher} has {about['classes']} classes. "
+                    f"Received: {source.name} {source.split}, which has "
                     f"{source.num_classes}"
                 )
-        for source in finetune.meant(job):
+        for source in finetune.labelled_sources(job):
             finetune.check_names(
                 source,
                 about["classes"],
@@ -117,7 +117,7 @@ class Teacher:
         return f"teacher {record['path']}: {networks.network(record)}, step {record['step']}"
 
     def ask(self, job):
-        """Has it answer for all training images, unless the answers are there."""
+        """Computes and stores its logits for all training images, unless they are stored."""
         directory = job.config.model_dir
         there = rundir.read_json(directory, TEACHER)
         same = (
@@ -142,22 +142,22 @@ class Teacher:
         files.write_json(directory, TEACHER, self.record)
 
     def train(self, job, model, checkpoints, start):
-        """Trains with its answers from a step to the end; as `finetune.train`."""
-        answers = read(
+        """Trains on its logits from a step to the end; see `finetune.train`."""
+        logits = read(
             os.path.join(job.config.model_dir, LOGITS),
             (job.train_source.num_examples, self.record["classes"]),
         )
-        labels = np.full(len(answers), -1)
+        labels = np.full(len(logits), -1)
         if job.config.distill_alpha < 1:
-            known = slice(None) if job.chosen is None else job.chosen
+            known = slice(None) if job.label_indices is None else job.label_indices
             labels[known] = data.labels_of(job.train_source)[known]
-        model.teach(answers, labels)
+        model.teach(logits, labels)
         numbered = dataclasses.replace(job, train_source=data.numbered(job.train_source))
         finetune.train(numbered, model, checkpoints, start)
 
 
 def answered(job, about):
-    """What the answers depend on beside the teacher, as JSON can hold it."""
+    """The settings that the logits depend on besides the teacher, JSON-serializable."""
     size = tuple(about["eval_size"])
     return {
         "dataset": job.train_source.name,
@@ -171,11 +171,11 @@ def answered(job, about):
 
 
 def read(path, shape):
-    """The teacher's logits, or UsageError where they are not whole."""
+    """Reads the teacher's logits; raises UsageError if they are damaged."""
     try:
         with files.opened(path) as file:
             logits = np.load(file, allow_pickle=False)
-    except Exception:  # what the numbers in a damaged file lead to is any kind, MemoryError too
+    except Exception:  # a damaged file can raise any kind of error, even MemoryError
         logits = None
     if getattr(logits, "shape", None) != shape or not np.isfinite(logits).all():
         raise UsageError(f"{path} is damaged. Without it, the same command makes it again.")

@@ -1,4 +1,4 @@
-"""Where errors of the library, which name arguments, become errors that name flags."""
+"""Translates errors of the library, which name arguments, into errors that name flags."""
 
 import contextlib
 import re
@@ -11,9 +11,9 @@ ARGUMENT = re.compile(r"`(\w+)(=[^`]*)?`")
 
 @contextlib.contextmanager
 def naming_flags():
-    """Turns `name` and `name=value` in the message of a `UsageError` into --name and --name=value.
+    """Replaces `name` and `name=value` in the message of a `UsageError` by --name and --name=value.
 
-    Where name is a flag: `batch_size` stays.
+    Only if the name is a flag.
     """
     try:
         yield
@@ -23,7 +23,7 @@ def naming_flags():
 
 
 def with_flags(message):
-    """A message with flags in place of the arguments that they set."""
+    """Replaces the names of arguments in a message by their flags."""
     return ARGUMENT.sub(as_flag, message)
 
 

@@ -1,4 +1,4 @@
-"""`--mode=embed`: representations of a split as a file, a TensorBoard projector and a picture."""
+"""`--mode=embed`: writes representations of a split, a TensorBoard projector and a t-SNE plot."""
 
 import os
 
@@ -13,15 +13,16 @@ from tfssl.storage.projector import MOST_SPRITES, THUMBNAIL, picture, write_proj
 
 
 def embed(config, given):
-    """Writes representations of --eval_split; arguments and errors: see `frozen.encoder`.
+    """Writes representations of --eval_split.
 
-    In `embed/<step>-<dataset>-<split>-<size>/` of --model_dir: embeddings.npz (h float32 [N, D],
-    labels int64 [N], -1 without labels, classes, files: text [N], what the dataset calls each
-    image, for a folder its file below it), the files of TensorBoard's projector with the images as
-    sprites, and tsne.png.
+    To `embed/<step>-<dataset>-<split>-<size>/` in --model_dir: embeddings.npz (h float32 [N, D];
+    labels int64 [N], -1 for unlabelled images; classes; files, text [N]: the names of the images in
+    the dataset, relative paths for a folder), the files of TensorBoard's projector, and tsne.png.
+
+    Args, Raises: see `frozen.encoder`.
 
     Returns:
-        The directory.
+        The path of the directory.
     """
     job, encoder, origin = frozen.encoder(config, given)
     config, source = job.config, job.eval_source
@@ -32,7 +33,7 @@ def embed(config, given):
     rundir.make(config.model_dir)
     print(f"embeddings by {described(origin)}")
     encode = evaluate.batch_function(encoder, job.eval_size)
-    cost.tell("embed", cost.of_encoding(config, encode, source, job.eval_size))
+    cost.announce("embed", cost.of_encoding(config, encode, source, job.eval_size))
     h, labels = evaluate.represent(
         config, encode, source, job.eval_size, "embed", config.eval_steps
     )
@@ -47,20 +48,20 @@ def embed(config, given):
     )
     print(f"{path}: h {h.shape}, labels {labels.shape}, files {len(ids):,}")
 
-    chosen = np.random.default_rng(config.seed).permutation(len(h))
-    chosen = np.sort(chosen[: min(config.embed_points, MOST_SPRITES)])
+    shown = np.random.default_rng(config.seed).permutation(len(h))
+    shown = np.sort(shown[: min(config.embed_points, MOST_SPRITES)])
     names = [
         source.classes[label] if source.classes and label >= 0 else str(label)
-        for label in labels[chosen]
+        for label in labels[shown]
     ]
     write_projector(
-        directory, h[chosen], [ids[place] for place in chosen], names, thumbnails(job, chosen)
+        directory, h[shown], [ids[place] for place in shown], names, thumbnails(job, shown)
     )
-    print(f"tensorboard --logdir {directory}    (Projector, {len(chosen):,} images)")
+    print(f"tensorboard --logdir {directory}    (Projector, {len(shown):,} images)")
     picture(
         directory,
-        h[chosen],
-        labels[chosen],
+        h[shown],
+        labels[shown],
         names,
         f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}",
         config.seed,
@@ -72,9 +73,9 @@ def slug(text):
     return "".join(c if c.isalnum() or c in "-._" else "_" for c in text)
 
 
-def thumbnails(job, chosen):
-    """uint8 [len(chosen), THUMBNAIL, THUMBNAIL, 3] of the evaluation crops, in order."""
-    wanted, size = set(chosen.tolist()), (THUMBNAIL, THUMBNAIL)
+def thumbnails(job, shown):
+    """uint8 [len(shown), THUMBNAIL, THUMBNAIL, 3], resized evaluation crops, in order."""
+    wanted, size = set(shown.tolist()), (THUMBNAIL, THUMBNAIL)
     _, images = evaluate.crops(job.config, job.eval_source, job.eval_size)
     made, place = [], 0
     for batch in images:

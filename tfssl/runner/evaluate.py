@@ -1,10 +1,10 @@
 """Evaluation by named protocols, on the whole evaluation split, with exact counts.
 
-    online    the linear head that was trained beside the encoder
+    online    the linear head that was trained with the encoder
     linear    a logistic regression fitted to frozen representations of the whole training split
     knn_<k>   weighted vote of the k nearest training representations by cosine
 
-An accuracy without its protocol says little: these three differ by points on one encoder.
+Accuracies of the same encoder differ by several points between protocols.
 """
 
 import contextlib
@@ -19,22 +19,25 @@ from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
 from tfssl.runner import protocols
 
-MAX_BYTES = 4 * 2**30  # of training representations that are held for linear and kNN
+MAX_BYTES = 4 * 2**30  # limit of training representations in memory, for linear and kNN
 
 
 def evaluate(config, encode, train_source, eval_source, size, title, probe=None):
-    """All protocols that the Config asks for.
+    """Evaluates an encoder by all protocols of a Config.
 
     Args:
-        encode: images -> h, of `batch_function`.
-        probe: `keras.Model`, h -> logits, the online head; None where there is none.
+        config: a `tfssl.Config`.
+        encode: result of `batch_function`, images -> h.
+        train_source: `Source` that classifiers are fitted to.
+        eval_source: `Source` that is scored.
         size: (height, width) of the evaluation crops in pixels.
-        title: what the progress bar says is being evaluated.
+        title: text for the progress bar.
+        probe: `keras.Model`, h -> logits, the online head; None: there is none.
 
     Returns:
         {protocol: {"correct_top_1", "correct_top_5", "examples", "classes": int, "top_1", "top_5":
-        accuracy in [0, 1]}}; of the first two also what `label_information` returns, unless the
-        Config has it off.
+        accuracy in [0, 1]}}; for "online" and "linear" also the result of `label_information`,
+        unless disabled in the Config.
     """
     test_h, test_labels = labelled(
         *represent(config, encode, eval_source, size, title, config.eval_steps), "eval_split"
@@ -63,11 +66,11 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
         )
     if config.linear_probe:
         protocol = evaluation.Linear()
-        with told(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
+        with timed(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
             scores = protocol.scores(train_h, train_labels, test_h, num_classes)
         results[protocol.name] = classified(config, scores, test_labels)
     if ks:
-        with told(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
+        with timed(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
             scores = evaluation.knn_scores(
                 train_h,
                 train_labels,
@@ -78,19 +81,19 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
             )
         results |= {f"knn_{k}": score(scores[k], test_labels) for k in ks}
     for name, protocol in others.items():
-        with told(f"{title}: {name} on {len(train_h):,} frozen representations"):
+        with timed(f"{title}: {name} on {len(train_h):,} frozen representations"):
             scores = protocols.scores(name, protocol, train_h, train_labels, test_h, num_classes)
         results[name] = score(scores, test_labels)
     return results
 
 
 def fits(source, dim):
-    """Whether the representations of a split, float32 [N, dim], may be held in memory."""
+    """Whether the representations of a split, float32 [N, dim], are below MAX_BYTES."""
     return source.num_examples * dim * 4 <= MAX_BYTES
 
 
 def batch_function(model, size):
-    """images float32 [B, *size, 3] -> float32 [B, D], as one graph for batches of any length."""
+    """A model as a function float32 [B, *size, 3] -> float32 [B, D], traced once for any B."""
     images = tf.TensorSpec([None, *size, 3], tf.float32)
     return tf.function(
         lambda batch: tf.cast(model(batch, training=False), tf.float32), input_signature=[images]
@@ -98,15 +101,19 @@ def batch_function(model, size):
 
 
 def represent(config, encode, source, size, title, steps=0, what="representations"):
-    """Representations float32 [N, D] and labels int64 [N] of a split, in its order.
+    """Computes representations float32 [N, D] and labels int64 [N] of a split, in order.
 
     Args:
-        encode: what `batch_function` returned.
-        steps: batches to take; 0 for all.
-        what: a word for what `encode` returns.
+        config: a `tfssl.Config`.
+        encode: result of `batch_function`.
+        source: the `Source` to encode.
+        size: (height, width) of the evaluation crops in pixels.
+        title: text for the progress bar.
+        steps: integer, number of batches; 0: all.
+        what: name of the outputs of `encode`.
 
     Raises:
-        TrainingError: they are not finite, or the data is damaged.
+        TrainingError: the outputs are not finite, or the data is damaged.
     """
     total, batches = crops(config, source, size, steps)
     progress = Progress(
@@ -121,7 +128,7 @@ def represent(config, encode, source, size, title, steps=0, what="representation
 
 
 def finite(values, what):
-    """What a network made of images; TrainingError where it has diverged."""
+    """Returns the outputs of a network; raises TrainingError if they are not finite."""
     if not np.isfinite(values).all():
         raise TrainingError(
             f"The network has diverged: its {what} are not finite. Train with a "
@@ -132,21 +139,21 @@ def finite(values, what):
 
 
 def read(batches, source):
-    """The batches; TrainingError where the data turns out to be damaged."""
+    """Iterates over batches; raises TrainingError if the data is damaged."""
     with data.reading(source.name):
         yield from batches
 
 
 def labelled(values, labels, flag):
-    """The rows that have a label, and their labels, of what was made of a split.
+    """Selects the labelled rows, and their labels.
 
     Args:
         values: [N, ...].
-        labels: int [N], below 0 where there is none.
-        flag: the flag that the split came from, for messages.
+        labels: int [N], below 0 for unlabelled images.
+        flag: flag of the split, for messages.
 
     Raises:
-        UsageError: none has one.
+        UsageError: no image has a label.
     """
     known = labels >= 0
     if known.all():
@@ -161,7 +168,7 @@ def labelled(values, labels, flag):
 
 
 def crops(config, source, size, steps=0):
-    """The number of evaluation batches of a split, and them; of the first `steps`, if not 0."""
+    """The number of evaluation batches, and the batches; only the first `steps`, unless 0."""
     proportion = crop_proportion(config, size)
     batches = data.labelled(
         source,
@@ -173,39 +180,39 @@ def crops(config, source, size, steps=0):
 
 
 def count(config, source):
-    """How many images of a split are scored: all, or those of --eval_steps batches."""
+    """Number of images of a split to score: all, or those of --eval_steps batches."""
     asked = config.eval_steps * config.eval_batch_size
     return min(asked or source.num_examples, source.num_examples)
 
 
 def crop_proportion(config, size):
-    """Share of the side that the evaluation crop keeps."""
+    """Side of the evaluation crop, as a fraction of the image's shorter side."""
     return config.eval_crop_proportion or evaluation.crop_proportion(size)
 
 
 def score(scores, labels):
-    """Exact counts of the images that have a label, and accuracies in [0, 1].
+    """Exact counts of correct labelled images, and accuracies in [0, 1].
 
     Args:
         scores: float [N, C].
-        labels: int [N], below 0 where there is none.
+        labels: int [N], below 0 for unlabelled images.
 
     Raises:
-        UsageError: none has one.
+        UsageError: no image has a label.
     """
     return evaluation.accuracies(*labelled(scores, labels, "eval_split"))
 
 
 def classified(config, logits, labels):
-    """The score of a classifier that gives probabilities."""
+    """The `score` of logits, with their information about the labels."""
     logits, labels = labelled(finite(logits, "logits"), labels, "eval_split")
     information = label_information(logits, labels) if config.information_scalars else {}
     return score(logits, labels) | information
 
 
 @contextlib.contextmanager
-def told(what):
-    """Says what is being done, and how long it took when it is done."""
+def timed(what):
+    """Prints what is being done and, at the end, its duration."""
     start = time.monotonic()
     print(what, end=" ... ", flush=True)
     yield
@@ -221,15 +228,15 @@ NAMES = {
 
 
 def table(columns):
-    """The protocols side by side, as text.
+    """A table of accuracies, one row per protocol.
 
     Args:
-        columns: {heading: what `evaluate` returned, or None to leave it out}; the last says which
-            protocols there are.
+        columns: {heading: result of `evaluate`, or None to omit it}; the last one determines the
+            rows.
     """
     columns = {name: results for name, results in columns.items() if results}
     if not columns:
-        return "no accuracy: no protocol was asked for that could be had"
+        return "no accuracy: none of the requested protocols is available"
     lines = [
         f"{'accuracy, %':26}" + "".join(f"{name:>22}" for name in columns),
         f"{'':26}" + f"{'top-1':>14}{'top-5':>8}" * len(columns),
@@ -246,7 +253,7 @@ def table(columns):
 
 
 def cell(scores, k):
-    """One accuracy of a table as text, "-" where there is none or it says nothing."""
+    """An accuracy of a table as text; "-": it is missing or not informative."""
     width = 14 if k == 1 else 8
     if not scores or k not in evaluation.telling(scores.get("classes")):
         return f"{'-':>{width}}"

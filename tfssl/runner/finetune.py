@@ -1,6 +1,6 @@
-"""`--mode=finetune`: an encoder learns on, with labels, at any resolution, and is evaluated.
+"""`--mode=finetune`: trains an encoder with labels, at any resolution, then evaluates it.
 
-Distillation is the same with another lesson: see `distill.py`.
+Distillation is the same workflow with a teacher's logits as targets: see `distill.py`.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from tfssl.runner import build, evaluate, loop
 from tfssl.runner.job import (
     check_data,
     compile_model,
-    follow,
     plan,
+    train_as_worker,
     training_batches,
     training_layers,
 )
@@ -31,45 +31,45 @@ from tfssl.storage.export import (
     read_about,
 )
 
-START = "pretrained.json"  # which weights the run started from, and what they say of themselves
-TEACHER = "teacher.json"  # whom a student learns from
-LABELS = "labels.json"  # how many labels are learned from, and which; what the classes are called
-DONE = {"finetune": "finetuned", "distill": "distilled"}  # the key of the accuracies
+START = "pretrained.json"  # the weights that the run started from, with their description
+TEACHER = "teacher.json"  # the teacher of a student
+LABELS = "labels.json"  # the number and digest of the training labels, and names of the classes
+DONE = {"finetune": "finetuned", "distill": "distilled"}  # {task: key of the accuracies}
 
 
 def finetune(config, given, flagfile, distribution=None):
     """Trains from the run's newest checkpoint, or from --checkpoint, then evaluates.
 
     Args:
-        config: a `tfssl.Config` whose model_dir is set, and held by this process.
-        given: names of the flags that the user gave: with one of these a network that is not the
-            checkpoint's is refused, while defaults give way to it.
-        flagfile: (Config, header) -> text of the run's flagfile.
+        config: a `tfssl.Config` whose model_dir is set, and locked by this process.
+        given: names of the flags that the user gave; they must not contradict the architecture of
+            the checkpoint, which overrides defaults.
+        flagfile: function (Config, header) -> text of the run's flagfile.
         distribution: the `Distribution` that trains; None: one device.
 
     Returns:
         The content of result.json; None without evaluation.
 
     Raises:
-        UsageError: before anything is written.
+        UsageError: the request is invalid; nothing has been written.
     """
     config, found, origin = starting_point(config, given)
     job = plan(config, distribution)
     check_selector(config)
     check_begun(job)
-    return finished(job, print_result, evaluation_settings) or carry_on(
+    return finished(job, print_result, evaluation_settings) or train_and_evaluate(
         job, found, origin, flagfile
     )
 
 
 def starting_point(config, given):
-    """The weights that a training starts from.
+    """Finds the weights that a training starts from.
 
     Args, Raises: as `finetune`.
 
     Returns:
-        The Config with their network, the `Pretrained` or None where it is not needed, and what
-        they say of themselves, {} where there are none.
+        The Config with the architecture of the weights; a `Pretrained`, or None if it is not
+        needed; and the description of the weights, {} without any.
     """
     there = runs.recorded(config.model_dir)
     config = runs.continued(config, there, given)
@@ -102,9 +102,9 @@ def checkpoints_in(config):
 
 
 def check_weights(config, origin):
-    """Raises UsageError where --checkpoint holds other weights than the run was begun with."""
+    """Raises UsageError if the run began with other weights than those in --checkpoint."""
     found = None
-    with contextlib.suppress(UsageError):  # the run goes on where they are gone
+    with contextlib.suppress(UsageError):  # the run can continue without them
         found = pretrained.find(config.checkpoint)
     there = origin.get("weights")
     if found and there and found.origin["weights"] != there:
@@ -114,11 +114,12 @@ def check_weights(config, origin):
         )
 
 
-def carry_on(job, found, origin, flagfile, teacher=None):
-    """What is left of a training, and its evaluation.
+def train_and_evaluate(job, found, origin, flagfile, teacher=None):
+    """Trains to the end and evaluates, on the chief and on other workers.
 
     Args:
-        found, origin: what `starting_point` returned.
+        job: the `Job`.
+        found, origin: results of `starting_point`.
         flagfile: as for `finetune`.
         teacher: a `distill.Teacher` to learn from; None: the labels.
 
@@ -127,7 +128,7 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     """
     if found is None and origin and not checkpoints_of(job).steps():
         found = pretrained.find(job.config.checkpoint)
-        origin = found.origin  # it may have trained on since
+        origin = found.origin  # that run may have continued since
     job.distribution.require_same(
         {
             "weights of --checkpoint": origin and origin.get("weights"),
@@ -136,12 +137,14 @@ def carry_on(job, found, origin, flagfile, teacher=None):
     )
     model = build_model(job, found, teacher and teacher.record["classes"])
     if not job.distribution.chief:
-        return follow(job, model, checkpoints_of(job, model), teacher.train if teacher else train)
-    return carry_out(job, model, origin, flagfile, teacher)
+        return train_as_worker(
+            job, model, checkpoints_of(job, model), teacher.train if teacher else train
+        )
+    return train_as_chief(job, model, origin, flagfile, teacher)
 
 
-def carry_out(job, model, origin, flagfile, teacher):
-    """`carry_on`, once all is checked."""
+def train_as_chief(job, model, origin, flagfile, teacher):
+    """Trains, exports and evaluates, on the process that writes the directory."""
     config = job.config
     checkpoints = checkpoints_of(job, model)
     if teacher:
@@ -169,7 +172,7 @@ def carry_out(job, model, origin, flagfile, teacher):
         export_classifier(config, job.stem, model, config.model_dir, {**about, **classes}),
     ):
         print(f"exported: {path}")
-    result = report(job, model, job.total_steps) if job.evaluates else None
+    result = evaluate_and_record(job, model, job.total_steps) if job.evaluates else None
     job.distribution.finish()
     return result
 
@@ -178,14 +181,14 @@ def evaluate_finetuned(job):
     """Evaluates the newest checkpoint of a finetuned run again.
 
     Raises:
-        UsageError: see `check_classes` and `restored`.
+        UsageError: the classes have changed, or there is no checkpoint.
     """
     check_classes(job)
-    return report(job, *restored(job))
+    return evaluate_and_record(job, *restored(job))
 
 
 def restored(job):
-    """The model of a finetuned run as its newest checkpoint has it, and the step.
+    """The model of a finetuned run with the weights of its newest checkpoint, and the step.
 
     Raises:
         UsageError: there is no checkpoint.
@@ -198,7 +201,7 @@ def restored(job):
 
 
 def check_selector(config):
-    """Raises UsageError where --ft_proj_selector names a layer that the projector has not."""
+    """Raises UsageError if --ft_proj_selector exceeds the layers of the projector."""
     count = {"none": 0, "linear": 1, "nonlinear": config.num_proj_layers}[config.proj_head_mode]
     if config.ft_proj_selector > count or (count == 0 and config.ft_proj_selector):
         raise UsageError(
@@ -208,15 +211,15 @@ def check_selector(config):
 
 
 def labels_record(job):
-    """What labels.json says."""
+    """The number and the digest of the training labels, for labels.json."""
     if job.config.task == "distill" and job.config.distill_alpha == 1:
         return {"labels": 0}
-    count = job.train_source.num_labelled if job.chosen is None else len(job.chosen)
-    return {"labels": count, "sha256": data.fingerprint(job.chosen)}
+    count = job.train_source.num_labelled if job.label_indices is None else len(job.label_indices)
+    return {"labels": count, "sha256": data.fingerprint(job.label_indices)}
 
 
 def check_begun(job):
-    """Raises UsageError where the run was begun on other images, or with other labels."""
+    """Raises UsageError if the run began with other images, labels or classes."""
     config = job.config
     recorded = runs.recorded(config.model_dir)
     if not recorded:
@@ -230,7 +233,7 @@ def check_begun(job):
             else f"--label_fraction={config.label_fraction:g}"
         )
         raise UsageError(
-            f"{flag} names other images than when the run in "
+            f"{flag} selects other images than when the run in "
             f"--model_dir={config.model_dir} was begun: {here['labels']:,} labels, "
             f"there {there['labels']:,}. Give another --model_dir."
         )
@@ -238,9 +241,9 @@ def check_begun(job):
 
 
 def check_classes(job):
-    """Raises UsageError where labels mean other classes than when the run was begun."""
+    """Raises UsageError if labels refer to other classes than when the run began."""
     there = runs.recorded(job.config.model_dir) and rundir.read_json(job.config.model_dir, LABELS)
-    for source in meant(job) if there else ():
+    for source in labelled_sources(job) if there else ():
         check_names(
             source,
             there.get("classes", source.num_classes),
@@ -249,8 +252,8 @@ def check_classes(job):
         )
 
 
-def meant(job):
-    """The sources whose labels are learned from or scored."""
+def labelled_sources(job):
+    """The sources whose labels are used for training or evaluation."""
     config = job.config
     learns = config.trains and (config.task == "finetune" or config.distill_alpha < 1)
     sources = [job.train_source] * learns + [job.eval_source] * job.evaluates
@@ -258,12 +261,13 @@ def meant(job):
 
 
 def check_names(source, num_classes, names, whose):
-    """Raises UsageError where the classes of a source are others, or in another order.
+    """Raises UsageError if the classes of a source, or their order, differ from those expected.
 
     Args:
-        num_classes: how many there are to be.
-        names: what they are to be called; of none known, or of a source that has none, any will do.
-        whose: who has them, for the message.
+        source: the `Source` to check.
+        num_classes: integer, expected number of classes.
+        names: expected names; names are not compared if either side has none.
+        whose: where the expectation comes from, for the message.
     """
     where = f"--dataset={source.name}, split {source.split}"
     if source.num_classes != num_classes:
@@ -279,7 +283,7 @@ def check_names(source, num_classes, names, whose):
 
 
 def class_names(job):
-    """What the classes of the run's network are called, a list; [] where nobody says."""
+    """The names of the classes of the run's network, a list; [] if they are unknown."""
     sources = [
         source for source in (job.eval_source, job.train_source) if source and source.num_classes
     ]
@@ -289,22 +293,23 @@ def class_names(job):
 
 
 def of_classes(job, name):
-    """What the run, or else its teacher, has on record of its classes; None for nothing."""
+    """An entry about classes in the records of the run or of its teacher; None: there is none."""
     directory = job.config.model_dir
     for file in (LABELS, TEACHER):
         value = (rundir.read_json(directory, file) or {}).get(name)
         if value:
             return value
-    file = os.path.join(directory, CLASSIFIER)  # which says it of older runs
+    file = os.path.join(directory, CLASSIFIER)  # in older runs, only this file has it
     return (read_about(file) or {}).get(name) if os.path.exists(file) else None
 
 
 def build_model(job, found=None, num_classes=None):
-    """The classifier with its optimizer, compiled, what is frozen frozen.
+    """Builds and compiles the classifier, with frozen layers.
 
     Args:
-        found: the `Pretrained` weights to start from; None: initial weights of the run's own.
-        num_classes: where they are not those of the training images.
+        job: the `Job`.
+        found: the `Pretrained` weights to start from; None: random initial weights.
+        num_classes: integer; None: that of the training images.
     """
     config = job.config
     normalization, classes = training_layers(job)
@@ -348,7 +353,7 @@ def build_model(job, found=None, num_classes=None):
 
 
 def freeze(encoder, config):
-    """Stops from learning what --fine_tune_after_block says."""
+    """Freezes layers according to --fine_tune_after_block."""
     after = config.fine_tune_after_block
     if config.encoder == "resnet":
         encoders.freeze(encoder, after)
@@ -365,7 +370,7 @@ def freeze(encoder, config):
 
 
 def trained(config):
-    """What learns, in words."""
+    """The trained layers, for messages."""
     after = config.fine_tune_after_block
     if config.encoder == "resnet" or after in (-1, HEAD_ALONE):
         return TRAINED[after]
@@ -376,7 +381,7 @@ HEAD_ALONE = 4
 
 
 def checkpoints_of(job, model=None):
-    """The run's checkpoints; without a model only to look which there are."""
+    """The run's checkpoints; without a model, they can be listed but not restored."""
     state = model.state() if model else {}
     return Checkpoints(job.config.model_dir, job.config.keep_checkpoint_max, job.about, **state)
 
@@ -392,7 +397,7 @@ TRAINED = {
 
 
 def announce(job, model, origin, start):
-    """Says what is about to happen, in one block."""
+    """Prints a summary of the training before it starts."""
     config = job.config
     learned = sum(int(tf.size(v)) for v in model.trainable_variables)
     total = sum(part.count_params() for part in model.parts.values())
@@ -401,7 +406,7 @@ def announce(job, model, origin, start):
         origin_text = f"weights of {pretrained.described(origin)}"
         if origin["stem"] != job.stem:
             origin_text += (
-                f"\nnew weights in the stem alone: {job.stem} in place of {origin['stem']}"
+                f"\nnew weights in the stem only: {job.stem} in place of {origin['stem']}"
             )
     scored = job.eval_source and (
         f"; evaluated on {job.eval_source.split}: {job.eval_source.num_examples:,} images at "
@@ -427,7 +432,7 @@ def announce(job, model, origin, start):
 
 
 def view_recipe(job):
-    """The one view that is learned from: crop and flip, with the ranges of the flags."""
+    """The view for training: crop and flip, with the ranges of the flags."""
     config = job.config
     return augment.supervised_view(
         job.size,
@@ -459,7 +464,7 @@ def train(job, model, checkpoints, start):
     )
 
 
-def report(job, model, step):
+def evaluate_and_record(job, model, step):
     """Evaluates, writes result.json and result_<step>.json, prints the table."""
     config = job.config
     classify = evaluate.batch_function(model, job.eval_size)
@@ -487,12 +492,12 @@ def report(job, model, step):
 
 
 def evaluation_settings(job):
-    """All that the accuracy of one network depends on."""
+    """The settings that the accuracy of a network depends on."""
     return settings_of(job, "eval_crop_proportion")
 
 
 def learned_from(job):
-    """How many labels, of which classes, and which teacher, as result.json says it."""
+    """The number of labels, the classes and the teacher, for result.json."""
     learned = {"labels": labels_record(job)["labels"], "class_names": class_names(job)}
     if job.config.task == "finetune":
         return learned

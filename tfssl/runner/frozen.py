@@ -1,7 +1,7 @@
-"""What is done with a frozen encoder: which one it is, and kNN.
+"""Frozen encoders: finding them, and `--mode=knn`.
 
-It is that of --checkpoint, on any dataset and at any resolution, or that of the run in --model_dir,
-on its own.
+The encoder is that of --checkpoint, for any dataset and resolution, or that of the run in
+--model_dir, for the dataset of the run.
 """
 
 from tfssl import compat, files, layers
@@ -13,17 +13,17 @@ from tfssl.storage import pretrained, rundir
 
 
 def encoder(config, given):
-    """The encoder to classify with.
+    """Loads the frozen encoder.
 
     Args:
         config: a `tfssl.Config` whose model_dir is set.
         given: names of the flags that the user gave.
 
     Returns:
-        (Job, encoder, {"path", "step", ...: where it comes from}).
+        (Job, encoder, description of its weights with "path" and "step").
 
     Raises:
-        UsageError: there is none, or a flag contradicts it.
+        UsageError: there is no encoder, or a flag contradicts it.
     """
     if config.of_a_run:
         job = reopen(config, given)
@@ -52,7 +52,7 @@ def encoder(config, given):
 
 
 def nearest_neighbours(config, given):
-    """--mode=knn: scores a frozen encoder by kNN and writes knn.json.
+    """Evaluates a frozen encoder by kNN and writes knn.json.
 
     Args, Raises: see `encoder`.
 
@@ -74,7 +74,9 @@ def nearest_neighbours(config, given):
     print(f"kNN with {pretrained.described(origin)}")
     encode = evaluate.batch_function(network, job.eval_size)
     asked = job.config.replace(linear_probe=False, protocols=None)
-    cost.tell("knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source, job.eval_size))
+    cost.announce(
+        "knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source, job.eval_size)
+    )
     results = evaluate.evaluate(asked, encode, source, job.eval_source, job.eval_size, "knn")
     result = {**record(job, origin), "results": results}
     files.write_json(config.model_dir, "knn.json", result)
@@ -83,7 +85,7 @@ def nearest_neighbours(config, given):
 
 
 def record(job, origin):
-    """What both modes write beside their scores."""
+    """The entries that the results of frozen encoders share."""
     source = job.labelled_source
     return {
         "model_dir": job.config.model_dir,

@@ -1,4 +1,4 @@
-"""A Config made concrete, and the optimizer that every training takes."""
+"""The `Job`: the resolved plan of a run, with its data, sizes, optimizer and batches."""
 
 import contextlib
 import dataclasses
@@ -24,12 +24,12 @@ from tfssl.storage.networks import describe, network
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A Config made concrete: sources opened, sizes known, nothing computed or written yet."""
+    """The plan of a run: sources are open and sizes known; nothing is computed or written yet."""
 
     config: Config
     train_source: Source
-    labelled_source: Source  # what linear classifiers and neighbours are fitted to
-    eval_source: Optional[Source]  # None where there are no labels to evaluate with
+    labelled_source: Source  # for fitting linear classifiers and kNN
+    eval_source: Optional[Source]  # None: there are no labels to evaluate with
     size: tuple[int, int]  # height, width of the training views in pixels
     eval_size: tuple[int, int]  # likewise of the evaluation crops
     stem: str
@@ -39,8 +39,8 @@ class Job:
     checkpoint_every: int
     learning_rate: float
     distribution: strategy.Distribution
-    chosen: Optional[np.ndarray]  # places of the images whose labels are learned from; None: all
-    readable: int  # images of --train_split, also of those whose labels are not learned from
+    label_indices: Optional[np.ndarray]  # of the images whose labels are used; None: all
+    readable: int  # number of images in --train_split, including those whose labels are not used
 
     @property
     def evaluates(self):
@@ -48,19 +48,23 @@ class Job:
 
     @property
     def devices(self):
-        """What it is computed on, in words."""
-        device_name, spread = device.describe()["device"], self.distribution
-        return device_name if spread.replicas == 1 else f"{spread}, this one on {device_name}"
+        """The devices, for messages."""
+        device_name, distribution = device.describe()["device"], self.distribution
+        return (
+            device_name
+            if distribution.replicas == 1
+            else f"{distribution}, this one on {device_name}"
+        )
 
     @property
     def network(self):
-        """What learns, in words."""
+        """The network, for messages."""
         stem = f", {self.stem} stem" if self.config.encoder == "resnet" else ""
         return network(self.config.to_dict()) + stem
 
     @property
     def schedule(self):
-        """How long it trains, and at which rates, in words."""
+        """The length of the training and its optimizer, for messages."""
         config = self.config
         epochs = self.total_steps * config.train_batch_size / self.train_source.num_examples
         short = ", which it does not outlast" if self.total_steps <= self.warmup_steps else ""
@@ -73,23 +77,23 @@ class Job:
         )
 
     def writer(self):
-        """The `Board` of the run; None on workers that only follow."""
+        """The `Board` of the run on the chief; None on other workers."""
         if self.distribution.chief:
             return Board(self.config.model_dir)
 
     @property
     def about(self):
-        """What is written beside the weights."""
+        """The description stored with the weights."""
         return describe(self.config, self.stem, self.size, value_ranges=self.value_ranges)
 
     @property
     def value_ranges(self):
-        """Which values of the images become 0 and 1, by their type, as JSON can hold it."""
+        """{dtype: [value scaled to 0, value scaled to 1]} of the images."""
         return {dtype: list(pair) for dtype, pair in self.train_source.value_ranges.items()}
 
     @property
     def data(self):
-        """What is learned from, as data.json says it."""
+        """The content of data.json: identity of the training images."""
         used = plugins.digests(self.config)
         return {
             "train": {**self.train_source.identity, "readable": self.readable},
@@ -99,18 +103,21 @@ class Job:
 
 
 def plan(config, distributed=None, ranges=None):
-    """Opens the data and settles every number of the run.
+    """Opens the data and resolves all sizes and lengths of the run.
 
     Args:
-        config: a `tfssl.Config`; where there is a checkpoint, with its network.
+        config: a `tfssl.Config`, with the architecture of the checkpoint, if any.
         distributed: the `Distribution` that trains; None: one device.
-        ranges: the `value_ranges` that weights were trained with, where they are only used.
+        ranges: the `value_ranges` of a trained network; None: to be determined.
+
+    Returns:
+        A `Job`.
 
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
     mode = MODES[config.mode]
-    protocols.registered(config)  # which are refused before anything is done
+    protocols.registered(config)  # refuses unknown protocols early
     if not (config.trains or mode.evaluates or config.probe_dataset):
         train_source = sources.load(config, getattr(config, mode.split), mode.split, ranges)
         labelled_source = eval_source = train_source
@@ -120,17 +127,17 @@ def plan(config, distributed=None, ranges=None):
     distills = config.task == "distill" and (config.trains or mode.needs_run)
     whole = labelled_source if mode.takes_labels else train_source
     learns = config.trains or mode.evaluates
-    chosen = sources.chosen_places(config, whole) if learns else None
+    label_indices = sources.label_indices(config, whole) if learns else None
     readable = train_source.num_examples
-    if chosen is not None and not distills:
-        part = data.subset(whole, chosen)
+    if label_indices is not None and not distills:
+        part = data.subset(whole, label_indices)
         train_source, labelled_source = (
             part if source is whole else source for source in (train_source, labelled_source)
         )
     n, batch = train_source.num_examples, config.train_batch_size
     if config.trains and batch > n:
         flag = "label_list" if config.label_list else "label_fraction"
-        share = "" if chosen is None else f" by --{flag}"
+        share = "" if label_indices is None else f" by --{flag}"
         raise UsageError(
             f"--train_batch_size must be at most {n}, the number of examples in "
             f"{config.dataset} {config.train_split}{share}. Received: {batch}"
@@ -171,7 +178,7 @@ def plan(config, distributed=None, ranges=None):
             config.learning_rate, batch, config.learning_rate_scaling
         ),
         distribution=distributed or strategy.single(),
-        chosen=chosen,
+        label_indices=label_indices,
         readable=readable,
     )
     demand.check(job)
@@ -179,7 +186,7 @@ def plan(config, distributed=None, ranges=None):
     images = {**job.data["train"], "black and white": job.value_ranges}
     job.distribution.require_same(
         {
-            "labels learned from": data.fingerprint(chosen),
+            "labels learned from": data.fingerprint(label_indices),
             **{
                 f"{runs.DIGESTS.get(name, name)} of the training images": value
                 for name, value in images.items()
@@ -190,7 +197,7 @@ def plan(config, distributed=None, ranges=None):
 
 
 def check_fixed(config, flag, size):
-    """Raises UsageError where an encoder of a fixed size would meet images of another."""
+    """Raises UsageError if an encoder of a fixed size would get images of another size."""
     fixed = config.encoder_size and sides(config.encoder_size)
     if fixed and fixed != tuple(size) and not config.facts.crops_only:
         raise UsageError(
@@ -200,10 +207,10 @@ def check_fixed(config, flag, size):
 
 
 def evaluation_sources(config, train_source):
-    """What accuracies are measured with: the images to fit to, and the images to score.
+    """Loads the images that classifiers are fitted to, and those that are scored.
 
     Returns:
-        Two `Source`s; the second None where the images have no labels.
+        Two `Source`s; the second is None if the images have no labels.
 
     Raises:
         UsageError: labels are needed and missing, or the two share images.
@@ -241,17 +248,17 @@ def evaluation_sources(config, train_source):
 
 
 def reopen(config, given):
-    """The Job of the run in --model_dir, for what is done with it after its training.
+    """The `Job` of the run in --model_dir, for modes that use a trained network.
 
-    The run's own record says what the settings are; of the flags given here, those that concern
-    evaluation and data directories are taken, and one that contradicts the record is refused.
+    Settings come from the record of the run; of the flags given here, those of evaluation and data
+    directories override it, and others must not contradict it.
 
     Args:
         config: a `tfssl.Config` whose model_dir is set.
         given: names of the flags that the user gave.
 
     Raises:
-        UsageError: there is no run, or the directory cannot be written.
+        UsageError: there is no run, a flag contradicts it, or the directory is not writable.
     """
     there = runs.recorded(config.model_dir)
     if there is None:
@@ -278,19 +285,19 @@ def reopen(config, given):
 
 
 def check_data(job, there, goes_on=False):
-    """Raises UsageError where a run in --model_dir learned from other images.
+    """Raises UsageError if the run in --model_dir was trained on other images.
 
     Args:
-        there: its Config; one of tfssl 0.1, which did not record the images, says at least where
-            they were.
-        goes_on: whether it is to be continued.
+        job: the `Job`.
+        there: the recorded Config; tfssl 0.1 recorded only the location of the images.
+        goes_on: whether its training is continued.
     """
     model_dir, here = job.config.model_dir, job.data["train"]
     recorded = (rundir.read_json(model_dir, rundir.DATA) or {}).get("train")
     if recorded is None:
         here = sources.identify(job.config, job.config.train_split)
         recorded = where_it_was(job.config, there, here)
-    if not goes_on:  # the embedded dataset is drawn for the evaluation's size too
+    if not goes_on:  # the size of the embedded dataset depends on --eval_image_size
         here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
     runs.check_images(model_dir, here, recorded)
     if goes_on:
@@ -298,7 +305,7 @@ def check_data(job, there, goes_on=False):
 
 
 def check_plugins(job):
-    """Raises UsageError where a run was begun with another version of a plug-in."""
+    """Raises UsageError if the run began with another version of a plug-in."""
     recorded = rundir.read_json(job.config.model_dir, rundir.DATA) or {}
     here, there = (one.get("plugins", {}) for one in (job.data, recorded))
     for name in sorted(there):
@@ -310,7 +317,7 @@ def check_plugins(job):
 
 
 def where_it_was(config, there, here):
-    """The identity of the images in the places that a Config names; `here` if they are gone."""
+    """The identity of the images at the location in a Config; `here` if they are missing."""
     if (there.data_dir, there.dataset) != (config.data_dir, config.dataset):
         with contextlib.suppress(UsageError):
             return sources.identify(there, there.train_split, download=False)
@@ -318,7 +325,7 @@ def where_it_was(config, there, here):
 
 
 def training_layers(job):
-    """What networks train with: the class of all normalizations, and {name: class} of encoders."""
+    """Layer classes for training: of normalizations, and {argument: class} for ResNets."""
     config = job.config
     normalization = (
         layers.FusedBatchNormalization
@@ -336,11 +343,12 @@ def training_layers(job):
 
 
 def compile_model(job, model, recipes):
-    """Builds a `Learner` and compiles it; within the scope of the distribution.
+    """Builds and compiles a model, within the scope of the distribution.
 
     Args:
+        job: the `Job`.
         model: a `tfssl.methods.Learner`.
-        recipes: the views that it will be fed with, each a `tfssl.augment.View`.
+        recipes: list of `tfssl.augment.View`, one for each view.
     """
     config, several = job.config, job.distribution.workers > 1
     try:
@@ -364,10 +372,10 @@ def compile_model(job, model, recipes):
 
 
 def preparation(job, recipes):
-    """What is done with a batch within the step: None, or batch -> batch.
+    """The function batch -> batch to call within the training step, or None.
 
-    With --augment_on=device it is the augmentation. Batches of several workers do not tell how many
-    images they are of.
+    With --augment_on=device it augments. With several workers it restores the batch size, which is
+    unknown in their datasets.
     """
     config, steps = job.config, []
     if config.augment_on == "device":
@@ -396,10 +404,12 @@ def preparation(job, recipes):
 def training_batches(job, recipes, start):
     """Batches of views from a step to the end of the training.
 
-    With --augment_on=device they come unfinished: see `preparation`.
+    With --augment_on=device, `preparation` completes them.
 
     Args:
-        recipes: the views, each a `tfssl.augment.View`.
+        job: the `Job`.
+        recipes: list of `tfssl.augment.View`, one for each view.
+        start: integer, first step.
     """
     config, source = job.config, job.train_source
     return job.distribution.batches(
@@ -417,12 +427,14 @@ def training_batches(job, recipes, start):
     )
 
 
-def follow(job, model, checkpoints, train):
-    """A training as a worker that is not the chief goes through it, to the end of the chief's.
+def train_as_worker(job, model, checkpoints, train):
+    """Trains on a worker other than the chief, and waits until the chief has finished.
 
     Args:
+        job: the `Job`.
+        model: the compiled model.
         checkpoints: `Checkpoints` of the run.
-        train: (job, model, checkpoints, start) -> None, trains from a step to the end.
+        train: function (job, model, checkpoints, start) that trains from a step to the end.
     """
     start = job.distribution.agree()
     if start:
@@ -435,7 +447,7 @@ def follow(job, model, checkpoints, train):
 def build_optimizer(job):
     """LARS, SGD or Adam at the run's learning rate; `Learner.compile` gives the weight decay."""
     config = job.config
-    # A run that ends within its warm-up never sees the cosine; the schedule wants it to exist.
+    # The schedule needs at least one step after the warm-up, even if training ends before.
     rate = optim.WarmupCosine(
         job.learning_rate, job.warmup_steps, max(job.total_steps, job.warmup_steps + 1)
     )

@@ -3,7 +3,7 @@
 Grill et al. 2020 (BYOL), Appendix C.1, with the rate of deepmind-research byol (f5de0ed): SGD with
 Nesterov momentum 0.9 from 0.2 x batch/256 to 0 along a cosine, no warm-up, no weight decay, 80
 epochs of random crops and flips of the training split; the central crops of the evaluation split
-are scored once, at the end. Nothing is chosen by that score.
+are scored once, at the end. Nothing is selected by that score.
 """
 
 import hashlib
@@ -29,24 +29,24 @@ MOMENTUM = 0.9
 
 
 def linear_evaluation(config, given):
-    """--mode=linear_eval: trains and scores a linear classifier; continues where it stopped.
+    """Trains and evaluates a linear classifier on a frozen encoder; resumes if interrupted.
 
-    It has a directory of its own, `linear_eval/step<step>-<digest of the settings>`, so that
-    equal requests meet there and others are kept apart.
+    Its directory, `linear_eval/step<step>-<digest of the settings>`, is determined by the encoder
+    and the settings.
 
     Args:
         config: a `tfssl.Config` whose model_dir is set.
         given: names of the flags that the user gave.
 
     Returns:
-        The content of the result.json that is written there.
+        The content of the result.json in that directory.
 
     Raises:
-        UsageError: see `frozen.encoder`; or a batch larger than the split.
+        UsageError: see `frozen.encoder`; or the batch is larger than the split.
     """
     job, encoder, origin = frozen.encoder(config, given)
     known = without_later({name: value for name, value in origin.items() if name != "path"})
-    if not config.of_a_run:  # whose directory may be spelled or moved as one likes
+    if not config.of_a_run:  # the directory of a run may be moved
         known["path"] = os.path.realpath(origin["path"])
     config, source = job.config, job.labelled_source
     batch = config.linear_batch_size
@@ -66,11 +66,11 @@ def linear_evaluation(config, given):
             print(f"{directory}: finished; nothing left to do")
             frozen.print_result(result, f"{directory}/result.json")
             return result
-        return carry_out(job, encoder, origin, settings, directory)
+        return train_and_evaluate(job, encoder, origin, settings, directory)
 
 
 def directory_of(job, step, settings):
-    """Where equal requests meet; where there is none, and tfssl 0.1 left one, that."""
+    """The directory for some settings, or an existing one of tfssl 0.1."""
     config = job.config
     root = os.path.join(config.model_dir, "linear_eval")
     name = os.path.join(root, f"{step}-{digest(settings)}")
@@ -84,18 +84,18 @@ def directory_of(job, step, settings):
     if os.path.isdir(name) or not os.path.isdir(old):
         return name
     if not config.of_a_run and config.dataset == "folder":
-        print(f"{old} is of tfssl 0.1 and does not say of which images: it is taken for these")
+        print(f"{old} is of tfssl 0.1, which did not record the images: assuming the same ones")
     return old
 
 
-def carry_out(job, encoder, origin, settings, directory):
-    """`linear_evaluation`, once all is checked and the directory is ours."""
+def train_and_evaluate(job, encoder, origin, settings, directory):
+    """Trains from the newest checkpoint and evaluates, in the locked directory."""
     config, source, batch = job.config, job.labelled_source, job.config.linear_batch_size
     steps = max(1, int(source.num_examples * config.linear_epochs // batch))
     rate = optim.scaled_learning_rate(config.linear_learning_rate, batch)
     learner = build_learner(job, encoder, optim.WarmupCosine(rate, 0, steps))
     state = learner.state()
-    del state["encoder"]  # which is frozen, and comes from elsewhere
+    del state["encoder"]  # it is frozen
     checkpoints = Checkpoints(directory, keep=1, **state)
     start = checkpoints.restore_newest(aside=True)
     print(
@@ -108,7 +108,7 @@ def carry_out(job, encoder, origin, settings, directory):
         flush=True,
     )
     classify = evaluate.batch_function(learner, job.eval_size)
-    cost.tell(
+    cost.announce(
         "linear evaluation",
         cost.of_encoding(
             config, classify, job.eval_source, job.eval_size, more=(steps - start) * batch
@@ -141,11 +141,11 @@ def carry_out(job, encoder, origin, settings, directory):
             dataset=config.dataset,
             smaller="--linear_batch_size, --eval_batch_size or --eval_image_size",
         )
-    return report(job, learner, classify, origin, settings, directory)
+    return evaluate_and_record(job, learner, classify, origin, settings, directory)
 
 
 def build_learner(job, encoder, schedule):
-    """A linear classifier on the encoder, which is frozen, with its optimizer."""
+    """A compiled linear classifier on the frozen encoder."""
     encoder.trainable = False
     learner = Supervised(
         encoder,
@@ -166,7 +166,7 @@ def build_learner(job, encoder, schedule):
 
 
 def settings_of(job):
-    """All that the result depends on, beside the encoder."""
+    """The settings that the result depends on, besides the encoder."""
     config, source = job.config, job.labelled_source
     return {
         "dataset": source.name,
@@ -174,7 +174,7 @@ def settings_of(job):
         "eval_split": job.eval_source.split,
         "size": list(job.eval_size),
         "precision": job.precision,
-        "labels_sha256": data.fingerprint(job.chosen),
+        "labels_sha256": data.fingerprint(job.label_indices),
         "images": evaluate.count(config, job.eval_source),
         "data": [data.digest(source.identity), data.digest(job.eval_source.identity)],
         **{
@@ -196,8 +196,8 @@ def digest(settings):
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def report(job, learner, classify, origin, settings, directory):
-    """Scores the evaluation split, writes result.json and a TensorBoard point, prints the table."""
+def evaluate_and_record(job, learner, classify, origin, settings, directory):
+    """Evaluates, writes result.json and a TensorBoard point, prints the table."""
     config = job.config
     logits, labels = evaluate.represent(
         config,

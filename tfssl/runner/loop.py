@@ -1,4 +1,4 @@
-"""`fit` with what every training has beside it: progress, TensorBoard, checkpoints, alarms."""
+"""Runs `fit` with the standard callbacks: progress, TensorBoard, checkpoints, alarms."""
 
 import time
 
@@ -33,28 +33,28 @@ def train(
     distribution=None,
     callbacks=(),
 ):
-    """Trains from one step to another, and adds to the training time of the directory.
+    """Trains from one step to another, and updates the training time in the directory.
 
     Args:
-        model: a compiled `tfssl.methods.base.Learner`.
-        batches: `tf.data.Dataset` of stop - start batches, or one that the distribution made.
-        checkpoints: `Checkpoints` of what is trained.
-        title: what the progress bar calls it.
-        directory: where time.json is.
-        writer: a `Board`; closed at the end. None on a worker that only follows, which
-            writes nothing at all.
-        start, stop: steps made before, and at the end.
+        model: a compiled `tfssl.methods.Learner`.
+        batches: `tf.data.Dataset` of stop - start batches, or a distributed dataset.
+        checkpoints: `Checkpoints` of the model.
+        title: text for the progress bar.
+        directory: directory of time.json.
+        writer: a `Board`, closed at the end; None: a worker other than the chief, which writes
+            nothing.
+        start, stop: integers, number of steps before and after.
         batch_size: images per step.
-        seed: what the batches are made of beside their step, for the record of a failure.
-        summary_steps: steps between TensorBoard points; 0 for none.
+        seed: seed of the batches, for the record of a failure.
+        summary_steps: steps between TensorBoard points; 0: none.
         checkpoint_steps: steps between checkpoints.
-        dataset: its name, for messages.
+        dataset: name of the dataset, for messages.
         smaller: the flags that reduce memory, for messages.
         distribution: the `Distribution` that trains; None: one device.
         callbacks: further callbacks.
 
     Raises:
-        TrainingError: no memory, damaged data, a loss that is no number, or a worker that is gone.
+        TrainingError: out of memory, damaged data, a non-finite loss, or a lost worker.
         Interrupted: by a signal, after a checkpoint.
     """
     show = ShowProgress(start, stop, batch_size, title)

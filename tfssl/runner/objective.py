@@ -1,6 +1,6 @@
-"""Settings by which nothing can be learned, whatever the images are: refused before training.
+"""Refuses objectives whose gradient is 0 by construction, whatever the images are.
 
-What is merely unwise is not: each refusal is of an objective whose gradient is 0 by construction.
+Settings that are merely unwise are accepted.
 """
 
 from tfssl import encoders
@@ -9,7 +9,7 @@ from tfssl.errors import UsageError
 
 
 def check(job):
-    """Raises UsageError where what is trained cannot learn from what it is given."""
+    """Raises UsageError if the objective has no gradient."""
     config = job.config
     if MODES[config.task if config.trains else config.mode].classifies:
         check_classes(job)
@@ -20,7 +20,7 @@ def check(job):
 
 
 def check_projections(config):
-    """Raises UsageError where projections are all equal, up to their sign, once normalized."""
+    """Raises UsageError if normalized projections have one dimension, so that they are 1 or -1."""
     facts = config.facts
     if config.task != "pretrain" or not facts.normalizes(config.hidden_norm):
         return
@@ -34,19 +34,19 @@ def check_projections(config):
 
 
 def check_classes(job):
-    """Raises UsageError where there is one class, of which every network is certain."""
+    """Raises UsageError if there is only one class."""
     source = job.labelled_source
     mode = job.config.task if job.config.trains else job.config.mode
     if source.num_classes == 1:
         raise UsageError(
             f"--train_split must have two classes or more for --mode={mode}: "
-            "with one there is nothing to tell apart. Received: "
+            "with one there is nothing to learn. Received: "
             f"{source.split} of {source.name}, with 1"
         )
 
 
 def check_positives(job):
-    """Raises UsageError where positives go by classes and there are no two of them."""
+    """Raises UsageError if positives are defined by classes, and there are fewer than two."""
     config, source = job.config, job.train_source
     if config.task == "pretrain" and config.positives == "classes" and source.num_classes < 2:
         raise UsageError(
@@ -57,9 +57,9 @@ def check_positives(job):
 
 
 def check_parts(job):
-    """Raises UsageError where batch normalization sees one image at a time and leaves nothing."""
+    """Raises UsageError if batch normalization of single images removes all information."""
     config, images = job.config, images_at_once(job)
-    why = images == 1 and left_by_normalization(job)
+    why = images == 1 and effect_of_normalization(job)
     if why:
         flags = "--train_batch_size / --accumulate_steps" + (
             "" if config.global_bn else " / replicas without --global_bn"
@@ -72,23 +72,23 @@ def check_parts(job):
 
 
 def images_at_once(job):
-    """Images that batch normalization takes its statistics of."""
+    """Number of images that batch normalization computes its statistics from."""
     config = job.config
     apart = 1 if config.global_bn else job.distribution.replicas
     return config.train_batch_size // config.accumulate_steps // apart
 
 
-def left_by_normalization(job):
-    """Why nothing is left of one image after batch normalization, in words; "" if something is."""
+def effect_of_normalization(job):
+    """How batch normalization of a single image removes all information; "" if it does not."""
     config = job.config
     ours = config.encoder == "resnet"
     point = ours and max(job.size) <= encoders.output_stride(job.stem)
-    constant = "every image comes to the same numbers"
+    constant = "every image gets the same values"
     if config.task != "pretrain":
         selected = config.ft_proj_selector and normalizes(config)
         return constant if selected or (point and config.fine_tune_after_block < 4) else ""
     if config.facts.passes == "together" and normalizes(config):
-        return "its two views come to opposite projections, whatever it shows"
+        return "its two views get opposite projections, whatever it shows"
     apart = config.facts.passes == "apart"
     return constant if apart and (point or normalizes(config)) else ""
 

@@ -1,8 +1,8 @@
-"""The command line as a `tfssl.Config`: a flag for each knob of `tfssl.config.options`.
+"""Parses the command line into a `tfssl.Config`, with one flag per setting.
 
-Nothing else in the project reads flags. absl parses them, so `--flagfile`, `--nouse_blur` and "the
-later one wins" work as everywhere with absl. The flag set is not absl's global one: other
-libraries' flags stay out of the help, and two command lines can be parsed in one process.
+No other module reads flags. absl parses them, so `--flagfile`, `--nouse_blur` and repeated flags
+behave as in other programs with absl. The flags are not in absl's global set: flags of other
+libraries do not appear in the help, and a process can parse several command lines.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ from tfssl.runner import plugins
 from tfssl.text import printable
 
 HELP = {
-    "help": "Show the flags that are used most.",
+    "help": "Show the most common flags.",
     "helpshort": "The same as --help.",
     "h": "The same as --help.",
-    "helpfull": "Show every flag, with all that it means.",
+    "helpfull": "Show every flag, with its full description.",
 }
 USAGE = """usage: {command} [mode] [--flag=value ...] [--flagfile=FILE]
 
@@ -34,19 +34,19 @@ USAGE = """usage: {command} [mode] [--flag=value ...] [--flagfile=FILE]
   {command} --flagfile=runs/NAME/flags.flags --model_dir=runs/AGAIN    the same run again
 """
 FULL = (
-    "[defaults in brackets]  {command} --helpfull lists all {count} flags and all that they mean."
+    "[defaults in brackets]  {command} --helpfull lists all {count} flags with full descriptions."
 )
-TEXT, WIDTH = 28, 100  # where the text of --help begins, and where it ends
+TEXT, WIDTH = 28, 100  # first and last column of the texts of --help
 FLAGFILE, A_FLAGFILE = ("--flagfile", "-flagfile"), "--flagfile must be a file of flags"
-MOST_FLAGFILES = 200  # that may be opened for one command line
+MOST_FLAGFILES = 200  # limit of flagfiles per command line
 EXPECTED = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 
 
 def define():
-    """A fresh absl flag set with one flag for every knob, and for every option of a plug-in.
+    """Creates an absl flag set with one flag for every setting and every option of a plug-in.
 
     Raises:
-        UsageError: an option bears the name of a flag, or of another type's option.
+        UsageError: an option has the name of a flag.
     """
     values = absl_flags.FlagValues()
     for field in dataclasses.fields(Config):
@@ -62,7 +62,7 @@ def define():
         absl_flags.DEFINE_bool(name, False, text, flag_values=values)
     for field in options():
         if field.name in values:
-            raise UsageError(f"--{field.name} is a flag of tfssl: an option must bear another name")
+            raise UsageError(f"--{field.name} is a flag of tfssl: an option must have another name")
         absl_flags.DEFINE_string(
             field.name, None, field.metadata.get("help", ""), flag_values=values
         )
@@ -70,7 +70,7 @@ def define():
 
 
 def options():
-    """The options of all methods that plug-ins registered, as dataclass fields; each name once."""
+    """The options of all methods of plug-ins, as dataclass fields; each name once."""
     fields = [field for method in METHODS for field in plugins.fields_of(method)]
     return {field.name: field for field in fields}.values()
 
@@ -84,15 +84,18 @@ DEFINE = {
 
 
 def parse(argv):
-    """A command line as (Config, names of the flags given), or None where help was asked for.
+    """Parses a command line.
 
     A first word without dashes is the mode: `tfssl knn --model_dir=DIR`.
 
     Args:
         argv: list of strings; argv[0] is the program's name.
 
+    Returns:
+        (Config, set of the names of given flags); None: help was requested.
+
     Raises:
-        UsageError: an unknown flag, a value that cannot be read, a failed check.
+        UsageError: an unknown flag, an invalid value, or a failed check.
     """
     words = with_flagfiles(with_mode(argv[1:]))
     plugins.load(plugin_in(words))
@@ -110,9 +113,9 @@ def parse(argv):
         )
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name: values[name].value for name in names if values[name].present}
-    chosen = [f"{f.name}={values[f.name].value}" for f in options() if values[f.name].present]
-    if chosen:
-        given["method_options"] = ",".join(filter(None, [given.get("method_options"), *chosen]))
+    separate = [f"{f.name}={values[f.name].value}" for f in options() if values[f.name].present]
+    if separate:
+        given["method_options"] = ",".join(filter(None, [given.get("method_options"), *separate]))
     theirs = {}
     if "train_mode" in given:
         theirs = google_defaults(given["train_mode"], values["method"].value)
@@ -123,7 +126,7 @@ def parse(argv):
 
 
 def plugin_in(words):
-    """The value of --plugin on a command line, read before the other flags; the last one wins."""
+    """The last value of --plugin on a command line, read before the other flags."""
     found = None
     for word, after in zip(words, [*words[1:], None]):
         name, given, value = word.partition("=")
@@ -133,7 +136,7 @@ def plugin_in(words):
 
 
 def with_mode(words):
-    """The words of a command line, the mode among them as a flag."""
+    """Replaces a mode as the first word by its flag."""
     if words and words[0] in modes():
         return [f"--mode={words[0]}", *words[1:]]
     return words
@@ -144,7 +147,7 @@ def modes():
 
 
 def with_flagfiles(words):
-    """The words of a command line, with those of every flagfile in its place.
+    """Replaces every --flagfile by the flags in that file.
 
     Raises:
         UsageError: a flagfile cannot be read, or includes itself.
@@ -161,7 +164,7 @@ def with_flagfiles(words):
                 yield word
             else:
                 path = path.strip() if given else next(words, None)
-                yield from inside(path, around) if path != "" else ()  # as absl does
+                yield from inside(path, around) if path != "" else ()  # absl ignores it too
 
     def inside(path, around):
         if path is None:
@@ -185,7 +188,7 @@ def with_flagfiles(words):
 
 
 def shipped(path):
-    """Where a flagfile is: flags/NAME, where there is none here, is the one that tfssl brings."""
+    """The path of a flagfile; flags/NAME is searched among those of tfssl if it does not exist."""
     name = os.path.normpath(path).removeprefix(f"flags{os.sep}")
     if name != os.path.normpath(path) and not os.path.lexists(path):
         for folder in SHIPPED:
@@ -196,15 +199,15 @@ def shipped(path):
 
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Of an installed package, and of a clone of the repository.
+# In an installed package, and in a clone of the repository.
 SHIPPED = (os.path.join(HERE, "flagfiles"), os.path.join(os.path.dirname(HERE), "flags"))
 
 
 def lines_of(path):
-    """The lines of a flagfile that are no remarks.
+    """The lines of a flagfile without comments.
 
     Raises:
-        UsageError: it cannot be read, or is no text.
+        UsageError: it cannot be read, or is not a text file.
     """
     try:
         lines = [line.strip() for line in re.split("[\r\n]", files.text(path))]
@@ -214,7 +217,7 @@ def lines_of(path):
 
 
 def refusal(error):
-    """What absl refuses, in our words: the flag, what was expected, what was received."""
+    """Rewrites an error of absl: the flag, what was expected, what was received."""
     text = " ".join(str(error).split())
     if isinstance(error, absl_flags.UnrecognizedFlagError):
         return unknown(error.flagname, text)
@@ -230,20 +233,19 @@ def refusal(error):
 
 
 def unknown(name, text):
-    """The refusal of a flag that there is not, with those that it may have been meant for."""
+    """The error message for an unknown flag, with suggestions."""
     if name in ("grid", "range", "skip"):
         return (
-            f"--{name} says what varies over many runs, which scripts/sweep.py makes: "
-            "python scripts/sweep.py --help"
+            f"--{name} is a flag of scripts/sweep.py, for many runs: python scripts/sweep.py --help"
         )
-    meant = text.partition("Did you mean: ")[2].rstrip(" ?")
+    near = text.partition("Did you mean: ")[2].rstrip(" ?")
     return f"--{printable(name)} is an unknown flag." + (
-        f" Did you mean --{meant.replace(' or ', ' or --')}?" if meant else " --helpfull lists all."
+        f" Did you mean --{near.replace(' or ', ' or --')}?" if near else " --helpfull lists all."
     )
 
 
 def expected_of(name):
-    """What a flag may be, in words."""
+    """A description of the valid values of a flag."""
     field = next((field for field in dataclasses.fields(Config) if field.name == name), None)
     if field is None:
         return "given a value"
@@ -252,7 +254,7 @@ def expected_of(name):
 
 
 def dump(config, header=""):
-    """The text of a flagfile from which `parse` makes the same Config."""
+    """The text of a flagfile that `parse` turns into the same Config."""
     lines = [f"# {line}" for line in header.splitlines()]
     for name, value in config.to_dict().items():
         if value is not None:
@@ -261,10 +263,10 @@ def dump(config, header=""):
 
 
 def help_text(argv):
-    """The help that a command line asks for, grouped by what flags concern.
+    """The help that a command line requests, in groups of flags.
 
-    --helpfull: every flag with its type, default and meaning; else those that are used most, in a
-    line or two each.
+    With --helpfull, every flag with its type, default and full text; otherwise the most common
+    ones, with one or two lines each.
     """
     fields, name = dataclasses.fields(Config), program(argv)
     command = f"python {name}" if name.endswith(".py") else name
@@ -278,7 +280,7 @@ def help_text(argv):
 
 
 def of_plugins():
-    """The options of methods that plug-ins registered, as help has them; "" without any."""
+    """The help on options of plug-ins' methods; "" without any."""
     rows = [
         f"  --{field.name}".ljust(TEXT)
         + f"{field.metadata.get('help', '')} [{field.default}] ({method})\n"
@@ -289,62 +291,63 @@ def of_plugins():
 
 
 def program(argv):
-    """What a command line calls the program: run.py, or tfssl where it is installed."""
+    """The name of the program: run.py, or tfssl."""
     name = os.path.basename(argv[0])
     return name if name == "run.py" else "tfssl"
 
 
-def grouped(fields, told):
-    """Texts of flags under the names of their groups.
+def grouped(fields, text_of):
+    """The texts of flags under the headings of their groups.
 
     Args:
-        told: field -> its text.
+        fields: dataclass fields of settings.
+        text_of: function (field) -> text.
     """
     groups = {}
     for field in fields:
-        groups.setdefault(field.metadata["group"], []).append(told(field))
+        groups.setdefault(field.metadata["group"], []).append(text_of(field))
     return "\n".join(f"{name}\n" + "".join(rows) for name, rows in groups.items())
 
 
 def in_short(field):
-    """A flag as --help has it: the first sentence alone, beside the name where there is room."""
-    default = told_default(listed(field), elsewhere="see --helpfull")
+    """The entry of a flag in --help: its first sentence, on the line of its name if it fits."""
+    default = default_text(listed(field), elsewhere="see --helpfull")
     text = first_sentence(field.metadata["help"])
-    name = f"  --{field.name}={told_values(field)}"
-    told = textwrap.fill(f"{text} [{default}]" if default else text, WIDTH - TEXT)
-    told = textwrap.indent(told, " " * TEXT)
-    return f"{name}\n{told}\n" if len(name) >= TEXT else f"{name}{told[len(name) :]}\n"
+    name = f"  --{field.name}={values_text(field)}"
+    lines = textwrap.fill(f"{text} [{default}]" if default else text, WIDTH - TEXT)
+    lines = textwrap.indent(lines, " " * TEXT)
+    return f"{name}\n{lines}\n" if len(name) >= TEXT else f"{name}{lines[len(name) :]}\n"
 
 
 def first_sentence(text):
-    """What comes before the first full stop, which "et al." and "..." have none of."""
+    """The text before the first full stop, except those of "et al." and "..."."""
     return re.split(r"(?<!al)(?<!\.\.)\.(?:\s|$)", text)[0]
 
 
 def describe(field):
-    """A flag as --helpfull has it."""
-    default = told_default(listed(field))
+    """The entry of a flag in --helpfull."""
+    default = default_text(listed(field))
     default = default and f"  (default: {default})"
     text = textwrap.indent(textwrap.fill(field.metadata["help"], 90), " " * 6)
-    return f"\n  --{field.name}={told_values(field)}{default}\n{text}\n"
+    return f"\n  --{field.name}={values_text(field)}{default}\n{text}\n"
 
 
-def told_values(field):
+def values_text(field):
     of_type, _, choices = kind(field)
     return "|".join(map(str, choices)) if choices else of_type.__name__
 
 
-def told_default(default, elsewhere="see below"):
-    """A default as text; "" where there is none.
+def default_text(default, elsewhere="see below"):
+    """A default as text; "" without one.
 
     Args:
-        default: as `tfssl.config.listed` gives it.
-        elsewhere: what stands for one that the help text has to say.
+        default: result of `tfssl.config.listed`.
+        elsewhere: text for a default that the help text describes.
     """
     if not isinstance(default, dict):
         return "" if default is None else str(default)
-    told = {
-        case: elsewhere if callable(value) else told_default(value, elsewhere)
+    texts = {
+        case: elsewhere if callable(value) else default_text(value, elsewhere)
         for case, value in default.items()
     }
-    return "; ".join(f"{case}: {text}" for case, text in told.items() if text)
+    return "; ".join(f"{case}: {text}" for case, text in texts.items() if text)

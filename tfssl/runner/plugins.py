@@ -1,4 +1,4 @@
-"""Python files named by --plugin: what they register, and the options of their methods."""
+"""Loads the Python files of --plugin, and parses the options of their methods."""
 
 import dataclasses
 import os
@@ -13,13 +13,13 @@ TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
 def load(paths):
-    """Runs Python files, and makes the methods that they register choices of --method.
+    """Runs Python files, and adds the methods that they register to METHODS.
 
     Args:
-        paths: their names, separated by commas; None for none.
+        paths: file names separated by commas, or None.
 
     Raises:
-        UsageError: a file is not there, fails, or registers a name that is taken.
+        UsageError: a file does not exist, fails, or registers a name that is taken.
     """
     for path in split(paths):
         files_there(path)
@@ -36,7 +36,7 @@ def split(paths):
 
 
 def files_there(path):
-    """Raises UsageError where a plug-in is no Python file that can be read."""
+    """Raises UsageError if a plug-in cannot be read."""
     try:
         with files.opened(path):
             pass
@@ -48,31 +48,31 @@ def files_there(path):
 
 
 def digests(config):
-    """{name of a file: its SHA-256} of the plug-ins, and of the code or weights of --encoder."""
+    """{file name: SHA-256} of the plug-ins, and of the file of --encoder."""
     paths = split(config.plugin) + file_of(config.encoder)
     return {path.rpartition("/")[2]: files.sha256(path) for path in paths}
 
 
 def file_of(encoder):
-    """The file that --encoder names, in a list; an empty one where it names none."""
+    """A list of the file that --encoder names; empty if it names none."""
     name = encoder.partition("(")[0]
     path = name if name.endswith(".keras") else name.rpartition(":")[0]
     return [path] if path.endswith((".py", ".keras")) else []
 
 
 def permit(encoder):
-    """Allows the code that --encoder names to be run, as the user asked for it."""
+    """Permits running the Python file of an --encoder that the user gave."""
     registry.PERMITTED.update(map(os.path.realpath, file_of(encoder)))
 
 
 def fields_of(method):
-    """The options of a method that a plug-in registered, as dataclass fields."""
+    """The options of a plug-in's method, as dataclass fields."""
     options = METHODS[method].options if method in METHODS else None
     return dataclasses.fields(options) if options else ()
 
 
 def values_of(config):
-    """{option: value} of a Config's method, of those that --method_options gives."""
+    """Parses --method_options into {option: value}, with the defaults of others."""
     given = {}
     fields = {field.name: field for field in fields_of(config.method)}
     for word in split(config.method_options):
@@ -88,7 +88,7 @@ def values_of(config):
 
 
 def parsed(field, text):
-    """A text as the type of an option."""
+    """Parses a text as the type of an option."""
     kind = field.type if isinstance(field.type, type) else TYPES.get(field.type, str)
     try:
         if kind is bool:
@@ -104,11 +104,11 @@ TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 def checked(method, given):
-    """The values of options, once the dataclass that they belong to has taken them."""
+    """Validates options by their dataclass, and returns all of them."""
     options = METHODS[method].options if method in METHODS else None
     if options is None:
         return given
     try:
         return dataclasses.asdict(options(**given))
-    except (TypeError, ValueError) as error:  # of the user's own checks
+    except (TypeError, ValueError) as error:  # raised by the user's own checks
         raise UsageError(f"An option of --method={method} is refused: {error}") from None

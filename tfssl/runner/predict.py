@@ -1,4 +1,4 @@
-"""`--mode=predict`: the likeliest classes of every image, by a network that has classes."""
+"""`--mode=predict`: writes the likeliest classes of every image, by a trained classifier."""
 
 import contextlib
 import csv
@@ -17,16 +17,16 @@ from tfssl.runner import device, evaluate, sources
 from tfssl.storage import export, pretrained, runs
 
 FILE = "predictions.csv"
-SHOWN = 5  # classes of every image, at most
-TOLD = 10  # classes whose number of images is printed, at most
+SHOWN = 5  # classes per image, at most
+COUNTED = 10  # classes whose number of images is printed, at most
 
 
 def predict(config, given):
-    """Writes what a network takes the images of --eval_split for, as CSV; it trains nothing.
+    """Writes the predictions of a classifier for --eval_split as CSV.
 
-    A row for each image, in the order of the split: file, class, probability, and of the next
-    likeliest class_2, probability_2 to class_5, probability_5. Images are shown as they were when
-    the network was evaluated, unless flags say otherwise.
+    One row per image, in the order of the split: file, class, probability, then the next likeliest
+    classes as class_2, probability_2 to class_5, probability_5. Images are preprocessed as in the
+    evaluation of the network, unless flags override it.
 
     Args:
         config: a `tfssl.Config`.
@@ -36,8 +36,8 @@ def predict(config, given):
         The path of the file.
 
     Raises:
-        UsageError: no network with classes, no images, a flag that contradicts the network, or a
-            file that is there already; nothing has been written.
+        UsageError: there is no classifier or no images, a flag contradicts the network, or the file
+            exists; nothing has been written.
     """
     flag = "checkpoint" if config.checkpoint else "model_dir"
     path = target(config)
@@ -83,7 +83,7 @@ def predict(config, given):
 
 
 def target(config):
-    """The file to write, or UsageError where it is there."""
+    """The path to write to; raises UsageError if it exists."""
     path = config.output or os.path.join(config.model_dir or "", FILE)
     if os.path.lexists(path):
         raise UsageError(
@@ -94,7 +94,7 @@ def target(config):
 
 
 def check_place(path):
-    """Makes the directory of a file, or raises UsageError where it cannot be written."""
+    """Creates the directory of a file; raises UsageError if it is not writable."""
     directory = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(directory, exist_ok=True)
@@ -102,19 +102,19 @@ def check_place(path):
             pass
     except OSError as error:
         raise UsageError(
-            f"--output must be a place that can be written. Received: {path} ({error.strerror})"
+            f"--output must be a path that can be written. Received: {path} ({error.strerror})"
         ) from None
 
 
 def find(path, flag):
-    """The network that a flag names, as (path of its file, what the file says of it).
+    """Finds a classifier: (path of its file, its description).
 
     Args:
         path: directory of a finetuned or distilled run, or its classifier.keras.
-        flag: for messages.
+        flag: name of the flag, for messages.
 
     Raises:
-        UsageError: there is none, or it has no classes.
+        UsageError: there is no network, or it is not a classifier.
     """
     file = os.path.join(path, export.CLASSIFIER) if os.path.isdir(path) else path
     about = os.path.isfile(file) and export.read_about(file)
@@ -131,7 +131,7 @@ def find(path, flag):
 
 
 def no_classifier(path, flag):
-    """The UsageError for what is no network with classes: what it is, and what would do."""
+    """The UsageError for a path without a classifier, which says what is there instead."""
     about = None
     with contextlib.suppress(UsageError):
         about = pretrained.find(path).about
@@ -140,7 +140,7 @@ def no_classifier(path, flag):
             f"--{flag}={path} is an encoder, which has no classes: "
             f"--mode=finetune --checkpoint={path} makes a classifier of it."
         )
-    why = "holds no network with classes" if os.path.exists(path) else "does not exist"
+    why = "has no network with classes" if os.path.exists(path) else "does not exist"
     return UsageError(
         f"--{flag} must be the directory of a finetuned or distilled run, or its "
         f"{export.CLASSIFIER}, for --mode=predict. Received: {path}, which {why}"
@@ -148,7 +148,7 @@ def no_classifier(path, flag):
 
 
 def as_evaluated(config, given, about, file):
-    """The Config with the network of a file, and images seen as when that was evaluated.
+    """The Config with the architecture of a network and the settings of its evaluation.
 
     Raises:
         UsageError: a flag contradicts the network.
@@ -176,7 +176,7 @@ def as_evaluated(config, given, about, file):
         config = config.replace(
             **(dict(dataset="folder") if config.data_dir else its_data(about, file))
         )
-    if "seed" in about and "seed" not in given:  # by which shapes draws its images
+    if "seed" in about and "seed" not in given:  # the images of shapes depend on it
         config = config.replace(seed=about["seed"])
     return config.replace(
         image_size=config.image_size or own["image_size"],
@@ -186,15 +186,15 @@ def as_evaluated(config, given, about, file):
 
 
 def its_data(about, file):
-    """Where the images that a network learned from are: its dataset, and its run's --data_dir."""
+    """The dataset that a network was trained on, and the --data_dir of its run."""
     run = runs.recorded(os.path.dirname(file))
     return dict(dataset=about["dataset"], data_dir=run and run.data_dir)
 
 
 def images(config, about):
-    """The images to classify as a `Source`: those of --eval_split, or all of a folder without.
+    """The images to classify as a `Source`: --eval_split, or all images of a folder without splits.
 
-    Values of more than 8 bits are black and white where they were for the network.
+    Values of more than 8 bits are scaled as for the training of the network.
     """
     split = config.eval_split
     if split is None and config.dataset == "folder":
@@ -207,9 +207,9 @@ def table(ids, logits, names):
     """The predictions as the text of a CSV file.
 
     Args:
-        ids: list of text [N], what each image is called.
+        ids: list of N strings, the names of the images.
         logits: float [N, C].
-        names: list of text [C], what each class is called.
+        names: list of C strings, the names of the classes.
     """
     probabilities = softmax(logits.astype(np.float64), axis=1)
     order = np.argsort(-logits, axis=1, kind="stable")[:, :SHOWN]
@@ -226,13 +226,15 @@ def table(ids, logits, names):
 
 
 def places_of(source, names):
-    """Which class of the network each class of a source is, int [classes of the source].
+    """The index of each class of a source among the classes of the network.
 
     Args:
-        names: those of the network's classes; None or empty where they are not known.
+        source: a `Source`.
+        names: names of the network's classes; None or empty: unknown.
 
     Returns:
-        None where the source has no labels, or a class that the network does not have by name.
+        int [classes of the source]; None: the source has no labels, or a class that the network
+        does not have.
     """
     if not (names and source.num_classes and source.classes):
         return None
@@ -245,16 +247,16 @@ def places_of(source, names):
 
 
 def accuracy(logits, labels, places):
-    """How many of the images with labels are right, as text; see `places_of`."""
+    """The accuracy on labelled images, as text; for `places` see `places_of`."""
     known = labels >= 0
     right, total = evaluation.topk_correct(logits[known], places[labels[known]], 1), known.sum()
     return f"accuracy {100 * right / max(1, total):.2f} %: {right:,} of {total:,} images"
 
 
 def counts(logits, names):
-    """How many images were taken for each class, as text, the most frequent first."""
+    """The number of images predicted as each class, as text, the most frequent first."""
     found = np.bincount(logits.argmax(1), minlength=len(names))
     order = [place for place in np.argsort(-found, kind="stable") if found[place]]
-    told = ", ".join(f"{names[place]} {found[place]:,}" for place in order[:TOLD])
-    more = len(order) - TOLD
-    return told + (f" and {more:,} more classes" if more > 0 else "")
+    text = ", ".join(f"{names[place]} {found[place]:,}" for place in order[:COUNTED])
+    more = len(order) - COUNTED
+    return text + (f" and {more:,} more classes" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Pretraining and its evaluation: data + model + optimizer + callbacks -> fit."""
+"""`--mode=pretrain`: trains an encoder without labels, then evaluates it."""
 
 import functools
 import os
@@ -13,8 +13,8 @@ from tfssl.runner import build, cost, evaluate, loop, recipes
 from tfssl.runner.job import (
     check_data,
     compile_model,
-    follow,
     plan,
+    train_as_worker,
     training_batches,
     training_layers,
 )
@@ -31,18 +31,18 @@ from tfssl.storage.checkpoint import Checkpoints
 from tfssl.storage.export import export_encoder
 from tfssl.storage.networks import build_encoder
 
-MOST_ROWS = 32  # of CPC's patches: every pair of them is a loss of its own in the graph
-WATCHED = 256  # images of a batch that the scalars under information/ are made of, at most
+MOST_ROWS = 32  # of CPC's patches, as every pair of rows adds a loss to the graph
+WATCHED = 256  # images of a batch for the information/ scalars, at most
 
 
 def build_model(job):
-    """The method's model with its optimizer, compiled, every variable made."""
+    """Builds and compiles the model of the method."""
     config = job.config
     if config.facts.crops_only:
         check_patches(job)
     normalization, classes = training_layers(job)
     with job.distribution.scope(), compat.dtype_policy(job.precision):
-        kit = build.Kit(
+        components = build.Components(
             encoder=lambda seed, name: build_encoder(
                 config, job.stem, normalization, seed, name, **classes
             ),
@@ -52,7 +52,9 @@ def build_model(job):
             size=job.size,
             pixels=tuple(view.pixels for view in recipes.views(config, job.size)),
         )
-        model = compile_model(job, build.method(config, kit), recipes.trained(config, job.size))
+        model = compile_model(
+            job, build.method(config, components), recipes.trained(config, job.size)
+        )
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas
             if "projector" in model.dims:
@@ -62,7 +64,7 @@ def build_model(job):
 
 
 def check_patches(job):
-    """Raises UsageError where the views do not hold two rows of CPC's patches, or too many."""
+    """Raises UsageError unless the views have between 2 and MOST_ROWS rows of CPC's patches."""
     patch, stride, rows, columns = cpc.grid(job.size, job.config.cpc_patch, job.config.cpc_stride)
     if not 2 <= rows <= MOST_ROWS or not columns:
         raise UsageError(
@@ -73,8 +75,8 @@ def check_patches(job):
 
 
 def build_probe(job, in_dim):
-    """The linear classifier that learns beside the encoder, or None where it is not wanted."""
-    # With a dataset of its own to evaluate on, the classes of the training images do not matter.
+    """The linear classifier trained with the encoder, or None."""
+    # With --probe_dataset, the classes of the training images are not evaluated.
     wanted = job.config.lineareval_while_pretraining and not job.config.probe_dataset
     if not (wanted and job.train_source.num_classes):
         return None
@@ -85,16 +87,16 @@ def pretrain(config, given, flagfile, distribution=None):
     """Trains from the newest checkpoint of the run, or from scratch, then evaluates.
 
     Args:
-        config: a `tfssl.Config` whose model_dir is set, and held by this process.
+        config: a `tfssl.Config` whose model_dir is set, and locked by this process.
         given: names of the flags that the user gave.
-        flagfile: (Config, header) -> text of the run's flagfile.
+        flagfile: function (Config, header) -> text of the run's flagfile.
         distribution: the `Distribution` that trains; None: one device.
 
     Returns:
-        The content of result.json; without evaluation, its first lines only.
+        The content of result.json; None without evaluation.
 
     Raises:
-        UsageError: before anything is written.
+        UsageError: the request is invalid; nothing has been written.
     """
     there = runs.recorded(config.model_dir)
     config = runs.continued(config, there, given)
@@ -108,12 +110,12 @@ def pretrain(config, given, flagfile, distribution=None):
         return result
     model = build_model(job)
     if not job.distribution.chief:
-        return follow(job, model, checkpoints_of(job, model), train)
-    return carry_out(job, model, flagfile)
+        return train_as_worker(job, model, checkpoints_of(job, model), train)
+    return train_as_chief(job, model, flagfile)
 
 
-def carry_out(job, model, flagfile):
-    """`pretrain`, once all is checked."""
+def train_as_chief(job, model, flagfile):
+    """Trains, exports and evaluates, on the process that writes the directory."""
     config = job.config
     checkpoints = checkpoints_of(job, model)
     fresh_weights = model.get_weights()
@@ -145,7 +147,7 @@ def evaluate_pretrained(job):
 
 
 def restored(job):
-    """The model of a run as its newest checkpoint has it, its first weights, and the step.
+    """The model of a run with its newest checkpoint, its initial weights, and the step.
 
     Raises:
         UsageError: there is no checkpoint.
@@ -165,9 +167,7 @@ def checkpoints_of(job, model):
 
 
 def evaluate_both(job, model, fresh_weights, step):
-    """Evaluates the untrained network, as far as that is worth it, and the trained one.
-
-    After the training, whose length is known then.
+    """Evaluates the trained network and, depending on the cost, the untrained one.
 
     Returns:
         The content of result.json.
@@ -185,7 +185,7 @@ def evaluate_both(job, model, fresh_weights, step):
     extent = cost.affordable(expected, trained, config.eval_baseline)
     missing = extent != cost.NONE and baseline(job, extent) is None
     why = left_out(job, extent, expected, trained)
-    cost.tell(
+    cost.announce(
         "evaluation",
         expected,
         (", and as long for the untrained network" if missing and extent == cost.WHOLE else "")
@@ -193,11 +193,11 @@ def evaluate_both(job, model, fresh_weights, step):
     )
     if missing:
         evaluate_untrained(job, model, fresh_weights, extent, encode)
-    return report(job, model, encode, step, why)
+    return evaluate_and_record(job, model, encode, step, why)
 
 
 def left_out(job, extent, expected, trained):
-    """What of the baseline is missing, why, and how to have it; "" where nothing is."""
+    """A message about the missing part of the baseline; "" if it is complete."""
     if job.config.eval_baseline is not None or extent == cost.WHOLE or baseline(job, cost.WHOLE):
         return ""
     thinned = extent == cost.THINNED or baseline(job, cost.THINNED)
@@ -208,15 +208,16 @@ def left_out(job, extent, expected, trained):
     )
     return (
         f"the untrained network is {what} would take {cost.duration(expected.total)}, after "
-        f"{cost.duration(trained)} of training; --mode=eval --eval_baseline has it whole"
+        f"{cost.duration(trained)} of training; --mode=eval --eval_baseline evaluates it completely"
     )
 
 
 def baseline(job, least=cost.THINNED):
-    """The untrained encoder's results by the same settings, or None.
+    """The stored results of the untrained encoder with the same settings, or None.
 
     Args:
-        least: `cost.WHOLE`, or `cost.THINNED` where those without the linear classifier will do.
+        job: the `Job`.
+        least: `cost.WHOLE`, or `cost.THINNED` to accept results without the linear classifier.
     """
     saved = rundir.read_json(job.config.model_dir, "untrained.json") or {}
     accepted = [evaluation_settings(job, extent) for extent in {cost.WHOLE, least}]
@@ -225,20 +226,20 @@ def baseline(job, least=cost.THINNED):
 
 
 def evaluation_settings(job, extent=cost.WHOLE):
-    """All that the results of one encoder depend on."""
+    """The settings that the results of an encoder depend on."""
     settings = settings_of(job, "eval_crop_proportion", "knn_k", "knn_temperature")
-    if job.config.protocols:  # a flag that records of earlier versions lack
+    if job.config.protocols:  # older records lack this setting
         settings["protocols"] = job.config.protocols
     return {**settings, "linear_probe": extent_config(job.config, extent).linear_probe}
 
 
 def extent_config(config, extent):
-    """The Config by which a network is evaluated wholly, or without the linear classifier."""
+    """The Config for an evaluation with or without the linear classifier."""
     return config.replace(linear_probe=config.linear_probe and extent != cost.THINNED)
 
 
 def evaluate_untrained(job, model, fresh_weights, extent, encode):
-    """Writes the baseline; leaves the model as it was."""
+    """Evaluates the untrained encoder and writes untrained.json; restores the model's weights."""
     weights = model.get_weights()
     model.set_weights(fresh_weights)
     results = evaluate_model(job, model, encode, "untrained", extent)
@@ -263,7 +264,7 @@ def evaluate_model(job, model, encode, title, extent=cost.WHOLE):
 
 
 def announce(job, model, start):
-    """Says what is about to happen, in one block."""
+    """Prints a summary of the training before it starts."""
     config, counts = job.config, parameters(model)
     evaluated = f"{config.probe_dataset} " if config.probe_dataset else ""
     place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
@@ -331,7 +332,7 @@ def train(job, model, checkpoints, start):
 
 
 def information(job, model, writer, start):
-    """The callback of the information scalars, in a list; an empty one without them."""
+    """A list of the callback for the information/ scalars; empty if they are disabled."""
     config = job.config
     if not (model.watched and writer):
         return []
@@ -347,12 +348,15 @@ def information(job, model, writer, start):
     ]
 
 
-def report(job, model, encode, step, why=""):
+def evaluate_and_record(job, model, encode, step, why=""):
     """Evaluates, writes result.json and result_<step>.json, prints the table.
 
     Args:
-        encode: what `evaluate.batch_function` made of the encoder.
-        why: what `left_out` returned.
+        job: the `Job`.
+        model: the trained model.
+        encode: `evaluate.batch_function` of its encoder.
+        step: integer, its step.
+        why: result of `left_out`.
     """
     config = job.config
     results = evaluate_model(job, model, encode, f"step {step}")
@@ -369,7 +373,7 @@ def report(job, model, encode, step, why=""):
 
 
 def print_result(result, model_dir):
-    """The table, what it was measured on, and where to look next."""
+    """Prints the table of accuracies, the dataset, and the paths of the results."""
     count = max((scores["examples"] for scores in result["pretrained"].values()), default=0)
     columns = {name: result[name] for name in ("untrained", "pretrained")}
     dataset = result.get("eval_dataset", result["dataset"])

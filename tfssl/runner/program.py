@@ -1,4 +1,4 @@
-"""What a command asks for, by --mode."""
+"""Runs the mode of a Config."""
 
 import contextlib
 import dataclasses
@@ -29,23 +29,23 @@ def run(
     given: Iterable[str] | None = None,
     flagfile: Callable[[Config, str], str] | None = None,
 ) -> dict[str, Any] | str | None:
-    """Does what a Config asks for.
+    """Trains, evaluates or exports, as a command line with the same settings does.
 
     Args:
         config: a `tfssl.Config`.
-        given: names of the settings that count as given; None: those that the Config was asked
-            for.
-        flagfile: (Config, header) -> text of the run's flagfile; None: `--name=value` lines.
+        given: names of the settings that count as given; None: those given to the Config.
+        flagfile: function (Config, header) -> text of the run's flagfile; None: `--name=value`
+            lines.
 
     Returns:
-        Where something is evaluated, a dict: the content of the run's result.json, or of what
-        --mode=linear_eval and --mode=knn write in its place, with the "model_dir" of this call,
-        wherever the run was when it was written. The path that was written with --mode=export,
-        --mode=embed and --mode=predict. None where nothing is evaluated: with --mode=train, or
-        without labels, or on a worker that is not the chief.
+        With an evaluation, a dict: the content of the run's result.json, or of the files that
+        --mode=linear_eval and --mode=knn write instead, with "model_dir" as in this call. With
+        --mode=export, embed and predict, the path that was written. Otherwise None: with
+        --mode=train, without labels, or on a worker that is not the chief.
 
     Raises:
-        UsageError: the request cannot be honoured; nothing has been written.
+        UsageError: the request is invalid; nothing has been written.
+        TrainingError: training failed.
     """
     if not isinstance(config, Config):
         raise UsageError(f"`config` must be a tfssl.Config. Received: {type(config).__name__}")
@@ -55,13 +55,11 @@ def run(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     distribution = workers.distribution(config)
-    tell_compatibility(config, given)
+    print_compatibility(config, given)
     mode = MODES[config.mode]
     if config.of_a_run and config.model_dir is None:
         checkpoint = "" if mode.needs_run else " or --checkpoint"
-        raise UsageError(
-            f"--mode={config.mode} needs --model_dir{checkpoint}: the run that it concerns."
-        )
+        raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run to use.")
     if mode.own_directory:
         config = named(config)
     result = work(config, given, flagfile or plain_flagfile, distribution)
@@ -69,14 +67,10 @@ def run(
 
 
 def work(config, given, flagfile, distribution):
-    """Calls what MODES names.
-
-    Args:
-        distribution: the `Distribution` that trains.
-    """
+    """Calls the function in MODES."""
     if not config.trains:
         return function(MODES[config.mode].run)(config, given)
-    with distribution.quiet(), alone(config, distribution):
+    with distribution.quiet(), locked_directory(config, distribution):
         return function(MODES[config.task].run)(config, given, flagfile, distribution)
 
 
@@ -87,18 +81,18 @@ def function(path):
 
 
 def evaluate(config, given):
-    """--mode=eval: evaluates the run in --model_dir again, by its newest checkpoint."""
+    """`--mode=eval`: evaluates the newest checkpoint of the run in --model_dir again."""
     job = reopen(config, given)
     return function(MODES[job.config.task].again)(job)
 
 
-def alone(config, distribution):
-    """The directory of a run, locked by the process that writes it."""
+def locked_directory(config, distribution):
+    """A context in which the chief has the lock of the directory of the run."""
     return rundir.lock(config.model_dir) if distribution.chief else contextlib.nullcontext()
 
 
 def named(config):
-    """The Config with its --model_dir; not given, that of equal settings and equal images."""
+    """Sets a missing --model_dir to the name derived from the settings and the images."""
     if config.model_dir:
         return config
     mode = MODES[config.mode]
@@ -106,8 +100,8 @@ def named(config):
     return config.replace(model_dir=runs.directory_of(config, images))
 
 
-def tell_compatibility(config, given):
-    """Says what a command line of google-research/simclr means here where that is not plain."""
+def print_compatibility(config, given):
+    """Prints how the flags of google-research/simclr on a command line are interpreted."""
     theirs = google_defaults(config.train_mode, config.method)
     of_checkpoint = ARCHITECTURE if config.loads else ()
     taken = [
@@ -118,17 +112,17 @@ def tell_compatibility(config, given):
     if "train_mode" in given and config.trains and taken:
         left = {k: v for k, v in GOOGLE_DEFAULTS_LEFT.items() if k not in given}
         print(
-            "--train_mode is google-research/simclr's spelling; taken from its defaults: "
+            "--train_mode is a flag of google-research/simclr; taken from its defaults: "
             + spelled({name: theirs[name] for name in taken})
             + (
-                f"\nnot taken, as the dataset and the devices say it here: {spelled(left)}"
+                f"\nnot taken, as they depend on dataset and devices here: {spelled(left)}"
                 if left
                 else ""
             )
         )
     if "variable_schema" in given and config.loads:
         print(
-            "--variable_schema says what is loaded here too: "
+            "--variable_schema selects what tfssl loads: "
             + ("the encoder and the projector" if config.ft_proj_selector else "the encoder")
         )
     ignored = without_effect(config, given)
@@ -141,7 +135,7 @@ def spelled(settings):
 
 
 def without_effect(config, given):
-    """The flags that were given for compatibility, or for a TPU, and change nothing here."""
+    """The given flags for compatibility, or for a TPU, that have no effect."""
     on_tpu = config.trains and (
         config.distribute == "tpu" or config.use_tpu and config.distribute == "auto"
     )

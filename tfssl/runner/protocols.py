@@ -1,4 +1,4 @@
-"""Evaluation protocols of plug-ins, by --protocols."""
+"""`--protocols`: evaluation protocols of plug-ins."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from tfssl.text import printable
 
 
 def registered(config):
-    """{name: protocol} of --protocols.
+    """Creates {name: protocol} for --protocols.
 
     Raises:
-        UsageError: a name that no plug-in registered, or a protocol that cannot be made.
+        UsageError: a name is not registered, or a protocol cannot be created.
     """
-    made = {}
+    protocols = {}
     for name in plugins.split(config.protocols):
         entry = registry.find("protocol", name)
         if entry is None:
@@ -24,32 +24,32 @@ def registered(config):
                 f"Received: {printable(name)}"
             )
         try:
-            made[name] = entry.value()
+            protocols[name] = entry.value()
         except Exception as error:  # the class is the user's
             raise UsageError(
                 f"--protocols={name} cannot be made: {type(error).__name__}: {error}"
             ) from error
-        if not callable(getattr(made[name], "scores", None)):
+        if not callable(getattr(protocols[name], "scores", None)):
             raise UsageError(
                 f"--protocols={name} must have a method scores(train_h, train_labels, test_h, "
-                f"num_classes). Received: {type(made[name]).__name__}"
+                f"num_classes). Received: {type(protocols[name]).__name__}"
             )
-    return made
+    return protocols
 
 
 def scores(name, protocol, train_h, train_labels, test_h, num_classes):
-    """What a protocol of a plug-in returns, float [N, C].
+    """Calls a protocol of a plug-in and returns its scores, float [N, C].
 
     Raises:
         TrainingError: it fails, or returns something else.
     """
     try:
-        made = np.asarray(protocol.scores(train_h, train_labels, test_h, num_classes), np.float64)
+        values = np.asarray(protocol.scores(train_h, train_labels, test_h, num_classes), np.float64)
     except Exception as error:  # the class is the user's
         raise TrainingError(f"--protocols={name} fails: {type(error).__name__}: {error}") from error
-    if made.shape != (len(test_h), num_classes) or not np.isfinite(made).all():
+    if values.shape != (len(test_h), num_classes) or not np.isfinite(values).all():
         raise TrainingError(
             f"--protocols={name} must return finite scores {[len(test_h), num_classes]}. "
-            f"Received: an array of shape {list(made.shape)}"
+            f"Received: an array of shape {list(values.shape)}"
         )
-    return made
+    return values

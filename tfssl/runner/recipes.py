@@ -1,4 +1,4 @@
-"""The views of a pretraining: as the flags describe them, or as a plug-in's --recipe does."""
+"""The views for pretraining, from the flags of augmentation or a plug-in's --recipe."""
 
 from tfssl import augment, registry
 from tfssl.data.inputs import as_recipes
@@ -7,13 +7,14 @@ from tfssl.runner import build
 
 
 def views(config, size):
-    """A `tfssl.augment.View` for each view.
+    """A tuple of `tfssl.augment.View`, one for each view.
 
     Args:
+        config: a `tfssl.Config`.
         size: (height, width) of the views in pixels.
 
     Raises:
-        UsageError: --recipe names none, fails, or makes another number of views.
+        UsageError: --recipe is not registered, fails, or makes another number of views.
     """
     if config.recipe:
         return registered(config, size)
@@ -21,11 +22,11 @@ def views(config, size):
 
 
 def trained(config, size):
-    """The views that reach the model: crops alone if the method changes the pixels itself."""
-    made = views(config, size)
+    """The views that the model gets: only crops if the method augments the pixels itself."""
+    recipes = views(config, size)
     if not config.facts.crops_only:
-        return made
-    return tuple(recipe._replace(pixels=augment.identity()) for recipe in made)
+        return recipes
+    return tuple(recipe._replace(pixels=augment.identity()) for recipe in recipes)
 
 
 def registered(config, size):
@@ -38,34 +39,34 @@ def registered(config, size):
             f"Received: {config.recipe}"
         )
     try:
-        made = as_recipes(entry.value(size, 3))
+        recipes = as_recipes(entry.value(size, 3))
     except Exception as error:  # the function is the user's
         raise UsageError(
             f"--recipe={config.recipe} cannot be made: {type(error).__name__}: {error}"
         ) from error
     wanted = build.class_of(config.method).NUM_VIEWS
-    if wanted and len(made) != wanted:
+    if wanted and len(recipes) != wanted:
         raise UsageError(
             f"--recipe={config.recipe} must make {wanted} views, which --method={config.method} "
-            f"takes. Received: {len(made)}"
+            f"takes. Received: {len(recipes)}"
         )
-    if not all(recipe.stateless for recipe in made):
+    if not all(recipe.stateless for recipe in recipes):
         print(
             f"--recipe={config.recipe} keeps random state of its own: a run that is continued "
             "differs from one that was not interrupted"
         )
-    return made
+    return recipes
 
 
-def compiled(config, made):
-    """Whether XLA compiles the augmentation: not what it may be unable to."""
+def compiled(config, recipes):
+    """Whether to compile the augmentation with XLA, which not all recipes support."""
     return config.compile_augmentation and all(
-        recipe.stateless and recipe.whole.per_image for recipe in made
+        recipe.stateless and recipe.whole.per_image for recipe in recipes
     )
 
 
 def described(config, size, view):
-    """View 1 or 2, with the ranges and probabilities of the flags."""
+    """View 1 or 2 with the ranges and probabilities of the flags."""
 
     def of(name):
         return config.of_view(name, view)

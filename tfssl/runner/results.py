@@ -1,4 +1,4 @@
-"""What a run reports at its end: result.json, and its accuracies in TensorBoard."""
+"""The results of a run: result.json, and accuracies in TensorBoard."""
 
 import os
 
@@ -13,13 +13,13 @@ from tfssl.storage.export import FILE
 
 
 def result_of_run(job, model, step, scores):
-    """What every result.json holds.
+    """The entries that every result.json has.
 
     Args:
         job: the `Job`.
-        model: a `tfssl.methods.base.Learner`.
-        step: its step.
-        scores: what google-research/simclr's keys report: a dict with top_1 and top_5, or {}.
+        model: a `tfssl.methods.Learner`.
+        step: integer, its step.
+        scores: dict with top_1 and top_5 for the keys of google-research/simclr, or {}.
     """
     return {
         "model_dir": job.config.model_dir,
@@ -43,10 +43,11 @@ def result_of_run(job, model, step, scores):
 
 
 def settings_of(job, *knobs):
-    """All that accuracies of equal weights depend on, as JSON can hold it.
+    """The settings that the accuracies of given weights depend on, JSON-serializable.
 
     Args:
-        knobs: names of the settings of the protocols.
+        job: the `Job`.
+        *knobs: names of the settings of the protocols.
     """
     config, fitted, scored = job.config, job.labelled_source, job.eval_source
     return {
@@ -61,19 +62,19 @@ def settings_of(job, *knobs):
 
 
 def equal(settings, recorded):
-    """Whether results were made by these settings; what tfssl 0.1 did not record is taken as is."""
+    """Whether recorded settings equal these; entries that tfssl 0.1 did not record are ignored."""
     return recorded is not None and recorded == {
         name: value for name, value in settings.items() if name in recorded
     }
 
 
 def finished(job, show, settings):
-    """The result of a run that has nothing left to do, which is shown; None for any other.
+    """Shows and returns the result of a finished run; None: there is work left.
 
     Args:
         job: the `Job`.
-        show: (result, model_dir) -> None, prints it.
-        settings: (Job) -> `settings_of` it.
+        show: function (result, model_dir) that prints a result.
+        settings: function (Job) -> the settings that the result depends on.
     """
     model_dir = job.config.model_dir
     result = rundir.read_json(model_dir, "result.json") if job.evaluates else None
@@ -83,8 +84,8 @@ def finished(job, show, settings):
     if not equal(wanted, there):
         differing = [name for name in wanted if wanted[name] != there.get(name)]
         print(
-            f"{model_dir}: finished, and evaluated again: {', '.join(differing)} differs from "
-            "when it was"
+            f"{model_dir}: finished, and evaluated again, as other settings are given: "
+            f"{', '.join(differing)}"
         )
         return None
     print(f"{model_dir}: finished; nothing left to do (--mode=eval evaluates it again)")
@@ -95,16 +96,17 @@ def finished(job, show, settings):
 
 
 def parameters(model):
-    """{part: number of parameters}, of the parts that learn."""
+    """{part: number of parameters} of the trained parts."""
     return {name: part.count_params() for name, part in model.parts.items()}
 
 
 def write_result(job, result, protocols):
-    """Writes the points of TensorBoard, result_<step>.json and result.json.
+    """Writes TensorBoard scalars, result_<step>.json and result.json.
 
     Args:
-        result: what the files hold; its keys that begin with eval/ become scalars.
-        protocols: {protocol: {"top_1", "top_5", ...}}, which become scalars too; but no top-5 of
+        job: the `Job`.
+        result: content of the files; its keys that begin with eval/ also become scalars.
+        protocols: {protocol: {"top_1", "top_5", ...}}, which become scalars too, except top-5 with
             5 classes or fewer.
     """
     config, step = job.config, result["global_step"]
@@ -126,11 +128,11 @@ def write_result(job, result, protocols):
     if there > step:
         print(f"result.json stays that of step {there}: this one is result_{step}.json")
         return
-    files.write_json(config.model_dir, "result.json", result)  # last: with it a run is finished
+    files.write_json(config.model_dir, "result.json", result)  # last, as it marks a finished run
 
 
 def top_scalars(protocol, scores):
-    """The accuracies of a protocol that say something, as {tag: value}."""
+    """{tag: value} of the informative accuracies of a protocol."""
     return {
         f"eval/{protocol}_top_{k}_accuracy": scores[f"top_{k}"]
         for k in evaluation.telling(scores.get("classes"))

@@ -1,6 +1,6 @@
-"""The images that a Config names, as sources.
+"""Loads the images of a Config as sources.
 
-A source from outside is registered: `tfssl.register(name, kind="source")`.
+Plug-ins add sources by `tfssl.register(name, kind="source")`.
 """
 
 import dataclasses
@@ -21,18 +21,18 @@ from tfssl.data.source import (
 )
 from tfssl.errors import UsageError
 
-MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are held without being asked for
+MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory by default
 
 
 def load(config, split, flag="train_split", ranges=None, again=False):
-    """One split of the dataset that a Config names, held in memory where that is asked or fits.
+    """Loads a split of the dataset of a Config, into memory if requested or small.
 
     Args:
-        config: a `tfssl.Config`; the knobs of data, the two image sizes and seed are read.
+        config: a `tfssl.Config`; its settings of data, image sizes and seed are used.
         split: a split or slice; None: the dataset's evaluation split.
-        flag: the flag that the split came from, for messages.
-        ranges: the `value_ranges` of another split, which hold for this one too.
-        again: whether another split was just loaded from there, and told of.
+        flag: flag of the split, for messages.
+        ranges: `value_ranges` of another split, to be used for this one; None: to be determined.
+        again: whether messages about the dataset have already been printed for another split.
 
     Raises:
         UsageError: see `tfssl.data.tfds.load`.
@@ -46,9 +46,9 @@ def load(config, split, flag="train_split", ranges=None, again=False):
 
 
 def identify(config, split, flag="train_split", download=True):
-    """What the images of a split are, as `Source.identity` says, without looking into them.
+    """The `Source.identity` of a split, without decoding images.
 
-    Args, Raises: as `load`; `download` as `tfssl.data.tfds.identify`.
+    Args, Raises: as `load`; for `download` see `tfssl.data.tfds.identify`.
     """
     if config.dataset == "folder":
         return folder.identify(
@@ -68,11 +68,12 @@ def identify(config, split, flag="train_split", download=True):
 
 
 def refuse_shared(config, scored, used):
-    """Says how many images of a split to evaluate on are learned from too, and refuses many.
+    """Prints how many evaluation images are also training images, and refuses too many.
 
     Args:
-        scored: the `Source` to evaluate on.
-        used: {flag: a `Source` that is learned from}.
+        config: a `tfssl.Config`.
+        scored: the `Source` for evaluation.
+        used: {flag: `Source` for training}.
 
     Raises:
         UsageError: slices overlap, or more images are shared than --max_shared_fraction allows.
@@ -80,8 +81,8 @@ def refuse_shared(config, scored, used):
     for flag, source in used.items():
         if scored.shares_examples_with(source):
             raise UsageError(
-                f"--eval_split must not share images with --{flag}: accuracies are of images that "
-                f"nothing was trained on. Received: {scored.split} and {source.split}"
+                f"--eval_split must not share images with --{flag}: accuracies must be of images "
+                f"not used for training. Received: {scored.split} and {source.split}"
             )
         copies = scored.copies_in(source)
         if not copies:
@@ -99,15 +100,15 @@ def refuse_shared(config, scored, used):
         print(f"{what}: {share:.2%}")
 
 
-def chosen_places(config, source):
-    """Places of the images whose labels are learned from: int [n], or None for all.
+def label_indices(config, source):
+    """Indices of the images whose labels are used for training: int [n]; None: all.
 
     Args:
-        config: a `tfssl.Config`; label_list, label_fraction and seed are read.
+        config: a `tfssl.Config`; its label_list, label_fraction and seed are used.
+        source: the `Source` for training.
 
     Raises:
-        UsageError: see `read_list`; or there are no labels to draw from, or none of an image that
-            is named.
+        UsageError: see `read_list`; or images without labels are selected.
     """
     if config.label_list:
         return with_labels(read_list(config.label_list, source.num_examples), config, source)
@@ -122,7 +123,7 @@ def chosen_places(config, source):
 
 
 def with_labels(places, config, source):
-    """The places that --label_list names, once found to have labels."""
+    """Returns the indices of --label_list; raises UsageError if an image has no label."""
     without = places[labels_of(source)[places] < 0]
     if len(without):
         raise UsageError(
@@ -160,7 +161,7 @@ def load_folder(config, split, flag, ranges, again=False):
 
 
 def load_registered(config, split, flag, ranges):
-    """A dataset that a plug-in registered; one channel becomes three equal ones."""
+    """Loads a dataset of a plug-in; a single channel is repeated three times."""
     given = None if config.value_range == "auto" else value_range(config.value_range)
     source = registered.load(config.dataset, split, flag, given)
     if source.channels not in (1, 3):
@@ -181,7 +182,7 @@ def in_three_channels(source):
 
 
 def load_shapes(config, split, flag, ranges):
-    """The embedded dataset, drawn at the largest size that the network will see."""
+    """The embedded dataset, drawn at the larger of the training and evaluation sizes."""
     split = split or "test"
     base, start, stop = parse_slice(split, shapes.NUM_EXAMPLES, flag, "shapes")
     size = shapes_size(config)
@@ -215,7 +216,7 @@ def load_shapes(config, split, flag, ranges):
 
 
 def shapes_size(config):
-    """The (height, width) that figures are drawn at, in pixels."""
+    """The (height, width) of the embedded dataset in pixels."""
     seen = [sides(config.image_size or DEFAULT_SIZES["shapes"])]
     seen += [sides(config.eval_image_size)] if config.eval_image_size else []
     return tuple(max(side) for side in zip(*seen))
@@ -227,11 +228,11 @@ def shapes_identity(config):
 
 DATASETS = {"shapes": load_shapes, "folder": load_folder}
 DEFAULT_SIZES = {"shapes": 32, "imagenette": 128}
-LARGE = 224  # for images of mixed sizes, as everywhere with ImageNet
+LARGE = 224  # for images of mixed sizes, as is common with ImageNet
 
 
 def image_size(config, source):
-    """(height, width) of the views in pixels: --image_size, or what suits the dataset."""
+    """(height, width) of the views in pixels: --image_size, or the default of the dataset."""
     if config.image_size:
         return sides(config.image_size)
     own = min(source.image_shape) if None not in source.image_shape else LARGE

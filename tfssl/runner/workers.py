@@ -1,4 +1,4 @@
-"""--distribute: which devices, and which processes, train."""
+"""`--distribute`: selects the devices and processes for training."""
 
 import functools
 import glob
@@ -12,21 +12,21 @@ import tfssl
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
 
-# Flags that say where something is, which may be elsewhere on each host.
+# Flags with paths, which may differ between hosts.
 PLACES = ("model_dir", "data_dir", "probe_data_dir", "checkpoint", "teacher", "label_list")
 
 
 def distribution(config):
-    """What --distribute asks for; to be called before TensorFlow computes anything.
+    """The `Distribution` of --distribute; must be called before TensorFlow initializes devices.
 
     Args:
-        config: a `tfssl.Config`; the flags of devices, those of a TPU and mode are read.
+        config: a `tfssl.Config`; its mode and settings of devices are used.
 
     Returns:
         A `tfssl.distribute.strategy.Distribution`.
 
     Raises:
-        UsageError: the devices are not there, or TF_CONFIG is not what it has to be.
+        UsageError: the devices do not exist, or TF_CONFIG is invalid.
     """
     kind = config.distribute
     if not config.trains:
@@ -47,7 +47,7 @@ def distribution(config):
         raise UsageError(
             "--distribute=multi_worker needs --model_dir, a directory that all workers share."
         )
-    found = made(config)[kind]()
+    found = factories(config)[kind]()
     if config.accumulate_steps > 1 and found.replicas > 1:
         raise UsageError(
             "--accumulate_steps must be 1 on several replicas: they divide the batch "
@@ -62,7 +62,7 @@ def distribution(config):
 
 
 def automatic(config):
-    """The kind that --distribute=auto stands for."""
+    """The strategy that --distribute=auto selects."""
     if len(tf_config()) > 1:
         return "multi_worker"
     if config.use_tpu:
@@ -71,12 +71,12 @@ def automatic(config):
 
 
 def tf_config():
-    """The addresses of the workers that TF_CONFIG names."""
+    """The addresses of the workers in TF_CONFIG."""
     return strategy.workers_of(os.environ.get("TF_CONFIG"))[0]
 
 
-def made(config):
-    """{kind: function that makes its `Distribution`}."""
+def factories(config):
+    """{strategy: function that creates its `Distribution`}."""
     return {
         "none": strategy.single,
         "mirrored": functools.partial(strategy.mirrored, config.replicas),
@@ -88,7 +88,7 @@ def made(config):
 
 
 def settings(config):
-    """What all workers must be started with alike: every flag but those of places, and the code."""
+    """The settings that must be equal on all workers: flags except paths, and versions."""
     flags = {f"--{name}": value for name, value in config.to_dict().items() if name not in PLACES}
     return {
         **flags,

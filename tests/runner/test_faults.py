@@ -372,7 +372,7 @@ def test_divergence_in_the_last_step_is_told_as_that(task, told, tmp_path):
                 **settings,
                 mode=task,
                 linear_probe=False,
-                **({"checkpoint": "none"} if task == "finetune" else {}),
+                **({"checkpoint": "none"} if task == "finetune" else RESNET),
             )
         )
     assert not (tmp_path / "run" / "result.json").exists()

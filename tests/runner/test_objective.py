@@ -110,7 +110,7 @@ def test_positives_by_class_need_classes(classes, tmp_path):
 def test_what_is_refused_would_learn_nothing(case, tmp_path, monkeypatch):
     """The encoder gets no gradient, or the views of an image are opposite by construction."""
     monkeypatch.setattr(objective, "check", lambda job: None)
-    config = tiny_config(tmp_path / "run", **case[0])
+    config = tiny_config(tmp_path / "run", **RESNET, **case[0])
     if case[1] == OPPOSITE:
         assert positive_cosine(config) == pytest.approx(-1, abs=1e-4)
     else:
@@ -120,7 +120,7 @@ def test_what_is_refused_would_learn_nothing(case, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", NEIGHBOURS, ids=told)
 def test_what_is_not_refused_has_a_gradient(settings, tmp_path):
-    config = tiny_config(tmp_path / "run", **settings)
+    config = tiny_config(tmp_path / "run", **RESNET, **settings)
     if config.fine_tune_after_block < 4:
         assert encoder_gradient(config) > 1e-2
 

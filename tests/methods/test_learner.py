@@ -207,7 +207,10 @@ REFUSED = {
         lambda: of(*[(255 * images()).astype(np.uint8)] * 2),
         r"View 1 must be of floats in \[0, 1\]. Received: uint8 images; tfssl.views",
     ),
-    "an array": (images, "`fit` needs a tf.data.Dataset of views. Received: ndarray; tfssl.views"),
+    "an array": (
+        images,
+        "`fit` needs a tf.data.Dataset of views, labels included. Received: ndarray; tf",
+    ),
     "no images": (
         lambda: tf.data.Dataset.from_tensor_slices(np.zeros((16, 5), "f")).batch(8),
         r"`x` must give \(view1, view2\).*Received: float32 \[\?, 5\]",

@@ -178,3 +178,53 @@ def test_predict_scales_images_of_bytes():
 def test_a_misspelt_name_of_the_package_is_told():
     with pytest.raises(AttributeError, match="has no attribute 'SimCRL'. Did you mean 'SimCLR'"):
         tfssl.SimCRL
+
+
+def train(method=tfssl.SimCLR, recipe=None, data=None, **options):
+    views = tfssl.views(data or (IMAGES, LABELS), recipe or view(), 8, compiled=False)
+    return compiled(method, **options).fit(views, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "recipe,said",
+    [
+        (lambda images, seed: 255 * images, r"View 1 must be in \[0, 1\].*Received: values in"),
+        (keras.layers.Rescaling(255.0), r"View 1 must be in \[0, 1\]"),
+        (lambda images, seed: np.nan * images, "View 1 must be finite"),
+        (lambda images: images[:4], "`recipe` must return images .* as many as it gets, B = 8"),
+        (lambda images: images[0], r"`recipe` must return images .*Received: shape \(8, 8, 3\)"),
+    ],
+)
+def test_what_a_recipe_returns_is_checked(recipe, said):
+    with pytest.raises(ValueError, match=said):
+        train(recipe=recipe)
+
+
+def test_labels_beyond_the_classes_of_a_dataset_are_refused():
+    dataset = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
+    with pytest.raises(ValueError, match="`num_classes` must be above every label in `x`. Rece"):
+        train(data=dataset, num_classes=2)
+
+
+def test_a_split_is_of_names_and_directories():
+    with pytest.raises(ValueError, match="`split` and `data_dir` are for .* with a ndarray"):
+        tfssl.views(IMAGES, view(), 8, split="train[:8]")
+
+
+def test_a_method_in_half_precision_may_return_it():
+    class Half(tfssl.SelfSupervised):
+        def loss_on_views(self, views, labels=None, training=True):
+            h = tuple(self.encode(one, training) for one in views)
+            loss = tf.reduce_mean(tf.square(h[0])) + tf.reduce_mean(tf.square(h[1]))
+            return tfssl.Outputs(loss, {}, h, h)
+
+    model = Half(encoder(), num_classes=10, dtype="mixed_bfloat16")
+    model.compile("sgd")
+    history = model.fit(tfssl.views((IMAGES, LABELS), view(), 8, compiled=False), verbose=0).history
+    assert np.isfinite(history["loss"][0]) and history["loss"][0] > 0
+
+
+def test_the_class_of_a_protocol_is_not_one():
+    given = (IMAGES, LABELS)
+    with pytest.raises(ValueError, match=r"`protocols` must be objects, such as KNN\(\)"):
+        tfssl.evaluate(encoder(), given, given, protocols=[tfssl.evaluation.KNN])

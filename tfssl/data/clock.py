@@ -12,10 +12,12 @@ class Clock:
 
     Args:
         classes: number of classes of the labels; 0 if unknown.
+        checked: whether the values of the views are known to be in range.
     """
 
-    def __init__(self, classes=0):
-        self.epoch, self.iterations, self.classes = None, 0, classes
+    def __init__(self, classes=0, checked=True):
+        self.epoch, self.iterations = None, 0
+        self.classes, self.checked = classes, checked
 
     def set(self, epoch):
         """Fixes the epoch of all following iterations; None: each is the next epoch again."""

@@ -96,12 +96,22 @@ def views(
     if not all(recipe.stateless for recipe in recipes):
         say("the recipe has its own random state: a resumed training sees other views")
     if compiled is None:
-        compiled = all(recipe.stateless and recipe.whole.per_image for recipe in recipes)
+        compiled = known(recipes)
+    if not isinstance(x, (str, os.PathLike)) and (split or data_dir):
+        raise ValueError(
+            "`split` and `data_dir` are for directories and named datasets. "
+            f"Received: split={split!r}, data_dir={data_dir!r} with a {type(x).__name__}"
+        )
     if isinstance(x, tf.data.Dataset):
         return of_dataset(x, recipes, batch_size, seed, value_range, compiled)
     return of_source(
         as_source(x, value_range, split, data_dir), recipes, batch_size, seed, compiled
     )
+
+
+def known(recipes):
+    """Whether all operations are tfssl's own, which keep the values and the number of images."""
+    return all(recipe.stateless and recipe.whole.per_image for recipe in recipes)
 
 
 def as_recipes(recipe, num_views=None):
@@ -134,6 +144,8 @@ def as_source(x, value_range=None, split=None, data_dir=None):
     if not isinstance(x, (str, os.PathLike)):
         return arrays.source_of(x, value_range)
     try:
+        if isinstance(x, os.PathLike) and not os.path.isdir(x):
+            raise ValueError(f"`x` must be an existing directory. Received: {x}")
         return held(opened(os.fspath(x), value_range, split, data_dir), MEMORY_LIMIT)
     except UsageError as error:  # names flags, which are called like the arguments here
         words = re.sub(r"--(\w+)", r"`\1`", str(error)).replace("`dataset`", "`x`")
@@ -150,7 +162,8 @@ def opened(x, value_range, split, data_dir):
         return shapes_source(split or "train")
     if registry.find("source", x):
         return registered.load(x, split or "train", value_range=given)
-    if (x.startswith((".", os.sep)) or x.endswith(os.sep)) and not os.path.isdir(x):
+    looks_like_a_path = x.startswith((".", os.sep, "~")) or x.endswith(os.sep)
+    if looks_like_a_path and not os.path.isdir(x):
         raise ValueError(f"`x` must be an existing directory. Received: {x}")
     if os.path.isdir(x):
         return folder.load(x, split or "train", flag="split", value_range=value_range, report=say)
@@ -188,7 +201,7 @@ def of_source(source, recipes, batch_size, seed, compiled):
             compiled=compiled,
         )
 
-    return finished(Clock(source.num_classes), of_epoch, source, steps)
+    return finished(Clock(source.num_classes, known(recipes)), of_epoch, source, steps)
 
 
 def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
@@ -230,7 +243,9 @@ def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
             f"Received: batch_size={batch_size}"
         )
     source = dataclasses.replace(source, num_classes=int(labelled))
-    return finished(Clock(), of_epoch, source, count // batch_size if count > 0 else None)
+    return finished(
+        Clock(checked=known(recipes)), of_epoch, source, count // batch_size if count > 0 else None
+    )
 
 
 def unfit(error, source):
@@ -251,6 +266,7 @@ def finished(clock, of_epoch, source, steps):
         dataset = clock.dataset(of_epoch)
     except (TypeError, ValueError) as error:  # raised by a recipe
         raise unfit(error, source) from None
+    check_shapes(dataset.element_spec)
     if not source.num_classes:
         dataset = dataset.map(lambda batch: {"views": batch["views"]})
     if steps:
@@ -258,6 +274,18 @@ def finished(clock, of_epoch, source, steps):
     dataset = dataset.prefetch(2)
     dataset.clock = clock
     return dataset
+
+
+def check_shapes(spec):
+    """Raises ValueError if a recipe changes the number of images or their dimensions."""
+    size = spec["label"].shape[0]
+    for view in spec["views"]:
+        rank = view.shape.rank
+        if rank is not None and rank != 4 or rank and view.shape[0] not in (None, size):
+            raise ValueError(
+                f"`recipe` must return images [B, H, W, C], as many as it gets, B = {size}. "
+                f"Received: shape {view.shape}"
+            )
 
 
 def stream_source(image):

@@ -122,6 +122,11 @@ def as_protocols(protocols):
     """Protocols as a tuple; raises ValueError if two have the same name."""
     protocols = tuple(protocols) if isinstance(protocols, (tuple, list)) else (protocols,)
     for protocol in protocols:
+        if isinstance(protocol, type):
+            raise ValueError(
+                f"`protocols` must be objects, such as {protocol.__name__}(). "
+                f"Received: the class {protocol.__name__}"
+            )
         if not callable(getattr(protocol, "scores", None)) or not hasattr(protocol, "name"):
             raise ValueError(
                 "`protocols` must be objects with a `name` and a method `scores`, such as "

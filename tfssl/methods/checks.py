@@ -48,8 +48,11 @@ def classes(method, count):
         )
 
 
-def first_batch(method, dataset):
+def first_batch(method, dataset, clock=None):
     """Checks the values of the first batch of a user's dataset."""
+    if clock:
+        clock.set(0)
+        clock.checked = True
     for data in dataset.take(1).as_numpy_iterator():
         batch = batches.unpack(data)
         batches.check_values(batch, list(method.input_range))
@@ -76,6 +79,17 @@ def images(given):
             )
 
 
+def labels_error(method, error):
+    """The ValueError for a TensorFlow error about labels of too many classes; else None."""
+    outputs = method.num_outputs
+    if outputs and "SparseSoftmaxCrossEntropyWithLogits" in str(error):
+        return ValueError(
+            f"`num_classes` must be above every label in `x`. Received: {outputs}, and a label "
+            "that is not below it"
+        )
+    return None
+
+
 def parts_differ(parts):
     """Raises ValueError if two of {name: layer} share variables."""
     owner = {}
@@ -92,7 +106,7 @@ def parts_differ(parts):
 def positive(name, value):
     """Raises ValueError if an argument is not above 0."""
     if not is_number(value) or not value > 0:
-        raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
+        raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
 
 
 def is_number(value):

@@ -517,7 +517,10 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             callbacks = options.pop("callbacks", None)
             options["callbacks"] = compat.with_callback(callbacks, SetEpoch(clock))
         options.setdefault("shuffle", False)
-        history = super().fit(x, y, batch_size, epochs, **options)
+        try:
+            history = super().fit(x, y, batch_size, epochs, **options)
+        except tf.errors.InvalidArgumentError as error:
+            raise checks.labels_error(self, error) or error from None
         if history.epoch and not history.history:
             raise ValueError("`x` must give batches of views. Received: a dataset without any")
         return history
@@ -545,7 +548,8 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         spec = getattr(x, "element_spec", None)
         if spec is None or y is not None:
             raise ValueError(
-                f"`{name}` needs a tf.data.Dataset of views. Received: {type(x).__name__}; "
+                f"`{name}` needs a tf.data.Dataset of views, labels included. "
+                f"Received: {type(x).__name__}{'' if y is None else ' and y'}; "
                 "tfssl.views(images, recipe, batch_size) makes one of images, and "
                 "tf.data.Dataset.from_generator of a generator"
             )
@@ -555,9 +559,10 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         checks.views(self, views)
         checks.batch_size(self, views[0].shape[0])
         self.build((None, *views[0].shape[1:]))
-        checks.classes(self, getattr(compat.clock_of(x), "classes", 0))
-        if compat.clock_of(x) is None and not getattr(x, "checked", False):
-            checks.first_batch(self, x)
+        clock = compat.clock_of(x)
+        checks.classes(self, getattr(clock, "classes", 0))
+        if not getattr(clock, "checked", getattr(x, "checked", False)):
+            checks.first_batch(self, x, clock)
 
     @property
     def num_outputs(self) -> int | None:

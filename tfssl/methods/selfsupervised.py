@@ -137,13 +137,14 @@ class SelfSupervised(Learner):
         check_outputs(type(self).__name__, outputs)
         if training:
             self.note(outputs)
-        scalars = dict(outputs.scalars)
+        loss = tf.cast(outputs.loss, tf.float32)
+        scalars = {name: tf.cast(value, tf.float32) for name, value in outputs.scalars.items()}
         if "z_std" not in scalars:
             scalars["z_std"] = direction_std(replicas.gather(tf.concat(outputs.z, axis=0)))
         probe_loss, probe_scalars = self.probe_loss(
             tf.concat(outputs.h[: self.PROBE_VIEWS], axis=0), batch, training
         )
-        return outputs.loss + probe_loss, scalars | probe_scalars
+        return loss + probe_loss, scalars | probe_scalars
 
     def probe_loss(
         self, h: tf.Tensor, batch: Batch, training: bool = True

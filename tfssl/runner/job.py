@@ -300,20 +300,24 @@ def check_data(job, there, goes_on=False):
     if not goes_on:  # the size of the embedded dataset depends on --eval_image_size
         here, recorded = ({k: v for k, v in one.items() if k != "size"} for one in (here, recorded))
     runs.check_images(model_dir, here, recorded)
-    if goes_on:
-        check_plugins(job)
+    changed = changed_plugins(job)
+    if changed and goes_on:
+        raise UsageError(f"{changed} Give another --model_dir.")
+    if changed:
+        print(f"WARNING: {changed} Results are of the file that it is now.", flush=True)
 
 
-def check_plugins(job):
-    """Raises UsageError if the run began with another version of a plug-in."""
+def changed_plugins(job):
+    """Says which plug-in of a run has changed since it began; "" if none has."""
     recorded = rundir.read_json(job.config.model_dir, rundir.DATA) or {}
     here, there = (one.get("plugins", {}) for one in (job.data, recorded))
-    for name in sorted(there):
-        if here.get(name) != there[name]:
-            raise UsageError(
-                f"--plugin={name} is not the file that the run in "
-                f"--model_dir={job.config.model_dir} was begun with. Give another --model_dir."
-            )
+    changed = [name for name in sorted(there) if here.get(name) != there[name]]
+    if not changed:
+        return ""
+    return (
+        f"{changed[0]} is not the file that the run in --model_dir={job.config.model_dir} was "
+        "begun with."
+    )
 
 
 def where_it_was(config, there, here):

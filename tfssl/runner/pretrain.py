@@ -9,7 +9,7 @@ from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
-from tfssl.runner import build, cost, evaluate, loop, recipes
+from tfssl.runner import build, cost, evaluate, loop, plugins, recipes
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -228,6 +228,9 @@ def baseline(job, least=cost.THINNED):
 def evaluation_settings(job, extent=cost.WHOLE):
     """The settings that the results of an encoder depend on."""
     settings = settings_of(job, "eval_crop_proportion", "knn_k", "knn_temperature")
+    used = plugins.digests(job.config)
+    if used:  # records of earlier versions lack these
+        settings["plugins"] = used
     if job.config.protocols:  # older records lack this setting
         settings["protocols"] = job.config.protocols
     return {**settings, "linear_probe": extent_config(job.config, extent).linear_probe}

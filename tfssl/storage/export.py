@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfssl import files
-from tfssl.config import ARCHITECTURE, LATER
+from tfssl.config import ARCHITECTURE, LATER, METHODS
 from tfssl.errors import UsageError
 from tfssl.storage import networks, records
 
@@ -185,6 +185,12 @@ def check_about(about, path):
     """
     if not isinstance(about, dict):
         raise UsageError(f"{path} is damaged: {ABOUT} in it is no record.")
+    method = about.get("method")
+    if isinstance(method, str) and method.isidentifier() and method not in METHODS:
+        raise UsageError(
+            f"{path} is of --method={method}, which is not a method of tfssl: if a plug-in adds "
+            "it, give --plugin=FILE.py."
+        )
     wrong = records.ABOUT(about)
     if not wrong and about.get("class_names") and len(about["class_names"]) != about.get("classes"):
         wrong = "class_names: must be as many as the classes"

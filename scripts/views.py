@@ -144,7 +144,7 @@ def columns(config, originals, size):
     import tensorflow as tf
 
     from tfssl.augment import ops
-    from tfssl.runner.pretrain import view_recipe
+    from tfssl.runner import recipes
 
     originals = [tf.image.convert_image_dtype(image, tf.float32) for image in originals]
     plain = [
@@ -165,8 +165,7 @@ def columns(config, originals, size):
                 ],
             )
         )
-    for view in (1, 2):
-        recipe = view_recipe(config, size, view)
+    for view, recipe in enumerate(recipes.views(config, size), start=1):
         for draw in range(DRAWS):
             found.append(
                 (

@@ -203,7 +203,7 @@ def test_what_a_recipe_returns_is_checked(recipe, said):
 def test_labels_beyond_the_classes_of_a_dataset_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
     with pytest.raises(ValueError, match="`num_classes` must be above every label in `x`. Rece"):
-        train(data=dataset, num_classes=2)
+        train(recipe=augment.supervised(8), data=dataset, num_classes=2)
 
 
 def test_a_split_is_of_names_and_directories():

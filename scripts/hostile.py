@@ -306,7 +306,7 @@ def read_settings(path):
 
     os.mkdir(path + ".run")
     os.rename(path, os.path.join(path + ".run", "flags.json"))
-    runs.recorded(path + ".run")
+    run_records.recorded(path + ".run")
 
 
 def read_labels(path):

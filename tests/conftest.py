@@ -9,6 +9,9 @@ import tempfile
 
 import pytest
 
+# Before numpy: its products here are of small matrices, on which other threads wait in a loop.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import tfssl  # noqa: F401 - before TensorFlow, which it has loaded as run.py does
 
 # isort: split
@@ -35,6 +38,12 @@ def pytest_configure(config):
     """With xdist (-n), tests of a file stay together; without it, there is no such option."""
     if config.getoption("dist", "no") == "load":
         config.option.dist = "loadfile"
+
+
+def pytest_collection_finish():
+    """Libraries and tests stay for good: garbage need not be looked for among them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,7 +20,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfssl
-from tfssl import Config, encoders, layers
+from tfssl import Config, layers
 from tfssl.callbacks import alarms
 from tfssl.data import folder
 from tfssl.methods import Supervised
@@ -32,7 +32,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # A pretraining that takes seconds, on the command line and as settings. What is tested of a run is
 # seldom its network or its colours, whose graphs take most of the time: settings have a small
-# encoder, which conftest.py registers, and views that are crops and flips. `RESNET` and `COLOURS`
+# encoder, which conftest.py registers, and views that are crops. `RESNET` and `COLOURS`
 # beside them are for the tests that are about these.
 TINY_FLAGS = (
     "--dataset=shapes --train_split=train[:64] --eval_split=test[:40] --image_size=16 "
@@ -47,6 +47,7 @@ TINY_SETTINGS = dict(
     encoder="tiny",
     color_jitter_strength=0.0,
     grayscale_p=0.0,
+    flip_p=0.0,
     proj_out_dim=8,
     train_batch_size=16,
     train_steps=4,
@@ -59,7 +60,7 @@ TINY_SETTINGS = dict(
 )
 BYOL_SETTINGS = dict(method="byol", proj_hidden_dim=16)  # beside the above
 RESNET = dict(encoder="resnet", width_multiplier=1 / 16)
-COLOURS = dict(color_jitter_strength=0.25, grayscale_p=0.2)
+COLOURS = dict(color_jitter_strength=0.25, grayscale_p=0.2, flip_p=0.5)
 
 # A finetuning on labels of shapes, and one on a folder of images.
 FINETUNE_SETTINGS = dict(
@@ -271,15 +272,20 @@ def prepare_dataset(
 # Networks --------------------------------------------------------------------------------------
 
 
-def small_encoder(seed, name):
-    """Two convolutions with tfssl's normalization: images [B, H, W, 3] -> [B, 32]."""
+def small_encoder(
+    seed,
+    name="encoder",
+    normalization=layers.FusedBatchNormalization,
+    convolution=keras.layers.Conv2D,
+):
+    """Two normalized convolutions: images [B, H, W, 3] -> [B, 32]."""
     outputs = inputs = keras.Input((None, None, 3))
     for place, (filters, strides) in enumerate([(16, 1), (32, 2)]):
         kernel = keras.initializers.VarianceScaling(seed=2 * seed + place)
-        outputs = keras.layers.Conv2D(
+        outputs = convolution(
             filters, 3, strides, padding="same", use_bias=False, kernel_initializer=kernel
         )(outputs)
-        outputs = keras.layers.ReLU()(layers.FusedBatchNormalization()(outputs))
+        outputs = keras.layers.ReLU()(normalization()(outputs))
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(outputs), name=name)
 
 
@@ -310,15 +316,7 @@ def build_for_parts(method, normalization, **settings):
     """As `build_method`, of any normalization, with weight decay; `supervised` too."""
 
     def encoder(seed, name="encoder"):
-        return encoders.resnet(
-            18,
-            stem="cifar",
-            width_multiplier=1 / 16,
-            seed=seed,
-            name=name,
-            normalization=normalization,
-            convolution=layers.ProductGradientConv2D,
-        )
+        return small_encoder(seed, name, normalization, layers.ProductGradientConv2D)
 
     def probe(in_dim):
         return layers.classifier(in_dim, 10)

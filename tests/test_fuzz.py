@@ -49,6 +49,8 @@ def fuzz(what, count, directory):
     return rows
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_odd_settings_end_in_finite_numbers_or_in_a_sentence(tmp_path):
     rows = fuzz("settings", 8, tmp_path)
     assert {"finite", "sentence"} <= {row["outcome"] for row in rows}

@@ -70,7 +70,7 @@ def test_a_training_goes_on_after_its_reader_has_gone(tmp_path):
 @pytest.mark.parametrize(
     "where,code",
     [
-        (">&- 2>&-", 0),
+        pytest.param(">&- 2>&-", 0, marks=[pytest.mark.slow, pytest.mark.ci]),
         pytest.param(">/dev/full", 0, marks=pytest.mark.slow),  # as is refused below
         pytest.param(">/dev/full 2>/dev/full", 0, marks=pytest.mark.slow),
         pytest.param("2>&1 | true", 0, marks=pytest.mark.slow),  # as the reader above

@@ -124,6 +124,11 @@ def test_batches_are_what_the_methods_expect(source):
     assert batch["label"].shape == (7,)
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["held", pytest.param("streamed", marks=[pytest.mark.slow, pytest.mark.ci])],
+    indirect=True,
+)
 def test_compiled_views_are_the_same_up_to_rounding(source):
     recipe = augment.simclr_view((9, 8), blur_p=0.5, solarize_p=0.5)
     recipes = (recipe, augment.simclr_view((8, 9)))

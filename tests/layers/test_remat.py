@@ -62,8 +62,11 @@ KERAS = keras.layers.BatchNormalization
     [
         {},
         {"se_ratio": 0.25, "normalization": KERAS},
-        {"depth": 50},
-        {"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25},
+        pytest.param({"depth": 50}, marks=[pytest.mark.slow, pytest.mark.ci]),
+        pytest.param(
+            {"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25},
+            marks=[pytest.mark.slow, pytest.mark.ci],
+        ),
     ],
     ids=str,
 )

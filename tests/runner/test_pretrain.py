@@ -139,7 +139,10 @@ FASTER = [
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(augment_on="device", compile_augmentation=True, product_gradients=False),
+        pytest.param(
+            dict(augment_on="device", compile_augmentation=True, product_gradients=False),
+            marks=[pytest.mark.slow, pytest.mark.ci],
+        ),
         dict(compile_augmentation=True, blockwise_loss_from=16, fused_batch_norm=False, remat=True),
         *(pytest.param(changes, marks=pytest.mark.slow) for changes in FASTER),
     ],
@@ -299,11 +302,15 @@ CHOICES = {
     ),
     "sk and se": dict(**RESNET, resnet_depth=50, sk_ratio=0.0625, se_ratio=0.25),
 }
-LARGE = ["sk and se"]  # whose layers are tested in tests/encoders
+LARGE = ["sk and se", "imagenet stem"]  # whose layers are tested in tests/encoders
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in CHOICES]
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow, pytest.mark.ci]) if n in LARGE else n
+        for n in CHOICES
+    ],
 )
 def test_every_choice_trains_and_evaluates(tmp_path, name):
     changes = CHOICES[name]

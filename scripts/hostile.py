@@ -306,6 +306,8 @@ def read_settings(path):
 
     os.mkdir(path + ".run")
     os.rename(path, os.path.join(path + ".run", "flags.json"))
+    from tfssl.storage import runs as run_records
+
     run_records.recorded(path + ".run")
 
 

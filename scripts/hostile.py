@@ -303,11 +303,10 @@ def read_flagfile(path):
 
 
 def read_settings(path):
+    from tfssl.storage import runs as run_records
 
     os.mkdir(path + ".run")
     os.rename(path, os.path.join(path + ".run", "flags.json"))
-    from tfssl.storage import runs as run_records
-
     run_records.recorded(path + ".run")
 
 

@@ -200,6 +200,13 @@ def test_what_a_recipe_returns_is_checked(recipe, said):
         train(recipe=recipe)
 
 
+def test_views_that_were_refused_once_are_refused_again():
+    views = tfssl.views(IMAGES, lambda images, seed: 255 * images, 8, compiled=False)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"View 1 must be in"):
+            compiled().fit(views, verbose=0)
+
+
 def test_labels_beyond_the_classes_of_a_dataset_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
     with pytest.raises(ValueError, match="`num_classes` must be above every label in `x`. Rece"):

@@ -133,6 +133,8 @@ def test_a_run_of_a_plugin_needs_it_again_and_unchanged(plugin, tmp_path):
         UsageError, match="is a run of --method=simsiam, which a plug-in adds: give"
     ):
         run("--mode=eval", f"--model_dir={tmp_path}/run")
+    with pytest.raises(UsageError, match="is of --method=simsiam, which is not a method of tfssl"):
+        run("--mode=export", f"--checkpoint={tmp_path}/run", "--format=npz")
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,7 @@ def source_of(x, value_range=None):
         examples=("all", 0, len(images)),
         num_classes=int(labels.max(initial=-1)) + 1,
         image_shape=tuple(images.shape[1:3]),
-        records=functools.partial(
-            tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
-        ),
+        records=records_of(images, labels),
         decode=lambda example: (example["image"], example["label"]),
         arrays=(images, labels),
         ids=lambda: [str(place) for place in range(len(images))],
@@ -44,6 +42,11 @@ def source_of(x, value_range=None):
         dtype=images.dtype.type,
         channels=images.shape[-1],
     )
+
+
+def records_of(images, labels):
+    """`Source.records` of arrays in memory."""
+    return functools.partial(tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels})
 
 
 def as_images(images):

@@ -1,5 +1,7 @@
 """Counts the epochs of a dataset."""
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
@@ -22,6 +24,16 @@ class Clock:
     def set(self, epoch):
         """Fixes the epoch of all following iterations; None: each is the next epoch again."""
         self.epoch = None if epoch is None else int(epoch)
+
+    @contextlib.contextmanager
+    def fixed(self, epoch):
+        """Fixes the epoch for a while."""
+        before = self.epoch
+        self.set(epoch)
+        try:
+            yield
+        finally:
+            self.set(before)
 
     def read(self):
         """Returns the epoch of an iteration that begins now, int64."""

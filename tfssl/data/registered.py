@@ -42,9 +42,7 @@ def load(name, split, flag="split", value_range=None):
         name=name,
         split=split,
         examples=(base, start, stop),
-        records=functools.partial(
-            tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
-        ),
+        records=arrays.records_of(images, labels),
         arrays=(images, labels),
         ids=lambda: [f"{base}:{place}" for place in range(start, stop)],
         origin=("registered", name),

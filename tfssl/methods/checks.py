@@ -1,5 +1,6 @@
 """Checks of the views, labels and layers that a method is given."""
 
+import contextlib
 import numbers
 
 import numpy as np
@@ -50,14 +51,14 @@ def classes(method, count):
 
 def first_batch(method, dataset, clock=None):
     """Checks the values of the first batch of a user's dataset."""
+    with clock.fixed(0) if clock else contextlib.nullcontext():
+        for data in dataset.take(1).as_numpy_iterator():
+            batch = batches.unpack(data)
+            batches.check_values(batch, list(method.input_range))
+            if "label" in batch:
+                classes(method, int(np.max(batch["label"], initial=-1)) + 1)
     if clock:
-        clock.set(0)
         clock.checked = True
-    for data in dataset.take(1).as_numpy_iterator():
-        batch = batches.unpack(data)
-        batches.check_values(batch, list(method.input_range))
-        if "label" in batch:
-            classes(method, int(np.max(batch["label"], initial=-1)) + 1)
 
 
 def images(given):
@@ -79,15 +80,13 @@ def images(given):
             )
 
 
-def labels_error(method, error):
-    """The ValueError for a TensorFlow error about labels of too many classes; else None."""
-    outputs = method.num_outputs
-    if outputs and "SparseSoftmaxCrossEntropyWithLogits" in str(error):
-        return ValueError(
-            f"`num_classes` must be above every label in `x`. Received: {outputs}, and a label "
-            "that is not below it"
-        )
-    return None
+def labels_in(method, error):
+    """Raises ValueError where a TensorFlow error is about labels of too many classes."""
+    if method.num_outputs and "SparseSoftmaxCrossEntropyWithLogits" in str(error):
+        raise ValueError(
+            f"`num_classes` must be above every label in `x`. Received: {method.num_outputs}, and "
+            "a label that is not below it"
+        ) from None
 
 
 def parts_differ(parts):

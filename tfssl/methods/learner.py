@@ -520,7 +520,8 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         try:
             history = super().fit(x, y, batch_size, epochs, **options)
         except tf.errors.InvalidArgumentError as error:
-            raise checks.labels_error(self, error) or error from None
+            checks.labels_in(self, error)
+            raise
         if history.epoch and not history.history:
             raise ValueError("`x` must give batches of views. Received: a dataset without any")
         return history

@@ -1,7 +1,9 @@
 """The views for pretraining, from the flags of augmentation or a plug-in's --recipe."""
 
+import functools
+
 from tfssl import augment, registry
-from tfssl.data.inputs import as_recipes
+from tfssl.data.inputs import as_recipes, known
 from tfssl.errors import UsageError
 from tfssl.runner import build
 
@@ -38,21 +40,27 @@ def registered(config, size):
             f"--recipe must be a name that a file of --plugin registers ({known}). "
             f"Received: {config.recipe}"
         )
+    return made(entry, config.method, size)
+
+
+@functools.lru_cache(maxsize=1)  # called for several parts of a run
+def made(entry, method, size):
+    """The views of a registered recipe, for a method."""
     try:
         recipes = as_recipes(entry.value(size, 3))
     except Exception as error:  # the function is the user's
         raise UsageError(
-            f"--recipe={config.recipe} cannot be made: {type(error).__name__}: {error}"
+            f"--recipe={entry.name} cannot be made: {type(error).__name__}: {error}"
         ) from error
-    wanted = build.class_of(config.method).NUM_VIEWS
+    wanted = build.class_of(method).NUM_VIEWS
     if wanted and len(recipes) != wanted:
         raise UsageError(
-            f"--recipe={config.recipe} must make {wanted} views, which --method={config.method} "
+            f"--recipe={entry.name} must make {wanted} views, which --method={method} "
             f"takes. Received: {len(recipes)}"
         )
     if not all(recipe.stateless for recipe in recipes):
         print(
-            f"--recipe={config.recipe} keeps random state of its own: a run that is continued "
+            f"--recipe={entry.name} keeps random state of its own: a run that is continued "
             "differs from one that was not interrupted"
         )
     return recipes
@@ -60,9 +68,7 @@ def registered(config, size):
 
 def compiled(config, recipes):
     """Whether to compile the augmentation with XLA, which not all recipes support."""
-    return config.compile_augmentation and all(
-        recipe.stateless and recipe.whole.per_image for recipe in recipes
-    )
+    return config.compile_augmentation and known(recipes)
 
 
 def described(config, size, view):

@@ -6,11 +6,9 @@ Plug-ins add sources by `tfssl.register(name, kind="source")`.
 import dataclasses
 import functools
 
-import tensorflow as tf
-
 from tfssl import memory, registry
 from tfssl.config import sides, value_range
-from tfssl.data import folder, registered, shapes, tfds
+from tfssl.data import arrays, folder, registered, shapes, tfds
 from tfssl.data.source import (
     Source,
     balanced,
@@ -175,10 +173,12 @@ def load_registered(config, split, flag, ranges):
 def in_three_channels(source):
     images, labels = source.arrays
     images = images.repeat(3, axis=-1)
-    records = functools.partial(
-        tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
+    return dataclasses.replace(
+        source,
+        arrays=(images, labels),
+        records=arrays.records_of(images, labels),
+        channels=3,
     )
-    return dataclasses.replace(source, arrays=(images, labels), records=records, channels=3)
 
 
 def load_shapes(config, split, flag, ranges):
@@ -204,9 +204,7 @@ def load_shapes(config, split, flag, ranges):
         num_classes=len(shapes.CLASSES),
         classes=shapes.CLASSES,
         image_shape=size,
-        records=functools.partial(
-            tf.data.Dataset.from_tensor_slices, {"image": images, "label": labels}
-        ),
+        records=arrays.records_of(images, labels),
         decode=lambda example: (example["image"], example["label"]),
         arrays=(images, labels),
         ids=lambda: [f"{base}:{i}" for i in range(start, stop)],

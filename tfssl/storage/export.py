@@ -185,17 +185,16 @@ def check_about(about, path):
     """
     if not isinstance(about, dict):
         raise UsageError(f"{path} is damaged: {ABOUT} in it is no record.")
-    method = about.get("method")
-    if isinstance(method, str) and method.isidentifier() and method not in METHODS:
-        raise UsageError(
-            f"{path} is of --method={method}, which is not a method of tfssl: if a plug-in adds "
-            "it, give --plugin=FILE.py."
-        )
     wrong = records.ABOUT(about)
     if not wrong and about.get("class_names") and len(about["class_names"]) != about.get("classes"):
         wrong = "class_names: must be as many as the classes"
     if wrong:
         raise UsageError(f"{path} is damaged: its description of the network is wrong ({wrong}).")
+    if "method" in about and about["method"] not in METHODS:
+        raise UsageError(
+            f"{path} is of --method={about['method']}, which is not a method of tfssl: if a "
+            "plug-in adds it, give --plugin=FILE.py."
+        )
     return {**{name: LATER[name] for name in ARCHITECTURE if name in LATER}, **about}
 
 

@@ -125,6 +125,8 @@ VALUE_RANGES = by_name(RISING)
 # Descriptions of weights: the architecture, and the origin.
 NETWORK = {
     **{name: of_knob(name) for name in ARCHITECTURE if name not in LATER},
+    # Plug-ins add methods: whether there is one of the name, `export.check_about` says.
+    "method": checked("the name of a method", lambda v: isinstance(v, str) and v.isidentifier()),
     "stem": checked("cifar or imagenet", lambda value: value in ("cifar", "imagenet")),
 }
 ORIGIN = {

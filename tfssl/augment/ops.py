@@ -110,7 +110,7 @@ def identity() -> Op:
     bool(tf.reduce_all(tfssl.augment.identity()(images, seed=[0, 1]) == images))  # True
     ```
     """
-    return _fixed("identity", lambda images: images)
+    return Op("identity", _nothing, _unchanged)
 
 
 def compose(*ops: Op) -> Op:
@@ -121,6 +121,7 @@ def compose(*ops: Op) -> Op:
     come first.
     """
     names = [f"{place}_{op.name}" for place, op in enumerate(ops)]
+    random = any(op.draw is not _nothing for op in ops)
 
     def draw(seed, images):
         own = _split(seed, len(ops))
@@ -128,12 +129,12 @@ def compose(*ops: Op) -> Op:
 
     def apply(images, drawn):
         for name, op in zip(names, ops):
-            images = op.apply(images, drawn[name])
+            images = op.apply(images, drawn.get(name, {}))
         return images
 
     return Op(
         "compose",
-        draw,
+        draw if random else _nothing,
         apply,
         per_image=all(op.per_image for op in ops),
         stateless=all(op.stateless for op in ops),
@@ -143,14 +144,14 @@ def compose(*ops: Op) -> Op:
 def maybe(op: Op, p: float) -> Op:
     """Applies `op` to each image independently with probability `p`.
 
-    The draw is `{"chosen": bool [B], op.name: the draw of op}`. For `p` of 0 or 1 the result is
-    `identity()` or `op` itself.
+    The draw is `{"chosen": bool [B], op.name: the draw of op}`. For `p` of 0 or 1, and for an
+    `identity()`, the result is `identity()` or `op` itself.
 
     Raises:
         ValueError: `p` lies outside [0, 1].
     """
     _require(0 <= p <= 1, "p", "a probability in [0, 1]", p)
-    if p in (0, 1):
+    if p in (0, 1) or op.apply is _unchanged:
         return op if p else identity()
 
     def draw(seed, images):
@@ -733,7 +734,17 @@ def _full_scale(images):
 
 
 def _fixed(name, apply):
-    return Op(name, lambda seed, images: {}, lambda images, drawn: apply(images))
+    return Op(name, _nothing, lambda images, drawn: apply(images))
+
+
+def _nothing(seed, images):
+    """The draw of ops that are not random."""
+    return {}
+
+
+def _unchanged(images, drawn):
+    """What `identity()` applies."""
+    return images
 
 
 def _like(op, name, draw, apply):

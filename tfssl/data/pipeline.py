@@ -140,18 +140,23 @@ def finisher(
     """
     if in_blocks and compiled:
         recipes = [recipe._replace(pixels=augment.one_by_one(recipe.pixels)) for recipe in recipes]
-    operations = [
-        augment.on_bytes(recipe.whole if source.arrays else recipe.pixels) for recipe in recipes
-    ]
-    if in_blocks:
-        operations = [augment.in_blocks(operation) for operation in operations]
+
+    def step(recipe):
+        """The function of a view: images, seed, part -> images."""
+        operation = augment.on_bytes(recipe.whole if source.arrays else recipe.pixels)
+        operation = augment.in_blocks(operation) if in_blocks else operation
+
+        def made(images, seed, part):
+            return operation.apply(images, draw(operation, images, seed, part))
+
+        # Traced once for views of the same recipe; one with state of its own may not be.
+        return tf.function(made) if recipe.stateless else made
+
+    steps = {recipe: step(recipe) for recipe in recipes}
 
     @tf.function(jit_compile=compiled, reduce_retracing=True)
     def augmented(images, seeds, part):
-        return [
-            operation.apply(images[i], draw(operation, images[i], seeds[i], part))
-            for i, operation in enumerate(operations)
-        ]
+        return [steps[recipe](images[i], seeds[i], part) for i, recipe in enumerate(recipes)]
 
     def draw(operation, images, seed, part):
         """Draws for the whole batch and takes the draws of the part."""

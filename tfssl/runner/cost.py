@@ -67,7 +67,7 @@ def of_evaluation(config, encode, dim, train_source, eval_source, size):
     images = scored + fitted
     return Cost(
         images=images,
-        encoding=images * per_image(config, encode, eval_source, size),
+        encoding=images * per_image(config, encode, eval_source, size, images),
         linear=(
             evaluation.linear_seconds(fitted, dim, train_source.num_classes)
             if fitted and config.linear_probe
@@ -85,13 +85,18 @@ def of_encoding(config, encode, source, size, more=0):
         more: integer, number of further images of that size.
     """
     images = evaluate.count(config, source) + more
-    return Cost(images, images * per_image(config, encode, source, size))
+    return Cost(images, images * per_image(config, encode, source, size, images))
 
 
-def per_image(config, encode, source, size):
+def per_image(config, encode, source, size, most=None):
     """Seconds per image, from the file to its representation.
 
     The first batch, which builds the graph, is not timed.
+
+    Args:
+        config, encode, source, size: as for `of_encoding`.
+        most: integer, number of images that are enough, however short the time; None: no such
+            number.
     """
     _, batches = evaluate.crops(config, source, size)
     began, images = None, 0
@@ -102,6 +107,8 @@ def per_image(config, encode, source, size):
             continue
         images += len(batch["image"])
         if time.monotonic() - began > (LEAST if number >= BATCHES else ENOUGH):
+            break
+        if most is not None and images >= most:
             break
     return (time.monotonic() - began) / images
 

@@ -20,7 +20,10 @@ def views(config, size):
     """
     if config.recipe:
         return registered(config, size)
-    return tuple(described(config, size, view) for view in (1, 2))
+    options = [options_of(config, view) for view in (1, 2)]
+    first = augment.simclr_view(size, **options[0])
+    same = options[0] == options[1]  # one object, whose graph is built once
+    return first, first if same else augment.simclr_view(size, **options[1])
 
 
 def trained(config, size):
@@ -71,14 +74,13 @@ def compiled(config, recipes):
     return config.compile_augmentation and known(recipes)
 
 
-def described(config, size, view):
-    """View 1 or 2 with the ranges and probabilities of the flags."""
+def options_of(config, view):
+    """The ranges and probabilities of the flags for view 1 or 2."""
 
     def of(name):
         return config.of_view(name, view)
 
-    return augment.simclr_view(
-        size,
+    return dict(
         crop_area=(of("crop_area_min"), of("crop_area_max")),
         crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
         flip_p=of("flip_p"),

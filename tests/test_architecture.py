@@ -2,11 +2,13 @@
 
 import ast
 import pathlib
+import re
 import sys
 
 import pytest
 
 import tfssl
+from tfssl import Config
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted((ROOT / "tfssl").rglob("*.py"))
@@ -120,6 +122,17 @@ def configs(path):
 def test_the_library_knows_no_config(path):
     assert not [name for name in imports(path) if name.startswith("tfssl.config")]
     assert not configs(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if room(path) in LIBRARY],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_the_library_names_no_flags(path):
+    """Its messages name arguments in backticks, of which `runner/edge.py` makes flags."""
+    named = set(re.findall(r"--([a-z_]+)", path.read_text()))
+    assert not named & set(Config.__dataclass_fields__)
 
 
 def test_a_config_that_is_handed_on_is_seen(tmp_path):

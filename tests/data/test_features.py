@@ -116,7 +116,7 @@ def test_the_image_and_the_label_are_those_that_are_named_or_the_only_ones(
     ],
 )
 def test_without_one_image_in_every_example_a_sentence_says_what_there_is(features, said):
-    with pytest.raises(UsageError, match=f"^--dataset must .*{said}"):
+    with pytest.raises(UsageError, match=f"^`dataset` must .*{said}"):
         choose(builder(**features))
 
 

@@ -131,14 +131,14 @@ def test_equal_sizes_are_held_in_memory(tmp_path):
         (lambda d: write_image(d / "text.txt", b""), "holds no images"),
         (
             lambda d: (write_image(d / "a.png"), write_image(d / "cat" / "a.png")),
-            "images beside the folder cat. --folder_layout=flat",
+            "images beside the folder cat. `folder_layout=flat`",
         ),
         (
             lambda d: (
                 write_image(d / "cat" / "a.png"),
                 write_image(d / "train" / "dog" / "a.png"),
             ),
-            "train is a usual name of a split and cat is not. --folder_layout=classes",
+            "train is a usual name of a split and cat is not. `folder_layout=classes`",
         ),
     ],
 )
@@ -150,12 +150,12 @@ def test_folders_that_are_no_datasets(make, said, tmp_path):
 
 def test_splits_that_are_not_there(tmp_path):
     write_image(tmp_path / "cat" / "a.png")
-    with pytest.raises(UsageError, match="--eval_split must name what to evaluate on"):
+    with pytest.raises(UsageError, match="`eval_split` must name what to evaluate on"):
         load_folder(tmp_path, None)
-    with pytest.raises(UsageError, match="--train_split must be one of train"):
+    with pytest.raises(UsageError, match="`train_split` must be one of train"):
         load_folder(tmp_path, "test")
     for missing in (None, str(tmp_path / "nowhere"), str(tmp_path / "cat" / "a.png")):
-        with pytest.raises(UsageError, match="--data_dir must be the folder"):
+        with pytest.raises(UsageError, match="`data_dir` must be the folder"):
             folder.load(missing, "train")
 
 
@@ -166,7 +166,7 @@ def test_one_unreadable_file_is_named_and_left_out(tmp_path):
     source, said = load_folder(tmp_path, "train")
     assert source.num_examples == 19 == len(decode_all(source))
     assert "7.png" in said[0] and said[1].endswith("19 of 20 images can be read, 1 are left out")
-    with pytest.raises(UsageError, match=r"1 of 20 files .* more than --max_bad_fraction=0.01"):
+    with pytest.raises(UsageError, match=r"1 of 20 files .* more than `max_bad_fraction=0.01`"):
         load_folder(tmp_path, "train", max_bad_fraction=0.01)
 
 
@@ -176,7 +176,7 @@ def test_dimensions_that_no_memory_holds_are_refused_before_decoding(tmp_path):
     huge[29:33] = zlib.crc32(bytes(huge[12:29])).to_bytes(4, "big")
     write_image(tmp_path / "huge.png", bytes(huge))
     found = images.examine(tmp_path / "huge.png", max_pixels=10**9)
-    assert found.problem == "more pixels than --max_image_megapixels allows"
+    assert found.problem == "more pixels than `max_image_megapixels` allows"
 
 
 def test_one_flag_lets_large_images_in(tmp_path):
@@ -184,7 +184,7 @@ def test_one_flag_lets_large_images_in(tmp_path):
         write_image(tmp_path / f"{name}.png", height=side, width=side)
     source, said = load_folder(tmp_path, "train", max_pixels=899, max_bad_fraction=0.5)
     assert source.num_examples == 1
-    assert "(30 x 30 px are 0.0009 megapixels, more than --max_image_megapixels=0.000899" in said[0]
+    assert "(30 x 30 px are 0.0009 megapixels, more than `max_image_megapixels=0.000899" in said[0]
     assert load_folder(tmp_path, "train", max_pixels=900)[0].num_examples == 2
     again, _ = load_folder(tmp_path, "train", max_pixels=899, max_bad_fraction=0.5)
     assert again.num_examples == 1  # also where it is known by then

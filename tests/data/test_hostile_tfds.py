@@ -141,11 +141,11 @@ def test_array_record_says_how_it_is_converted(tmp_path):
 )
 def test_a_place_that_cannot_be_looked_at_is_the_fault_of_data_dir(place, said):
     told = refusal(place, name="mnist")
-    assert told.startswith("--data_dir must be a directory") and said in told
+    assert told.startswith("`data_dir` must be a directory") and said in told
 
 
 def test_looking_for_a_dataset_makes_no_directory(tmp_path):
-    with pytest.raises(UsageError, match="--dataset=mnist is not in"):
+    with pytest.raises(UsageError, match="`dataset=mnist` is not in"):
         ours.identify("mnist", "train", data_dir=str(tmp_path / "no/where"), download=False)
     assert not os.listdir(tmp_path)
 

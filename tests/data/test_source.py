@@ -46,7 +46,7 @@ def test_slices(spec, expected):
     ],
 )
 def test_bad_slices_name_the_flag(spec):
-    with pytest.raises(UsageError, match="--eval_split"):
+    with pytest.raises(UsageError, match="`eval_split`"):
         module.parse_slice(spec, SIZES, "eval_split", "d")
 
 

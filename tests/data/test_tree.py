@@ -105,18 +105,18 @@ def test_trees_that_mean_one_thing(names, options, expected, tmp_path):
         (
             ["cat/home/a.png", "dog/home/b.png"],
             "cat/home/* could be the class home of a split cat, or a part of the class cat. "
-            "--folder_layout=splits or --folder_layout=classes says which",
+            "`folder_layout=splits` or `folder_layout=classes` says which",
         ),
         (
             ["valid/a.png", "invalid/b.png"],
-            "valid is a usual name of a split and invalid is not. --folder_layout=classes "
+            "valid is a usual name of a split and invalid is not. `folder_layout=classes` "
             "takes each",
         ),
         (
             ["train/a.png", "bus/b.png", "car/c.png"],
             "train is a usual name of a split and bus is not",
         ),
-        (["a.png", "cat/b.png"], "there are images beside the folder cat. --folder_layout=flat"),
+        (["a.png", "cat/b.png"], "there are images beside the folder cat. `folder_layout=flat`"),
         (["train/a.png", "train/cat/b.png"], "train has images beside folders of images"),
         (["train/cat/a.png", "Train/cat/b.png"], "has the split train twice: Train and train"),
         (
@@ -130,7 +130,7 @@ def test_trees_that_mean_one_thing(names, options, expected, tmp_path):
         (["notes.txt"], "holds no images"),
         (
             ["photos/train/cat/a.png", "photos/test/cat/b.png"],
-            "has its splits one folder further down: --data_dir=",
+            "has its splits one folder further down: `data_dir=",
         ),
     ],
     ids=lambda v: "+".join(v) if isinstance(v, list) else "",
@@ -233,7 +233,7 @@ def test_unknown_extensions_are_judged_by_content(tmp_path):
     (tmp_path / "drawing.svg").unlink()
     for i in range(3):
         write_image(tmp_path / f"{i}.heic", b"\0\0\0\x18ftypheic\xff\xfe")
-    with pytest.raises(UsageError, match=r"3 of 14 files .* more than --max_bad_fraction=0.1"):
+    with pytest.raises(UsageError, match=r"3 of 14 files .* more than `max_bad_fraction=0.1`"):
         load_folder(tmp_path, "train")
     source, said = load_folder(tmp_path, "train", max_bad_fraction=0.5)
     assert source.num_examples == 11 and sum("(not an image)" in line for line in said) == 3

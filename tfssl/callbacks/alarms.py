@@ -17,17 +17,19 @@ class StopOnNaN(StepCallback):
         start_step: as for `StepCallback`.
         directory: directory of diagnosis.json, with the losses, seed and step of the batch, and the
             norm of every variable; None: it is not written.
-        seed: the --seed of the run.
+        seed: the seed of the run.
+        advice: what may help, a sentence.
     """
 
-    TRY = (
-        "Try a lower --learning_rate, a longer --warmup_epochs, or --precision=float32; earlier "
-        "checkpoints are kept."
-    )
-
-    def __init__(self, start_step, directory=None, seed=0):
+    def __init__(
+        self,
+        start_step,
+        directory=None,
+        seed=0,
+        advice="Try a lower learning rate, a longer warm-up, or float32.",
+    ):
         super().__init__(start_step)
-        self.directory, self.seed = directory, seed
+        self.directory, self.seed, self.advice = directory, seed, advice
 
     def on_step(self, step, logs):
         if not math.isfinite(logs["loss"]):
@@ -42,7 +44,7 @@ class StopOnNaN(StepCallback):
                 "diagnosis.json",
                 {
                     "what": what,
-                    "try": self.TRY,
+                    "try": self.advice,
                     "step": step,
                     "batch": {"seed": self.seed, "step": step - 1},
                     "losses": {tag(name): repr(float(value)) for name, value in logs.items()},
@@ -54,17 +56,26 @@ class StopOnNaN(StepCallback):
                 },
             )
             there = f" See {os.path.join(self.directory, 'diagnosis.json')}."
-        raise TrainingError(f"{what} {self.TRY}{there}")
+        raise TrainingError(f"{what} {self.advice}{there}")
 
 
 class WarnOfCollapse(StepCallback):
-    """Warns once when the projections of all images are nearly equal."""
+    """Warns once when the projections of all images are nearly equal.
+
+    Args:
+        start_step: as for `StepCallback`.
+        advice: what may help, a sentence.
+    """
 
     LEAST_STD, STEPS = 0.05, 50  # warns if z_std stays below the first for STEPS steps
 
-    def __init__(self, start_step):
+    def __init__(
+        self,
+        start_step,
+        advice="Try a lower learning rate, a longer warm-up, or a larger batch.",
+    ):
         super().__init__(start_step)
-        self.low, self.warned = 0, False
+        self.low, self.warned, self.advice = 0, False, advice
 
     def on_step(self, step, logs):
         stds = [value for name, value in logs.items() if name.endswith("z_std")]
@@ -73,8 +84,6 @@ class WarnOfCollapse(StepCallback):
             self.warned = True
             print(
                 f"\nWARNING: collapse at step {step}: the projections of all images are nearly "
-                f"equal (spread {min(stds):.3f} of 1). Try a lower --learning_rate, a longer "
-                "--warmup_epochs, a larger --train_batch_size, a higher --base_target_decay "
-                "(byol), or --precision=float32.",
+                f"equal (spread {min(stds):.3f} of 1). {self.advice}",
                 flush=True,
             )

@@ -34,13 +34,13 @@ def image_of(dataset, features, named):
     chosen = next((name for name in named if name in images), None)
     if chosen is None and len(images) > 1:
         raise UsageError(
-            "--dataset must say by its supervised_keys which of its images to learn "
+            "`dataset` must say by its supervised_keys which of its images to learn "
             f"from. Received: {dataset}, with {', '.join(sorted(images))}"
         )
     if not images:
         within = [name for name, feature in features.items() if holds_image(feature)]
         raise UsageError(
-            "--dataset must have one image in every example. Received: "
+            "`dataset` must have one image in every example. Received: "
             f"{dataset}, "
             + (
                 f"whose images are within {', '.join(sorted(within))}"
@@ -52,7 +52,7 @@ def image_of(dataset, features, named):
     shape = features[chosen].shape
     if len(shape) != 3 or shape[-1] not in (1, 2, 3, 4):
         raise UsageError(
-            "--dataset must hold images [height, width, channels] of 1 to 4 channels. "
+            "`dataset` must hold images [height, width, channels] of 1 to 4 channels. "
             f"Received: {dataset}, whose {chosen} is {list(shape)}"
         )
     return chosen

@@ -121,9 +121,9 @@ def part_of(found, directory, split, flag):
         split = next((name for name in EVAL_SPLITS if name in found.splits), None)
         if split is None:
             raise UsageError(
-                f"--eval_split must name what to evaluate on: --data_dir={directory} has no "
-                "test or validation folder. A part of train will do: --train_split=train[:90%] "
-                "--eval_split=train[90%:]. Received: None"
+                f"`eval_split` must name what to evaluate on: `data_dir={directory}` has no "
+                "test or validation folder. A part of train will do: `train_split=train[:90%]` "
+                "`eval_split=train[90%:]`. Received: None"
             )
     sizes = {name: len(files) for name, files in found.splits.items()}
     return parse_slice(split, sizes, flag, "folder")
@@ -238,8 +238,8 @@ def report_unreadable(directory, split, pairs, others, max_bad_fraction, report)
     if len(bad) > max_bad_fraction * total or len(bad) == total:
         path, problem = bad[0]
         raise UsageError(
-            f"{len(bad):,} of {total:,} files in --data_dir={directory} {split} cannot be read, "
-            f"more than --max_bad_fraction={max_bad_fraction:g} allows. The first: "
+            f"{len(bad):,} of {total:,} files in `data_dir={directory}` {split} cannot be read, "
+            f"more than `max_bad_fraction={max_bad_fraction:g}` allows. The first: "
             f"{printable(path)} ({printable(problem)})"
         )
 

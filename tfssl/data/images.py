@@ -102,7 +102,7 @@ def examine(path, max_pixels, rules=2):
     Args:
         path: the file.
         max_pixels: larger images are not decoded.
-        rules: 1: read files as tfssl 0.1 did; see --reading_rules.
+        rules: 1: read files as tfssl 0.1 did; as for `folder.load`.
 
     Returns:
         A `Found`.
@@ -121,7 +121,7 @@ def content_of(path, most):
         content = file.read(most + 1)
     if len(content) > most:
         raise Unusable(
-            f"more than {most / 1e6:,.0f} MB, which no image of --max_image_megapixels takes"
+            f"more than {most / 1e6:,.0f} MB, which no image of `max_image_megapixels` takes"
         )
     return content
 
@@ -133,7 +133,7 @@ def reason(error):
     if isinstance(error, EOFError):
         return "empty"
     if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than --max_image_megapixels allows"
+        return "more pixels than `max_image_megapixels` allows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = str(error).splitlines()
@@ -225,7 +225,7 @@ def check_frames(content, most):
     if max(pixels, default=0) > most or sum(pixels) > MOST_BYTES * most:
         raise Unusable(
             f"a GIF of {len(pixels):,} frames with {sum(pixels) / 1e6:,.3g} megapixels "
-            f"in all, too many for --max_image_megapixels={most / 1e6:g}"
+            f"in all, too many for `max_image_megapixels={most / 1e6:g}`"
         )
 
 
@@ -418,5 +418,5 @@ def within(found, max_pixels):
 def too_large(height, width, most):
     return (
         f"{width} x {height} px are {width * height / 1e6:,.3g} megapixels, more than "
-        f"--max_image_megapixels={most / 1e6:g} allows"
+        f"`max_image_megapixels={most / 1e6:g}` allows"
     )

@@ -31,7 +31,7 @@ class Index:
 
     Args:
         directory: the folder.
-        rules: version of the rules for reading files; see --reading_rules.
+        rules: version of the rules for reading files; as for `folder.load`.
     """
 
     def __init__(self, directory, rules):

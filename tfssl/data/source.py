@@ -217,7 +217,7 @@ def reading(dataset: str) -> Iterator[None]:
         if isinstance(error, tf.errors.InvalidArgumentError) and "IteratorGet" not in str(error):
             raise
         raise TrainingError(
-            f"--dataset={dataset} could not be read to the end ({reason(error)}); earlier "
+            f"`dataset={dataset}` could not be read to the end ({reason(error)}); earlier "
             "checkpoints are kept: the same command continues when it can be read "
             "again."
         ) from None
@@ -355,7 +355,7 @@ def read_list(path: str | os.PathLike[str], count: int) -> np.ndarray:
     tfssl.data.read_list("labels.txt", count=10).tolist()  # [3, 7]
     ```
     """
-    expected = f"--label_list must be a file of different numbers from 0 to {count - 1}, one a line"
+    expected = f"`label_list` must be a file of different numbers from 0 to {count - 1}, one a line"
     try:
         lines = [line.split("#")[0].strip() for line in files.text(path).splitlines()]
     except OSError as error:
@@ -466,12 +466,12 @@ def numbered(source: Source) -> Source:
 def unreadable(name, split, why):
     if name == "folder":
         return UsageError(
-            f"--data_dir: an image of {split} can no longer be read ({why}). "
+            f"`data_dir`: an image of {split} can no longer be read ({why}). "
             "Restore it, or leave it out."
         )
     return UsageError(
-        f"--dataset={name}: split {split} is damaged or half-written ({why}). "
-        "Prepare it again, or point --data_dir at a whole copy."
+        f"`dataset={name}`: split {split} is damaged or half-written ({why}). "
+        "Prepare it again, or point `data_dir` at a whole copy."
     )
 
 
@@ -488,15 +488,15 @@ def parse_slice(spec, sizes, flag, dataset):
     match = re.fullmatch(rf"(.+?)(?:\[{place}:{place}\])?", spec)
     if not match or match[1] not in sizes:
         raise UsageError(
-            f"--{flag} must be one of {', '.join(sorted(sizes))}, or a slice of it, "
-            f"for --dataset={dataset}. Received: {spec}"
+            f"`{flag}` must be one of {', '.join(sorted(sizes))}, or a slice of it, "
+            f"for `dataset={dataset}`. Received: {spec}"
         )
     size = sizes[match[1]]
     start, stop = (
         boundary(text, size, default) for text, default in ((match[2], 0), (match[3], size))
     )
     if start >= stop:
-        raise UsageError(f"--{flag} must hold at least one example. Received: {spec}")
+        raise UsageError(f"`{flag}` must hold at least one example. Received: {spec}")
     return match[1], start, stop
 
 

@@ -110,7 +110,7 @@ def identify(name, split, *, data_dir=None, flag="train_split", download=True):
     builder = find_builder(name, data_dir)
     if not builder.is_prepared():
         if not download:
-            raise UsageError(f"--dataset={name} is not in {builder.data_path}.")
+            raise UsageError(f"`dataset={name}` is not in {builder.data_path}.")
         prepare(builder, name)
     return identity(builder, part_of(builder, name, split or default_split(builder), flag)[0])
 
@@ -158,17 +158,17 @@ def find_builder(name, data_dir):
             os.path.join(glob.escape(there), "**", "*.json"), recursive=True
         ):
             raise UsageError(
-                f"--dataset={name} is damaged in {there} ({reason(error)}). Prepare "
-                "it again, or point --data_dir at a whole copy."
+                f"`dataset={name}` is damaged in {there} ({reason(error)}). Prepare "
+                "it again, or point `data_dir` at a whole copy."
             ) from None
         raise UsageError(
-            "--dataset must be shapes, folder or an image dataset of "
-            f"tensorflow_datasets. Received: {name} ({reason(error)})"
+            "`dataset` must be shapes, folder or an image dataset of "
+            f"tensorflow_datasets, or registered by a plug-in. Received: {name} ({reason(error)})"
         ) from None
 
 
 def check_place(data_dir):
-    """Raises UsageError for a --data_dir that exists but is not a readable directory."""
+    """Raises UsageError for a `data_dir` that exists but is not a readable directory."""
     try:
         if "://" in data_dir:
             tf.io.gfile.exists(data_dir)
@@ -178,12 +178,12 @@ def check_place(data_dir):
     except (FileNotFoundError, tf.errors.NotFoundError):
         if os.path.islink(data_dir):
             raise UsageError(
-                f"--data_dir must be a directory. Received: {data_dir}, a broken link"
+                f"`data_dir` must be a directory. Received: {data_dir}, a broken link"
             ) from None
     except (OSError, ValueError, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or reason(error)
         raise UsageError(
-            f"--data_dir must be a directory that can be read. Received: {data_dir} ({why})"
+            f"`data_dir` must be a directory that can be read. Received: {data_dir} ({why})"
         ) from None
 
 
@@ -192,22 +192,22 @@ def check_format(builder, name):
     form = getattr(getattr(builder.info, "file_format", None), "value", "tfrecord")
     if form == "array_record":
         raise UsageError(
-            f"--dataset={name} in {builder.data_path} is of ArrayRecord files, which are not read: "
+            f"`dataset={name}` in {builder.data_path} is of ArrayRecord files, which are not read: "
             "prepare it as TFRecord (tfds convert_format --out_file_format=tfrecord, or "
-            "tfds build --file_format=tfrecord), and point --data_dir there."
+            "tfds build --file_format=tfrecord), and point `data_dir` there."
         )
 
 
 def prepare(builder, name):
     """Downloads and prepares a dataset, or raises UsageError with the alternatives.
 
-    A missing --data_dir is created, and removed again if the preparation fails.
+    A missing `data_dir` is created, and removed again if the preparation fails.
     """
     if os.path.isdir(builder.data_path):
         raise UsageError(
-            f"--dataset={name} is half-written: {builder.data_path} has no readable "
+            f"`dataset={name}` is half-written: {builder.data_path} has no readable "
             "dataset_info.json. Remove that directory to have it prepared again, or "
-            "point --data_dir at a whole copy."
+            "point `data_dir` at a whole copy."
         )
     there = variants(builder)
     print(
@@ -223,9 +223,9 @@ def prepare(builder, name):
         remove_empty(made)
         remove_empty(os.path.join(builder.data_dir_root, "downloads"))
         raise UsageError(
-            f"--dataset={name} is not in {builder.data_path} and could not be downloaded "
-            f"({reason(error)}). Point --data_dir at a prepared copy, or use "
-            f"--dataset={' or '.join([*there, 'shapes'])}, which needs no download."
+            f"`dataset={name}` is not in {builder.data_path} and could not be downloaded "
+            f"({reason(error)}). Point `data_dir` at a prepared copy, or use "
+            f"`dataset={' or '.join([*there, 'shapes'])}`, which needs no download."
         ) from None
 
 

@@ -88,7 +88,7 @@ def read(directory, layout="auto", wanted=None, rules=2):
         directory: the folder.
         layout: "auto", "splits", "classes" or "flat".
         wanted: the requested split, which identifies a split with an unusual name.
-        rules: 1: read folders as tfssl 0.1 did; see --reading_rules.
+        rules: 1: read folders as tfssl 0.1 did; as for `folder.load`.
 
     Returns:
         A `Tree`.
@@ -99,13 +99,13 @@ def read(directory, layout="auto", wanted=None, rules=2):
     why = "" if directory is None else absence(directory)
     if directory is None or why or not os.path.isdir(directory):
         raise UsageError(
-            "--data_dir must be the folder of the images for --dataset=folder. "
+            "`data_dir` must be the folder of the images for `dataset=folder`. "
             f"Received: {directory}" + (f" ({why})" if why else "")
         )
     walk = Walk(directory, rules)
     images = walk.images
     if not images:
-        raise UsageError(f"--data_dir={directory} holds no images.")
+        raise UsageError(f"`data_dir={directory}` holds no images.")
     if layout == "auto":
         choose = chosen_layout if rules == 2 else layout_of_0_1
         layout = choose(directory, images, wanted)
@@ -220,7 +220,7 @@ class Walk:
     def left_out(self, path, why):
         if self.rules == 1 and "an enclosing folder" in why:
             raise UsageError(
-                f"--data_dir={self.directory}: {printable(path)} {why}, so that this "
+                f"`data_dir={self.directory}`: {printable(path)} {why}, so that this "
                 "run learned from the same images under several classes. Begin "
                 "another one."
             )
@@ -230,7 +230,7 @@ class Walk:
 def unreadable(directory, path, why):
     """The UsageError for an entry that may hold images but cannot be read."""
     return UsageError(
-        f"--data_dir={directory}: {printable(path)} cannot be read ({why}). "
+        f"`data_dir={directory}`: {printable(path)} cannot be read ({why}). "
         "Repair it, or remove it from the folder."
     )
 
@@ -270,7 +270,7 @@ def chosen_layout(directory, images, wanted):
         raise ambiguous(
             directory,
             f"there are images beside the folder {printable(tops[0])}",
-            "--folder_layout=flat takes all of them without labels",
+            "`folder_layout=flat` takes all of them without labels",
         )
     deep = {
         top: {folders[1] for folders in images if folders[0] == top and len(folders) > 1}
@@ -290,15 +290,15 @@ def chosen_layout(directory, images, wanted):
         inner = sorted(deep[top])[0]
         if len(tops) == 1 and all(map(usual, deep[top])):
             raise UsageError(
-                f"--data_dir={directory} has its splits one folder further down: "
-                f"--data_dir={os.path.join(directory, top)}."
+                f"`data_dir={directory}` has its splits one folder further down: "
+                f"`data_dir={os.path.join(directory, top)}`."
             )
         raise ambiguous(
             directory,
             f"{printable(os.path.join(top, inner))}/* could be the class "
             f"{printable(inner)} of a split {printable(top)}, or a part of the class "
             f"{printable(top)}",
-            "--folder_layout=splits or --folder_layout=classes says which",
+            "`folder_layout=splits` or `folder_layout=classes` says which",
         )
     classes = set().union(*(deep[top] for top in known))
     if not direct & set(unknown) and all(deep[top] <= classes for top in unknown):
@@ -306,7 +306,7 @@ def chosen_layout(directory, images, wanted):
     raise ambiguous(
         directory,
         f"{printable(known[0])} is a usual name of a split and {printable(unknown[0])} is not",
-        "--folder_layout=classes takes each for a class, --folder_layout=splits for a split",
+        "`folder_layout=classes` takes each for a class, `folder_layout=splits` for a split",
     )
 
 
@@ -318,7 +318,7 @@ def layout_of_0_1(directory, images, wanted):
 
 
 def ambiguous(directory, why, way_out):
-    return UsageError(f"--data_dir={directory} can be read in more than one way: {why}. {way_out}.")
+    return UsageError(f"`data_dir={directory}` can be read in more than one way: {why}. {way_out}.")
 
 
 def as_splits(directory, images):
@@ -327,14 +327,14 @@ def as_splits(directory, images):
     for folders, files in images.items():
         if not folders:
             raise UsageError(
-                f"--data_dir={directory} holds images beside its folders, which no "
-                "split has: --folder_layout=splits expects DIR/<split>/<class>/*."
+                f"`data_dir={directory}` holds images beside its folders, which no "
+                "split has: `folder_layout=splits` expects DIR/<split>/<class>/*."
             )
         name = split_name(folders[0])
         other = folder_of.setdefault(name, folders[0])
         if other != folders[0]:
             both = " and ".join(map(printable, sorted([other, folders[0]])))
-            raise UsageError(f"--data_dir={directory} has the split {name} twice: {both}.")
+            raise UsageError(f"`data_dir={directory}` has the split {name} twice: {both}.")
         of_class = folders[1] if len(folders) > 1 else None
         splits.setdefault(name, []).extend((*paths, of_class) for paths in files)
     for name, files in splits.items():
@@ -351,8 +351,8 @@ def as_splits(directory, images):
 def as_classes(directory, images):
     if () in images:
         raise UsageError(
-            f"--data_dir={directory} holds images beside its folders, which have no "
-            "class: --folder_layout=classes expects DIR/<class>/*."
+            f"`data_dir={directory}` holds images beside its folders, which have no "
+            "class: `folder_layout=classes` expects DIR/<class>/*."
         )
     found = [(*paths, folders[0]) for folders, files in images.items() for paths in files]
     return {"train": found}, sorted({of_class for *_, of_class in found})
@@ -372,7 +372,7 @@ def refuse_similar_names(directory, classes):
         other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:
             raise UsageError(
-                f"--data_dir={directory} has the classes {printable(other)} and "
+                f"`data_dir={directory}` has the classes {printable(other)} and "
                 f"{printable(name)}, which differ only in case or Unicode normalization: "
                 "give them one name, or two different ones."
             )
@@ -402,7 +402,7 @@ def in_order(directory, split, files, classes, remarks):
         other = chosen.setdefault(real, file)
         if other.label != file.label:
             raise UsageError(
-                f"--data_dir={directory}: {printable(other.name)} and "
+                f"`data_dir={directory}`: {printable(other.name)} and "
                 f"{printable(file.name)} are one file in two classes."
             )
     if len(chosen) < len(files):

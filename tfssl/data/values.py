@@ -68,7 +68,7 @@ def settle(asked, dtype, found):
     extremes = found() if looks else None
     if extremes and not all(map(math.isfinite, extremes)):
         raise UsageError(
-            "--dataset must hold images of finite numbers. Received: "
+            "`dataset` must hold images of finite numbers. Received: "
             f"{np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}"
         )
     if asked == "auto":

@@ -77,12 +77,12 @@ class GoogleWeights:
             shape = reader.get_variable_to_shape_map().get(key)
             if shape != list(own[name].shape):
                 raise UsageError(
-                    f"--checkpoint={self.path}: {key} must have the shape "
+                    f"`checkpoint={self.path}`: {key} must have the shape "
                     f"{list(own[name].shape)}. Received: {shape}"
                 )
             value = reader.get_tensor(key)
             if not np.isfinite(value).all():
-                raise UsageError(f"--checkpoint={self.path} cannot be used: {key} must be finite.")
+                raise UsageError(f"`checkpoint={self.path}` cannot be used: {key} must be finite.")
             own[name].assign(value)
 
 
@@ -108,7 +108,7 @@ def find(path):
         shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
     if any(key.startswith("base_model/") for key in shapes):
         raise UsageError(
-            f"--checkpoint={path} is of google-research/simclr's tf1 code (a "
+            f"`checkpoint={path}` is of google-research/simclr's tf1 code (a "
             "checkpoint or a Hub module), which is not read: take the same weights as "
             "its tf2 code has them, gs://simclr-checkpoints-tf2, copied to this "
             "machine."
@@ -120,7 +120,7 @@ def find(path):
     }
     if not any(key.startswith(ENCODER) for key in shapes):
         raise UsageError(
-            f"--checkpoint={path} is a TensorFlow checkpoint, but not one of "
+            f"`checkpoint={path}` is a TensorFlow checkpoint, but not one of "
             f"google-research/simclr's tf2 code: it holds no {ENCODER}..."
         )
     with readable(path):
@@ -128,7 +128,7 @@ def find(path):
             about = network(path, shapes)
         except (KeyError, IndexError, TypeError, ZeroDivisionError):  # unexpected names or shapes
             raise UsageError(
-                f"--checkpoint={path} lacks variables that every network of "
+                f"`checkpoint={path}` lacks variables that every network of "
                 "google-research/simclr's tf2 code has."
             ) from None
         return GoogleWeights(path, {**about, **provenance(path)})
@@ -143,7 +143,7 @@ def readable(path):
         raise
     except (tf.errors.OpError, RuntimeError, ValueError, OSError) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"--checkpoint={path} cannot be read ({why}).") from None
+        raise UsageError(f"`checkpoint={path}` cannot be read ({why}).") from None
 
 
 def network(path, shapes):
@@ -161,7 +161,7 @@ def network(path, shapes):
     depths = [depth for depth, form in encoders.BLOCKS.items() if form == (bottlenecks, counts)]
     if not depths:
         raise UsageError(
-            f"--checkpoint={path} has groups of {counts} blocks, which no known ResNet has."
+            f"`checkpoint={path}` has groups of {counts} blocks, which no known ResNet has."
         )
     first = encoder["initial_conv_relu_max_pool/0/conv2d/kernel"]
     resnet_d = "initial_conv_relu_max_pool/4/conv2d/kernel" in encoder

@@ -4,20 +4,20 @@ import contextlib
 import re
 
 from tfssl.config import Config
-from tfssl.errors import UsageError
+from tfssl.errors import TrainingError, UsageError
 
 ARGUMENT = re.compile(r"`(\w+)(=[^`]*)?`")
 
 
 @contextlib.contextmanager
 def naming_flags():
-    """Replaces `name` and `name=value` in the message of a `UsageError` by --name and --name=value.
+    """Replaces `name` and `name=value` in the message of an error by --name and --name=value.
 
-    Only if the name is a flag.
+    Only in a `UsageError` or a `TrainingError`, and if the name is a flag.
     """
     try:
         yield
-    except UsageError as error:
+    except (UsageError, TrainingError) as error:
         error.args = (with_flags(str(error)),)
         raise
 

@@ -13,6 +13,11 @@ from tfssl.distribute.strategy import single
 from tfssl.errors import TrainingError
 from tfssl.storage import rundir
 
+IF_NOT_FINITE = (
+    "Try a lower --learning_rate, a longer --warmup_epochs, or --precision=float32; earlier "
+    "checkpoints are kept."
+)
+
 
 def train(
     model,
@@ -59,7 +64,7 @@ def train(
     """
     show = ShowProgress(start, stop, batch_size, title)
     chief, distribution = writer is not None, distribution or single()
-    alarm = StopOnNaN(start, directory if chief else None, seed)
+    alarm = StopOnNaN(start, directory if chief else None, seed, IF_NOT_FINITE)
     callbacks = [alarm, *callbacks, show]
     if summary_steps:
         callbacks.append(Scalars(start, stop, writer, summary_steps, batch_size))

@@ -32,6 +32,10 @@ from tfssl.storage.export import export_encoder
 from tfssl.storage.networks import build_encoder
 
 MOST_ROWS = 32  # of CPC's patches, as every pair of rows adds a loss to the graph
+IF_COLLAPSED = (
+    "Try a lower --learning_rate, a longer --warmup_epochs, a larger --train_batch_size, a higher "
+    "--base_target_decay (byol), or --precision=float32."
+)
 WATCHED = 256  # images of a batch for the information/ scalars, at most
 
 
@@ -327,7 +331,7 @@ def train(job, model, checkpoints, start):
         seed=config.seed,
         summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
-        callbacks=[WarnOfCollapse(start), *information(job, model, writer, start)],
+        callbacks=[WarnOfCollapse(start, IF_COLLAPSED), *information(job, model, writer, start)],
         dataset=config.dataset,
         smaller="--train_batch_size, --image_size or --width_multiplier, "
         "a larger --accumulate_steps, or --remat",

@@ -18,10 +18,12 @@ from tfssl.data.source import (
     read_list,
 )
 from tfssl.errors import UsageError
+from tfssl.runner.edge import naming_flags, with_flags
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory by default
 
 
+@naming_flags()
 def load(config, split, flag="train_split", ranges=None, again=False):
     """Loads a split of the dataset of a Config, into memory if requested or small.
 
@@ -43,6 +45,7 @@ def load(config, split, flag="train_split", ranges=None, again=False):
     return held(loader(config, split, flag, ranges), limit)
 
 
+@naming_flags()
 def identify(config, split, flag="train_split", download=True):
     """The `Source.identity` of a split, without decoding images.
 
@@ -98,6 +101,7 @@ def refuse_shared(config, scored, used):
         print(f"{what}: {share:.2%}")
 
 
+@naming_flags()
 def label_indices(config, source):
     """Indices of the images whose labels are used for training: int [n]; None: all.
 
@@ -155,6 +159,7 @@ def load_folder(config, split, flag, ranges, again=False):
         ranges=ranges,
         rules=config.reading_rules,
         again=again,
+        report=lambda line: print(with_flags(line)),
     )
 
 

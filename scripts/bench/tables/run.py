@@ -51,7 +51,7 @@ def whole_run(precision, settings, protocol):
             self.began = time.perf_counter()
 
     data = {"dataset": "cifar10", "data_dir": settings["data_dir"], "train_split": "train"}
-    pretrain.WarnOfCollapse = lambda start: Turns()
+    pretrain.WarnOfCollapse = lambda *_: Turns()
     with tempfile.TemporaryDirectory() as directory:
         tfssl.run(
             network.config(

@@ -29,6 +29,11 @@ def clear_losses(layer):
     layer._clear_losses()
 
 
+def added_losses(layer):
+    """The losses that a layer and its sublayers added in its last call, without regularizers."""
+    return [loss for part in layer._flatten_layers() for loss in part._get_own_losses()]
+
+
 def several_workers(strategy):
     """Whether a `tf.distribute` strategy spans several processes."""
     in_several = getattr(strategy.extended, "_in_multi_worker_mode", lambda: False)

@@ -80,6 +80,10 @@ def register(
     check(name, kind, options)
 
     def add(value):
+        if not callable(value):
+            raise ValueError(
+                f"A class or a function must be registered as {name!r}. Received: {value!r}"
+            )
         entry = Entry(name, kind, value, origin_of(value), options)
         other = ENTRIES[kind].get(name)
         if other and other.origin != entry.origin:

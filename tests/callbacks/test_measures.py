@@ -169,7 +169,10 @@ def test_every_epoch_has_a_row_in_the_file_of_csv_logger(tmp_path):
     assert rows == history["neighbours"] and rows[1] == rows[2]
 
 
-@pytest.mark.parametrize("method", ["simclr with a memory", "byol"])
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param("simclr with a memory", marks=[pytest.mark.slow, pytest.mark.ci]), "byol"],
+)
 def test_the_training_is_the_same_without_them(method):
     plain, measured = (model_of(method) for _ in range(2))
     for one, other in zip(plain.variables, measured.variables, strict=True):
@@ -255,6 +258,8 @@ def test_a_network_that_has_diverged_is_logged_as_nan():
     assert set(logs) == names and np.isnan(list(logs.values())).all()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_two_replicas():
     strategy = strategy_on("CPU", 2)
     with strategy.scope():
@@ -299,6 +304,10 @@ def test_views_that_the_model_does_not_take_are_refused(views, message):
     "make, message",
     [
         (lambda: KNN(pictures(9, channels=1), TEST), "`encoder` takes images .* 3].* 1]"),
+        (
+            lambda: KNN(tuple(part[:9] for part in TRAIN), TEST),
+            r"`k` must be in \[1, 9\], the number of training images with a label; .*: k=20",
+        ),
         (lambda: Probe(TRAIN, (TEST[0], -np.ones(31, int))), "`test` must hold images, with"),
         (
             lambda: Information(batch_of(channels=1)),

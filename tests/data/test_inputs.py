@@ -223,7 +223,25 @@ NAN = np.where(np.arange(24)[:, None, None, None] == 3, np.nan, IMAGES / 255).as
         (IMAGES, {"value_range": (3, 3)}, r"`value_range` must be \(low, high\)"),
         (IMAGES, {"value_range": (0, 100)}, "`value_range` must hold all values of `x`"),
         (IMAGES, {"recipe": 3}, "Received"),
-        ("nowhere", {}, "`x` must be shapes, folder or an image dataset of tensorflow_data"),
+        (
+            "nowhere",
+            {},
+            "`x` must be an existing directory, shapes or an image dataset of tensorflow_data",
+        ),
+        ("folder", {}, "`x` must be an existing directory, shapes or .* plug-in. Received: folder"),
+        (None, {}, "`x` must be images: an array, .*. Received: a value of type NoneType"),
+        ([IMAGES[0], IMAGES[1][:4]], {}, "`x` must be images of one size .* list of different sha"),
+        (IMAGES[:0], {}, r"`x` must be images \[N, H, W, C\]"),
+        (IMAGES, {"seed": 1.5}, "`seed` must be an integer of 32 bits. Received: seed=1.5"),
+        (IMAGES, {"seed": 2**40}, "`seed` must be an integer of 32 bits"),
+        (IMAGES, {"num_views": 2.0}, "`num_views` must be an integer. Received: num_views=2.0"),
+        (IMAGES, {"recipe": "simclr"}, "`recipe` must be f.images.*. Received: recipe='simclr'"),
+        (
+            IMAGES,
+            {"recipe": augment.simclr},
+            r"such as tfssl.augment.simclr\(...\). Received: the f",
+        ),
+        (pairs().take(0), {}, "`x` must hold images. Received: an empty dataset"),
         (tf.data.Dataset.range(3), {}, "`x` must be a dataset of images"),
         (pairs().map(lambda i, n: (tf.cast(i, tf.float32), n)), {}, "Floats in `x` must be in"),
         (pairs().map(lambda i, n: (i, tf.one_hot(n, 5))), {}, "Labels in `x` must be integers"),
@@ -233,3 +251,38 @@ NAN = np.where(np.arange(24)[:, None, None, None] == 3, np.nan, IMAGES / 255).as
 def test_what_cannot_be_meant_is_refused(x, options, said):
     with pytest.raises(ValueError, match=said):
         tfssl.views(x, **{"recipe": KEPT, "batch_size": 8, **options})
+
+
+@pytest.mark.parametrize(
+    "value_range,wrong,said",
+    [
+        (None, np.nan, r"Floats must be finite and in \[0, 1\] in `x`. Received: values in \[nan"),
+        (
+            None,
+            3.0,
+            r"Floats must be finite and in \[0, 1\] in `x`. Received: values in \[0.5, 3\]",
+        ),
+        ((0, 2), 3.0, r"`value_range` .0.0, 2.0. must hold all values of `x`.* \[0.25, 1.5\]"),
+    ],
+)
+def test_an_image_late_in_a_dataset_is_checked_too(value_range, wrong, said):
+    images = np.full((20, 8, 8, 3), 0.5, np.float32)
+    images[17, 2, 3, 1] = wrong
+    dataset = tf.data.Dataset.from_tensor_slices(images)
+    views = tfssl.views(dataset, KEPT, 5, value_range=value_range)
+    model = tfssl.SimCLR(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]))
+    model.compile("sgd", run_eagerly=True)
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=said):
+            call(views, verbose=0)
+    with pytest.raises(ValueError, match=said.replace("`x`", "`images`")):
+        tfssl.represent(model, dataset, value_range=value_range)
+
+
+def test_a_dict_of_arrays_is_images_and_labels():
+    ours, theirs = (
+        next(iter(tfssl.views(x, KEPT, 8)))
+        for x in ({"image": IMAGES, "label": LABELS}, (IMAGES, LABELS))
+    )
+    np.testing.assert_array_equal(ours["label"], theirs["label"])
+    np.testing.assert_array_equal(ours["views"][0], theirs["views"][0])

@@ -408,6 +408,35 @@ def test_protocols_refuse_what_they_cannot_do(make, message):
         make()
 
 
+class Scores:
+    name = "own"
+
+    def __init__(self, made):
+        self.made = made
+
+    def scores(self, train_h, train_labels, test_h, num_classes):
+        return self.made(len(test_h), num_classes)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [lambda n, c: np.full((n, c), np.nan), lambda n, c: np.zeros((n, c + 1)), lambda n, c: None],
+)
+def test_what_is_not_scores_is_refused(made):
+    with pytest.raises(ValueError, match=r"`protocols` must return scores of shape .*. Rec.* own"):
+        tfssl.evaluate(functional(), TRAIN, TEST, Scores(made))
+
+
+def test_test_images_that_are_training_images_are_told(caplog):
+    both = tuple(np.concatenate(pair) for pair in zip(TEST, (part[:7] for part in TRAIN)))
+    with caplog.at_level("INFO", logger="tfssl"):
+        tfssl.evaluate(functional(), TRAIN, both, KNN(3))
+        assert f"7 of {len(both[0])} images of `test` are in `train` too" in caplog.text
+        caplog.clear()
+        tfssl.evaluate(functional(), TRAIN, TEST, KNN(3))
+    assert "are in `train`" not in caplog.text
+
+
 def test_representations_that_are_not_finite_are_refused():
     encoder = functional()
     encoder.set_weights([np.full_like(w, np.nan) for w in encoder.get_weights()])

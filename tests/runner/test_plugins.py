@@ -188,6 +188,8 @@ def test_two_files_cannot_share_a_name(plugin, tmp_path):
         flags.parse(["run.py", f"--plugin={plugin},{tmp_path}/other.py"])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_an_encoder_of_a_file_trains_is_finetuned_larger_and_classifies(encoder, tmp_path, capsys):
     run(*TINY, f"--encoder={encoder}", f"--model_dir={tmp_path}/run")
     exported = keras.models.load_model(tmp_path / "run" / "encoder.keras")
@@ -279,6 +281,13 @@ def test_in_a_notebook_a_cell_that_runs_again_replaces():
 def test_what_cannot_be_registered(arguments, said):
     with pytest.raises(ValueError, match=said):
         tfssl.register(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["method", "encoder", "source", "recipe", "protocol"])
+def test_only_classes_and_functions_can_be_registered(kind):
+    with pytest.raises(ValueError, match="A class or a function must be .* as 'a'. Received: 3"):
+        tfssl.register("a", kind=kind)(3)
+    assert registry.find(kind, "a") is None
 
 
 EVERYTHING = """
@@ -373,6 +382,15 @@ def test_a_protocol_that_fails_says_which(tmp_path, code, said):
     )
     from tfssl.runner import protocols
 
+    with pytest.raises(UsageError, match=said.replace("20", "8") + ".*tried on random repr"):
+        run(
+            *PLAIN,
+            f"--plugin={tmp_path}/all.py",
+            *OWN,
+            "--protocols=centroid",
+            f"--model_dir={tmp_path}/r",
+        )
+    assert not (tmp_path / "r").exists()
     flags.parse(["run.py", f"--plugin={tmp_path}/all.py"])
     (made,) = protocols.registered(tfssl.Config(protocols="centroid")).values()
     with pytest.raises(tfssl.TrainingError, match=said):

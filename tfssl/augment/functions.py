@@ -57,6 +57,11 @@ def _op(function):
     if isinstance(function, keras.Layer):
         return _stateful(function.name, lambda images: function(images, training=True))
     name = getattr(function, "__name__", type(function).__name__)
+    if inspect.isfunction(function) and function.__module__.startswith(__package__ + "."):
+        raise ValueError(
+            f"`function` must be a view or an operation, such as tfssl.augment.{name}(...). "
+            f"Received: the function tfssl.augment.{name} itself"
+        )
     count = _count_arguments(function)
     if count == 1:
         return _stateful(name, function)

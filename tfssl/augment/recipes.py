@@ -221,6 +221,10 @@ def simclr_view(
     view(tf.random.uniform((2, 40, 40, 3)), seed=[0, 1]).shape  # (2, 32, 32, 3)
     ```
     """
+    if not jitter_strength >= 0:
+        raise ValueError(
+            f"`jitter_strength` must be 0 or more. Received: jitter_strength={jitter_strength}"
+        )
     jittered = jitter_p * jitter_strength
     if not _has_colours(
         channels, saturation=jittered * saturation, hue=jittered * hue, grayscale=grayscale_p

@@ -77,7 +77,7 @@ class Accuracy(Measure):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        self.splits.check(self.encode)
+        self.splits.check(self.encode, (self.protocol,))
 
     def measure(self) -> dict[str, float]:
         try:

@@ -9,6 +9,8 @@ import tensorflow as tf
 from tfssl.data.source import Source
 
 NAMES = itertools.count(1)
+SLACK = 1e-3  # by which values may exceed [0, 1]
+OUTSIDE = "Floats must be finite and in [0, 1] in `x`. Received: values in"
 INTEGERS = {"uint8": 255.0, "uint16": 65535.0}
 
 
@@ -17,13 +19,16 @@ def source_of(x, value_range=None):
 
     Args:
         x: images [N, H, W, C] or [N, H, W] of uint8, uint16 or floats; or a pair of these and
-            labels, integers [N] or [N, 1], negative where there is no label.
+            labels, integers [N] or [N, 1], negative where there is no label; or a dict of these,
+            "image" and "label".
         value_range: (low, high), the values that become 0 and 1; None: the whole range of the
             integer type, and [0, 1] for floats.
 
     Raises:
         ValueError: images or labels have another form, or values lie outside their range.
     """
+    if isinstance(x, dict) and "image" in x:
+        x = (x["image"], x.get("label"))
     images, labels = x if isinstance(x, tuple) and len(x) == 2 else (x, None)
     images = scaled(as_images(images), value_range)
     labels = as_labels(labels, len(images))
@@ -51,7 +56,19 @@ def records_of(images, labels):
 
 def as_images(images):
     """Images as an array [N, H, W, C]."""
-    images = np.asarray(images)
+    try:
+        images = np.asarray(images)
+    except ValueError:  # lists of arrays of different shapes
+        raise ValueError(
+            "`x` must be images of one size in an array; tf.data.Dataset.from_generator makes a "
+            f"dataset of others. Received: a {type(images).__name__} of different shapes"
+        ) from None
+    if images.dtype == object or not images.shape:
+        kind = "list" if images.shape else type(images.item()).__name__
+        raise ValueError(
+            "`x` must be images: an array, a tf.data.Dataset, a directory or the name of a "
+            f"dataset. Received: a value of type {kind}"
+        )
     images = images[..., np.newaxis] if images.ndim == 3 else images
     if images.ndim != 4 or not len(images):
         raise ValueError(
@@ -93,7 +110,7 @@ def check_unit(images, value_range):
     low, high = float(images.min()), float(images.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("`x` must be finite. Received: values that are not")
-    if low < -1e-3 or high > 1 + 1e-3:
+    if low < -SLACK or high > 1 + SLACK:
         if value_range is None:
             raise ValueError(
                 f"Floats in `x` must be in [0, 1]. Received: values in [{low:.4g}, {high:.4g}]; "
@@ -120,13 +137,14 @@ def as_labels(labels, count):
     return labels.astype(np.int64)
 
 
-def examples_of(dataset, value_range=None):
+def examples_of(dataset, value_range=None, strict=True):
     """Converts a `tf.data.Dataset` to single examples {"image", "label"}.
 
     Args:
         dataset: dataset of images, (image, label), or dicts with "image" and optionally "label";
             batched or not.
         value_range: as for `source_of`.
+        strict: whether floats outside [0, 1] end the iteration with an error.
 
     Returns:
         `tf.data.Dataset` of dicts: "image" uint8, uint16, or float32 in [0, 1], [H, W, C]; "label"
@@ -142,7 +160,7 @@ def examples_of(dataset, value_range=None):
             "`x` must be a dataset of images [H, W, C] or of batches [B, H, W, C] with C known. "
             f"Received: {image.dtype.name} {image.shape}"
         )
-    scale = scale_of(image.dtype, value_range)
+    scale = scale_of(image.dtype, value_range, strict)
 
     def example(*element):
         image, label = parts(element[0] if len(element) == 1 else element)
@@ -178,11 +196,13 @@ def parts(element):
     )
 
 
-def scale_of(dtype, value_range):
+def scale_of(dtype, value_range, strict):
     """The function that converts images to a type that the pipeline takes."""
+    check = in_unit if strict else lambda images, outside=None: images
     if value_range is not None:
         low, high = check_range(value_range)
-        return lambda images: (tf.cast(images, tf.float32) - low) / (high - low)
+        outside = f"`value_range` {(low, high)} must hold all values of `x`, which becomes"
+        return lambda images: check((tf.cast(images, tf.float32) - low) / (high - low), outside)
     if dtype.name in INTEGERS:
         return lambda images: images
     if not dtype.is_floating:
@@ -190,12 +210,27 @@ def scale_of(dtype, value_range):
             f"`x` must be of uint8, uint16 or floats. Received: {dtype.name}; value_range=(low, "
             "high) says which values are black and white"
         )
-    return lambda images: tf.cast(images, tf.float32)
+    return lambda images: check(tf.cast(images, tf.float32))
 
 
-def check_first(examples):
-    """Raises ValueError if the first image of `examples_of` has floats outside [0, 1]."""
-    if examples.element_spec["image"].dtype != tf.float32:
-        return
-    for example in examples.take(1).as_numpy_iterator():
-        check_unit(example["image"], None)
+def in_unit(images, outside=OUTSIDE):
+    """Returns the images; in a graph, ends the iteration if a value lies outside [0, 1].
+
+    `methods.checks.values_in` makes a ValueError of it.
+    """
+    good = tf.reduce_all((images >= -SLACK) & (images <= 1 + SLACK))  # False for NaN
+    extremes = [tf.reduce_min(images), tf.reduce_max(images)]
+    with tf.control_dependencies([tf.debugging.Assert(good, [outside, *extremes])]):
+        return tf.identity(images)
+
+
+def check_first(dataset, value_range=None):
+    """Raises ValueError if the first image of a dataset has floats outside [0, 1].
+
+    Args:
+        dataset, value_range: as for `examples_of`.
+    """
+    examples = examples_of(dataset, value_range, strict=False)
+    if examples.element_spec["image"].dtype == tf.float32:
+        for example in examples.take(1).as_numpy_iterator():
+            check_unit(example["image"], value_range)

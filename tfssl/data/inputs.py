@@ -91,6 +91,8 @@ def views(
     ```
     """
     recipes = as_recipes(recipe, num_views)
+    if not isinstance(seed, (int, np.integer)) or not abs(seed) < 2**31:
+        raise ValueError(f"`seed` must be an integer of 32 bits. Received: seed={seed!r}")
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"`batch_size` must be an integer of 1 or more. Received: {batch_size!r}")
     if not all(recipe.stateless for recipe in recipes):
@@ -118,6 +120,8 @@ def as_recipes(recipe, num_views=None):
     """One recipe, or several, as a tuple with an `augment.View` for each view."""
     single = isinstance(recipe, augment.View) or not isinstance(recipe, (tuple, list))
     count = 2 if num_views is None else num_views
+    if not isinstance(count, int):
+        raise ValueError(f"`num_views` must be an integer. Received: num_views={num_views!r}")
     recipes = [recipe] * count if single else list(recipe)
     if not recipes or num_views not in (None, len(recipes)):
         raise ValueError(
@@ -134,7 +138,8 @@ def as_view(recipe):
     try:
         return augment.view(recipe)
     except ValueError as error:
-        raise ValueError(str(error).replace("`function`", "`recipe`")) from None
+        message = str(error).replace("`function`", "`recipe`").replace("function=", "recipe=")
+        raise ValueError(message) from None
 
 
 def as_source(x, value_range=None, split=None, data_dir=None):
@@ -147,10 +152,11 @@ def as_source(x, value_range=None, split=None, data_dir=None):
         if isinstance(x, os.PathLike) and not os.path.isdir(x):
             raise ValueError(f"`x` must be an existing directory. Received: {x}")
         return held(opened(os.fspath(x), value_range, split, data_dir), MEMORY_LIMIT)
-    except UsageError as error:  # names flags, which are called like the arguments here
-        words = re.sub(r"--(\w+)", r"`\1`", str(error)).replace("`dataset`", "`x`")
+    except UsageError as error:  # the loaders have other names for `x`
+        own = "dataset|data_dir" if os.path.isdir(x) else "dataset"
+        message = re.sub(rf"`({own})(=[^`]*)?`", r"`x\2`", str(error))
         raise ValueError(
-            words.replace("`data_dir`", "`x`") if os.path.isdir(x) else words
+            message.replace("shapes, folder or", "an existing directory, shapes or")
         ) from None
 
 
@@ -207,9 +213,11 @@ def of_source(source, recipes, batch_size, seed, compiled):
 def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
     """`views` of a `tf.data.Dataset`; its length and the sizes of its images may be unknown."""
     examples = arrays.examples_of(dataset, value_range)
-    arrays.check_first(examples)
+    arrays.check_first(dataset, value_range)
     image = examples.element_spec["image"]
     cropped = all(isinstance(recipe.crop, augment.Crop) for recipe in recipes)
+    if not int(examples.cardinality()):
+        raise ValueError("`x` must hold images. Received: an empty dataset")
     if not cropped and None in image.shape[:2]:
         raise ValueError(
             "Images of different sizes need a recipe that begins with a crop, such as "

@@ -10,6 +10,8 @@ from tfssl import augment
 from tfssl.data import Source, arrays, folder, tfds, tree
 from tfssl.data.inputs import as_source
 from tfssl.errors import UsageError
+from tfssl.methods import checks
+from tfssl.notes import say
 
 SMALL = 32  # pixels; images up to this size are not cropped, as in the reference
 PROPORTION = 0.875  # fraction of the side that the crop of larger images keeps
@@ -63,6 +65,14 @@ class Batches:
         return tuple(self.source.classes) if self.source else ()
 
     def __iter__(self):
+        try:
+            yield from self.of_one_size()
+        except tf.errors.InvalidArgumentError as error:
+            checks.values_in(error, self.name)
+            raise
+
+    def of_one_size(self):
+        """The batches; raises ValueError if their images differ in size."""
         first = None
         for batch in self.dataset:
             sides = batch["sides"].numpy()
@@ -123,7 +133,7 @@ def examples_of(x, value_range, scored):
     if x.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("`x` must come to an end. Received: a dataset that repeats for ever")
     examples = arrays.examples_of(x, value_range)
-    arrays.check_first(examples)
+    arrays.check_first(x, value_range)
     return None, examples
 
 
@@ -179,6 +189,12 @@ def check_pair(train, test):
             raise ValueError(
                 "`test` must not share images with `train`. "
                 f"Received: {train.source.split} and {test.source.split} of {test.source.name}"
+            )
+        copies = test.source.copies_in(train.source)
+        if copies:
+            say(
+                f"{copies:,} of {test.source.num_examples:,} images of `test` are in `train` too: "
+                "accuracies on them say little"
             )
     if train.classes and test.classes and train.classes != test.classes:
         differing = sorted(map(str, set(train.classes) ^ set(test.classes)))

@@ -55,11 +55,7 @@ def knn_scores(
     """
     ks = k if isinstance(k, tuple) else (k,)
     train_h, train_labels, test_h = check_split(train_h, train_labels, test_h, num_classes)
-    if not ks or min(ks) < 1 or max(ks) > len(train_h):
-        raise ValueError(
-            f"`k` must be in [1, {len(train_h)}], the number of training images with a label; "
-            f"`protocols=[tfssl.evaluation.KNN(k)]` sets it. Received: k={k}"
-        )
+    check_k(ks, len(train_h))
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
     train_h, test_h = tf.math.l2_normalize(train_h, 1), tf.math.l2_normalize(test_h, 1)
@@ -71,6 +67,16 @@ def knn_scores(
             votes[n].append(_votes(weights[:, :n], train_labels[index[:, :n]], num_classes))
     scores = {n: np.concatenate(blocks) for n, blocks in votes.items()}
     return scores if isinstance(k, tuple) else scores[k]
+
+
+def check_k(ks, count):
+    """Raises ValueError unless all of a tuple of k are from 1 to the number of images."""
+    if not ks or min(ks) < 1 or max(ks) > count:
+        raise ValueError(
+            f"`k` must be in [1, {count}], the number of training images with a label; it is an "
+            "argument of tfssl.evaluation.KNN and tfssl.callbacks.KNN. "
+            f"Received: k={ks[0] if len(ks) == 1 else ks}"
+        )
 
 
 def check_split(train_h, train_labels, test_h, num_classes):

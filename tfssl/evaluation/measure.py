@@ -8,6 +8,7 @@ from tfssl import compat
 from tfssl.data.inputs import Images
 from tfssl.encoders import adapt
 from tfssl.evaluation import images as inputs
+from tfssl.evaluation.knn import check_k
 from tfssl.evaluation.protocols import KNN, Linear, Protocol
 from tfssl.evaluation.topk import accuracies
 from tfssl.methods import Learner
@@ -204,14 +205,21 @@ class Splits:
         inputs.check_pair(self.train, self.test)
         self.warned = False
 
-    def check(self, encode):
-        """Encodes one batch of each split, so that unsuitable images raise an error early."""
+    def check(self, encode, protocols=()):
+        """Encodes one batch of each split, so that unsuitable images raise an error early.
+
+        Also checks the k of `KNN` if the number of training images is known.
+        """
         for batches in (self.train, self.test):
             for batch in batches:
                 encode(batch["image"])
                 break
             else:
                 raise no_images(batches)
+        labelled = self.train.source and self.train.source.num_labelled
+        for protocol in protocols:
+            if labelled and isinstance(protocol, KNN):
+                check_k((protocol.k,), labelled)
 
     def accuracies(self, encode, protocols):
         """The result of `evaluate` for an `Encode` and a tuple of protocols."""
@@ -221,7 +229,7 @@ class Splits:
         classes = inputs.num_classes(self.train, self.test, train_labels, test_labels)
         return {
             protocol.name: accuracies(
-                protocol.scores(train_h, train_labels, test_h, classes), test_labels
+                scores_of(protocol, train_h, train_labels, test_h, classes), test_labels
             )
             for protocol in protocols
         }
@@ -248,6 +256,19 @@ def representations(encode, batches):
     if not hs:
         raise no_images(batches)
     return np.concatenate(hs), np.concatenate(labels)
+
+
+def scores_of(protocol, train_h, train_labels, test_h, classes):
+    """The scores of a protocol, float [N, C]; raises ValueError if they are something else."""
+    scores = np.asarray(protocol.scores(train_h, train_labels, test_h, classes))
+    scores = scores if np.issubdtype(scores.dtype, np.number) else np.float64(np.nan)
+    if scores.shape != (len(test_h), classes) or np.isnan(scores).any():
+        raise ValueError(
+            f"`protocols` must return scores of shape {(len(test_h), classes)} without NaN. "
+            f"Received: of {protocol.name}, shape {scores.shape}"
+            + (" with NaN" if np.isnan(scores).any() else "")
+        )
+    return scores
 
 
 def no_images(batches):

@@ -124,6 +124,7 @@ class BYOL(SelfSupervised):
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """h, z and p of a view by the online network."""
         h = self.encode(view, training)
+        self.keep_losses(self.projector, self.predictor)
         z = self.projector(h, training=training)
         return h, z, self.predictor(z, training=training)
 

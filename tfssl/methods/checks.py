@@ -2,6 +2,7 @@
 
 import contextlib
 import numbers
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +32,12 @@ def views(method, given):
 
 
 def batch_size(method, size):
-    """Raises ValueError if `accumulate_steps` does not divide the batch size."""
+    """Raises ValueError for a batch that is too small or that `accumulate_steps` cannot divide."""
+    if size and size < method.least_batch:
+        raise ValueError(
+            f"{type(method).__name__} compares the images of a batch, of which it needs "
+            f"{method.least_batch} or more. Received: batches of {size}"
+        )
     if size and size % method.accumulate_steps:
         raise ValueError(
             "`accumulate_steps` must divide the batch size. "
@@ -51,7 +57,7 @@ def classes(method, count):
 
 def first_batch(method, dataset, clock=None):
     """Checks the values of the first batch of a user's dataset."""
-    with clock.fixed(0) if clock else contextlib.nullcontext():
+    with clock.fixed(0) if clock else contextlib.nullcontext(), explained(method):
         for data in dataset.take(1).as_numpy_iterator():
             batch = batches.unpack(data)
             batches.check_values(batch, list(method.input_range))
@@ -73,6 +79,8 @@ def images(given):
             images(data[0] if isinstance(data, tuple) else data)
     elif np.issubdtype(getattr(given, "dtype", None), np.floating) and np.size(given):
         low, high = float(np.min(given)), float(np.max(given))
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise ValueError("`x` must be finite. Received: values that are not")
         if low < -batches.SLACK or high > 1.0 + batches.SLACK:
             raise ValueError(
                 "Floats in `x` must be in [0, 1]; the model brings them to the range that the "
@@ -80,13 +88,32 @@ def images(given):
             )
 
 
-def labels_in(method, error):
-    """Raises ValueError where a TensorFlow error is about labels of too many classes."""
-    if method.num_outputs and "SparseSoftmaxCrossEntropyWithLogits" in str(error):
-        raise ValueError(
-            f"`num_classes` must be above every label in `x`. Received: {method.num_outputs}, and "
-            "a label that is not below it"
-        ) from None
+def values_in(error, name="x"):
+    """Raises ValueError where a TensorFlow error is about values that a dataset found in `x`.
+
+    Args:
+        error: the error.
+        name: the argument that holds the images.
+    """
+    found = re.search(r"assertion failed: \[(.* must .* `x`.*)\] \[(\S+)\] \[(\S+)\]", str(error))
+    if found:
+        what, low, high = found.groups()
+        raise ValueError(f"{what} [{low}, {high}]".replace("`x`", f"`{name}`")) from None
+
+
+@contextlib.contextmanager
+def explained(method):
+    """Raises ValueError where TensorFlow finds unsuitable values or labels in `x`."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        values_in(error)
+        if method.num_outputs and "SparseSoftmaxCrossEntropyWithLogits" in str(error):
+            raise ValueError(
+                "`num_classes` must be above every label in `x`. "
+                f"Received: {method.num_outputs}, and a label that is not below it"
+            ) from None
+        raise
 
 
 def parts_differ(parts):
@@ -100,6 +127,16 @@ def parts_differ(parts):
                     f"`{name}` must be a layer of its own. Received: the layer of `{other}`, or "
                     "one that shares weights with it"
                 )
+
+
+def integer(name, value, least=None):
+    """Raises ValueError if an argument is not an integer, or less than `least`."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or least is not None and value < least:
+        raise ValueError(
+            f"`{name}` must be an integer{'' if least is None else f' of {least} or more'}. "
+            f"Received: {name}={value!r}"
+        )
 
 
 def positive(name, value):

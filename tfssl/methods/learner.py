@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import os
 import types
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
@@ -103,6 +104,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     SCALARS = ()
     NUM_VIEWS = 2
     SAME_SIZE = False
+    least_batch = 1  # images that a batch must have
     accumulate_steps = 1
 
     def __init__(
@@ -117,6 +119,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     ) -> None:
         name = name or type(self).__name__.lower()
         super().__init__(name=name, **({} if dtype is None else {"dtype": dtype}))
+        checks.integer("seed", seed)
         self.builder = None if isinstance(encoder, keras.Layer) else creation.built_by(encoder)
         self.encoder = self.builder() if self.builder else encoder
         self.input_range = adapt.resolve_input_range(input_range, self.encoder)
@@ -127,7 +130,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         self.fitted_steps = None
         # Keras would count layers and variables in attributes as this model's a second time.
         self.hidden = types.SimpleNamespace(
-            given={}, compiled={}, prepare=None, also_log={}, prepared=None
+            given={}, compiled={}, prepare=None, also_log={}, prepared=None, kept=None
         )
         self.penalize([], 0.0)
         names = ("loss", "weight_decay", *self.SCALARS, *more_scalars)
@@ -229,9 +232,12 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             encoder: another encoder with the same inputs; None: the model's own.
         """
         encoder = encoder or self.encoder
+        self.keep_losses(encoder)
         return adapt.pooled(encoder(adapt.scaled(images, self.input_range), training=training))
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if images.shape.rank not in (None, 4):
+            raise ValueError(f"Images must be [B, H, W, C]. Received: shape {images.shape}")
         return self.encode(images, training=training)
 
     def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
@@ -303,14 +309,31 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
                 f"Received: {sorted(scalars)}; differing: {sorted(missing)}"
             )
         weight_decay = self.weight_decay_loss()
-        own = [tf.cast(value, tf.float32) for part in self.parts.values() for value in part.losses]
+        own = [value for part in self.parts.values() for value in part.losses]
+        own = [tf.cast(value, tf.float32) for value in (*(self.hidden.kept or ()), *own)]
+        self.hidden.kept = None
         return {
             "loss": total(loss, weight_decay, *own),
             "weight_decay": weight_decay,
             **scalars,
         }
 
+    def keep_losses(self, *called: keras.Layer) -> None:
+        """Keeps the losses of layers that are called again, which Keras would drop.
+
+        Within a step, `encode` does so for the encoder. Methods that call other parts once for each
+        view do so before each call.
+
+        Args:
+            *called: layers; others than those in `parts` are passed over.
+        """
+        for part in self.parts.values():
+            if self.hidden.kept is not None and any(part is layer for layer in called):
+                self.hidden.kept += compat.added_losses(part)
+                compat.clear_losses(part)
+
     def clear_losses(self) -> None:
+        self.hidden.kept = []
         for part in self.parts.values():
             compat.clear_losses(part)
 
@@ -517,11 +540,8 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             callbacks = options.pop("callbacks", None)
             options["callbacks"] = compat.with_callback(callbacks, SetEpoch(clock))
         options.setdefault("shuffle", False)
-        try:
+        with checks.explained(self):
             history = super().fit(x, y, batch_size, epochs, **options)
-        except tf.errors.InvalidArgumentError as error:
-            checks.labels_in(self, error)
-            raise
         if history.epoch and not history.history:
             raise ValueError("`x` must give batches of views. Received: a dataset without any")
         return history
@@ -539,7 +559,8 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         if clock:
             clock.set(0)
         try:
-            return super().evaluate(x, y, **options)
+            with checks.explained(self):
+                return super().evaluate(x, y, **options)
         finally:
             if clock and not options.get("_use_cached_eval_dataset"):
                 clock.set(None)
@@ -589,6 +610,19 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         pass
 
     # Saving
+
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **options: Any) -> None:
+        """Saves the model in Keras's format; see `keras.Model.save`.
+
+        Raises:
+            ValueError: the path ends in .h5 or .hdf5: Keras cannot load such a file again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"`filepath` must end in .keras: HDF5 files do not keep the encoder. "
+                f"Received: {filepath}"
+            )
+        super().save(filepath, *args, **options)
 
     def state(self) -> dict[str, Any]:
         """{name: trackable object} for a `tf.train.Checkpoint` to resume training from.

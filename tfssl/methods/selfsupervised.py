@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfssl import layers
 from tfssl.distribute import replicas
+from tfssl.methods import checks
 from tfssl.methods.classification import CLASSIFICATION_SCALARS, classification_loss, label_weights
 from tfssl.methods.hints import Batch, Encoder, Layers, Scalars, Views
 from tfssl.methods.learner import Learner, Outputs
@@ -59,6 +60,8 @@ class SelfSupervised(Learner):
         more += CLASSIFICATION_SCALARS if probe is not None or num_classes else ()
         super().__init__(encoder, more_scalars=more, **options)
         self.hidden.heads, self.hidden.probe, self.hidden.dims = heads or {}, probe, {}
+        if num_classes is not None:
+            checks.integer("num_classes", num_classes, least=1)
         self.num_classes = num_classes
         self.probe = None
 

@@ -36,6 +36,7 @@ class Contrastive(SelfSupervised):
     """
 
     SAME_SIZE = True
+    least_batch = 2
     by_class = False
 
     def __init__(
@@ -231,6 +232,10 @@ class SimCLR(Contrastive):
         loss *= DIRECTIONS
         z_std = direction_std(tf.concat([z1, z2], axis=0))
         return loss, {"contrast_loss": loss, **scalars, "z_std": z_std}
+
+    @property
+    def least_batch(self) -> int:
+        return 1 if self.memory_size else 2
 
     def candidates(self, batch_size: int) -> int:
         return 2 * batch_size - 1 + self.memory_size

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfssl import layers
+from tfssl.methods import checks
 from tfssl.methods.classification import CLASSIFICATION_SCALARS, classification_loss
 from tfssl.methods.hints import Batch, Encoder, Layers, Scalars
 from tfssl.methods.learner import Learner
@@ -56,8 +57,10 @@ class Supervised(Learner):
         **options: Any,
     ) -> None:
         super().__init__(encoder, **options)
-        if head is None and not num_classes:
+        if head is None and num_classes is None:
             raise ValueError("`num_classes` must be given, or a `head`")
+        if num_classes is not None:
+            checks.integer("num_classes", num_classes, least=1)
         self.num_classes = num_classes
         self.hidden.head, self.hidden.projector = head, projector
 

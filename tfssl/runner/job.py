@@ -142,13 +142,6 @@ def plan(config, distributed=None, ranges=None):
             f"--train_batch_size must be at most {n}, the number of examples in "
             f"{config.dataset} {config.train_split}{share}. Received: {batch}"
         )
-    nearest = mode.neighbours or (config.task == "pretrain" and (config.trains or mode.needs_run))
-    most = labelled_source.num_labelled
-    if nearest and eval_source and any(k > most for k in config.neighbours):
-        raise UsageError(
-            f"--knn_k must be at most {most}, the number of training labels. "
-            f"Received: {config.knn_k}"
-        )
     size = sources.image_size(config, train_source)
     eval_size = sides(config.eval_image_size) if config.eval_image_size else size
     stem = config.stem if config.stem != "auto" else "cifar" if min(size) <= 64 else "imagenet"
@@ -183,6 +176,15 @@ def plan(config, distributed=None, ranges=None):
     )
     demand.check(job)
     objective.check(job)
+    nearest = mode.neighbours or (config.task == "pretrain" and (config.trains or mode.needs_run))
+    most = labelled_source.num_labelled
+    if nearest and eval_source and any(k > most for k in config.neighbours):
+        raise UsageError(
+            f"--knn_k must be at most {most}, the number of training labels. "
+            f"Received: {config.knn_k}"
+        )
+    if eval_source:
+        protocols.rehearse(config, labelled_source)
     images = {**job.data["train"], "black and white": job.value_ranges}
     job.distribution.require_same(
         {

@@ -272,22 +272,22 @@ def help_text(argv):
     command = f"python {name}" if name.endswith(".py") else name
     usage = USAGE.format(command=command)
     if any(word.lstrip("-") == "helpfull" for word in argv):
-        return f"{usage}\n{grouped(fields, describe)}{of_plugins()}"
+        return f"{usage}\n{grouped(fields, describe)}{of_methods()}"
     common = [field for field in fields if field.metadata["common"]]
-    return f"{usage}\n{grouped(common, in_short)}\n{of_plugins()}" + FULL.format(
+    return f"{usage}\n{grouped(common, in_short)}\n{of_methods()}" + FULL.format(
         command=command, count=len(fields)
     )
 
 
-def of_plugins():
-    """The help on options of plug-ins' methods; "" without any."""
+def of_methods():
+    """The help on options that a method has for itself; "" if none has."""
     rows = [
         f"  --{field.name}".ljust(TEXT)
         + f"{field.metadata.get('help', '')} [{field.default}] ({method})\n"
         for method in METHODS
         for field in plugins.fields_of(method)
     ]
-    return "".join(["Options of methods of --plugin\n", *rows, "\n"]) if rows else ""
+    return "".join(["Options of single methods\n", *rows, "\n"]) if rows else ""
 
 
 def program(argv):

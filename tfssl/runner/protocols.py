@@ -7,6 +7,8 @@ from tfssl.errors import TrainingError, UsageError
 from tfssl.runner import plugins
 from tfssl.text import printable
 
+REHEARSED, DIM = 1000, 512  # random representations to try a protocol on, and their dimension
+
 
 def registered(config):
     """Creates {name: protocol} for --protocols.
@@ -35,6 +37,27 @@ def registered(config):
                 f"num_classes). Received: {type(protocols[name]).__name__}"
             )
     return protocols
+
+
+def rehearse(config, source):
+    """Calls the protocols on random representations, so that one that fails does so early.
+
+    Args:
+        config: a `tfssl.Config`.
+        source: the `Source` of the training images.
+
+    Raises:
+        UsageError: a protocol fails, or returns something else than scores.
+    """
+    classes, count = source.num_classes, min(source.num_labelled, REHEARSED)
+    if not classes or not count:
+        return
+    h = np.random.default_rng(0).normal(size=(count, DIM)).astype(np.float32)
+    for name, protocol in registered(config).items():
+        try:
+            scores(name, protocol, h, np.arange(count) % classes, h[:8], classes)
+        except TrainingError as error:
+            raise UsageError(f"{error} (tried on random representations)") from error
 
 
 def scores(name, protocol, train_h, train_labels, test_h, num_classes):

@@ -124,6 +124,8 @@ def test_curves_of_byol_are_drawn_unsmoothed_too(figures, tmp_path):
     assert draw(figures, tmp_path, found) == ["batch_size", "losses", "steps", "unsmoothed"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_without_runs_chapters_2_and_3_are_drawn(tmp_path):
     subprocess.run(
         [sys.executable, "scripts/figures.py", tmp_path, "--image_size=16"],

@@ -66,6 +66,8 @@ def test_many_draws_hold(what, count, tmp_path):
     fuzz(what, count, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_knob_gets_values_that_it_takes_and_others(scripts):
     draws, *_ = scripts
     for field in dataclasses.fields(Config):
@@ -82,6 +84,8 @@ def fits(field, value):
     return True
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_new_knob_is_drawn_by_itself(scripts):
     draws, *_ = scripts
 
@@ -101,6 +105,8 @@ def test_a_new_knob_is_drawn_by_itself(scripts):
     assert kind(Larger.__dataclass_fields__["sharpness"]) == (float, True, None)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_equal_numbers_are_equal_draws():
     code = (
         "import runs, draws, hashlib; print(hashlib.sha256(''.join(map(ascii, map(str, "
@@ -119,6 +125,8 @@ def test_equal_numbers_are_equal_draws():
     assert len(said) == 1 and len(said.pop()) == 65
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_draws_are_of_every_kind(scripts):
     draws, *_ = scripts
     made = draws.drawn(draws.settings(), 1000, seed=50)

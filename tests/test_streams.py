@@ -54,6 +54,8 @@ def test_the_stream_is_put_back(monkeypatch):
         print("nobody sees this")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_training_goes_on_after_its_reader_has_gone(tmp_path):
     """`| head -1` closes the pipe long before the end."""
     done = shell(

@@ -67,6 +67,8 @@ def test_labels_are_balanced_in_every_ten_and_not_in_order():
     assert len(np.unique(tens, axis=0)) == len(tens)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_another_process_draws_the_same():
     def digest(pair):
         return hashlib.sha256(pair[0].tobytes() + pair[1].tobytes()).hexdigest()

@@ -150,7 +150,7 @@ def test_a_batch_of_one_class_has_no_negatives_and_no_gradient(method):
 
 
 @pytest.mark.parametrize("method", ["npair", "triplet"])
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("parts", [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.ci]), 2])
 def test_learning_by_class_draws_a_class_together(method, parts):
     model = build(method, positives="classes", optimizer=keras.optimizers.Adam(1e-3))
     model.accumulate_steps = parts

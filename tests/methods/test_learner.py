@@ -410,7 +410,9 @@ def test_callbacks_of_keras(tmp_path):
     assert set(header.split(",")) == set(history) | {"epoch"} and len(rows) == len(history["loss"])
 
 
-@pytest.mark.parametrize("method", ["memory", "byol"])
+@pytest.mark.parametrize(
+    "method", [pytest.param("memory", marks=[pytest.mark.slow, pytest.mark.ci]), "byol"]
+)
 def test_an_average_of_the_optimizer_leaves_the_following_network_alone(method):
     def follower(model):
         network = model.target_encoder if method == "byol" else model.memory_encoder
@@ -463,9 +465,9 @@ def replicated_head(in_dim, out_dim=4):
     )
 
 
-@pytest.mark.parametrize(
-    "method", ["simclr", pytest.param("byol", marks=[pytest.mark.slow, pytest.mark.ci])]
-)
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("method", ["simclr", "byol"])
 def test_two_replicas_begin_as_one_device(method):
     def losses(scope):
         with scope:

@@ -53,6 +53,8 @@ def test_a_finetuned_run_says_what_its_classes_are_called(tuned):
     assert (again["class_names"], again["finetuned"]) == (CLASS_NAMES, result["finetuned"])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_student_without_labels_takes_its_teachers_names(tuned, photos, tmp_path):
     teach = dict(mode="distill", teacher=str(tuned[0]))
     assert finetune_folder(photos / "flat", tmp_path / "flat", **teach) is None
@@ -112,6 +114,8 @@ def test_a_class_that_only_the_evaluation_has_is_one_too_many(tuned, photos, tmp
         run_given(mode="eval", model_dir=str(tuned[0]), data_dir=str(tmp_path / "more"))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_older_runs_do_without_names(tuned, photos, tmp_path):
     directory = tmp_path / "run"
     shutil.copytree(tuned[0], directory)

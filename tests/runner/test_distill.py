@@ -113,6 +113,8 @@ def test_its_frozen_encoder_can_be_asked(distilled):
     assert result["results"]["knn_5"]["examples"] == 40
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_classifier_of_listed_labels_is_another_than_that_of_all(distilled, tmp_path):
     directory, _ = distilled
     listed = tmp_path / "list.txt"
@@ -125,6 +127,8 @@ def test_a_classifier_of_listed_labels_is_another_than_that_of_all(distilled, tm
         assert result["labels"] == labels
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_teacher(
     distilled, teacher, tmp_path
 ):
@@ -146,6 +150,8 @@ def weights(directory):
     return np.concatenate([w.ravel() for w in network.get_weights()])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_labels_beside_the_teacher(teacher, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join(map(str, range(0, 64, 2))))
@@ -157,6 +163,8 @@ def test_labels_beside_the_teacher(teacher, tmp_path):
         distill(teacher, tmp_path / "run", distill_alpha=0.5, label_list=str(listed))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_teacher_answers_on_its_own_crops(distilled, teacher, tmp_path):
     """Whatever share of the side the student's own evaluation keeps."""
     distill(teacher, tmp_path / "run", eval_crop_proportion=0.5, train_steps=1)
@@ -195,6 +203,8 @@ def test_the_student_may_start_from_weights(teacher, tmp_path):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_images_without_labels(teacher, tmp_path):
     unsorted = tmp_path / "unsorted"
     for i in range(20):

@@ -176,6 +176,8 @@ def test_finetuning_on_a_second_folder_is_another_run(photos):
         )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_frozen_encoders_on_a_second_folder_too(photos, trained):
     for mode, folders in (("knn", "AB"), ("linear_eval", "A")):
         for data_dir in folders:
@@ -263,6 +265,8 @@ def test_copies_are_found_by_their_pixels_where_there_are_no_files():
     assert elsewhere.copies_in(one) == 0 and not elsewhere.shares_examples_with(one)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_values_that_are_white_stay_those_of_the_training(photos):
     """Embedding a darker split of 12 bits takes the scale of the run."""
     import tensorflow as tf
@@ -288,6 +292,8 @@ def test_the_values_that_are_white_stay_those_of_the_training(photos):
     np.testing.assert_allclose(done["h"], expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_other_weights_under_the_same_path_are_another_start(photos, trained):
     """The pretraining was made anew, with another seed, where it was before."""
     tuning = finetuning("A", model_dir="tuned").replace(checkpoint="run", train_steps=4)

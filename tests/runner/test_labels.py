@@ -117,6 +117,8 @@ def test_pretraining_learns_from_all_and_scores_those_with_a_label(
         assert "mixed validation: 5 of 12 images have no label" in said
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_held_and_streamed_are_scored_alike(partly, tmp_path):
     tfssl.run(
         tiny_config(tmp_path / "run", **settings(partly), mode="train", train_mode="pretrain")
@@ -295,6 +297,8 @@ def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp
             )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_one_class_is_a_class(tmp_path):
     features = {
         "image": tfds.features.Image(shape=(16, 16, 3)),

@@ -64,6 +64,8 @@ def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none
     assert tfssl.load_encoder(directory)(np.zeros((1, 9, 9, 3))).shape == (1, 32)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):
     config = folder(
         images,

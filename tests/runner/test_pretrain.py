@@ -143,7 +143,15 @@ FASTER = [
             dict(augment_on="device", compile_augmentation=True, product_gradients=False),
             marks=[pytest.mark.slow, pytest.mark.ci],
         ),
-        dict(compile_augmentation=True, blockwise_loss_from=16, fused_batch_norm=False, remat=True),
+        pytest.param(
+            dict(
+                compile_augmentation=True,
+                blockwise_loss_from=16,
+                fused_batch_norm=False,
+                remat=True,
+            ),
+            marks=[pytest.mark.slow, pytest.mark.ci],
+        ),
         *(pytest.param(changes, marks=pytest.mark.slow) for changes in FASTER),
     ],
     ids=str,
@@ -302,7 +310,7 @@ CHOICES = {
     ),
     "sk and se": dict(**RESNET, resnet_depth=50, sk_ratio=0.0625, se_ratio=0.25),
 }
-LARGE = ["sk and se", "imagenet stem"]  # whose layers are tested in tests/encoders
+LARGE = ["sk and se", "imagenet stem", "adam"]  # of ResNets, whose layers tests/encoders tests
 
 
 @pytest.mark.parametrize(

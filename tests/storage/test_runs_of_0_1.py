@@ -97,12 +97,17 @@ def assert_same_end(one, other):
 
 
 # What the others hold beside these is continued below: shapes, the folder, a linear evaluation.
-QUICK = ["memory", "byol", "finetune_folder"]
+QUICK = ["memory", "finetune_folder"]
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in COMMANDS]
-)
+def marks(name):
+    """A network that follows is in no other test of continued runs that CI runs."""
+    if name in QUICK:
+        return []
+    return [pytest.mark.slow, pytest.mark.ci] if name == "byol" else [pytest.mark.slow]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in COMMANDS])
 def test_an_interrupted_training_ends_where_it_would_have(name, there, capsys):
     result = run(f"--model_dir=interrupted/{name}", *SMALL, *COMMANDS[name])
     assert "continues from step 2" in capsys.readouterr().out
@@ -123,7 +128,8 @@ def test_a_finished_training_has_nothing_left_to_do(name, there, capsys):
     assert result.items() >= read("finished", name, "result.json").items()
 
 
-@pytest.mark.parametrize("kind", [pytest.param("folder", marks=pytest.mark.slow), "shapes"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", pytest.param("shapes", marks=pytest.mark.ci)])
 def test_runs_without_a_directory_are_found_by_their_old_names(kind, there, capsys):
     before = sorted(os.listdir("runs"))
     command = COMMANDS[{"folder": "folder", "shapes": "simclr"}[kind]]
@@ -137,6 +143,8 @@ def test_runs_without_a_directory_are_found_by_their_old_names(kind, there, caps
     assert sorted(os.listdir("runs")) == before
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_an_old_name_is_not_taken_for_another_folder(there):
     os.rename("photos/train/dog", "photos/train/fox")
     os.rename("photos/test/dog", "photos/test/fox")
@@ -160,6 +168,8 @@ def test_an_old_run_is_refused_for_another_folder_that_can_be_compared(there):
         run("--model_dir=interrupted/folder", *SMALL, *words)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_copy_of_the_folder_continues_an_old_run(there, capsys):
     os.rename("photos", "moved")
     words = [word.replace("photos", "moved") for word in COMMANDS["folder"]]

@@ -16,6 +16,8 @@ def wrong(outcomes):
     return [outcome for outcome in outcomes if outcome[2] == "wrong"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_some_files_of_every_kind():
     outcomes = hostile.trial(2 * len(hostile.READERS), seed=1)
     assert not wrong(outcomes)

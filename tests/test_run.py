@@ -67,6 +67,8 @@ def test_refusals_that_need_the_data_have_no_traceback(args, said, tmp_path, mon
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_dataset_that_cannot_be_had_names_the_ways_out(tmp_path):
     """No network (every proxy points nowhere): --data_dir and --dataset=shapes are named."""
     nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
@@ -82,6 +84,8 @@ def test_a_dataset_that_cannot_be_had_names_the_ways_out(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_whole_job_and_its_replay(tmp_path, capsys):
     """The first in a process of its own, which says nothing on standard error.
 

@@ -55,6 +55,8 @@ def test_each_operation_does_what_its_heading_says(views):
         assert not all(np.allclose(p, image) for p, image in zip(pictures, plain)), name
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_command_writes_a_picture_and_refuses_in_one_sentence(tmp_path):
     pytest.importorskip("matplotlib")
 

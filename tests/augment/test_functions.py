@@ -128,7 +128,7 @@ def test_the_batch_of_a_function_is_not_split():
     assert sizes == [6] * 4
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_batches_are_made_by_a_function(streamed, compiled):
     images, labels = random_images(12, 8, 8, 6), np.arange(12)

@@ -169,9 +169,11 @@ def test_every_epoch_has_a_row_in_the_file_of_csv_logger(tmp_path):
     assert rows == history["neighbours"] and rows[1] == rows[2]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "method",
-    [pytest.param("simclr with a memory", marks=[pytest.mark.slow, pytest.mark.ci]), "byol"],
+    ["simclr with a memory", "byol"],
 )
 def test_the_training_is_the_same_without_them(method):
     plain, measured = (model_of(method) for _ in range(2))
@@ -327,6 +329,8 @@ def test_information_needs_a_learner():
         Information(batch_of()).set_model(encoder_of())
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_runner_is_not_needed():
     program = (
         "import sys, tfssl; tfssl.callbacks.KNN, tfssl.callbacks.Probe, tfssl.evaluate;"

@@ -133,6 +133,8 @@ def test_of_a_folder_and_of_image_dataset_from_directory(tmp_path):
     assert sorted(batches[0]["label"]) == [0] * 4 + [1] * 4
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_of_the_embedded_dataset():
     views = tfssl.views("shapes", KEPT, 100, compiled=False)
     assert int(views.cardinality()) == 100

@@ -124,9 +124,11 @@ def test_batches_are_what_the_methods_expect(source):
     assert batch["label"].shape == (7,)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "source",
-    ["held", pytest.param("streamed", marks=[pytest.mark.slow, pytest.mark.ci])],
+    ["held", "streamed"],
     indirect=True,
 )
 def test_compiled_views_are_the_same_up_to_rounding(source):
@@ -144,6 +146,8 @@ def test_compiled_views_are_the_same_up_to_rounding(source):
             assert far.mean() < 1e-3
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_batches_can_be_finished_elsewhere(source):
     recipes = (augment.simclr_view((9, 8)), augment.simclr_view((8, 9)))
     common = dict(batch_size=7, seed=0, stop_step=3)

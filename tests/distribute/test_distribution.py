@@ -117,14 +117,10 @@ def alone(tmp_path_factory):
     return train
 
 
-# What differs between these is computed by two workers too, below, of which CI runs BYOL's.
-@pytest.mark.parametrize(
-    "choice",
-    [
-        "streamed",
-        *(pytest.param(c, marks=pytest.mark.slow) for c in ("simclr", "byol", "simclr-momentum")),
-    ],
-)
+# What differs between these is computed by two workers too, below, of which CI runs BYOL's, and
+# in the next test, which CI runs too.
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", ["streamed", "simclr", "byol", "simclr-momentum"])
 def test_two_replicas_compute_what_one_device_does(choice, alone, tmp_path):
     settings = {**options(choice), "remat": choice == "streamed"}  # what alone is done without
     result = tfssl.run(tiny_config(tmp_path / "two", replicas=2, **settings))

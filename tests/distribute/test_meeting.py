@@ -196,9 +196,10 @@ def start(addresses, place, *flags):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place,number",
-    [(0, signal.SIGTERM), pytest.param(1, signal.SIGINT, marks=pytest.mark.slow)],
+    [pytest.param(0, signal.SIGTERM, marks=pytest.mark.ci), (1, signal.SIGINT)],
 )
 def test_a_worker_that_waits_can_be_stopped(place, number, addresses, tmp_path):
     process = start(addresses[:2], place, f"--model_dir={tmp_path / 'run'}")

@@ -30,9 +30,9 @@ def count(variables):
     return sum(int(np.prod(v.shape)) for v in variables)
 
 
-def large(depth, width, *_):
+def large(depth, width, sk, *_):
     """Whether a network takes seconds and hundreds of megabytes to make."""
-    return depth > 50 or width > 1
+    return depth > 50 or width > 1 or sk > 0
 
 
 @pytest.mark.parametrize(

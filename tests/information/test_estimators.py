@@ -64,6 +64,8 @@ def test_a_trained_bound_comes_near_the_truth_from_below(kind):
     assert np.mean(curve[:20]) < 0.6 < np.mean(curve[-100:])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_infonce_saturates_at_log_n_and_the_others_vary():
     """Of 6 nats, InfoNCE sees log 16 = 2.8 at most; DV and NWJ vary more than at 1 nat."""
     kinds = ("infonce", "dv", "nwj")

@@ -61,7 +61,9 @@ KERAS = keras.layers.BatchNormalization
     "options",
     [
         {},
-        {"se_ratio": 0.25, "normalization": KERAS},
+        pytest.param(
+            {"se_ratio": 0.25, "normalization": KERAS}, marks=[pytest.mark.slow, pytest.mark.ci]
+        ),
         pytest.param({"depth": 50}, marks=[pytest.mark.slow, pytest.mark.ci]),
         pytest.param(
             {"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25},
@@ -115,6 +117,8 @@ def test_what_is_frozen_stays_and_is_not_computed_again(after_block, monkeypatch
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_batch_in_parts():
     """The gradient within the loop of --accumulate_steps."""
     made = []

@@ -173,7 +173,7 @@ def value_and_gradients(loss, *z):
     "n,images,temperature,scale",
     [
         (1, None, 0.5, 1.0),  # no negatives
-        (7, 1, 0.5, 1.0),
+        pytest.param(7, 1, 0.5, 1.0, marks=pytest.mark.slow),
         (7, 3, 0.1, 1.0),
         (7, 7, 0.1, 1.0),  # with and without padding
         (33, 8, 0.5, 1.0),

@@ -56,7 +56,13 @@ def learns(method, encoder, size=SIZE, **options):
     return model
 
 
-@pytest.mark.parametrize("method,encoder", PAIRS)
+LARGE = [pytest.mark.slow, pytest.mark.ci]
+
+
+@pytest.mark.parametrize(
+    "method,encoder",
+    [pytest.param(*pair, marks=LARGE if pair[1] == "mobile_net" else []) for pair in PAIRS],
+)
 def test_a_method_learns_on_an_encoder(method, encoder):
     learns(method, encoder_of(method, encoder), SIZES.get(encoder, SIZE))
 

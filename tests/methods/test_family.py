@@ -149,7 +149,7 @@ def test_a_batch_of_one_class_has_no_negatives_and_no_gradient(method):
     assert all(np.abs(g).max() < 1e-6 for g in tape.gradient(loss, [z1, z2]) if g is not None)
 
 
-@pytest.mark.parametrize("method", ["npair", "triplet"])
+@pytest.mark.parametrize("method", [pytest.param("npair", marks=pytest.mark.slow), "triplet"])
 @pytest.mark.parametrize("parts", [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.ci]), 2])
 def test_learning_by_class_draws_a_class_together(method, parts):
     model = build(method, positives="classes", optimizer=keras.optimizers.Adam(1e-3))

@@ -357,9 +357,10 @@ def random_views(batch_size=8):
     return tfssl.views(x, tfssl.augment.supervised(SIZE), batch_size, seed=3, compiled=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",  # a queue goes on as it was in the test of saving above
-    [pytest.param("memory", marks=pytest.mark.slow), "byol"],
+    ["memory", pytest.param("byol", marks=pytest.mark.ci)],
 )
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(method, tmp_path):
     def train(*callbacks):

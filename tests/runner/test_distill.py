@@ -75,6 +75,8 @@ def test_what_it_reports(distilled, teacher):
     assert {value for _, value in series["train/supervised_loss"]} == {0.0}
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_its_exports_are_a_student_of_the_form_of_the_flags_and_a_teacher(distilled, tmp_path):
     directory, _ = distilled
     about = export.read_about(directory / "classifier.keras")
@@ -172,6 +174,8 @@ def test_the_teacher_answers_on_its_own_crops(distilled, teacher, tmp_path):
     np.testing.assert_array_equal(*answers)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_each_computes_in_the_precision_of_its_own_width(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(  # a border between the student's width and its teacher's
         device,

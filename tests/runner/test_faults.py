@@ -303,7 +303,8 @@ def straight(tmp_path_factory):
 TRAIN = dict(mode="train", train_mode="pretrain")
 
 
-@pytest.mark.parametrize("summary_steps", [pytest.param(3, marks=pytest.mark.slow), 10])
+@pytest.mark.slow
+@pytest.mark.parametrize("summary_steps", [3, pytest.param(10, marks=pytest.mark.ci)])
 def test_a_death_after_the_last_checkpoint_costs_nothing(
     summary_steps, straight, tmp_path, monkeypatch
 ):

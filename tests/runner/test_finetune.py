@@ -84,6 +84,8 @@ def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, resnet, capsy
     assert again["finetuned"] == result["finetuned"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_checkpoint(
     tuned, resnet, tmp_path
 ):
@@ -175,6 +177,8 @@ def test_what_is_frozen_stays_with_its_batch_statistics(after_block, resnet):
     assert (np.mean(learning) > 0.8) if after_block < 4 else not learning
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_another_stem_starts_anew_alone(resnet, capsys, tmp_path):
     kept, _ = loaded(resnet, image_size=32)
     changed, config = loaded(resnet, image_size=32, stem="imagenet")
@@ -288,6 +292,8 @@ def test_checkpoints_that_are_none_or_damaged(simclr, tuned, tmp_path):
     refused(broken, "is damaged")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_linear_eval_and_knn_take_a_checkpoint_and_other_data(simclr, byol, tmp_path):
     for number, checkpoint in enumerate((simclr, byol / "encoder.keras")):
         common = dict(
@@ -331,6 +337,8 @@ def test_frozen_encoders_are_kept_whole(mode, resnet, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_finetuned_run_is_a_checkpoint_too(tuned, tmp_path):
     directory, _ = tuned
     result = finetune_shapes(directory, tmp_path / "again", image_size=16, train_steps=1)

@@ -71,6 +71,8 @@ def result_in(directory):
         return json.load(file)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_second_folder_gets_a_run_of_its_own_and_a_copy_continues_the_first(photos, capsys):
     first = tfssl.run(settings("A"))
     tfssl.run(settings("B"))
@@ -160,6 +162,8 @@ def finetuning(data_dir, **changes):
     return Config(**given)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_finetuning_on_a_second_folder_is_another_run(photos):
     one = tfssl.run(finetuning("A"))
     (tuned,) = os.listdir("runs")

@@ -94,7 +94,11 @@ def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
 
 
 @pytest.mark.parametrize(
-    "cache_dataset", [True, pytest.param(False, marks=pytest.mark.slow)]
+    "cache_dataset",
+    [
+        pytest.param(True, marks=[pytest.mark.slow, pytest.mark.ci]),
+        pytest.param(False, marks=pytest.mark.slow),
+    ],
 )  # streamed images are scored below
 def test_pretraining_learns_from_all_and_scores_those_with_a_label(
     partly, cache_dataset, tmp_path, capsys

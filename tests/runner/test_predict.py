@@ -106,6 +106,8 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
     assert os.listdir(tmp_path / "deep") == ["out.csv"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_flags_say_how_images_are_seen_otherwise(tuned, photos, tmp_path):
     settings = dict(data_dir=str(photos / "flat"), eval_split="train[:3]")
     for i, (changes, seen) in enumerate(
@@ -129,6 +131,8 @@ def test_flags_say_how_images_are_seen_otherwise(tuned, photos, tmp_path):
     assert len(rows) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_with_labels_by_the_same_names_there_is_an_accuracy(tuned, photos, tmp_path, capsys):
     """On the test folder by default; on some of the classes by their names; else there is none."""
     directory, result = tuned

@@ -68,6 +68,8 @@ np.save(sys.argv[2], keras.ops.convert_to_numpy(model(images)))
 """
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "backend,module", [("tensorflow", "tensorflow"), ("jax", "jax"), ("torch", "torch")]
 )
@@ -196,6 +198,8 @@ def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
     np.testing.assert_array_equal(shown, np.asarray(whole.resize((32, 32), Image.BOX)))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_equal_embeddings_for_equal_commands(run, tmp_path):
     made = []
     for name in ("a", "b"):

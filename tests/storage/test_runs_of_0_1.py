@@ -97,7 +97,7 @@ def assert_same_end(one, other):
 
 
 # What the others hold beside these is continued below: shapes, the folder, a linear evaluation.
-QUICK = ["memory", "finetune_folder"]
+QUICK = ["finetune_folder"]
 
 
 def marks(name):

@@ -57,7 +57,7 @@ def _op(function):
     if isinstance(function, keras.Layer):
         return _stateful(function.name, lambda images: function(images, training=True))
     name = getattr(function, "__name__", type(function).__name__)
-    if inspect.isfunction(function) and function.__module__.startswith(__package__ + "."):
+    if inspect.isfunction(function) and str(function.__module__).startswith(f"{__package__}."):
         raise ValueError(
             f"`function` must be a view or an operation, such as tfssl.augment.{name}(...). "
             f"Received: the function tfssl.augment.{name} itself"

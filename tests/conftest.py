@@ -67,9 +67,9 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished_byol(tmp_path_factory):
-    """The same by BYOL, around a ResNet-18 of 1/16 of the width."""
+    """The same by BYOL."""
     directory = tmp_path_factory.mktemp("runs") / "byol"
-    return directory, tfssl.run(tiny_config(directory, **RESNET, **BYOL_SETTINGS))
+    return directory, tfssl.run(tiny_config(directory, **BYOL_SETTINGS))
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,14 @@ from tfssl.runner.build import BUILDERS, Components
 
 ROOT = pathlib.Path(__file__).parent.parent
 
+# Cases that take seconds ------------------------------------------------------------------------
+
+
+def costly(*values):
+    """A case of `parametrize` that is left to CI: it takes seconds, and cheaper ones guard most."""
+    return pytest.param(*values, marks=[pytest.mark.slow, pytest.mark.ci])
+
+
 # Runs ------------------------------------------------------------------------------------------
 
 # A pretraining that takes seconds, on the command line and as settings. What is tested of a run is

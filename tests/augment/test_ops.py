@@ -10,6 +10,7 @@ import scipy.ndimage
 import scipy.stats
 import tensorflow as tf
 
+from tests.helpers import costly
 from tfssl.augment import ops
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -80,7 +81,7 @@ def test_blocks_change_nothing_even_of_one_image(compiled, sizes, jitter):
         np.testing.assert_allclose(blocks, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("side", [8, 64])  # as a batch; each by itself
+@pytest.mark.parametrize("side", [costly(8), 64])  # as a batch; each by itself
 def test_one_by_one_changes_nothing(side):
     op = ops.compose(
         ops.maybe(ops.color_jitter(0.4, 0.4, 0.2, 0.1), 0.8),
@@ -245,6 +246,8 @@ def test_rotation_fills_with_the_value():
     assert result[0, 0, 0, 0] == result[0, -1, -1, 2] == 0.25 and result[0, 20, 20, 0] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_compiled_rotation_is_the_same():
     images = random_images(6, 20, 28)
     for op in (ops.rotate(), ops.rotate(fill="nearest"), ops.rotate(fill="constant", value=1.0)):

@@ -46,6 +46,8 @@ def test_view_has_its_size_and_range_eagerly_and_in_tf_data(name):
     np.testing.assert_allclose(next(iter(mapped)), eager, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_compiled_view_draws_and_computes_the_same_numbers():
     view = ops.compose(*VIEWS["simclr"])
     images = random_images(65, 32, 32)

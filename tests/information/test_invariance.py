@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers import costly
 from tfssl.information import gaussians
 from tfssl.information.critics import Concatenated
 from tfssl.information.estimators import CriticEstimator
@@ -115,7 +116,8 @@ def estimate(kind, change, dimension, steps=900, batch=64):
 
 
 @pytest.mark.parametrize(
-    "kind,change", [("infonce", sinh_and_bent), ("nwj", sinh_and_bent), ("infonce", cube_and_exp)]
+    "kind,change",
+    [costly("infonce", sinh_and_bent), costly("nwj", sinh_and_bent), ("infonce", cube_and_exp)],
 )
 def test_a_trained_bound_finds_as_much_after_a_homeomorphism(kind, change):
     """As much as the Gaussians shared, within 0.12 nats below and the sampling error above."""

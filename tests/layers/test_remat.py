@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
+from tests.helpers import costly
 from tfssl import encoders, layers
 from tfssl.methods import Supervised
 
@@ -103,7 +104,7 @@ def test_it_has_the_layers_variables_and_inference_of_the_plain_one(tmp_path):
     np.testing.assert_array_equal(remat(IMAGES), plain(IMAGES))
 
 
-@pytest.mark.parametrize("after_block", [0, 2, 4])
+@pytest.mark.parametrize("after_block", [costly(0), 2, costly(4)])
 def test_what_is_frozen_stays_and_is_not_computed_again(after_block, monkeypatch):
     plain, remat = pair()
     for encoder in (plain, remat):
@@ -148,6 +149,8 @@ def convolutions(encoder):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_second_computation_is_not_merged_with_the_first():
     """Else all would be kept as without."""
     plain, remat = pair()

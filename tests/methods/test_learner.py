@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import tfssl
 from tests import networks
+from tests.helpers import costly
 from tests.networks import METHODS, SELF_SUPERVISED, SIZE, dataset, elements, images, labels, made
 from tfssl import layers
 from tfssl.distribute.strategy import strategy_on
@@ -17,10 +18,7 @@ from tfssl.distribute.strategy import strategy_on
 # Together they have all that a method can have: a queue, a network that follows, a head of its own
 # kind, a teacher. What the others hold beside it is a loss without state.
 WITH_STATE = ["memory", "byol", "cpc", "distilled"]
-SPANNING = [
-    name if name in WITH_STATE else pytest.param(name, marks=[pytest.mark.slow, pytest.mark.ci])
-    for name in METHODS
-]
+SPANNING = [name if name in WITH_STATE else costly(name) for name in METHODS]
 
 
 def kernels(model):
@@ -119,8 +117,15 @@ def test_an_optimizer_of_another_model_is_refused():
         made("simclr", optimizer=optimizer)
 
 
-@pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {"steps_per_execution": 2}])
-@pytest.mark.parametrize("method", ["memory", "byol"])
+@pytest.mark.parametrize(
+    "method,compiled",
+    [
+        ("memory", {"run_eagerly": True}),
+        costly("memory", {"steps_per_execution": 2}),
+        costly("byol", {"run_eagerly": True}),
+        ("byol", {"steps_per_execution": 2}),
+    ],
+)
 def test_ways_to_execute_make_the_same_steps(method, compiled):
     ended = []
     for options in ({}, compiled):
@@ -288,7 +293,7 @@ def test_what_is_saved_and_loaded_goes_on_as_it_would_have(method, tmp_path):
     assert ahead[1] == pytest.approx(ahead[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["memory", "byol", "supervised"])
+@pytest.mark.parametrize("method", [costly("memory"), "byol", costly("supervised")])
 def test_weights_alone(method, tmp_path):
     model = made(method)
     model.fit(dataset(model), verbose=0)
@@ -502,6 +507,8 @@ def cosine(steps, total, base=0.99):
     return 1 - (1 - base) * (np.cos(np.pi * np.array(steps) / total) + 1) / 2
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_byols_schedule_is_as_long_as_fit():
     model = made("byol")
     np.testing.assert_allclose(
@@ -513,6 +520,8 @@ def test_byols_schedule_is_as_long_as_fit():
     )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_byols_schedule_goes_on_at_a_later_epoch():
     model = made("byol")
     first = decays(model, dataset(model), epochs=1)

@@ -168,6 +168,8 @@ def test_a_disk_that_takes_no_more_is_told_in_a_sentence(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_images_that_vanish_while_it_trains_end_it_with_a_sentence(tmp_path):
     folder = tmp_path / "photos" / "train" / "one"
     folder.mkdir(parents=True)

@@ -127,7 +127,8 @@ def form(directory, kind):
 def test_every_form_of_checkpoint_gives_its_own_weights(method, kind, resnet, byol):
     directory = {"simclr": resnet, "byol": byol}[method]
     model, config = loaded(form(directory, kind), image_size=16)
-    assert (config.method, config.stem, config.width_multiplier) == (method, "cifar", 1 / 16)
+    form_of = ("resnet", 1 / 16) if method == "simclr" else ("tiny", 1.0)
+    assert (config.method, config.encoder, config.width_multiplier) == (method, *form_of)
     images = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
     newest = tfssl.load_encoder(directory)(images)
     same = np.allclose(model.encoder(images), newest, rtol=1e-4, atol=1e-5)
@@ -238,6 +239,8 @@ def test_few_labels_are_counted(simclr, tmp_path):
     assert result["labels"] == 30
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_from_scratch_is_the_network_of_the_flags(tmp_path):
     result = finetune_shapes("none", tmp_path / "run", width_multiplier=1 / 16, image_size=16)
     assert result["pretrained_weights"] is None

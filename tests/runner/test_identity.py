@@ -245,6 +245,8 @@ def test_shared_images_are_found_however_a_folder_is_spelled(photos, spelled):
     assert not os.path.exists("run")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_copies_of_training_images_are_counted_and_too_many_refused(photos, capsys):
     shutil.copy("A/train/cat/0.png", "A/test/cat/copy.png")
     with pytest.raises(

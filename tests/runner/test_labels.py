@@ -223,7 +223,8 @@ def outside(directory):
     return str(directory)
 
 
-@pytest.mark.parametrize("baseline", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", [True, pytest.param(False, marks=pytest.mark.ci)])
 def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
     prepare_dataset(tmp_path / "data", (16, 16, 3))
     damaged = settings(outside(tmp_path / "data"), eval_baseline=baseline)

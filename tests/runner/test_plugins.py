@@ -245,6 +245,8 @@ def test_encoders_that_cannot_be_had_are_refused(encoder, tmp_path, words, said)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_registered_encoder_has_its_name(tmp_path):
     (tmp_path / "named.py").write_text(
         "import tfssl\n"

@@ -219,6 +219,8 @@ def test_an_older_classifier_has_numbers_for_names(tuned, photos, tmp_path, caps
     np.testing.assert_allclose(probabilities(rows, ["0", "1", "2"]), expected, atol=2e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_where_it_is_written_and_that_nothing_is_overwritten(tuned, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = dict(data_dir=str(photos / "flat"), eval_split="train[:1]")

@@ -106,6 +106,8 @@ def test_information_is_logged_at_every_step_and_bounded(finished):
     ] == pytest.approx(result["pretrained"]["linear"]["information_bound"], rel=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished, tmp_path):
     result = tfssl.run(tiny_config(tmp_path, information_scalars=False, eval_baseline=False))
     there = read_scalars(tmp_path)
@@ -117,6 +119,8 @@ def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished
     assert "information_bound" not in result["pretrained"]["linear"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_points_are_means_since_the_last_point(finished, tmp_path):
     """Points every 2 steps are the means of the points at every step."""
     tfssl.run(tiny_config(tmp_path, **TRAIN, train_summary_steps=2))
@@ -163,6 +167,8 @@ def test_what_makes_it_faster_changes_no_number(finished_resnet, tmp_path, chang
         assert fast[name] == [(step, pytest.approx(value, rel=2e-3)) for step, value in plain[name]]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_several_steps_per_execution_end_where_single_ones_do(finished, tmp_path):
     """Four steps, three at a time: points at 3 and 4, each a mean; a checkpoint at both."""
     tfssl.run(tiny_config(tmp_path, **TRAIN, steps_per_execution=3, checkpoint_steps=3))
@@ -271,6 +277,8 @@ def test_a_file_that_is_no_encoder_is_refused_in_one_sentence(finished, tmp_path
         tfssl.load_encoder(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_another_seed_is_another_run(finished, tmp_path):
     tfssl.run(tiny_config(tmp_path, **TRAIN, seed=1))
     losses = [read_scalars(d)["train/contrast_loss"] for d in (finished[0], tmp_path)]

@@ -22,9 +22,9 @@ IMAGES = np.random.default_rng(0).random((2, 24, 36, 3), np.float32)
 
 
 @pytest.fixture(scope="module")
-def run(finished_byol, tmp_path_factory):
-    """A copy of a finished run of BYOL: some tests write into it."""
-    return shutil.copytree(finished_byol[0], tmp_path_factory.mktemp("runs") / "run")
+def run(finished_resnet, tmp_path_factory):
+    """A copy of a finished run: some tests write into it."""
+    return shutil.copytree(finished_resnet[0], tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_the_file_says_what_it_is(run):
     assert (about["stem"], about["input_normalization"], about["method"]) == (
         "cifar",
         "imagenet",
-        "byol",
+        "simclr",
     )
     assert (about["image_size"], about["dataset"], about["step"]) == ([16, 16], "shapes", 4)
     assert "[0, 1]" in about["input"]
@@ -130,7 +130,7 @@ def test_onnx_gives_the_same_numbers_at_any_size(run, expected, tmp_path):
 def test_npz_holds_every_array(run, tmp_path):
     path = export(checkpoint=str(run), format="npz", output=str(tmp_path / "weights.npz"))
     encoder, arrays = tfssl.load_encoder(run), np.load(path)
-    assert json.loads(str(arrays["about"]))["method"] == "byol"
+    assert json.loads(str(arrays["about"]))["method"] == "simclr"
     assert len(arrays.files) == len(encoder.variables) + 1
     for variable in encoder.variables:
         np.testing.assert_array_equal(arrays[variable.path], variable)

@@ -96,15 +96,9 @@ def assert_same_end(one, other):
             np.testing.assert_allclose(ends[1][name], value, rtol=2e-3, atol=2e-4, err_msg=name)
 
 
-# What the others hold beside these is continued below: shapes, the folder, a linear evaluation.
-QUICK = ["finetune_folder"]
-
-
 def marks(name):
-    """A network that follows is in no other test of continued runs that CI runs."""
-    if name in QUICK:
-        return []
-    return [pytest.mark.slow, pytest.mark.ci] if name == "byol" else [pytest.mark.slow]
+    """CI runs a method with a network that follows, and a finetuning; below are the other forms."""
+    return [pytest.mark.slow, *([pytest.mark.ci] if name in ("byol", "finetune_folder") else [])]
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in COMMANDS])
@@ -178,6 +172,8 @@ def test_a_copy_of_the_folder_continues_an_old_run(there, capsys):
     assert_same_end("finished/folder", "interrupted/folder")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_linear_evaluation_goes_on(there, capsys):
     result = run("--model_dir=interrupted/linear_eval", *LINEAR)
     assert "continues from step 2" in capsys.readouterr().out

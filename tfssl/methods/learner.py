@@ -284,13 +284,13 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
 
     def test_step(self, data: Any) -> Scalars:
         batch = self.batch_of(data)
-        self.clear_losses()
+        self.clear_losses(kept=[])
         loss, scalars = self.loss_on(batch, training=False)
         return self.track(replicas.mean(self.with_penalties(loss, scalars)))
 
     def gradients_of(self, loss_on: Loss, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
         """Gradients for the trainable variables, and {name: scalar} for every logged name."""
-        self.clear_losses()
+        self.clear_losses(kept=[])
         with tf.GradientTape() as tape:
             loss, scalars = loss_on(batch)
             logs = self.with_penalties(loss, scalars)
@@ -332,8 +332,9 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
                 self.hidden.kept += compat.added_losses(part)
                 compat.clear_losses(part)
 
-    def clear_losses(self) -> None:
-        self.hidden.kept = []
+    def clear_losses(self, kept: list[tf.Tensor] | None = None) -> None:
+        """Drops the losses that layers added; `kept` takes those of a step, None: there is none."""
+        self.hidden.kept = kept
         for part in self.parts.values():
             compat.clear_losses(part)
 

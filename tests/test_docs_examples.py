@@ -46,6 +46,13 @@ def test_six_channels(example):
     assert h.shape == (8, 128) and np.std(h, axis=0).max() > 0
 
 
+def attempts(optimizer):
+    """Steps that were made or, in float16, left out, for each of which Keras halves the scale."""
+    scale = getattr(optimizer, "dynamic_scale", None)
+    left_out = 0 if scale is None else np.log2(optimizer.initial_scale / float(scale))
+    return int(optimizer.iterations) + left_out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_byol_in_half_precision_goes_on_from_a_file(example, policy):
@@ -57,7 +64,7 @@ def test_byol_in_half_precision_goes_on_from_a_file(example, policy):
     # A functional model that is loaded has no policy of its own; its layers have.
     convolution = again.encoder.get_layer("conv1")
     assert again.dtype_policy.name == convolution.dtype_policy.name == policy
-    assert int(model.optimizer.iterations) == 2 and int(again.optimizer.iterations) == 4
+    assert attempts(model.optimizer) == 2 and attempts(again.optimizer) == 4
     assert again.total_steps == 4
     assert len(history["loss"]) == 1 and np.isfinite(history["loss"][0])
 

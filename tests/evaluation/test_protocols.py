@@ -437,6 +437,21 @@ def test_test_images_that_are_training_images_are_told(caplog):
     assert "are in `train`" not in caplog.text
 
 
+def test_slices_of_arrays_are_images_too():
+    """They are not contiguous in memory."""
+    pairs = [(images[:, ::-1, ::-1], labels) for images, labels in (TRAIN, TEST)]
+    copied = [(images.copy(), labels) for images, labels in pairs]
+    encoder = functional()
+    assert tfssl.evaluate(encoder, *pairs, KNN(3)) == tfssl.evaluate(encoder, *copied, KNN(3))
+
+
+def test_labels_that_no_training_image_has_are_told(caplog):
+    with caplog.at_level("INFO", logger="tfssl"):
+        tfssl.evaluate(functional(), TRAIN, (TEST[0], np.where(TEST[1] == 0, 9, TEST[1])), KNN(3))
+    wrong = int((TEST[1] == 0).sum())
+    assert f"{wrong} of {len(TEST[1])} images of `test` have labels that no image" in caplog.text
+
+
 def test_representations_that_are_not_finite_are_refused():
     encoder = functional()
     encoder.set_weights([np.full_like(w, np.nan) for w in encoder.get_weights()])

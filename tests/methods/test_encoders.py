@@ -67,10 +67,16 @@ def test_a_method_learns_on_an_encoder(method, encoder):
     learns(method, encoder_of(method, encoder), SIZES.get(encoder, SIZE))
 
 
+# CPC's encoder sees patches: larger ones, of several tokens and above MobileNet's least size.
+PATCHES = {("cpc", "vit"): (16, 8), ("cpc", "mobile_net"): (64, 32)}  # sizes of views, of patches
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method,encoder", OTHERS)
 def test_every_method_learns_on_every_encoder(method, encoder):
-    learns(method, encoder_of(method, encoder), SIZES.get(encoder, SIZE))
+    size, patch = PATCHES.get((method, encoder), (SIZES.get(encoder, SIZE), None))
+    options = {} if patch is None else {"patch": patch}
+    learns(method, encoder_of(method, encoder), size, **options)
 
 
 @pytest.mark.slow

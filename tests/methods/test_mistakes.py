@@ -80,6 +80,11 @@ class Vector(Own):
         return tfssl.Outputs(h[0][:, 0], {}, h, h)
 
 
+def taught_by_itself():
+    one = encoder()
+    return tfssl.Distilled(one, teacher=tfssl.Supervised(one, num_classes=4))
+
+
 def pairs(labels=LABELS, batch=8):
     return tfssl.views((IMAGES, labels), view(), batch, compiled=False)
 
@@ -126,6 +131,18 @@ def pairs(labels=LABELS, batch=8):
         ),
         (lambda: compiled().predict(IMAGES * np.nan), "`x` must be finite. Received"),
         (lambda: compiled().save("model.h5"), "`filepath` must end in .keras.* Received: model.h5"),
+        (lambda: tfssl.SimCLR(encoder()).compile(None), "`optimizer` must be a Keras optimizer"),
+        (lambda: compiled(memory_size=64.5), "`memory_size` must be an integer of 0 or more"),
+        (lambda: tfssl.CPC(encoder(), stride=0), "`stride` must be an integer of 1 or more"),
+        (lambda: tfssl.LARS(float("nan")), "`learning_rate` must not be negative. Received: lear"),
+        (lambda: tfssl.SimCLR(lambda n: n), "`encoder` must be .* without arguments that builds"),
+        (lambda: tfssl.BYOL(keras.Model), "`encoder` must be .* Received: the class Model"),
+        (lambda: tfssl.Distilled(encoder()), "`num_classes` must be given, or a `teacher`"),
+        (lambda: taught_by_itself(), "`teacher` must be a layer of its own"),
+        (
+            lambda: compiled(num_classes=10).fit(tfssl.views(IMAGES, view(), 8)),
+            "learns from labels",
+        ),
         (lambda: compiled(Unbuilt), r"Unbuilt.make_heads must build `projector`: self.head\("),
         (lambda: compiled(Bare).fit(pairs()), r"Bare.loss_on_views must return tfssl.Outputs"),
         (lambda: compiled(Vector).fit(pairs()), "Vector.loss_on_views must return a scalar loss"),

@@ -1,6 +1,7 @@
 """Views from your own functions and Keras layers."""
 
 import inspect
+import reprlib
 from collections.abc import Callable
 
 import keras
@@ -69,7 +70,7 @@ def _op(function):
         return _seeded(name, function)
     raise ValueError(
         "`function` must be f(images), f(images, seed), a keras.Layer, an Op or a View. "
-        f"Received: function={function!r}"
+        f"Received: function={reprlib.repr(function)}"
     )
 
 

@@ -27,8 +27,15 @@ def source_of(x, value_range=None):
     Raises:
         ValueError: images or labels have another form, or values lie outside their range.
     """
-    if isinstance(x, dict) and "image" in x:
+    if isinstance(x, dict):
+        if "image" not in x:
+            raise ValueError(
+                "`x` must have the keys 'image' and, where there are labels, 'label'. "
+                f"Received: {', '.join(map(repr, x)) or 'none'}"
+            )
         x = (x["image"], x.get("label"))
+    if isinstance(x, tuple) and len(x) > 2 and all(hasattr(part, "shape") for part in x):
+        raise ValueError(f"`x` must be images, or (images, labels). Received: {len(x)} arrays")
     images, labels = x if isinstance(x, tuple) and len(x) == 2 else (x, None)
     images = scaled(as_images(images), value_range)
     labels = as_labels(labels, len(images))
@@ -101,7 +108,9 @@ def check_range(value_range):
     except (TypeError, ValueError):
         low = high = 0.0
     if not low < high:
-        raise ValueError(f"`value_range` must be (low, high). Received: {value_range!r}")
+        raise ValueError(
+            f"`value_range` must be (low, high), low below high. Received: {value_range!r}"
+        )
     return low, high
 
 

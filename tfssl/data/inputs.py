@@ -124,9 +124,10 @@ def as_recipes(recipe, num_views=None):
         raise ValueError(f"`num_views` must be an integer. Received: num_views={num_views!r}")
     recipes = [recipe] * count if single else list(recipe)
     if not recipes or num_views not in (None, len(recipes)):
+        given = "one recipe" if single else f"{len(recipes)} recipes"
         raise ValueError(
             "`num_views` must be 1 or more, and as many as the recipes. "
-            f"Received: num_views={num_views} and {len(recipes)} recipes"
+            f"Received: num_views={num_views} and {given}"
         )
     return tuple(map(as_view, recipes))
 

@@ -252,7 +252,8 @@ def digest(identity: dict[str, Any]) -> str:
 
 def pixel_digests(source):
     """A digest of the pixels of each image in memory."""
-    return [hashlib.blake2b(image, digest_size=16).digest() for image in source.arrays[0]]
+    images = map(np.ascontiguousarray, source.arrays[0])
+    return [hashlib.blake2b(image, digest_size=16).digest() for image in images]
 
 
 def labels_of(source: Source) -> np.ndarray:

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import zipfile
 
 import keras
 
@@ -143,6 +144,8 @@ def saved(path):
     """The maker of the model in a .keras file, with its weights."""
     if not os.path.isfile(path):
         raise ValueError(f"`encoder` must be an existing file. Received: {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"`encoder` must be a file that Keras saved. Received: {path}")
     return lambda shape, seed, options: keras.models.load_model(path, compile=False)
 
 

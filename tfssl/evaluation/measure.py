@@ -203,7 +203,7 @@ class Splits:
         self.train = inputs.read(train, "train", labelled=True, **options)
         self.test = inputs.read(test, "test", labelled=True, scored=True, **options)
         inputs.check_pair(self.train, self.test)
-        self.warned = False
+        self.warned = self.told = False
 
     def check(self, encode, protocols=()):
         """Encodes one batch of each split, so that unsuitable images raise an error early.
@@ -226,6 +226,7 @@ class Splits:
         train_h, train_labels = representations(encode, self.train)
         test_h, test_labels = representations(encode, self.test)
         self.warn_if_collapsed(train_h)
+        self.warn_of_new_labels(train_labels, test_labels)
         classes = inputs.num_classes(self.train, self.test, train_labels, test_labels)
         return {
             protocol.name: accuracies(
@@ -233,6 +234,16 @@ class Splits:
             )
             for protocol in protocols
         }
+
+    def warn_of_new_labels(self, train, test):
+        """Says once which labels of test images no training image has."""
+        new = np.setdiff1d(test, train)
+        if len(new) and not self.told:
+            self.told = True
+            say(
+                f"{np.isin(test, new).sum():,} of {len(test):,} images of `test` have labels that "
+                f"no image of `train` has, such as {new[0]}: they count as wrong"
+            )
 
     def warn_if_collapsed(self, h):
         """Warns once if the representations h, float32 [N, D], are nearly equal."""

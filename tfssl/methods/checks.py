@@ -45,6 +45,17 @@ def batch_size(method, size):
         )
 
 
+def count_images(dataset):
+    """Number of images in an epoch of a dataset of views; None: unknown."""
+    spec, batches_made = getattr(dataset, "element_spec", None), -1
+    if isinstance(dataset, tf.data.Dataset):
+        batches_made = int(dataset.cardinality())
+    if batches_made <= 0 or spec is None:
+        return None
+    size = batches.unpack(spec)["views"][0].shape[0]
+    return batches_made * size if size else None
+
+
 def classes(method, count):
     """Raises ValueError if there are more classes than outputs of the classifier."""
     outputs = method.num_outputs

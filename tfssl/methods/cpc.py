@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfssl.distribute import replicas
 from tfssl.encoders import adapt
 from tfssl.losses import info_nce
+from tfssl.methods import checks
 from tfssl.methods.hints import Encoder, Layers, Scalars, Shape, Views
 from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import direction_std
@@ -83,6 +84,9 @@ class CPC(Contrastive):
         **options: Any,
     ) -> None:
         super().__init__(encoder, projector, **options)
+        for name, value in (("patch", patch), ("stride", stride)):
+            if value is not None:
+                checks.integer(name, value, least=1)
         self.hidden.grid = patch, stride
         self.hidden.heads |= {"context": context, "predictions": predictions}
         self.hidden.pixels = tuple(pixels)

@@ -63,13 +63,29 @@ def serialized(name, value):
         ) from None
 
 
+def required(function):
+    """The names of the arguments that a function must be given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some built-in functions have no signature
+        return []
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
+
+
 def built_by(encoder):
     """Checks a function without arguments that builds an encoder.
 
     Raises:
         ValueError: `encoder` is neither a layer nor such a function.
     """
-    if callable(encoder) and not isinstance(encoder, type):
+    if isinstance(encoder, type):
+        raise ValueError(
+            "`encoder` must be a keras.Layer, or a function without arguments that builds one: "
+            f"{encoder.__name__}(...), or lambda: {encoder.__name__}(...). "
+            f"Received: the class {encoder.__name__}"
+        )
+    if callable(encoder) and not required(encoder):
         return encoder
     raise ValueError(
         "`encoder` must be a keras.Layer, or a function without arguments that builds one. "

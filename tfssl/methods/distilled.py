@@ -64,6 +64,8 @@ class Distilled(Supervised):
         **options: Any,
     ) -> None:
         self.check_teacher(teacher)
+        if head is None and num_classes is None and teacher is None:
+            raise ValueError("`num_classes` must be given, or a `teacher`, or a `head`")
         if head is None and not num_classes and teacher is not None:
             num_classes = outputs_of(teacher)
         super().__init__(encoder, num_classes, head=head, **options)
@@ -89,7 +91,10 @@ class Distilled(Supervised):
 
     def make_parts(self) -> tuple[Layers, Layers]:
         self.teacher = self.hidden.teacher  # an attribute, so that Keras saves it
-        return super().make_parts()
+        parts, followers = super().make_parts()
+        if self.teacher is not None:
+            checks.parts_differ({"encoder": self.encoder, **parts, "teacher": self.teacher})
+        return parts, followers
 
     def teach(self, answers: np.ndarray, labels: np.ndarray) -> None:
         """Sets the targets for all images in advance.

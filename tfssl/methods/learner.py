@@ -441,6 +441,8 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
                     f"`{other}` cannot be set: {type(self).__name__} has a loss and scalars of its "
                     "own; the callbacks KNN and Probe of tfssl.callbacks measure accuracies"
                 )
+        if optimizer is None:
+            raise ValueError("`optimizer` must be a Keras optimizer or a name. Received: None")
         if weight_decay is not None and not (checks.is_number(weight_decay) and weight_decay >= 0):
             raise ValueError(f"`weight_decay` must be 0 or more. Received: {weight_decay!r}")
         if not isinstance(accumulate_steps, int) or accumulate_steps < 1:

@@ -162,7 +162,10 @@ class SelfSupervised(Learner):
         if self.probe is None:
             return 0.0, {}
         if "label" not in batch:
-            raise ValueError("The probe learns from labels: `x` must give ((view1, view2), label)")
+            raise ValueError(
+                "The probe learns from labels: `x` must give ((view1, view2), label), as "
+                "tfssl.views((images, labels), ...) does. Received: views alone"
+            )
         labels, weights = batch["label"], batch.get("weight")
         weights = label_weights(labels) if weights is None else weights
         views = [tf.shape(h)[0] // tf.shape(labels)[0]]

@@ -5,14 +5,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfssl import layers
+from tfssl import compat, layers
 from tfssl.distribute import replicas
 from tfssl.losses import nt_xent_with_scalars
 from tfssl.methods import checks, targets
 from tfssl.methods.averages import total
-from tfssl.methods.hints import Batch, Encoder, Layers, Scalars, Views
+from tfssl.methods.hints import Batch, Dataset, Encoder, Layers, Scalars, Views
 from tfssl.methods.learner import Outputs, split
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
+from tfssl.notes import say
 
 # The loss is the sum of the two directions, view 1 to 2 and view 2 to 1, as in
 # google-research/simclr, whose learning rates, weight decay and charts refer to that scale. It is
@@ -68,7 +69,10 @@ class Contrastive(SelfSupervised):
     def classes(self, labels: tf.Tensor | None) -> tf.Tensor:
         """The labels of all replicas, as floats."""
         if labels is None:
-            raise ValueError("Positives by class need labels: x must give ((view1, view2), label)")
+            raise ValueError(
+                "Positives by class need labels: `x` must give ((view1, view2), label), as "
+                "tfssl.views((images, labels), ...) does. Received: views alone"
+            )
         return replicas.gather(tf.cast(labels, tf.float32))
 
     def project(self, views: Views, training: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
@@ -195,10 +199,10 @@ class SimCLR(Contrastive):
     ) -> None:
         super().__init__(encoder, projector, **options)
         checks.positive("temperature", temperature)
-        if not 0 <= memory_decay <= 1 or memory_size < 0:
+        checks.integer("memory_size", memory_size, least=0)
+        if not 0 <= memory_decay <= 1:
             raise ValueError(
-                "`memory_decay` must be in [0, 1] and `memory_size` 0 or more. "
-                f"Received: {memory_decay} and {memory_size}"
+                f"`memory_decay` must be in [0, 1]. Received: memory_decay={memory_decay}"
             )
         self.temperature, self.in_blocks = temperature, in_blocks
         self.memory_size, self.memory_decay = memory_size, memory_decay
@@ -236,6 +240,15 @@ class SimCLR(Contrastive):
     @property
     def least_batch(self) -> int:
         return 1 if self.memory_size else 2
+
+    def check_dataset(self, x: Dataset, y: None = None, name: str = "fit") -> None:
+        super().check_dataset(x, y, name)
+        images = checks.count_images(x) if compat.clock_of(x) else None
+        if images and self.memory_size > 2 * images:
+            say(
+                f"`memory_size` is {self.memory_size}, more than two for each of the {images} "
+                "images of an epoch: they are contrasted with themselves"
+            )
 
     def candidates(self, batch_size: int) -> int:
         return 2 * batch_size - 1 + self.memory_size

@@ -70,6 +70,12 @@ class LARS(keras.optimizers.Optimizer):
     ) -> None:
         # Keras's own `weight_decay` stays None: it would be subtracted on top of ours.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        if isinstance(learning_rate, (int, float)):
+            _check(
+                learning_rate >= 0,
+                "`learning_rate` must not be negative",
+                learning_rate=learning_rate,
+            )
         _check(0 <= momentum < 1, "`momentum` must be in [0, 1)", momentum=momentum)
         _check(weight_decay >= 0, "`weight_decay` must not be negative", weight_decay=weight_decay)
         _check(eeta > 0, "`eeta` must be positive", eeta=eeta)

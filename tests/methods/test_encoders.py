@@ -39,8 +39,11 @@ def encoder_of(method, name):
     return (lambda: ENCODERS[name]) if unclonable else ENCODERS[name]
 
 
-def learns(method, encoder, size=SIZE, **options):
-    """Fits two steps and checks what must hold of any encoder."""
+def learns(method, encoder, size=SIZE, least=0.8, **options):
+    """Fits two steps and checks what must hold of any encoder.
+
+    `least` is the share of its variables that must have moved.
+    """
     model = made(method, encoder, **options)
     batches = dataset(model, size=size)
     model.build((None, size, size, 3))
@@ -48,7 +51,7 @@ def learns(method, encoder, size=SIZE, **options):
     history = model.fit(batches, verbose=0).history
     assert np.isfinite(history["loss"]).all() and set(history) == set(model.trackers)
     moved = [np.any(v.numpy() != before[v.path]) for v in model.encoder.trainable_variables]
-    assert len(moved) == len(before) and np.mean(moved) > 0.8
+    assert len(moved) == len(before) and np.mean(moved) > least
     learned = [v for part in model.parts.values() for v in part.trainable_variables]
     assert [id(v) for v in model.trainable_variables] == [id(v) for v in learned]
     h = model.encode(images(5, size))
@@ -67,15 +70,14 @@ def test_a_method_learns_on_an_encoder(method, encoder):
     learns(method, encoder_of(method, encoder), SIZES.get(encoder, SIZE))
 
 
-# CPC's encoder sees patches: larger ones, of several tokens and above MobileNet's least size.
-PATCHES = {("cpc", "vit"): (16, 8), ("cpc", "mobile_net"): (64, 32)}  # sizes of views, of patches
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("method,encoder", OTHERS)
 def test_every_method_learns_on_every_encoder(method, encoder):
-    size, patch = PATCHES.get((method, encoder), (SIZES.get(encoder, SIZE), None))
-    options = {} if patch is None else {"patch": patch}
+    size, options = SIZES.get(encoder, SIZE), {}
+    if (method, encoder) == ("cpc", "mobile_net"):  # it sees patches, and none so small
+        size, options = 64, {"patch": 32}
+    if (method, encoder) == ("cpc", "vit"):  # a patch is one token, which attends to itself alone
+        options = {"least": 0.7}
     learns(method, encoder_of(method, encoder), size, **options)
 
 

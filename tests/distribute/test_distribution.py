@@ -43,7 +43,7 @@ def options(choice):
         **(
             {
                 "optimizer": "momentum",
-                "learning_rate": 5e-4,
+                "learning_rate": 1e-4,
                 "blockwise_loss_from": 16,
                 "memory_size": 100,
             }

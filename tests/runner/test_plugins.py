@@ -372,6 +372,46 @@ def test_what_a_plugin_has_not_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
+    "recipe,said",
+    [
+        (
+            "lambda i, s: 300.0 * i",
+            "must make finite views in .0, 1.. Received: view 1 with values in .0",
+        ),
+        ("lambda i, s: i / 0.0", "must make finite views"),
+        ("lambda i, s: i[:, :5, :7]", r"must make views \[4, 16, 16, 3\] .* shape \[4, 5, 7, 3\]"),
+        ("lambda i, s: i @ i", "cannot be applied to images of 16x16 px: InvalidArgumentError"),
+    ],
+)
+def test_a_recipe_that_does_not_suit_is_refused(tmp_path, recipe, said):
+    (tmp_path / "r.py").write_text(
+        "import tfssl\n"
+        "tfssl.register('odd', kind='recipe')("
+        f"lambda size, channels: tfssl.augment.view({recipe}))"
+    )
+    words = [f"--plugin={tmp_path}/r.py", "--recipe=odd", f"--model_dir={tmp_path}/run"]
+    with pytest.raises(UsageError, match="--recipe=odd " + said):
+        run(*PLAIN, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_without_a_loss_is_no_method(tmp_path):
+    (tmp_path / "m.py").write_text(
+        "import tfssl\n@tfssl.register('lossless')\nclass A(tfssl.SelfSupervised): pass"
+    )
+    words = [f"--plugin={tmp_path}/m.py", "--method=lossless", f"--model_dir={tmp_path}/run"]
+    with pytest.raises(UsageError, match="--method=lossless must be a subclass .* loss_on_views"):
+        run(*TINY, *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["gone.keras", "gone.py:build"])
+def test_an_encoder_of_a_file_that_is_not_there(tmp_path, name):
+    with pytest.raises(UsageError, match="--encoder must name an existing file. Received: gone"):
+        run(*TINY, f"--encoder={name}", f"--model_dir={tmp_path}/run")
+
+
+@pytest.mark.parametrize(
     "code,said",
     [
         ("return np.full([len(test_h), 1], 0.0)", r"must return finite scores \[20, 2\]"),

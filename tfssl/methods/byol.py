@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfssl import layers
 from tfssl.distribute import replicas
 from tfssl.losses import regression_loss
-from tfssl.methods import targets
+from tfssl.methods import checks, targets
 from tfssl.methods.hints import Encoder, Layers, Views
 from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
@@ -80,7 +80,7 @@ class BYOL(SelfSupervised):
         heads = {"projector": projector, "predictor": predictor}
         super().__init__(encoder, heads=heads, **options)
         targets.check_init(target_init)
-        if not 0 <= base_target_decay <= 1:
+        if not (checks.is_number(base_target_decay) and 0 <= base_target_decay <= 1):
             raise ValueError(
                 f"`base_target_decay` must be in [0, 1]. Received: {base_target_decay}"
             )

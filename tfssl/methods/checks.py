@@ -151,8 +151,8 @@ def integer(name, value, least=None):
 
 
 def positive(name, value):
-    """Raises ValueError if an argument is not above 0."""
-    if not is_number(value) or not value > 0:
+    """Raises ValueError if an argument is not a finite number above 0."""
+    if not is_number(value) or not 0 < value < float("inf"):
         raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
 
 

@@ -81,6 +81,11 @@ class SelfSupervised(Learner):
 
     def make_parts(self) -> tuple[Layers, Layers]:
         parts = self.make_heads(**self.hidden.heads)
+        if not isinstance(parts, dict):
+            raise ValueError(
+                f"{type(self).__name__}.make_heads must return a dict of layers by name. "
+                f"Received: {type(parts).__name__}"
+            )
         for name, part in parts.items():
             if not getattr(part, "built", False):
                 raise ValueError(

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfssl.losses import of_one_class, triplet_loss
+from tfssl.methods import checks
 from tfssl.methods.hints import Encoder, Scalars
 from tfssl.methods.npair import comparable, partners
 from tfssl.methods.selfsupervised import direction_std
@@ -58,8 +59,8 @@ class Triplet(Contrastive):
         **options: Any,
     ) -> None:
         super().__init__(encoder, projector, **options)
-        if margin < 0:
-            raise ValueError(f"`margin` must not be negative. Received: margin={margin}")
+        if not (checks.is_number(margin) and 0 <= margin < float("inf")):
+            raise ValueError(f"`margin` must be 0 or more. Received: margin={margin!r}")
         self.margin, self.by_class = margin, by_class
 
     def contrast(

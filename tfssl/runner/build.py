@@ -7,7 +7,7 @@ import inspect
 from tfssl import layers, registry
 from tfssl.config import METHODS
 from tfssl.errors import UsageError
-from tfssl.methods import BYOL, CPC, NPair, SimCLR, Triplet, cpc
+from tfssl.methods import BYOL, CPC, NPair, SelfSupervised, SimCLR, Triplet, cpc
 from tfssl.runner import plugins
 
 TARGET_SEED = 1_000_003  # distance of the target networks' seeds from those of the online ones
@@ -164,9 +164,23 @@ def class_of(name):
     """The class of a method: a plug-in's, or the one named in METHODS."""
     entry = registry.find("method", name)
     if entry:
-        return entry.value
+        return checked(name, entry.value)
     module, _, class_name = METHODS[name].path.partition(":")
     return getattr(importlib.import_module(module), class_name)
+
+
+def checked(name, cls):
+    """Returns the class of a plug-in's method; raises UsageError if it has no loss."""
+    base = SelfSupervised
+    if not (isinstance(cls, type) and issubclass(cls, base)) or (
+        cls.loss_on_views,
+        cls.loss_on,
+    ) == (base.loss_on_views, base.loss_on):
+        raise UsageError(
+            f"--method={name} must be a subclass of tfssl.SelfSupervised with a method "
+            f"loss_on_views(views, labels, training). Received: {cls!r}"
+        )
+    return cls
 
 
 def method(config, components):

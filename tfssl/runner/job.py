@@ -16,7 +16,7 @@ from tfssl.config import MODES, Config, sides
 from tfssl.data import Source
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import demand, device, objective, plugins, protocols, sources
+from tfssl.runner import build, demand, device, objective, plugins, protocols, sources
 from tfssl.runner.recipes import compiled
 from tfssl.storage import rundir, runs
 from tfssl.storage.networks import describe, network
@@ -118,6 +118,9 @@ def plan(config, distributed=None, ranges=None):
     """
     mode = MODES[config.mode]
     protocols.registered(config)  # refuses unknown protocols early
+    plugins.check_encoder(config.encoder)
+    if config.task == "pretrain" and config.trains:
+        build.class_of(config.method)  # refuses a plug-in's class that is no method
     if not (config.trains or mode.evaluates or config.probe_dataset):
         train_source = sources.load(config, getattr(config, mode.split), mode.split, ranges)
         labelled_source = eval_source = train_source
@@ -182,6 +185,11 @@ def plan(config, distributed=None, ranges=None):
         raise UsageError(
             f"--knn_k must be at most {most}, the number of training labels. "
             f"Received: {config.knn_k}"
+        )
+    if config.memory_size > 2 * n and config.trains:
+        print(
+            f"--memory_size={config.memory_size} is more than two for each of the {n} images of "
+            "--train_split, which are contrasted with themselves"
         )
     if eval_source:
         protocols.rehearse(config, labelled_source)

@@ -47,6 +47,15 @@ def files_there(path):
         ) from None
 
 
+def check_encoder(encoder):
+    """Raises UsageError if the file that --encoder names does not exist."""
+    for path in file_of(encoder):
+        if not os.path.isfile(path):
+            raise UsageError(
+                f"--encoder must name an existing file. Received: {printable(encoder)}"
+            )
+
+
 def digests(config):
     """{file name: SHA-256} of the plug-ins, and of the file of --encoder."""
     paths = split(config.plugin) + file_of(config.encoder)

@@ -2,9 +2,13 @@
 
 import functools
 
+import numpy as np
+import tensorflow as tf
+
 from tfssl import augment, registry
 from tfssl.data.inputs import as_recipes, known
 from tfssl.errors import UsageError
+from tfssl.methods import batches
 from tfssl.runner import build
 
 
@@ -61,12 +65,37 @@ def made(entry, method, size):
             f"--recipe={entry.name} must make {wanted} views, which --method={method} "
             f"takes. Received: {len(recipes)}"
         )
+    rehearse(entry.name, recipes, size)
     if not all(recipe.stateless for recipe in recipes):
         print(
             f"--recipe={entry.name} keeps random state of its own: a run that is continued "
             "differs from one that was not interrupted"
         )
     return recipes
+
+
+def rehearse(name, recipes, size):
+    """Applies the views of a recipe to random images; raises UsageError if they do not suit."""
+    images = np.random.default_rng(0).random((4, *size, 3), np.float32)
+    for number, recipe in enumerate(recipes, start=1):
+        try:
+            made = np.asarray(recipe(tf.constant(images), tf.constant([0, number])))
+        except Exception as error:  # the recipe is the user's
+            raise UsageError(
+                f"--recipe={name} cannot be applied to images of {size[0]}x{size[1]} px: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if made.shape != images.shape:
+            raise UsageError(
+                f"--recipe={name} must make views {list(images.shape)} of images of that shape. "
+                f"Received: view {number} of shape {list(made.shape)}"
+            )
+        low, high = float(made.min()), float(made.max())
+        if not (-batches.SLACK <= low and high <= 1 + batches.SLACK):  # False for NaN
+            raise UsageError(
+                f"--recipe={name} must make finite views in [0, 1]. "
+                f"Received: view {number} with values in [{low:.4g}, {high:.4g}]"
+            )
 
 
 def compiled(config, recipes):

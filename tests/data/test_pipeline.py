@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers import costly
 from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import pipeline
@@ -47,6 +48,7 @@ def labels(batches):
     return np.concatenate([batch["label"] for batch in batches])
 
 
+@pytest.mark.parametrize("source", [costly("held"), "streamed"], indirect=True)
 def test_a_run_that_starts_at_step_k_sees_what_it_would_have_seen(source):
     recipe = augment.simclr_view((8, 8))
     straight = views(source, recipe=recipe)
@@ -59,10 +61,8 @@ def test_a_run_that_starts_at_step_k_sees_what_it_would_have_seen(source):
 IN_PARTS = [[(0, 3)], [(0, 1), (1, 2)]]  # [(first, count) of each process], of three parts
 
 
-@pytest.mark.parametrize(
-    "compiled",
-    [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.ci])],
-)
+@pytest.mark.parametrize("source", ["held", costly("streamed")], indirect=True)
+@pytest.mark.parametrize("compiled", [False, costly(True)])
 def test_a_batch_made_in_parts_is_the_batch(source, compiled):
     recipe = augment.simclr_view((8, 8), blur_p=0.5)
     options = dict(batch_size=9, seed=0, start_step=2, stop_step=5, compiled=compiled)
@@ -95,6 +95,7 @@ def test_every_example_comes_once_per_epoch_in_an_order_of_its_own(source):
     assert list(first) != list(range(30)) and list(first) != list(second) != list(third)
 
 
+@pytest.mark.parametrize("source", ["held", costly("streamed")], indirect=True)
 def test_the_seed_decides_order_and_views(source):
     one, same, other = (views(source, stop=2, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one[1]["views"][1], same[1]["views"][1])

@@ -17,7 +17,7 @@ from tfssl.distribute.strategy import strategy_on
 
 # Together they have all that a method can have: a queue, a network that follows, a head of its own
 # kind, a teacher. What the others hold beside it is a loss without state.
-WITH_STATE = ["memory", "byol", "cpc", "distilled"]
+WITH_STATE = ["memory", "byol", "distilled"]
 SPANNING = [name if name in WITH_STATE else costly(name) for name in METHODS]
 
 

@@ -344,6 +344,8 @@ def test_a_source_a_recipe_and_a_protocol_of_a_plugin(everything, tmp_path):
     assert said["kind"] == "registered" and len(said["content"]) == 64
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_views_take_the_name_of_a_source(everything):
     flags.parse(["run.py", everything])
     views = tfssl.views("blobs", tfssl.augment.simclr(16, channels=1), 8, split="train[:24]")

@@ -41,7 +41,7 @@ def test_the_file_says_what_it_is(run):
     about = read_about(run / "encoder.keras")
     assert (about["stem"], about["input_normalization"], about["method"]) == (
         "cifar",
-        "imagenet",
+        "none",
         "simclr",
     )
     assert (about["image_size"], about["dataset"], about["step"]) == ([16, 16], "shapes", 4)
@@ -85,6 +85,8 @@ def test_it_loads_without_tfssl_on_every_backend(backend, module, run, expected,
     np.testing.assert_allclose(np.load(tmp_path / "h.npy"), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_saved_model_serves_the_same_numbers_at_any_size(run, expected, tmp_path):
     path = export(model_dir=str(run), format="saved_model", output=str(tmp_path / "served"))
     model = tf.saved_model.load(path)

@@ -30,6 +30,8 @@ OTHERS = [
     for method in METHODS
     for encoder in ENCODERS
     if (method, encoder) not in PAIRS
+    # Built for a patch, it has places for the tokens of a patch, not for those of a whole image.
+    and (method, encoder) != ("cpc", "vit")
 ]
 
 
@@ -39,11 +41,8 @@ def encoder_of(method, name):
     return (lambda: ENCODERS[name]) if unclonable else ENCODERS[name]
 
 
-def learns(method, encoder, size=SIZE, least=0.8, **options):
-    """Fits two steps and checks what must hold of any encoder.
-
-    `least` is the share of its variables that must have moved.
-    """
+def learns(method, encoder, size=SIZE, **options):
+    """Fits two steps and checks what must hold of any encoder."""
     model = made(method, encoder, **options)
     batches = dataset(model, size=size)
     model.build((None, size, size, 3))
@@ -51,7 +50,7 @@ def learns(method, encoder, size=SIZE, least=0.8, **options):
     history = model.fit(batches, verbose=0).history
     assert np.isfinite(history["loss"]).all() and set(history) == set(model.trackers)
     moved = [np.any(v.numpy() != before[v.path]) for v in model.encoder.trainable_variables]
-    assert len(moved) == len(before) and np.mean(moved) > least
+    assert len(moved) == len(before) and np.mean(moved) > 0.8
     learned = [v for part in model.parts.values() for v in part.trainable_variables]
     assert [id(v) for v in model.trainable_variables] == [id(v) for v in learned]
     h = model.encode(images(5, size))
@@ -76,8 +75,6 @@ def test_every_method_learns_on_every_encoder(method, encoder):
     size, options = SIZES.get(encoder, SIZE), {}
     if (method, encoder) == ("cpc", "mobile_net"):  # it sees patches, and none so small
         size, options = 64, {"patch": 32}
-    if (method, encoder) == ("cpc", "vit"):  # a patch is one token, which attends to itself alone
-        options = {"least": 0.7}
     learns(method, encoder_of(method, encoder), size, **options)
 
 

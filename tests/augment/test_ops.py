@@ -63,7 +63,7 @@ def jitter_with(images, order, **drawn):
     "compiled,sizes",  # 1, 3 with a block to fill up, 4, all at once
     [
         (False, (1, 3, 4, 7)),
-        pytest.param(True, (3,), marks=[pytest.mark.slow, pytest.mark.ci]),
+        costly(True, (3,)),
         pytest.param(True, (1, 4, 7), marks=pytest.mark.slow),
     ],
 )

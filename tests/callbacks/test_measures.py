@@ -171,10 +171,7 @@ def test_every_epoch_has_a_row_in_the_file_of_csv_logger(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.ci
-@pytest.mark.parametrize(
-    "method",
-    ["simclr with a memory", "byol"],
-)
+@pytest.mark.parametrize("method", ["simclr with a memory", "byol"])
 def test_the_training_is_the_same_without_them(method):
     plain, measured = (model_of(method) for _ in range(2))
     for one, other in zip(plain.variables, measured.variables, strict=True):

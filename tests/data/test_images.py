@@ -53,10 +53,7 @@ def test_an_orientation_that_means_nothing_is_none(value, tmp_path):
 
 @pytest.mark.parametrize(
     "orientation",  # as it is, turned, mirrored, and both; each is turned upright in a test above
-    [
-        n if n in (1, 6) else pytest.param(n, marks=[pytest.mark.slow, pytest.mark.ci])
-        for n in range(1, 9)
-    ],
+    [n if n in (1, 6) else costly(n) for n in range(1, 9)],
 )
 def test_parts_of_a_jpeg_are_parts_of_the_upright_image(orientation, tmp_path):
     """Crops of streamed JPEGs, of which a rectangle is decoded, are those of the whole image."""

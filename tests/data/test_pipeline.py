@@ -338,9 +338,7 @@ def test_views_and_evaluation_keep_every_channel(channels, dtype, streamed):
     np.testing.assert_allclose(seen, images, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "compiled", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.ci])]
-)
+@pytest.mark.parametrize("compiled", [False, costly(True)])
 def test_views_of_six_channels_are_the_same_in_parts(compiled):
     source = of_channels(6, streamed=False)
     recipe = augment.simclr_view((8, 8), saturation=0.0, hue=0.0, grayscale_p=0.0, blur_p=0.5)

@@ -62,14 +62,9 @@ KERAS = keras.layers.BatchNormalization
     "options",
     [
         {},
-        pytest.param(
-            {"se_ratio": 0.25, "normalization": KERAS}, marks=[pytest.mark.slow, pytest.mark.ci]
-        ),
-        pytest.param({"depth": 50}, marks=[pytest.mark.slow, pytest.mark.ci]),
-        pytest.param(
-            {"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25},
-            marks=[pytest.mark.slow, pytest.mark.ci],
-        ),
+        costly({"se_ratio": 0.25, "normalization": KERAS}),
+        costly({"depth": 50}),
+        costly({"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25}),
     ],
     ids=str,
 )

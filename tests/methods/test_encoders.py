@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import tfssl
 from tests import networks
+from tests.helpers import costly
 from tests.networks import (
     ENCODERS,
     FOLLOWED,
@@ -152,7 +153,7 @@ def test_what_is_built_by_a_call_takes_batches_of_any_size():
 
 @pytest.mark.parametrize(
     "method",
-    ["simclr", pytest.param("byol", marks=[pytest.mark.slow, pytest.mark.ci]), "supervised"],
+    ["simclr", costly("byol"), "supervised"],
 )
 def test_a_batch_in_parts_learns_tokens_with_learned_places(method):
     """Whose gradient is sparse, and of what is not used there is none."""

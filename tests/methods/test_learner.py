@@ -416,9 +416,7 @@ def test_callbacks_of_keras(tmp_path):
     assert set(header.split(",")) == set(history) | {"epoch"} and len(rows) == len(history["loss"])
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param("memory", marks=[pytest.mark.slow, pytest.mark.ci]), "byol"]
-)
+@pytest.mark.parametrize("method", [costly("memory"), "byol"])
 def test_an_average_of_the_optimizer_leaves_the_following_network_alone(method):
     def follower(model):
         network = model.target_encoder if method == "byol" else model.memory_encoder

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfssl
-from tests.helpers import prepare_dataset, read_scalars, store_dataset, tiny_config
+from tests.helpers import costly, prepare_dataset, read_scalars, store_dataset, tiny_config
 from tfssl import Config, UsageError, data, encoders, layers
 from tfssl.errors import TrainingError
 from tfssl.runner import evaluate, sources
@@ -96,7 +96,7 @@ def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
 @pytest.mark.parametrize(
     "cache_dataset",
     [
-        pytest.param(True, marks=[pytest.mark.slow, pytest.mark.ci]),
+        costly(True),
         pytest.param(False, marks=pytest.mark.slow),
     ],
 )  # streamed images are scored below

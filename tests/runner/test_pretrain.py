@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfssl
-from tests.helpers import COLOURS, RESNET, read_scalars, run_until_killed, tiny_config
+from tests.helpers import COLOURS, RESNET, costly, read_scalars, run_until_killed, tiny_config
 from tfssl import Config, UsageError
 from tfssl.runner.evaluate import crop_proportion
 from tfssl.runner.job import plan
@@ -143,18 +143,14 @@ FASTER = [
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(
-            dict(augment_on="device", compile_augmentation=True, product_gradients=False),
-            marks=[pytest.mark.slow, pytest.mark.ci],
-        ),
-        pytest.param(
+        costly(dict(augment_on="device", compile_augmentation=True, product_gradients=False)),
+        costly(
             dict(
                 compile_augmentation=True,
                 blockwise_loss_from=16,
                 fused_batch_norm=False,
                 remat=True,
-            ),
-            marks=[pytest.mark.slow, pytest.mark.ci],
+            )
         ),
         *(pytest.param(changes, marks=pytest.mark.slow) for changes in FASTER),
     ],
@@ -323,10 +319,7 @@ LARGE = ["sk and se", "imagenet stem", "adam"]  # of ResNets, whose layers tests
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(n, marks=[pytest.mark.slow, pytest.mark.ci]) if n in LARGE else n
-        for n in CHOICES
-    ],
+    [costly(n) if n in LARGE else n for n in CHOICES],
 )
 def test_every_choice_trains_and_evaluates(tmp_path, name):
     changes = CHOICES[name]

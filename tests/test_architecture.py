@@ -34,6 +34,10 @@ ALLOWED = {
     },
     "data": {"augment", "errors", "files", "notes", "registry", "text"},
     "distribute": {"data", "errors", "signals"},
+    "doctor": {
+        *("augment", "compat", "data", "encoders", "layers", "loading", "losses", "memory"),
+        *("methods", "optim"),
+    },
     "encoders": {"errors", "files", "layers", "registry"},
     "evaluation": {"augment", "compat", "data", "encoders", "errors", "methods", "notes"},
     "information": {"losses"},
@@ -43,8 +47,17 @@ ALLOWED = {
     "optim": set(),
     "storage": {"config", "encoders", "errors", "files", "registry", "text"},
     "runner": {
-        *("augment", "callbacks", "compat", "config", "data", "distribute", "encoders"),
-        *("errors", "evaluation", "files", "information", "layers", "memory", "methods"),
+        *("augment", "callbacks", "compat", "config", "data", "distribute", "doctor"),
+        *(
+            "encoders",
+            "errors",
+            "evaluation",
+            "files",
+            "information",
+            "layers",
+            "memory",
+            "methods",
+        ),
         *("optim", "registry", "signals", "storage", "terminal", "text"),
     },
     "__main__": {"runner"},
@@ -53,8 +66,8 @@ ALLOWED = {
 # Rooms that know no Config, not even by the attributes of one that is handed to them. Below them
 # are those of the command line: its settings, its run directories, its programs.
 LIBRARY = {
-    *("augment", "callbacks", "data", "distribute", "encoders", "evaluation", "information"),
-    *("layers", "losses", "methods", "optim"),
+    *("augment", "callbacks", "data", "distribute", "doctor", "encoders", "evaluation"),
+    *("information", "layers", "losses", "methods", "optim"),
 }
 OF_KERAS = {"from_config", "build_from_config", "compile_from_config"}
 EDGE = {"runner"}  # where flags are read

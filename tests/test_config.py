@@ -13,6 +13,7 @@ import pytest
 
 import tfssl
 from tfssl.config import (
+    CHOSEN,
     DISTILL,
     FREE,
     LATER,
@@ -675,7 +676,11 @@ def test_free_knobs_alone_leave_the_run_the_same(field):
         DISTILL: dict(mode="distill", teacher="run"),
     }.get(field.metadata["group"], {})
     plain |= {"method": "npair"} if field.name == "positives" else {}  # the others refuse it
-    base, changed = Config(**plain), Config(**{**plain, field.name: other_value(field)})
+    other = other_value(field)
+    if field.name in CHOSEN:  # the default takes the name of what older versions did
+        plain[field.name] = CHOSEN[field.name][1]
+        other = {"augment_on": "device", "jit_compile": "on", "steps_per_execution": 5}[field.name]
+    base, changed = Config(**plain), Config(**{**plain, field.name: other})
     same_run = field.name in FREE
     differing = differences(base, changed)
     if field.name == "method":  # it brings defaults of its own
@@ -690,4 +695,6 @@ def test_knobs_that_came_later_leave_the_names_of_runs_as_they_were():
     """So that a run of before is found again by the same command."""
     assert default_model_dir(Config(), {}) == "runs/simclr-cifar10-r18-b512-e899d0e8"
     assert default_model_dir(Config(proj_batch_norm=False), {}) != default_model_dir(Config(), {})
-    assert all(getattr(Config(), name) == value for name, value in LATER.items())
+    older = Config(**{name: value for name, (_, value) in CHOSEN.items()})
+    assert default_model_dir(older, {}) == default_model_dir(Config(), {})
+    assert all(getattr(older, name) == value for name, value in LATER.items())

@@ -21,7 +21,7 @@ import tfssl
 
 ROOMS = (
     *("augment", "callbacks", "data", "encoders", "evaluation", "information", "layers"),
-    *("losses", "methods", "optim"),
+    *("doctor", "losses", "methods", "optim"),
 )
 MOST_LINES = 8
 # Exported by `tfssl` itself, and without an example that could run here.

@@ -40,6 +40,14 @@ def several_workers(strategy):
     return in_several()
 
 
+def gpu_memory():
+    """Bytes of the first GPU that TensorFlow may use; starts the GPU."""
+    from tensorflow.python.client import device_lib
+
+    devices = device_lib.list_local_devices()
+    return next(device.memory_limit for device in devices if device.device_type == "GPU")
+
+
 def clock_of(dataset):
     """The `tfssl.data.clock.Clock` of a dataset of `tfssl.views`, or of one derived from it.
 

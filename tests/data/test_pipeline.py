@@ -161,6 +161,19 @@ def test_batches_can_be_finished_elsewhere(source):
         )
 
 
+def test_images_held_on_a_device_are_taken_by_index(held):
+    """The batches are those of the host, also from within an epoch, and carry no images."""
+    recipes, options = (CROPS, CROPS), dict(batch_size=7, seed=0, start_step=3, stop_step=9)
+    finish = data.finisher(held, recipes, in_blocks=False, device="CPU:0")
+    by_index = data.views(held, recipes, **options, finished=False, by_index=True)
+    assert set(by_index.element_spec) == {"indices", "seeds", "part"}
+    for one, other in zip(data.views(held, recipes, **options), by_index, strict=True):
+        made = finish(other)
+        np.testing.assert_array_equal(made["label"], one["label"])
+        for view, same in zip(made["views"], one["views"], strict=True):
+            np.testing.assert_allclose(view, same, atol=1e-6)  # the host's are made in blocks
+
+
 def test_identical_recipes_without_randomness_return_the_image(source):
     still = augment.View(augment.ops.identity(), augment.ops.identity())
     batch = views(source, stop=1, recipe=still)[0]

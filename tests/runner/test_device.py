@@ -1,8 +1,13 @@
-"""What --precision=auto chooses."""
+"""What is chosen for a device: precision, XLA, where images are held and augmented."""
+
+import json
 
 import pytest
 import tensorflow as tf
 
+import tfssl
+from tests.helpers import run_given, run_until_killed, tiny_config
+from tfssl import Config, UsageError
 from tfssl.runner import device
 
 
@@ -12,12 +17,12 @@ def machine(monkeypatch):
 
     def made(flags="", capability=None):
         gpus = [] if capability is None else ["GPU"]
-        monkeypatch.setattr(device, "processor_flags", flags.split)
+        monkeypatch.setattr(device.machine, "processor_flags", flags.split)
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
         monkeypatch.setattr(
             tf.config.experimental,
             "get_device_details",
-            lambda gpu: {"compute_capability": capability},
+            lambda gpu: {"device_name": "a GPU", "compute_capability": capability},
         )
 
     return made
@@ -47,10 +52,11 @@ def test_a_processor_takes_bfloat16_where_it_computes_in_it_and_channels_are_eno
     [
         ((9, 0), 1.0, "mixed_bfloat16"),
         ((8, 0), 0.125, "mixed_bfloat16"),
-        ((7, 5), 1.0, "float32"),
+        ((7, 5), 1.0, "mixed_float16"),
+        ((6, 1), 1.0, "float32"),
     ],
 )
-def test_a_gpu_takes_bfloat16_from_ampere_on_at_every_width(machine, capability, width, chosen):
+def test_a_gpu_takes_what_its_tensor_cores_compute_in(machine, capability, width, chosen):
     machine("amx_bf16", capability)
     assert device.resolve_precision("auto", width) == chosen
 
@@ -59,3 +65,55 @@ def test_a_gpu_takes_bfloat16_from_ampere_on_at_every_width(machine, capability,
 def test_what_is_named_is_taken(machine, precision):
     machine("amx_bf16")
     assert device.resolve_precision(precision, 0.125) == precision
+
+
+def test_a_processor_augments_beside_the_training_and_a_gpu_within_it(machine):
+    machine("amx_bf16")
+    config = device.choose(Config())
+    assert (config.augment_on, config.jit_compile, config.steps_per_execution) == ("host", "off", 1)
+    machine("amx_bf16", (9, 0))
+    config = device.choose(Config())
+    assert (config.augment_on, config.jit_compile, config.steps_per_execution) == (
+        *("device", "on"),
+        0,  # by time
+    )
+
+
+def test_what_is_asked_for_is_not_chosen(machine):
+    machine("amx_bf16", (9, 0))
+    asked = dict(augment_on="host", jit_compile="off", steps_per_execution=3)
+    assert device.choose(Config(**asked)).to_dict() == Config(**asked).to_dict()
+
+
+def test_a_recipe_of_a_plug_in_stays_on_the_processor(machine):
+    """Its operations may be none that XLA, or a GPU, knows."""
+    machine("amx_bf16", (9, 0))
+    assert device.choose(Config(recipe="mine", plugin="mine.py")).augment_on == "host"
+
+
+def test_images_are_held_where_they_take_a_quarter_of_the_memory_at_most(machine, monkeypatch):
+    machine()
+    assert device.holder(10**15) == "CPU:0"  # where they are anyway
+    machine("", (9, 0))
+    monkeypatch.setattr(device.compat, "gpu_memory", lambda: 1000)
+    assert device.holder(250) == "GPU:0"
+    assert device.holder(251) is None
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_run_goes_on_with_what_was_chosen_at_its_start(tmp_path, monkeypatch):
+    """It starts as on a GPU and goes on where there is none, with equal settings and images."""
+    settings = dict(train_steps=4, mode="train", train_mode="pretrain", checkpoint_steps=2)
+
+    def as_on_a_gpu(config):
+        return config.replace(augment_on="device", jit_compile="off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "choose", as_on_a_gpu)
+        run_until_killed(lambda: tfssl.run(tiny_config(tmp_path / "a", **settings)), at_step=3)
+    tfssl.run(tiny_config(tmp_path / "a", **settings))
+    recorded = json.loads((tmp_path / "a" / "flags.json").read_text())
+    assert recorded["augment_on"] == "device"
+    with pytest.raises(UsageError, match="--augment_on=host .there device"):
+        run_given(**tiny_config(tmp_path / "a", **settings, augment_on="host").to_dict())

@@ -33,6 +33,9 @@ class StopOnNaN(StepCallback):
 
     def on_step(self, step, logs):
         if not math.isfinite(logs["loss"]):
+            failed = getattr(self.model, "failed", None)  # of the steps of this call
+            if failed is not None and failed >= 0:
+                step = self.before + int(failed) + 1
             self.stop(step, logs, f"The loss is {logs['loss']} at step {step}.")
 
     def stop(self, step, logs, what):

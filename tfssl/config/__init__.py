@@ -15,7 +15,7 @@ Nothing here imports TensorFlow, so an invalid flag is refused before it is load
 """
 
 from tfssl.config.checks import NO_PROBE, check_range, check_type
-from tfssl.config.defaults import ABSENT, LATER, listed, without_later
+from tfssl.config.defaults import ABSENT, CHOSEN, LATER, listed, without_later
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
 from tfssl.config.methods import METHODS, Method
@@ -27,6 +27,7 @@ from tfssl.config.values import sides, value_range, within
 __all__ = [
     "ABSENT",
     "ARCHITECTURE",
+    "CHOSEN",
     "COMPAT",
     "Config",
     "DISTILL",

@@ -62,11 +62,23 @@ LATER = {
     "input_range": "auto",
     "recipe": None,
     "protocols": None,
+    "jit_compile": "off",
+}
+
+# Settings whose default leaves them to the device when a run begins: {name: (that default, the
+# value of older versions)}. A run goes on with what was chosen.
+CHOSEN = {
+    "augment_on": ("auto", "host"),
+    "jit_compile": ("auto", "off"),
+    "steps_per_execution": (0, 1),
 }
 
 
 def without_later(settings):
     """Removes settings in LATER that have their default, so that names of runs do not change."""
+    for name, (open_value, older) in CHOSEN.items():
+        if settings.get(name) == open_value:
+            settings = {**settings, name: older}
     return {
         name: value for name, value in settings.items() if name not in LATER or value != LATER[name]
     }

@@ -34,6 +34,7 @@ FREE = frozenset(
     if f.metadata["group"] in (EVAL, LINEAR, EXPORT, LOG, DEVICES, COMPAT)
 ) - {"probe_dataset", "global_bn"} | {
     "mode",
+    "full",
     "train_mode",
     "model_dir",
     "data_dir",

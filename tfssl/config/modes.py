@@ -25,6 +25,7 @@ class Mode:
         classifies: whether it needs at least two classes.
         neighbours: whether it always evaluates nearest neighbours.
         split: the setting that names the split that it uses.
+        alone: whether it uses neither a run nor images.
     """
 
     help: str
@@ -39,6 +40,7 @@ class Mode:
     classifies: bool = False
     neighbours: bool = False
     split: str = "train_split"
+    alone: bool = False
 
 
 MODES = {
@@ -114,6 +116,13 @@ MODES = {
         evaluates=False,
         own_directory=False,
         split="eval_split",
+    ),
+    "doctor": Mode(
+        "check that this machine computes rightly, measure how fast, and write doctor.json",
+        "tfssl.runner.doctor:doctor",
+        evaluates=False,
+        own_directory=False,
+        alone=True,
     ),
     "train": Mode(
         "train as --train_mode says, like google-research/simclr",

@@ -98,7 +98,8 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
     @property
     def of_a_run(self):
         """Whether the mode uses the run in --model_dir, with its recorded settings."""
-        return MODES[self.mode].needs_run or (not self.trains and self.checkpoint is None)
+        mode = MODES[self.mode]
+        return mode.needs_run or not (self.trains or mode.alone or self.checkpoint is not None)
 
     @property
     def neighbours(self):

@@ -60,6 +60,7 @@ def views(
     stop_step: int,
     compiled: bool = False,
     finished: bool = True,
+    by_index: bool = False,
     share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Makes training batches of random views of each image, for a range of steps.
@@ -76,6 +77,8 @@ def views(
             seconds of compilation; the same views up to rounding.
         finished: whether to apply the operations on batches. If not, `finisher` applies them, for
             example on another device.
+        by_index: whether unfinished batches have the indices of their images instead of the images,
+            for a `finisher` that holds the images itself. Only for images in memory.
         share: which parts of every batch to make. A part is B / parts consecutive images. The
             images and their augmentations do not depend on the number of parts.
 
@@ -96,7 +99,8 @@ def views(
     ```
     """
     build = batches_in_memory if source.arrays else batches_streamed
-    batches = build(source, recipes, batch_size, seed, start_step, share)
+    options = {"by_index": True} if by_index else {}
+    batches = build(source, recipes, batch_size, seed, start_step, share, **options)
     if finished:
         batches = batches.map(
             finisher(source, recipes, compiled, parts=share.parts), num_parallel_calls=PARALLEL
@@ -114,6 +118,7 @@ def finisher(
     compiled: bool = False,
     in_blocks: bool = True,
     parts: int = 1,
+    device: str | None = None,
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Makes the function that finishes the batches of `views(..., finished=False)`.
 
@@ -122,6 +127,8 @@ def finisher(
         in_blocks: whether to process the batch in blocks that fit the cache of a CPU; faster on a
             CPU, slower on a GPU.
         parts: number of parts in a batch; see `Share`.
+        device: name of a device, such as "GPU:0", which then holds all images of the source, for
+            batches `by_index`.
 
     Returns:
         A function from an unfinished batch to {"views": a tuple of float32 [B, H, W, C] in [0, 1],
@@ -153,6 +160,9 @@ def finisher(
         return tf.function(made) if recipe.stateless else made
 
     steps = {recipe: step(recipe) for recipe in recipes}
+    if device:
+        with tf.device(device):
+            held_images, held_labels = map(tf.identity, source.arrays)
 
     @tf.function(jit_compile=compiled, reduce_retracing=True)
     def augmented(images, seeds, part):
@@ -172,6 +182,13 @@ def finisher(
         )
 
     def finish(batch):
+        if device:
+            indices = batch["indices"]
+            batch = {
+                **batch,
+                "images": tf.gather(held_images, indices),
+                "label": tf.gather(held_labels, indices),
+            }
         images = batch["images"]
         images = images if isinstance(images, tuple) else (images,) * len(recipes)
         made = augmented(images, batch["seeds"], batch["part"])
@@ -180,28 +197,50 @@ def finisher(
     return finish
 
 
-def batches_in_memory(source, recipes, batch_size, seed, start_step, share):
-    """A dataset of {"images": [B, h, w, C], "seeds": int32 [views, 2], "label", "part": int32}."""
-    images, labels = map(tf.convert_to_tensor, source.arrays)
+def batches_in_memory(source, recipes, batch_size, seed, start_step, share, by_index=False):
+    """A dataset of {"images": [B, h, w, C], "seeds": int32 [views, 2], "label", "part": int32}.
 
-    def gather(step, part, indices):
-        return {
-            "images": tf.gather(images, indices),
-            "label": tf.gather(labels, indices),
-            "seeds": view_seeds(seed, step, len(recipes)),
-            "part": part,
-        }
+    With `by_index`, {"indices": int32 [B], "seeds", "part"}.
+    """
+    images, labels = (None, None) if by_index else map(tf.convert_to_tensor, source.arrays)
+    size = batch_size // share.parts
 
-    stream = epochs(
-        source.num_examples,
-        start_step * batch_size,
-        lambda epoch: tf.data.Dataset.from_tensor_slices(
-            tf.random.experimental.stateless_shuffle(
-                tf.range(source.num_examples), fold(seed, ORDER, epoch), alg="philox"
-            )
-        ),
+    def of_part(step, indices, part):
+        indices = tf.slice(indices, [part * size], [size])
+        made = (
+            {"indices": indices}
+            if by_index
+            else {"images": tf.gather(images, indices), "label": tf.gather(labels, indices)}
+        )
+        return {**made, "seeds": view_seeds(seed, step, len(recipes)), "part": part}
+
+    def of_batch(step, indices):
+        parts = tf.range(share.first, share.first + share.count)
+        return tf.data.Dataset.from_tensor_slices(parts).map(
+            lambda part: of_part(step, indices, part)
+        )
+
+    steps = tf.data.Dataset.range(start_step, tf.int64.max)
+    batches = tf.data.Dataset.zip(
+        steps, order(source.num_examples, batch_size, seed, start_step * batch_size)
     )
-    return in_parts(stream, lambda place, index: index, batch_size, start_step, share).map(gather)
+    if share.count == 1:
+        return batches.map(lambda step, indices: of_part(step, indices, share.first))
+    return batches.flat_map(of_batch)
+
+
+def order(num_examples, batch_size, seed, first):
+    """The indices of the endless stream from example `first` on, int32 [B] for each batch."""
+
+    def of_epoch(epoch):
+        shuffled = tf.random.experimental.stateless_shuffle(
+            tf.range(num_examples), fold(seed, ORDER, epoch), alg="philox"
+        )
+        done = tf.where(epoch == first // num_examples, first % num_examples, 0)
+        return shuffled[done:]
+
+    numbers = tf.data.Dataset.range(first // num_examples, tf.int64.max)
+    return numbers.map(of_epoch).prefetch(1).rebatch(batch_size, drop_remainder=True)
 
 
 def batches_streamed(source, recipes, batch_size, seed, start_step, share):

@@ -1,11 +1,12 @@
 """The training step, and everything else that all methods share as `keras.Model`s."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import os
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, Self
 
 import keras
@@ -127,10 +128,16 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             say(f"{self.encoder.name} begins with a rescaling of values in [0, 255]: it gets those")
         self.seed = seed
         self.parts, self.followers = {}, {}
-        self.fitted_steps = None
+        self.fitted_steps = self.pace = None
         # Keras would count layers and variables in attributes as this model's a second time.
         self.hidden = types.SimpleNamespace(
-            given={}, compiled={}, prepare=None, also_log={}, prepared=None, kept=None
+            given={},
+            compiled={},
+            prepare=None,
+            also_log={},
+            prepared=None,
+            kept=None,
+            several=None,
         )
         self.penalize([], 0.0)
         names = ("loss", "weight_decay", *self.SCALARS, *more_scalars)
@@ -459,6 +466,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             "auto_scale_loss": auto_scale_loss,
         }
         super().compile(**settings)
+        self.hidden.several = None
         self.weight_decay, self.accumulate_steps = weight_decay, accumulate_steps
         self.hidden.prepare, self.hidden.also_log = prepare, also_log or {}
         self.hidden.compiled = {
@@ -513,6 +521,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         y: None = None,
         batch_size: int | None = None,
         epochs: int = 1,
+        pace: Iterator[int] | None = None,
         **options: Any,
     ) -> keras.callbacks.History:
         """Trains the model; see `keras.Model.fit`.
@@ -521,6 +530,9 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             x: a `tf.data.Dataset` of views, see the class.
             y, batch_size: not accepted; `x` has labels and batches.
             epochs: integer, as for `keras.Model.fit`.
+            pace: iterator over the numbers of steps between two calls of the callbacks, such as
+                `tfssl.callbacks.Pace`, instead of `steps_per_execution`; for one epoch. Training
+                stops where it ends.
             **options: further arguments of `keras.Model.fit`.
 
         Returns:
@@ -543,11 +555,37 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             callbacks = options.pop("callbacks", None)
             options["callbacks"] = compat.with_callback(callbacks, SetEpoch(clock))
         options.setdefault("shuffle", False)
-        with checks.explained(self):
+        with checks.explained(self), self.paced(pace):
             history = super().fit(x, y, batch_size, epochs, **options)
         if history.epoch and not history.history:
             raise ValueError("`x` must give batches of views. Received: a dataset without any")
         return history
+
+    @contextlib.contextmanager
+    def paced(self, pace: Iterator[int] | None) -> Iterator[None]:
+        """A context in which `fit` makes the numbers of steps of an iterator in each call."""
+        self.pace = pace
+        if pace is None:
+            yield
+            return
+        before, self.train_function = self.train_function, self.make_paced_function(pace)
+        try:
+            yield
+        finally:
+            self.train_function, self.pace = before, None
+
+    def make_paced_function(self, pace: Iterator[int]) -> Callable[[Any], Scalars]:
+        """The function that `fit` calls with an iterator over batches, for `paced`."""
+        if self.hidden.several is None:
+            self.hidden.several = several_steps(self)
+
+        def function(iterator):
+            count = next(pace)
+            logs, self.failed = self.hidden.several(iterator, tf.constant(count))
+            self.stop_training = pace.step >= pace.stop
+            return logs
+
+        return function
 
     def evaluate(
         self, x: Dataset | None = None, y: None = None, **options: Any
@@ -690,6 +728,37 @@ class SetEpoch(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.clock.set(None)
+
+
+def several_steps(model):
+    """A function (iterator, number of steps) -> (logs, index of the first step without a finite
+    loss; -1: there is none)."""
+    strategy = model.distribute_strategy
+
+    def one(batch):
+        logs = strategy.run(model.train_step, args=(batch,))
+        return tf.nest.map_structure(lambda v: strategy.experimental_local_results(v)[0], logs)
+
+    if not model.run_eagerly:
+        one = tf.function(
+            one, autograph=False, reduce_retracing=True, jit_compile=model.jit_compile
+        )
+
+    def several(iterator, count):
+        def make(index, logs, failed):
+            logs = one(iterator.get_next())
+            broken = (failed < 0) & ~tf.math.is_finite(tf.reduce_mean(logs["loss"]))
+            return index + 1, logs, tf.where(broken, index, failed)
+
+        first = make(tf.constant(0), None, tf.constant(-1))
+        _, logs, failed = tf.while_loop(
+            lambda index, *_: index < count, make, first, parallel_iterations=1
+        )
+        return logs, failed
+
+    if model.run_eagerly:
+        return several
+    return tf.function(several, autograph=False, reduce_retracing=True)
 
 
 def cardinality(dataset):

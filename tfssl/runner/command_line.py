@@ -48,7 +48,8 @@ DISK = tuple(
 def main(argv):
     """Runs one command line and returns its exit code.
 
-    0: success; 1: training failed; 2: the request was refused; 130, 143: stopped by SIGINT (from
+    0: success; 1: training, or a check of the doctor, failed; 2: the request was refused; 3: the
+    doctor found a GPU that cannot be used; 130, 143: stopped by SIGINT (from
     the keyboard) or SIGTERM, during training after saving a checkpoint.
     """
     stand_in()
@@ -94,7 +95,7 @@ def work(config, given, name):
             # Imported here, so that help and refusals do not load TensorFlow.
             from tfssl.runner import program
 
-            program.run(config, given, flagfile=parser.dump)
+            result = program.run(config, given, flagfile=parser.dump)
     except UsageError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
@@ -113,7 +114,7 @@ def work(config, given, name):
             file=sys.stderr,
         )
         return 1
-    return 0
+    return result.get("exit_code", 0) if isinstance(result, dict) else 0
 
 
 def leave(code):

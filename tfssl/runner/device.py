@@ -1,15 +1,11 @@
 """The device, the numerical precision, and the versions of libraries."""
 
-import contextlib
-import importlib.metadata
-import os
-import platform
-
 import tensorflow as tf
 
-from tfssl import encoders
+from tfssl import compat, encoders
+from tfssl.doctor import machine
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
+HELD = 0.25  # of the GPU's memory, at most, for images
 NARROW = 16  # channels; below, oneDNN's bfloat16 convolutions are slower than its float32 ones
 
 
@@ -22,17 +18,56 @@ def resolve_precision(precision, width_multiplier):
     """
     if precision != "auto":
         return precision
-    gpus = tf.config.list_physical_devices("GPU")
+    return of_device(width_multiplier)[0]
+
+
+def of_device(width_multiplier=1.0):
+    """(dtype policy, why) for a network on this device."""
+    gpus = machine.gpus()
     if gpus:
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
-        fast = capability is not None and capability >= (8, 0)
-    else:
-        fast = (
-            onednn()
-            and encoders.first_filters(width_multiplier) >= NARROW
-            and any(flag in processor_flags() for flag in ("avx512_bf16", "amx_bf16"))
-        )
-    return "mixed_bfloat16" if fast else "float32"
+        capability = gpus[0]["compute_capability"]
+        if capability is None:
+            return "float32", "the GPU does not say what it can do"
+        version = ".".join(map(str, capability))
+        if capability >= [8, 0]:
+            return "mixed_bfloat16", f"compute capability {version} has bfloat16 in Tensor cores"
+        if capability >= [7, 0]:
+            return "mixed_float16", f"compute capability {version} has float16 in Tensor cores"
+        return "float32", f"compute capability {version} has no Tensor cores"
+    if not machine.onednn():
+        return "float32", "TensorFlow runs without oneDNN"
+    have = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in machine.processor_flags()]
+    if not have:
+        return "float32", "the processor has neither AVX-512 nor AMX for bfloat16"
+    if encoders.first_filters(width_multiplier) < NARROW:
+        return "float32", f"networks of fewer than {NARROW} channels are faster in it"
+    return "mixed_bfloat16", f"the processor has {have[0]}"
+
+
+def choose(config):
+    """The Config with those settings of speed chosen that are left to the device.
+
+    Args:
+        config: a `tfssl.Config`.
+    """
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    on = "device" if gpu and not config.recipe else "host"
+    jit = "on" if gpu and not (config.recipe and config.augment_on == "device") else "off"
+    choices = {}
+    if config.augment_on == "auto":
+        choices["augment_on"] = on
+    if config.jit_compile == "auto":
+        choices["jit_compile"] = jit
+    if not config.steps_per_execution and not gpu:
+        choices["steps_per_execution"] = 1
+    return config.replace(**choices)
+
+
+def holder(size):
+    """The device to hold `size` bytes of images; None: the GPU's memory is too small for them."""
+    if not tf.config.list_physical_devices("GPU"):
+        return "CPU:0"
+    return "GPU:0" if size <= compat.gpu_memory() * HELD else None
 
 
 def width_of(about):
@@ -42,45 +77,10 @@ def width_of(about):
 
 def describe():
     """Device, library versions and use of oneDNN, for the record of a run."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-        device = f"{len(gpus)} x {name}"
-    else:
-        device = f"{cores()}-core CPU ({processor_name()})"
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return {"device": device, "onednn": onednn(), "versions": versions}
-
-
-def onednn():
-    """Whether TensorFlow uses oneDNN; None: unknown."""
-    with contextlib.suppress(ImportError, AttributeError):  # not part of the public API
-        from tensorflow.python.util import _pywrap_util_port
-
-        return bool(_pywrap_util_port.IsMklEnabled())
-    return None
-
-
-def cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def processor_info(key):
-    """The first value of a key in /proc/cpuinfo; "": there is none."""
-    with contextlib.suppress(OSError):
-        with open("/proc/cpuinfo") as info:
-            for line in info:
-                if line.startswith(key):
-                    return line.split(":", 1)[1].strip()
-    return ""
-
-
-def processor_flags():
-    return processor_info("flags").split()
-
-
-def processor_name():
-    return processor_info("model name") or platform.processor() or platform.machine()
+    gpus = machine.gpus()
+    device = (
+        f"{len(gpus)} x {gpus[0]['name']}"
+        if gpus
+        else f"{machine.cores()}-core CPU ({machine.processor_name()})"
+    )
+    return {"device": device, "onednn": machine.onednn(), "versions": machine.versions()}

@@ -451,6 +451,7 @@ def train(job, model, checkpoints, start):
         checkpoints,
         title=config.task,
         distribution=job.distribution,
+        steps_per_execution=config.steps_per_execution or None,
         directory=config.model_dir,
         writer=job.writer(),
         start=start,

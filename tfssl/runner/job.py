@@ -82,6 +82,15 @@ class Job:
             return Board(self.config.model_dir)
 
     @property
+    def holder(self):
+        """The device that holds all training images; None: batches are sent to it."""
+        if self.config.augment_on != "device" or self.distribution.replicas > 1:
+            return None
+        if not self.train_source.arrays:
+            return None
+        return device.holder(sum(array.nbytes for array in self.train_source.arrays))
+
+    @property
     def about(self):
         """The description stored with the weights."""
         return describe(self.config, self.stem, self.size, value_ranges=self.value_ranges)
@@ -116,7 +125,7 @@ def plan(config, distributed=None, ranges=None):
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
-    mode = MODES[config.mode]
+    mode, config = MODES[config.mode], device.choose(config)
     protocols.registered(config)  # refuses unknown protocols early
     plugins.check_encoder(config.encoder)
     if config.task == "pretrain" and config.trains:
@@ -375,8 +384,7 @@ def compile_model(job, model, recipes):
         build_optimizer(job),
         weight_decay=config.weight_decay,
         accumulate_steps=config.accumulate_steps,
-        jit_compile=False,
-        steps_per_execution=config.steps_per_execution,
+        jit_compile=config.jit_compile == "on",
         prepare=preparation(job, recipes),
         also_log=(
             {STOP: keras.Variable(0.0, trainable=False, name="stop_asked")} if several else None
@@ -400,6 +408,7 @@ def preparation(job, recipes):
                 compiled(config, recipes),
                 in_blocks=False,
                 parts=job.distribution.replicas,
+                device=job.holder,
             )
         )
     if job.distribution.workers > 1:
@@ -437,6 +446,7 @@ def training_batches(job, recipes, start):
             stop_step=job.total_steps,
             compiled=compiled(config, recipes),
             finished=config.augment_on == "host",
+            by_index=job.holder is not None,
         )
     )
 

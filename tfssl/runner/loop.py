@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfssl import data, files
 from tfssl.callbacks.alarms import StopOnNaN
 from tfssl.callbacks.checkpoints import SaveCheckpoints
-from tfssl.callbacks.steps import ShowProgress
+from tfssl.callbacks.steps import Pace, ShowProgress
 from tfssl.callbacks.tensorboard import Scalars
 from tfssl.distribute.strategy import single
 from tfssl.errors import TrainingError
@@ -37,6 +37,7 @@ def train(
     smaller,
     distribution=None,
     callbacks=(),
+    steps_per_execution=1,
 ):
     """Trains from one step to another, and updates the training time in the directory.
 
@@ -57,6 +58,8 @@ def train(
         smaller: the flags that reduce memory, for messages.
         distribution: the `Distribution` that trains; None: one device.
         callbacks: further callbacks.
+        steps_per_execution: training steps per call from Python, at most; None: as many as take a
+            second.
 
     Raises:
         TrainingError: out of memory, damaged data, a non-finite loss, or a lost worker.
@@ -91,6 +94,7 @@ def train(
                 verbose=0,
                 shuffle=False,
                 callbacks=callbacks,
+                pace=Pace(start, stop, steps_per_execution, [summary_steps, checkpoint_steps]),
                 steps_per_epoch=stop - start if distribution.replicas > 1 else None,
             )
     except tf.errors.ResourceExhaustedError:

@@ -314,6 +314,9 @@ def in_short(field):
     default = default_text(listed(field), elsewhere="see --helpfull")
     text = first_sentence(field.metadata["help"])
     name = f"  --{field.name}={values_text(field)}"
+    if len(name) > WIDTH:
+        cut = name.rindex("|", 0, WIDTH) + 1
+        name = f"{name[:cut]}\n{' ' * TEXT}{name[cut:]}"
     lines = textwrap.fill(f"{text} [{default}]" if default else text, WIDTH - TEXT)
     lines = textwrap.indent(lines, " " * TEXT)
     return f"{name}\n{lines}\n" if len(name) >= TEXT else f"{name}{lines[len(name) :]}\n"

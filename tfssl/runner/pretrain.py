@@ -323,6 +323,7 @@ def train(job, model, checkpoints, start):
         checkpoints,
         title="pretrain",
         distribution=job.distribution,
+        steps_per_execution=config.steps_per_execution or None,
         directory=config.model_dir,
         writer=writer,
         start=start,

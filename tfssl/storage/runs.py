@@ -4,7 +4,16 @@ import json
 import os
 
 from tfssl import files
-from tfssl.config import ABSENT, FREE, LATER, METHODS, Config, default_model_dir, differences
+from tfssl.config import (
+    ABSENT,
+    CHOSEN,
+    FREE,
+    LATER,
+    METHODS,
+    Config,
+    default_model_dir,
+    differences,
+)
 from tfssl.errors import UsageError
 from tfssl.storage import rundir
 from tfssl.text import printable
@@ -49,7 +58,7 @@ def needs_plugin(settings):
 
 
 def continued(config, there, given):
-    """The Config to continue a run with: settings newer than the run keep their old behaviour.
+    """The Config to continue a run with: what is not given stays as it was chosen at its start.
 
     Args:
         config: the Config of this command.
@@ -58,7 +67,8 @@ def continued(config, there, given):
     """
     if there is None:
         return config
-    return config.replace(**{name: getattr(there, name) for name in ABSENT if name not in given})
+    kept = [*ABSENT, *CHOSEN]
+    return config.replace(**{name: getattr(there, name) for name in kept if name not in given})
 
 
 def directory_of(config, data):

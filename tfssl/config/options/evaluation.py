@@ -194,7 +194,8 @@ class ExportOptions(Schema):
         EXPORT,
         "File or directory to write with --mode=export, or file with --mode=predict; "
         "it must not exist. Not given: a name next to the weights; or predictions.csv in "
-        "--model_dir or, without one, in the current directory.",
+        "--model_dir or, without one, in the current directory. With --mode=doctor: the file for "
+        "what was found, which is replaced; not given: doctor.json in the current directory.",
         NOT_EMPTY,
     )
     embed_points: int = knob(

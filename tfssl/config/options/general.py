@@ -45,8 +45,15 @@ class RunOptions(Schema):
         "auto",
         RUN,
         "Dtype policy of the network's layers. auto: mixed_bfloat16 if the processor "
-        "or GPU computes in bfloat16, otherwise float32; float32 too on a processor for networks "
-        "that begin with fewer than 16 channels. Losses and statistics are always float32.",
+        "or GPU computes in bfloat16, mixed_float16 on older GPUs with Tensor cores, otherwise "
+        "float32; float32 too on a processor for networks that begin with fewer than 16 channels. "
+        "Losses and statistics are always float32.",
+    )
+    full: bool = knob(
+        False,
+        RUN,
+        "--mode=doctor: also check the steps of all methods, in all precisions, with and without "
+        "XLA and --augment_on=device, which takes many minutes.",
     )
     deterministic: bool = knob(
         False,

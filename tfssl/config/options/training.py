@@ -125,18 +125,26 @@ class SpeedOptions(Schema):
         SPEED,
         "Compile the augmentation with XLA, in blocks of the batch that fit the processor's cache.",
     )
-    augment_on: Literal["host", "device"] = knob(
-        "host",
+    augment_on: Literal["auto", "host", "device"] = knob(
+        "auto",
         SPEED,
         "Where augmentation of whole batches runs: on the processor, in parallel to training "
-        "(host), or on the GPU, within the training step (device).",
+        "(host), or on the GPU, within the training step (device), which also holds images that "
+        "fit its memory. auto: device with a GPU.",
+    )
+    jit_compile: Literal["auto", "on", "off"] = knob(
+        "auto",
+        SPEED,
+        "Compile the training step with XLA. auto: on with a GPU, except where a "
+        "plug-in's operations cannot be compiled.",
     )
     steps_per_execution: int = knob(
-        1,
+        0,
         SPEED,
-        "Training steps per call from Python, between which it shows progress, saves and "
-        "stops: larger values help networks so small that the calls take time.",
-        at_least(1),
+        "Training steps per call from Python, at most. Progress is shown between calls, which end "
+        "at every TensorBoard point and checkpoint; a signal is obeyed after a call. 0: one on a "
+        "processor, as many as take a second on a GPU.",
+        NON_NEGATIVE,
     )
     blockwise_loss_from: int = knob(
         1024,

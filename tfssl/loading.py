@@ -23,6 +23,7 @@ import sys
 import warnings
 
 LEVEL, ONEDNN = "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"
+GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"  # instead of all memory at once, which others may need
 
 # Extended regular expressions. Lines on every machine:
 ALWAYS = (
@@ -130,10 +131,12 @@ def load(execute, module):
     """
     asked = os.environ.get(LEVEL)
     os.environ.update(switches(os.environ, platform.machine()))
+    gpu = accelerated()
+    if gpu:
+        os.environ.setdefault(GROWTH, "true")
     if asked in ("0", "1"):  # the user wants all messages
         execute(module)
         return
-    gpu = accelerated()
     with without_lines(ALWAYS if gpu else ALWAYS + WITHOUT_GPU):
         execute(module)
         if not gpu:  # with a GPU, the user may still choose the visible devices

@@ -35,8 +35,8 @@ ALLOWED = {
     "data": {"augment", "errors", "files", "notes", "registry", "text"},
     "distribute": {"data", "errors", "signals"},
     "doctor": {
-        *("augment", "compat", "data", "encoders", "layers", "loading", "losses", "memory"),
-        *("methods", "optim"),
+        *("augment", "compat", "data", "distribute", "encoders", "layers", "loading", "losses"),
+        *("memory", "methods", "optim"),
     },
     "encoders": {"errors", "files", "layers", "registry"},
     "evaluation": {"augment", "compat", "data", "encoders", "errors", "methods", "notes"},

@@ -458,7 +458,7 @@ def test_steps_of_the_full_list_pass(method, precision, compiled, inside):
 
 def test_normalization_over_two_devices():
     assert not of_layers.checks_together()  # without GPUs
-    check = of_layers.of_synchronization(["CPU:0", "CPU:1"])
+    check = of_layers.of_synchronization("CPU")
     assert doctor.run(check).passed
     apart = replaced(layers, "synchronized", lambda real: layers.FusedBatchNormalization)
     assert faulty(check, apart).error > 100 * check.bound

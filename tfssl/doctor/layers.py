@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import compat, layers, methods
+from tfssl.distribute.strategy import strategy_on
 from tfssl.doctor import references
 from tfssl.doctor.bounds import BFLOAT16, EXACT, PRODUCT, TWO_WAYS
 from tfssl.doctor.comparison import Check
@@ -34,8 +35,7 @@ def checks():
 
 def checks_together():
     """The checks of the first two GPUs together, a list; empty where there are not as many."""
-    gpus = [f"GPU:{i}" for i in range(len(tf.config.list_physical_devices("GPU")))]
-    return [of_synchronization(gpus[:2])] if len(gpus) > 1 else []
+    return [of_synchronization("GPU")] if len(tf.config.list_physical_devices("GPU")) > 1 else []
 
 
 # Normalization ----------------------------------------------------------------------------------
@@ -67,13 +67,13 @@ def of_batch_norm(name, shape, dtype, bound):
     return Check(name, "normalization", measure, expect, bound, bounds=bounds)
 
 
-def of_synchronization(devices):
+def of_synchronization(kind):
     """Statistics over two replicas, each with a half of the batch."""
     shape = (8, 6, 6, 16)
     inputs, flow, weights = to_normalize(shape, "float32")
 
     def measure():
-        strategy = tf.distribute.MirroredStrategy(devices)
+        strategy = strategy_on(kind, 2)
         with strategy.scope():
             layer = normalization_of(layers.synchronized, weights, shape, "float32")
 
@@ -103,7 +103,7 @@ def of_synchronization(devices):
         )
 
     expect = functools.partial(normalized, inputs, flow, weights)
-    name = f"batch normalization over {' and '.join(devices)}"
+    name = f"batch normalization over two {kind}s"
     return Check(name, "normalization", measure, expect, EXACT)
 
 

@@ -89,6 +89,12 @@ def test_the_file_must_have_a_place(tmp_path):
         tfssl.run(Config(mode="doctor", output=str(tmp_path / "missing" / "doctor.json")))
 
 
+def test_a_directory_that_cannot_be_written_is_refused_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="--output must be in a directory to write to"):
+        tfssl.run(Config(mode="doctor", output=str(tmp_path / "doctor.json")))
+
+
 @pytest.mark.parametrize(
     "seen, there, why",
     [(1, True, None), (0, False, None), (0, True, "nvidia-smi gives no answer")],

@@ -40,8 +40,11 @@ def doctor(config, given):
         UsageError: the method is not one of tfssl's own, or the file cannot be written.
     """
     path = config.output or FILE
-    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not os.path.isdir(directory):
         raise UsageError(f"--output must be a file in an existing directory. Received: {path}")
+    if not os.access(directory, os.W_OK):
+        raise UsageError(f"--output must be in a directory to write to. Received: {path}")
     began = time.monotonic()
     policy, why = (
         device.of_device() if config.precision == "auto" else (config.precision, "as asked")
@@ -64,7 +67,7 @@ def doctor(config, given):
     show_speed(found)
     found["seconds"] = time.monotonic() - began
     found["verdict"], found["exit_code"] = verdict(found)
-    files.write_json(os.path.dirname(os.path.abspath(path)), os.path.basename(path), found)
+    files.write_json(directory, os.path.basename(path), found)
     print(f"\n{path}: all of this as JSON\n{found['verdict']}", flush=True)
     return found
 

@@ -101,7 +101,7 @@ def test_a_number_of_400_digits_is_no_step():
 
 
 def test_records_of_before_a_knob_mean_what_was_done_then(tmp_path):
-    config = Config(model_dir=str(tmp_path))
+    config = Config(model_dir=str(tmp_path), jit_compile="off")
     before = {k: v for k, v in config.to_dict().items() if k not in LATER}
     (tmp_path / "flags.json").write_text(json.dumps(before))
     assert runs.recorded(str(tmp_path)) == config

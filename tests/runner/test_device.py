@@ -79,6 +79,13 @@ def test_a_processor_augments_beside_the_training_and_a_gpu_within_it(machine):
     )
 
 
+def test_xla_is_left_out_of_trainings_that_end_before_it_has_paid(machine):
+    machine("", (9, 0))
+    assert device.choose(Config(), steps=device.LONG - 1).jit_compile == "off"
+    assert device.choose(Config(), steps=device.LONG).jit_compile == "on"
+    assert device.choose(Config(jit_compile="on"), steps=1).jit_compile == "on"
+
+
 def test_what_is_asked_for_is_not_chosen(machine):
     machine("amx_bf16", (9, 0))
     asked = dict(augment_on="host", jit_compile="off", steps_per_execution=3)
@@ -106,7 +113,7 @@ def test_a_run_goes_on_with_what_was_chosen_at_its_start(tmp_path, monkeypatch):
     """It starts as on a GPU and goes on where there is none, with equal settings and images."""
     settings = dict(train_steps=4, mode="train", train_mode="pretrain", checkpoint_steps=2)
 
-    def as_on_a_gpu(config):
+    def as_on_a_gpu(config, steps):
         return config.replace(augment_on="device", jit_compile="off")
 
     with monkeypatch.context() as patch:

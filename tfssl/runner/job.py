@@ -125,7 +125,7 @@ def plan(config, distributed=None, ranges=None):
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
-    mode, config = MODES[config.mode], device.choose(config)
+    mode = MODES[config.mode]
     protocols.registered(config)  # refuses unknown protocols early
     plugins.check_encoder(config.encoder)
     if config.task == "pretrain" and config.trains:
@@ -166,6 +166,7 @@ def plan(config, distributed=None, ranges=None):
                 f"Received: {height}x{width}"
             )
     total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
+    config = device.choose(config, total)
     per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
     job = Job(
         config=config,

@@ -86,7 +86,10 @@ def train(
 
     save = SaveCheckpoints(start, checkpoints, checkpoint_steps, stop, alarm, writer, note_time)
     callbacks.append(save)
-    print("building the graph of the training step ...", flush=True)
+    if model.jit_compile:
+        print("compiling the training step, which can take minutes ...", flush=True)
+    else:
+        print("building the graph of the training step ...", flush=True)
     try:
         with distribution.noticing_lost_workers(), data.reading(dataset):
             model.fit(

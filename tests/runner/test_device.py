@@ -86,6 +86,14 @@ def test_xla_is_left_out_of_trainings_that_end_before_it_has_paid(machine):
     assert device.choose(Config(jit_compile="on"), steps=1).jit_compile == "on"
 
 
+def test_xla_is_for_a_single_device(machine):
+    """It cannot compile what replicas exchange."""
+    machine("", (9, 0))
+    assert device.choose(Config(), replicas=2).jit_compile == "off"
+    with pytest.raises(UsageError, match="--jit_compile=on needs a single device. Received: 2"):
+        device.choose(Config(jit_compile="on"), replicas=2)
+
+
 def test_what_is_asked_for_is_not_chosen(machine):
     machine("amx_bf16", (9, 0))
     asked = dict(augment_on="host", jit_compile="off", steps_per_execution=3)
@@ -113,7 +121,7 @@ def test_a_run_goes_on_with_what_was_chosen_at_its_start(tmp_path, monkeypatch):
     """It starts as on a GPU and goes on where there is none, with equal settings and images."""
     settings = dict(train_steps=4, mode="train", train_mode="pretrain", checkpoint_steps=2)
 
-    def as_on_a_gpu(config, steps):
+    def as_on_a_gpu(config, *_):
         return config.replace(augment_on="device", jit_compile="off")
 
     with monkeypatch.context() as patch:

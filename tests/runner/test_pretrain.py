@@ -169,7 +169,7 @@ def test_what_makes_it_faster_changes_no_number(finished_resnet, tmp_path, chang
 @pytest.mark.parametrize("most", [3, 0])  # 0: by time, as on a GPU
 def test_several_steps_per_execution_change_nothing(finished, tmp_path, monkeypatch, most):
     """Four steps: points at 2 and 4, each a mean, and checkpoints at 3 and 4, as one at a time."""
-    monkeypatch.setattr(device, "choose", lambda config, steps: config)
+    monkeypatch.setattr(device, "choose", lambda config, *_: config)
     settings = dict(TRAIN, train_summary_steps=2, checkpoint_steps=3, augment_on="host")
     tfssl.run(tiny_config(tmp_path, **settings, steps_per_execution=most))
     values = [value for _, value in read_scalars(finished[0])["train/contrast_loss"]]

@@ -425,7 +425,8 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             accumulate_steps: integer, number of parts of a batch that are computed one after the
                 other for one optimizer step; it must divide the batch size. Batch normalization
                 sees one part at a time.
-            jit_compile: "auto" compiles with XLA if there is a GPU.
+            jit_compile: "auto" compiles with XLA if there is a GPU. XLA cannot compile a step of
+                several replicas.
             steps_per_execution, run_eagerly, auto_scale_loss: as for `keras.Model.compile`.
             prepare: function from an element of the dataset to a batch, called within the training
                 step, outside the gradient tape.
@@ -457,7 +458,9 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
                 f"`accumulate_steps` must be an integer of 1 or more. Received: {accumulate_steps}"
             )
         if jit_compile == "auto":
-            jit_compile = bool(tf.config.list_physical_devices("GPU")) and not run_eagerly
+            gpu = bool(tf.config.list_physical_devices("GPU"))
+            single = self.distribute_strategy.num_replicas_in_sync == 1
+            jit_compile = gpu and single and not run_eagerly
         settings = {
             "optimizer": keras.optimizers.get(optimizer),
             "jit_compile": jit_compile,

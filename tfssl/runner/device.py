@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfssl import compat, encoders
 from tfssl.doctor import machine
+from tfssl.errors import UsageError
 
 HELD = 0.25  # of the GPU's memory, at most, for images
 LONG = 1500  # steps; shorter trainings end sooner without XLA, as measured on an H100
@@ -45,16 +46,26 @@ def of_device(width_multiplier=1.0):
     return "mixed_bfloat16", f"the processor has {have[0]}"
 
 
-def choose(config, steps=LONG):
+def choose(config, steps=LONG, replicas=1):
     """The Config with those settings of speed chosen that are left to the device.
 
     Args:
         config: a `tfssl.Config`.
         steps: integer, length of the training.
+        replicas: integer, number of devices that train. XLA cannot compile their exchange.
+
+    Raises:
+        UsageError: XLA is asked for on several devices.
     """
+    if config.jit_compile == "on" and replicas > 1 and config.trains:
+        raise UsageError(
+            f"--jit_compile=on needs a single device. Received: {replicas} replicas; give "
+            "--jit_compile=off, or --distribute=none"
+        )
     gpu = bool(tf.config.list_physical_devices("GPU"))
     on = "device" if gpu and not config.recipe else "host"
-    compiles = gpu and steps >= LONG and not (config.recipe and config.augment_on == "device")
+    compiles = gpu and steps >= LONG and replicas == 1
+    compiles = compiles and not (config.recipe and config.augment_on == "device")
     jit = "on" if compiles else "off"
     choices = {}
     if config.augment_on == "auto":

@@ -166,7 +166,7 @@ def plan(config, distributed=None, ranges=None):
                 f"Received: {height}x{width}"
             )
     total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
-    config = device.choose(config, total)
+    config = device.choose(config, total, distributed.replicas if distributed else 1)
     per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
     job = Job(
         config=config,

@@ -135,8 +135,9 @@ class SpeedOptions(Schema):
     jit_compile: Literal["auto", "on", "off"] = knob(
         "auto",
         SPEED,
-        "Compile the training step with XLA, which takes minutes once. auto: on with a GPU, for "
-        "trainings of 1,500 steps or more, except where a plug-in's operations cannot be compiled.",
+        "Compile the training step with XLA, which takes minutes once. auto: on with one "
+        "GPU, for trainings of 1,500 steps or more, except where a plug-in's operations cannot be "
+        "compiled.",
     )
     steps_per_execution: int = knob(
         0,

@@ -544,3 +544,12 @@ def test_byols_decay_is_constant_where_the_length_is_not_known():
     model = made("byol")
     unknown = dataset(model).filter(lambda _: True)
     np.testing.assert_allclose(decays(model, unknown, epochs=2), [0.99] * 4, atol=1e-6)
+
+
+def test_xla_is_refused_for_several_replicas():
+    """Whose exchange it cannot compile."""
+    with strategy_on("CPU", 2).scope():
+        model = tfssl.SimCLR(keras.layers.Flatten())
+        with pytest.raises(ValueError, match='`jit_compile` must be False or "auto" for several'):
+            model.compile("sgd", jit_compile=True)
+        model.compile("sgd", jit_compile="auto")

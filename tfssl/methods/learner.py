@@ -457,9 +457,14 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             raise ValueError(
                 f"`accumulate_steps` must be an integer of 1 or more. Received: {accumulate_steps}"
             )
+        single = self.distribute_strategy.num_replicas_in_sync == 1
+        if jit_compile is True and not single:
+            raise ValueError(
+                '`jit_compile` must be False or "auto" for several replicas, whose exchange XLA '
+                "cannot compile. Received: True"
+            )
         if jit_compile == "auto":
             gpu = bool(tf.config.list_physical_devices("GPU"))
-            single = self.distribute_strategy.num_replicas_in_sync == 1
             jit_compile = gpu and single and not run_eagerly
         settings = {
             "optimizer": keras.optimizers.get(optimizer),

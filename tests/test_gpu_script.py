@@ -145,10 +145,10 @@ def test_the_rows_are_those_of_table_3_without_the_headlines(driver):
 
 
 def test_the_headline_is_the_thesiss_run(driver, tmp_path):
-    from tfssl.runner import flags
+    from tfssl.runner import parser
 
     (task,) = driver.headline(driver.parsed([f"--out={tmp_path}", "--data_dir=/data"]))
-    config, _ = flags.parse(task.command[1:])
+    config, _ = parser.parse(task.command[1:])
     assert (config.train_batch_size, config.train_epochs, config.resnet_depth) == (1024, 100, 18)
     assert (config.temperature, config.color_jitter_strength) == (0.25, 0.75)
     assert (config.optimizer, config.dataset, config.use_blur) == ("lars", "cifar10", False)

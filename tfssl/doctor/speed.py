@@ -16,7 +16,7 @@ from tfssl.data.arrays import source_of
 ENOUGH = 0.8  # seconds to measure for
 SIDE = 32  # pixels of the views
 SIZE = {"CPU": 2048, "GPU": 8192}  # of the matrices
-BATCH = {"CPU": 64, "GPU": 1024}  # images of a step
+BATCH = {"CPU": 64, "GPU": 256}  # images of a step; XLA tries out algorithms at this size
 
 
 @dataclasses.dataclass(frozen=True)

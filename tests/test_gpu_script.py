@@ -262,7 +262,6 @@ def finished(out, *words):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_from_start_to_end_with_a_broken_pytorch_and_again_without(tmp_path):
     pytest.importorskip("matplotlib")
     out, broken = tmp_path / "out", tmp_path / "python"
@@ -303,7 +302,6 @@ def wait_for(process, log, text, seconds=120):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_run_that_is_stopped_reports_and_continues(tmp_path):
     out = tmp_path / "out"
     words = call(out, "--stages=headline", "--torch_python=none")

@@ -21,6 +21,7 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -280,7 +281,7 @@ def conclude(options, clock, undone):
     if glob.glob(os.path.join(glob.escape(options.out), "headline", "events.out.tfevents.*")):
         task = stages.Task("curves", script("report", options.out), "", grace=1.0)
         log = os.path.join(options.out, "logs", "curves.log")
-        env = environment(options, options.xla_flags)
+        env = environment(options, "")
         ended = stages.run(task, max(clock.left - 2.0, 5.0), log, env, clock)
         if ended.failed:
             clock.say(f"curves.png was not drawn: {ended.failed}")
@@ -307,6 +308,9 @@ def main(words):
         number = stopped.args[0]
         code = 128 + number
         clock.say(f"stopped by {signal.Signals(number).name}")
+    except Exception:  # what was measured before is reported all the same
+        traceback.print_exc()
+        code = 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     conclude(options, clock, undone)

@@ -84,6 +84,13 @@ def test_the_time_of_a_recipe_follows_from_the_step(quick, tmp_path):
     assert seconds == pytest.approx(100 * 50_000 * 2 * 3.33e9 / 1e12, rel=0.01)
 
 
+def test_other_work_on_the_machine_is_said(quick, tmp_path, monkeypatch, capsys):
+    quick(GOOD)
+    monkeypatch.setattr(doctor.os, "getloadavg", lambda: (50.0, 1.0, 1.0))
+    run(tmp_path)
+    assert "other work (load 50.0) was slowing this machine" in capsys.readouterr().out
+
+
 def test_the_file_must_have_a_place(tmp_path):
     with pytest.raises(UsageError, match="--output must be a file in an existing directory"):
         tfssl.run(Config(mode="doctor", output=str(tmp_path / "missing" / "doctor.json")))
@@ -152,6 +159,13 @@ def test_the_largest_batch_fits_into_what_is_left(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.ci
+def test_a_step_and_its_memory_are_measured():
+    rate = speed.step("float32", False, batch=4)
+    assert rate.images > 0 and rate.flops == pytest.approx(rate.images * 2 * 3.33e9, rel=0.01)
+    assert rate.bytes_per_image > 4 * 32 * 32 * 64  # of a single feature map, at least
+
+
+@pytest.mark.slow
 def test_from_the_command_line_it_passes_here_and_says_so(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), "doctor"],

@@ -12,6 +12,7 @@ from tfssl.terminal import StatusLine
 
 FILE = "doctor.json"
 RIGHT, WRONG, UNUSED = 0, 1, 3  # exit codes
+BUSY = 0.25  # of the cores, at work for others
 # {name: (flags of a standard recipe, images in its training split)}
 RECIPES = {
     "shapes, the first run": (["--flagfile=flags/shapes.flags"], 8000),
@@ -45,13 +46,13 @@ def doctor(config, given):
         raise UsageError(f"--output must be a file in an existing directory. Received: {path}")
     if not os.access(directory, os.W_OK):
         raise UsageError(f"--output must be in a directory to write to. Received: {path}")
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]  # before any work of its own
     policy, why = (
         device.of_device() if config.precision == "auto" else (config.precision, "as asked")
     )
     chosen = device.choose(config)
     found = {
-        "machine": machine.describe(),
+        "machine": {**machine.describe(), "load": load},
         "precision": {"policy": policy, "why": why},
         "jit_compile": chosen.jit_compile,
         "augment_on": chosen.augment_on,
@@ -173,6 +174,9 @@ def show_speed(found):
                 f"  about {one['bytes_per_image'] / 1e6:.1f} MB an image: up to "
                 f"{one['largest_batch']:,} images a batch fit into the memory"
             )
+    there = found["machine"]
+    if there["load"] > BUSY * there["cores"]:
+        print(f"  other work (load {there['load']:.1f}) was slowing this machine: measure again")
     print("\nstandard recipes on this machine, the training alone, estimated from that step:")
     for name, seconds in found["recipes"].items():
         print(f"  {name:40} {duration(seconds)}")

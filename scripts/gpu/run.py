@@ -217,7 +217,7 @@ def steps(options):
         path = result_of(options, f"steps-{depth}-{batch}")
         words = [f"--depth={depth}", f"--batch={batch}", f"--logs={logs}", *toy, *python]
         command = script("turns", path, *words, "--seconds={seconds}")
-        made.append(stages.Task(f"steps-{depth}-{batch}", command, path, least=75, most=240))
+        made.append(stages.Task(f"steps-{depth}-{batch}", command, path, least=75, most=300))
     return made
 
 

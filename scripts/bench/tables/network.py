@@ -45,25 +45,10 @@ def step_of(model, batch_size, size=32):
 
 
 def flops(encoder, size=32):
-    """Of one image, forward and backward: three times the multiply-adds of the forward pass, twice.
+    """Of one image, forward and backward."""
+    from tfssl.doctor.speed import flops_of
 
-    Convolutions and dense layers; everything else is a few per cent of them.
-    """
-    import keras
-
-    total, shapes = 0, {}
-    model = keras.models.clone_model(encoder, input_tensors=keras.Input((size, size, 3)))
-    for layer in model.layers:
-        shapes[layer.name] = layer.output.shape
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            places = 1
-            for side in layer.output.shape[1:-1]:
-                places *= side
-            kernel = 1
-            for side in layer.kernel.shape:
-                kernel *= side
-            total += kernel * places
-    return 3 * 2 * total
+    return flops_of(encoder, size)
 
 
 def torch_model(precision, compiled=False):

@@ -45,7 +45,7 @@ class Pace:
     def __init__(self, start, stop, most=1, every=(), seconds=1.0):
         self.step, self.stop, self.most = start, stop, most
         self.every = [number for number in every if number]
-        self.seconds, self.since, self.made, self.per_step = seconds, None, 0, None
+        self.seconds, self.since, self.made = seconds, None, 0
 
     def __iter__(self):
         return self

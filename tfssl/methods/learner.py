@@ -580,7 +580,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         try:
             yield
         finally:
-            self.train_function, self.pace = before, None
+            self.train_function, self.pace, self.failed = before, None, None
 
     def make_paced_function(self, pace: Iterator[int]) -> Callable[[Any], Scalars]:
         """The function that `fit` calls with an iterator over batches, for `paced`."""

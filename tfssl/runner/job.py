@@ -81,7 +81,7 @@ class Job:
         if self.distribution.chief:
             return Board(self.config.model_dir)
 
-    @property
+    @functools.cached_property
     def holder(self):
         """The device that holds all training images; None: batches are sent to it."""
         if self.config.augment_on != "device" or self.distribution.replicas > 1:

@@ -745,6 +745,11 @@ def several_steps(model):
 
     def one(batch):
         logs = strategy.run(model.train_step, args=(batch,))
+        if compat.several_workers(strategy):  # a variable that is logged may differ between them
+            return {
+                name: tf.reshape(strategy.reduce("MEAN", value, axis=None), [])
+                for name, value in logs.items()
+            }
         return tf.nest.map_structure(lambda v: strategy.experimental_local_results(v)[0], logs)
 
     if not model.run_eagerly:

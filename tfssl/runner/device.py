@@ -52,7 +52,8 @@ def choose(config, steps=LONG, replicas=1):
     Args:
         config: a `tfssl.Config`.
         steps: integer, length of the training.
-        replicas: integer, number of devices that train. XLA cannot compile their exchange.
+        replicas: integer, number of devices that train, of all workers. XLA cannot compile their
+            exchange.
 
     Raises:
         UsageError: XLA is asked for on several devices.
@@ -72,7 +73,8 @@ def choose(config, steps=LONG, replicas=1):
         choices["augment_on"] = on
     if config.jit_compile == "auto":
         choices["jit_compile"] = jit
-    if not config.steps_per_execution and not gpu:
+    # Several workers have to make the same number, which the time that each takes does not give.
+    if not config.steps_per_execution and (not gpu or replicas > 1):
         choices["steps_per_execution"] = 1
     return config.replace(**choices)
 

@@ -40,6 +40,19 @@ def several_workers(strategy):
     return in_several()
 
 
+def on_gpu(batch):
+    """A batch with its floating-point tensors copied to the GPU, where there is one.
+
+    Integers stay on the processor, where TensorFlow's GPU kernels expect seeds and shapes.
+    """
+    if not tf.config.list_logical_devices("GPU"):
+        return batch
+    with tf.device("GPU:0"):
+        return tf.nest.map_structure(
+            lambda values: tf.identity(values) if values.dtype.is_floating else values, batch
+        )
+
+
 def gpu_memory():
     """Bytes of the first GPU that TensorFlow may use; starts the GPU."""
     from tensorflow.python.client import device_lib

@@ -86,10 +86,11 @@ def test_xla_is_left_out_of_trainings_that_end_before_it_has_paid(machine):
     assert device.choose(Config(jit_compile="on"), steps=1).jit_compile == "on"
 
 
-def test_xla_is_for_a_single_device(machine):
-    """It cannot compile what replicas exchange."""
+def test_xla_and_calls_by_time_are_for_a_single_device(machine):
+    """XLA cannot compile what replicas exchange; several workers have clocks of their own."""
     machine("", (9, 0))
-    assert device.choose(Config(), replicas=2).jit_compile == "off"
+    config = device.choose(Config(), replicas=2)
+    assert (config.jit_compile, config.steps_per_execution) == ("off", 1)
     with pytest.raises(UsageError, match="--jit_compile=on needs a single device. Received: 2"):
         device.choose(Config(jit_compile="on"), replicas=2)
 

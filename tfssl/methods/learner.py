@@ -758,13 +758,19 @@ def several_steps(model):
         )
 
     def several(iterator, count):
-        def make(index, logs, failed):
-            logs = one(iterator.get_next())
-            broken = (failed < 0) & ~tf.math.is_finite(tf.reduce_mean(logs["loss"]))
-            return index + 1, logs, tf.where(broken, index, failed)
+        def fetch():
+            batch = iterator.get_next()
+            return batch if strategy.num_replicas_in_sync > 1 else compat.on_gpu(batch)
 
-        first = make(tf.constant(0), None, tf.constant(-1))
-        _, logs, failed = tf.while_loop(
+        def make(index, batch, logs, failed):
+            # Beside the step, which it does not depend on: read and copied while that computes.
+            following = tf.cond(index + 1 < count, fetch, lambda: batch)
+            logs = one(batch)
+            broken = (failed < 0) & ~tf.math.is_finite(tf.reduce_mean(logs["loss"]))
+            return index + 1, following, logs, tf.where(broken, index, failed)
+
+        first = make(tf.constant(0), fetch(), None, tf.constant(-1))
+        *_, logs, failed = tf.while_loop(
             lambda index, *_: index < count, make, first, parallel_iterations=1
         )
         return logs, failed

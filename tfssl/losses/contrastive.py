@@ -131,9 +131,24 @@ def _mean_cross_entropy(logits, against_negatives):
 
 def _cross_view_scalars(logits):
     n = tf.shape(logits)[0] // 2
-    log_p = tf.nn.log_softmax(logits[:n, n:])
-    hit = tf.equal(tf.argmax(log_p, axis=1, output_type=tf.int32), tf.range(n))
+    return candidate_scalars(logits[:n, n:], tf.range(n))
+
+
+def candidate_scalars(logits, positives):
+    """Accuracy and mean entropy in nats of the softmax over the candidates of each row.
+
+    Args:
+        logits: float32 [N, M], -inf where there is no candidate.
+        positives: int32 [N], the column of the positive in each row.
+
+    Returns:
+        A dict of float32 scalars, `contrast_acc` and `contrast_entropy`.
+    """
+    log_p = tf.nn.log_softmax(logits)
+    hit = tf.equal(tf.argmax(log_p, axis=1, output_type=tf.int32), positives)
     return {
         "contrast_acc": tf.reduce_mean(tf.cast(hit, tf.float32)),
-        "contrast_entropy": -tf.reduce_mean(tf.reduce_sum(tf.exp(log_p) * log_p, axis=1)),
+        "contrast_entropy": -tf.reduce_mean(
+            tf.reduce_sum(tf.math.multiply_no_nan(log_p, tf.exp(log_p)), axis=1)
+        ),
     }

@@ -1,4 +1,4 @@
-"""The loss of BYOL."""
+"""The losses of BYOL and of SimSiam."""
 
 import tensorflow as tf
 
@@ -32,3 +32,31 @@ def regression_loss(prediction: tf.Tensor, projection: tf.Tensor) -> tf.Tensor:
     prediction, projection = float32_pair(prediction=prediction, projection=projection)
     difference = unit_rows(prediction) - unit_rows(projection)
     return tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=1))
+
+
+def negative_cosine(p: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """Minus the mean cosine of the rows of two matrices, the loss of SimSiam for one direction.
+
+    Chen & He 2021, "Exploring Simple Siamese Representation Learning", arXiv:2011.10566, Eq. (1).
+    SimSiam's objective (Eq. 4) is the mean of both directions, in [-1, 1]. The caller must stop the
+    gradient of `z`. `regression_loss` is 2 plus twice this loss.
+
+    Args:
+        p: float [N, D], output of the predictor for one view.
+        z: float [N, D], projections of the other view.
+
+    Returns:
+        float32 scalar in [-1, 1].
+
+    Raises:
+        ValueError: the arguments are not two matrices of one shape.
+
+    Example:
+
+    ```python
+    p, z = np.float32([[2, 0], [0, 1]]), np.float32([[1, 0], [1, 0]])
+    round(float(tfssl.losses.negative_cosine(p, z)), 4)  # -0.5
+    ```
+    """
+    p, z = float32_pair(p=p, z=z)
+    return -tf.reduce_mean(tf.reduce_sum(unit_rows(p) * unit_rows(z), axis=1))

@@ -43,7 +43,10 @@ ALLOWED = {
     "information": {"losses"},
     "layers": {"distribute"},
     "losses": set(),
-    "methods": {"compat", "distribute", "encoders", "layers", "losses", "notes", "optim"},
+    "methods": {
+        *("compat", "distribute", "encoders", "information", "layers", "losses", "notes"),
+        "optim",
+    },
     "optim": set(),
     "storage": {"config", "encoders", "errors", "files", "registry", "text"},
     "runner": {

@@ -40,6 +40,18 @@ def several_workers(strategy):
     return in_several()
 
 
+def highest_rate(optimizer):
+    """The highest learning rate of an optimizer's schedule; None: its rate is constant."""
+    schedule = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    settings = schedule.get_config()
+    names = ("base_learning_rate", "initial_learning_rate", "warmup_target")
+    given = [float(settings[name]) for name in names if settings.get(name) is not None]
+    with tf.init_scope():
+        return max(given) if given else float(schedule(0))
+
+
 def on_gpu(batch):
     """A batch with its floating-point tensors copied to the GPU, where there is one.
 

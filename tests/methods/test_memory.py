@@ -39,7 +39,7 @@ def unit(z):
 def test_the_loss_is_the_softmax_over_the_batch_and_the_queue_before_the_step(blockwise_loss_from):
     model = build(memory_size=SIZE, temperature=0.3, blockwise_loss_from=blockwise_loss_from)
     views, queue = batch(), model.queue.numpy()
-    z = unit(model.project(views["views"])[1].numpy().astype("float64"))
+    z = unit(np.concatenate(model.project(views["views"])[1]).astype("float64"))
     logits = z @ np.concatenate([z, queue]).T / 0.3
     logits[range(16), range(16)] = -np.inf
     positives = logits[range(16), np.roll(range(16), 8)]
@@ -57,7 +57,7 @@ def test_the_queue_holds_the_last_projections_of_the_following_network_in_order(
     made = [model.queue.numpy()]
     for step in range(4):
         views = batch(seed=step)
-        made += model.project_for_memory(views["views"])
+        made += model.companions(views["views"])
         model.train_step(views)
         np.testing.assert_allclose(model.queue, np.concatenate(made)[-SIZE:], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(model.queue, axis=1), 1, rtol=1e-5)
@@ -65,7 +65,7 @@ def test_the_queue_holds_the_last_projections_of_the_following_network_in_order(
 
 def test_a_queue_shorter_than_a_step_holds_the_last_of_it():
     model, views = build(memory_size=5), batch()
-    _, z2 = model.project_for_memory(views["views"])
+    _, z2 = model.companions(views["views"])
     model.train_step(views)
     np.testing.assert_allclose(model.queue, z2[-5:], atol=1e-5)
 

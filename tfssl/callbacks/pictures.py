@@ -10,7 +10,7 @@ COLUMNS = 12
 def save_views(source, recipes, path, writer, seed=0, settings=None):
     """Writes the views of the first batch as a PNG and as TensorBoard's `image`, step 0.
 
-    One row per view, one image per column.
+    One row per view, one image per column. Views of another size are shown at scale.
 
     Args:
         source: a `tfssl.data.Source`.
@@ -25,7 +25,7 @@ def save_views(source, recipes, path, writer, seed=0, settings=None):
     )
     with data.reading(source.name):
         batch = next(iter(batches))
-    rows = list(batch["views"])
+    rows = framed(batch["views"])
     grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in rows], axis=0)
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, 64 // rows[0].shape[1])  # so that 32 px can be seen
@@ -35,3 +35,16 @@ def save_views(source, recipes, path, writer, seed=0, settings=None):
     with writer.as_default(step=0):
         tf.summary.image("image", grid[tf.newaxis])
         tf.summary.text("flags", "| flag | value |\n| --- | --- |\n" + table)
+
+
+def framed(views):
+    """The views of a batch in white frames of equal size."""
+    height, width = (max(view.shape[axis] for view in views) for axis in (1, 2))
+    return [
+        tf.pad(
+            view,
+            [[0, 0], [0, height - view.shape[1]], [0, width - view.shape[2]], [0, 0]],
+            constant_values=1.0,
+        )
+        for view in views
+    ]

@@ -72,6 +72,7 @@ class InformationScalars(Points):
     information/infonce_bound is the ceiling minus the method's contrastive loss, averaged since the
     last point. For a method without one, it is computed with NT-Xent on the watched
     projections; its ceiling is lower, as these are fewer. The other scalars are of the last batch.
+    A method of a single view has neither bound nor alignment.
 
     Args:
         start_step, total_steps, writer: as for `Points`.
@@ -95,16 +96,21 @@ class InformationScalars(Points):
         """Returns {name: number}, and log10 of the singular values of h over the largest, [K]."""
         h1, h2, z1, z2 = (self.model.watched[name].numpy() for name in ("h1", "h2", "z1", "z2"))
         values = representation.singular_values(h1)
+        spectrum = np.log10(np.maximum(values / max(values[0], 1e-30), 1e-7))
+        of_one = {
+            "uniformity": representation.uniformity(h1),
+            "effective_rank": representation.effective_rank(values),
+        }
+        if self.model.NUM_VIEWS == 1:
+            return of_one, spectrum
         candidates = self.model.candidates(self.batch_size)
         if candidates:
-            ceiling, loss = math.log(candidates), logs["contrast_loss"] / 2
+            ceiling, loss = math.log(candidates), logs["contrast_loss"] / self.model.DIRECTIONS
         else:
             ceiling, loss = math.log(2 * len(z1) - 1), float(nt_xent(z1, z2, self.temperature))
-        spectrum = np.log10(np.maximum(values / max(values[0], 1e-30), 1e-7))
         return {
             "infonce_bound": ceiling - loss,
             "infonce_ceiling": ceiling,
             "alignment": representation.alignment(h1, h2),
-            "uniformity": representation.uniformity(h1),
-            "effective_rank": representation.effective_rank(values),
+            **of_one,
         }, spectrum

@@ -1,7 +1,8 @@
 """The settings of a run, each defined once; imports the standard library only.
 
 options   type, default, help text and check of every setting ("knob")
-methods   the table of methods: properties and defaults of each
+method    the properties of a method that the table of methods states
+methods   the table of methods: properties, defaults and options of each
 modes     the table of modes: function and properties of each
 defaults  defaults that depend on the method or the task; defaults for older records
 google    command lines of google-research/simclr
@@ -18,7 +19,8 @@ from tfssl.config.checks import NO_PROBE, check_range, check_type
 from tfssl.config.defaults import ABSENT, CHOSEN, LATER, listed, without_later
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
-from tfssl.config.methods import METHODS, Method
+from tfssl.config.method import Method
+from tfssl.config.methods import METHODS
 from tfssl.config.modes import MODES, TASKS, Mode
 from tfssl.config.schema import COMPAT, DISTILL, SPEED, TRANSFER, VIEW, VIEW2, kind, knob
 from tfssl.config.settings import Config

@@ -105,6 +105,11 @@ def check_views(config):
                     f"--{prefix}{low} must not exceed --{prefix}{high}. "
                     f"Received: {least} and {most}"
                 )
+        if config.local_crop_area_min > config.local_crop_area_max:
+            raise UsageError(
+                "--local_crop_area_min must not exceed --local_crop_area_max. "
+                f"Received: {config.local_crop_area_min} and {config.local_crop_area_max}"
+            )
         hue = config.of_view("color_jitter_strength", view) * config.of_view("jitter_hue", view)
         if hue > 0.5:
             raise UsageError(
@@ -145,10 +150,27 @@ def check_method(config):
             f"--memory_size concerns {methods_with('memory_size')}. Received: "
             f"{config.memory_size} with --method={config.method}"
         )
+    check_number_of_views(config)
     if config.positives == "classes" and "positives" not in takes:
         raise UsageError(
             f"--positives=classes concerns {methods_with('positives')}. "
             f"Received: --method={config.method}"
+        )
+
+
+def check_number_of_views(config):
+    """Raises UsageError if the method does not take that many views, or no smaller ones."""
+    takes, views = config.facts.num_views, config.num_views
+    if takes is not None and views != takes or takes is None and views < 2:
+        expected = "at least 2" if takes is None else takes
+        raise UsageError(
+            f"--num_views must be {expected} for --method={config.method}. Received: {views}"
+        )
+    if config.local_views and not config.facts.multi_crop:
+        several = [name for name, of in METHODS.items() if of.multi_crop]
+        raise UsageError(
+            f"--local_views concerns {' and '.join(f'--method={name}' for name in several)}. "
+            f"Received: {config.local_views} with --method={config.method}"
         )
 
 

@@ -3,7 +3,8 @@
 `tfssl.config.options` has the others: those of pretraining with --method=simclr.
 """
 
-from tfssl.config.methods import METHODS, STANDARD, EpochTable
+from tfssl.config.method import EpochTable
+from tfssl.config.methods import METHODS, STANDARD
 from tfssl.config.modes import MODES, TASKS
 
 DECIDING = ("method", "mode", "train_mode")  # settings that determine the defaults of others
@@ -63,6 +64,13 @@ LATER = {
     "recipe": None,
     "protocols": None,
     "jit_compile": "off",
+    "num_views": 2,
+    "local_views": 0,
+    "local_size": None,
+    "local_crop_area_min": 0.05,
+    "local_crop_area_max": 0.25,
+    "local_blur_p": None,
+    "pred_hidden_dim": None,
 }
 
 # Settings whose default leaves them to the device when a run begins: {name: (that default, the

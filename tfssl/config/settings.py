@@ -82,6 +82,11 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
         return self.mode if self.mode in TASKS else self.train_mode or "pretrain"
 
     @property
+    def by_class(self):
+        """Whether pretraining learns from the labels of --train_split."""
+        return self.positives == "classes" or self.facts.by_class
+
+    @property
     def trains(self):
         """Whether the mode trains an encoder."""
         return MODES[self.mode].trains

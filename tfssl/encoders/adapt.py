@@ -151,6 +151,56 @@ def shape_text(shape):
     return "[" + ", ".join("?" if side is None else str(side) for side in shape) + "]"
 
 
+def with_map(encoder, input_shape, layer=None):
+    """A model that returns a feature map besides the output of an encoder.
+
+    Args:
+        encoder: a functional or sequential `keras.Model`.
+        input_shape: (None, height, width, channels) of the images.
+        layer: name of the layer whose output is the map; None: the last one whose height and width
+            are larger than those of the last map.
+
+    Returns:
+        A pair: a `keras.Model`, images -> [map [B, h, w, C], output of the encoder]; and (h, w, C).
+
+    Raises:
+        ValueError: the encoder has no such map.
+    """
+    if type(encoder).__name__ not in ("Functional", "Sequential"):
+        raise ValueError(
+            "`encoder` must be a functional or sequential keras.Model, whose feature maps can be "
+            f"read. Received: {type(encoder).__name__}"
+        )
+    found = {
+        each.name: each.output
+        for each in encoder.layers
+        if isinstance(getattr(each, "output", None), keras.KerasTensor)
+        and len(each.output.shape) == 4
+        and not isinstance(each, keras.layers.InputLayer)
+    }
+    if layer is not None and layer not in found:
+        raise ValueError(
+            f"`local_layer` must be a layer of the encoder that returns a feature map: one of "
+            f"{', '.join(found) or 'none'}. Received: {layer}"
+        )
+    images = keras.KerasTensor(tuple(input_shape), dtype="float32")
+    shapes = {}
+    if found:
+        specs = keras.Model(encoder.inputs, list(found.values()))(images)
+        specs = specs if isinstance(specs, (list, tuple)) else [specs]
+        shapes = {name: tuple(spec.shape[1:]) for name, spec in zip(found, specs, strict=True)}
+    if layer is None:
+        last = list(shapes.values())[-1] if shapes else (0, 0, 0)
+        larger = [name for name, shape in shapes.items() if shape[0] * shape[1] > last[0] * last[1]]
+        if not larger:
+            raise ValueError(
+                "`encoder` must have feature maps of two resolutions or more, or `local_layer` "
+                f"must name one. Received: maps {sorted(set(shapes.values()))}"
+            )
+        layer = larger[-1]
+    return keras.Model(encoder.inputs, [found[layer], encoder.output]), shapes[layer]
+
+
 def clone(encoder, argument="target_encoder"):
     """Makes a second encoder of the same architecture, with new initial weights.
 

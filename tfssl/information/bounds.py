@@ -70,6 +70,30 @@ def nwj_bound(scores):
     )
 
 
+def jsd_bound(scores):
+    """The Jensen-Shannon objective, E_joint[-softplus(-f)] - E_product[softplus(f)].
+
+    Hjelm et al. 2019, "Learning Deep Representations by Mutual Information Estimation and
+    Maximization", Eq. (4), after Nowozin et al. 2016. It is a lower bound on 2 JS - log 4, where JS
+    in [0, log 2] is the Jensen-Shannon divergence between the joint distribution and the product,
+    not on the mutual information itself; both have the same optimal critic, the log density ratio.
+
+    Args:
+        scores: float [N, N], N at least 2.
+
+    Returns:
+        float32 scalar <= 0.
+
+    Raises:
+        ValueError: as for `infonce_bound`.
+    """
+    scores = square(scores)
+    n = tf.cast(tf.shape(scores)[0], tf.float32)
+    diagonal, all_pairs = tf.linalg.diag_part(scores), tf.math.softplus(scores)
+    of_others = tf.reduce_sum(all_pairs) - tf.reduce_sum(tf.math.softplus(diagonal))
+    return -tf.reduce_mean(tf.math.softplus(-diagonal)) - of_others / (n * (n - 1.0))
+
+
 def barber_agakov_bound(log_q, entropy):
     """The variational bound H(Z) + E[log q(z | x)] (Proposition 5; Barber and Agakov 2003).
 

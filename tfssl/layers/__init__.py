@@ -6,7 +6,15 @@ TensorFlow.
 """
 
 from tfssl.layers.conv import ProductGradientConv2D
-from tfssl.layers.heads import build_head, byol_head, classifier, first_layers, projector
+from tfssl.layers.heads import (
+    build_head,
+    byol_head,
+    classifier,
+    first_layers,
+    mlp,
+    projector,
+    prototypes,
+)
 from tfssl.layers.norm import FusedBatchNormalization, synchronized
 from tfssl.layers.remat import Rematerialized
 
@@ -18,6 +26,8 @@ __all__ = [
     "byol_head",
     "classifier",
     "first_layers",
+    "mlp",
     "projector",
+    "prototypes",
     "synchronized",
 ]

@@ -1,4 +1,4 @@
-"""Heads: projectors of SimCLR and BYOL, predictor of BYOL, linear classifier."""
+"""Heads: projectors, predictors, prototypes, linear classifier."""
 
 from collections.abc import Callable
 
@@ -125,6 +125,106 @@ def byol_head(
             x = normalization(momentum=bn_momentum, epsilon=1e-5)(x)
         x = x if last else keras.layers.ReLU()(x)
     return keras.Model(inputs, x, name=name)
+
+
+def mlp(
+    in_dim: int,
+    *,
+    mode: str = "nonlinear",
+    out_dim: int = 2048,
+    hidden_dim: int | None = 2048,
+    num_layers: int = 2,
+    activation: str = "relu",
+    bn_momentum: float = 0.9,
+    normalization: Callable[..., keras.Layer] | None = keras.layers.BatchNormalization,
+    normalize_output: bool = False,
+    seed: int = 0,
+    name: str = "projector",
+) -> keras.Model:
+    """A multi-layer perceptron, the projector or predictor of most methods after BYOL.
+
+    Hidden layers are dense layers with batch normalization and an activation. The last layer is
+    linear (Barlow Twins, VICReg, SwAV), or followed by batch normalization without scale and offset
+    (SimSiam's and MoCo v3's projectors). Kernels are initialized with variance 1 / fan-in.
+
+    Args:
+        in_dim: dimension of the input.
+        mode: "none" (the input itself), "linear" (the last layer only) or "nonlinear".
+        out_dim: dimension of the output.
+        hidden_dim: units of the hidden layers; None: `in_dim`.
+        num_layers: number of layers of the nonlinear head, 1 or more.
+        activation: name of a Keras activation, for the hidden layers.
+        bn_momentum: momentum of the moving averages of batch normalization.
+        normalization: class of the normalization layers; None for none.
+        normalize_output: whether the last layer has a normalization too.
+        seed: integer; equal seeds give equal initial weights.
+        name: name of the model.
+
+    Returns:
+        A functional `keras.Model`: float [B, in_dim] -> float [B, out_dim], or the input for
+        "none".
+
+    Raises:
+        ValueError: an unknown mode or fewer than one layer.
+
+    Example:
+
+    ```python
+    projector = tfssl.layers.mlp(512, hidden_dim=64, out_dim=32, num_layers=3)
+    projector(tf.zeros((2, 512))).shape  # (2, 32)
+    ```
+    """
+    layers = depth(mode, num_layers)
+    inputs = x = keras.Input((in_dim,), name="input")
+    for index in range(layers):
+        last = index == layers - 1
+        normalized = normalization and (normalize_output or not last)
+        x = keras.layers.Dense(
+            out_dim if last else hidden_dim or in_dim,
+            use_bias=not normalized,
+            kernel_initializer=by_fan_in(seed + index),
+        )(x)
+        if normalized:
+            affine = dict(center=not last, scale=not last)
+            x = normalization(momentum=bn_momentum, epsilon=1e-5, **affine)(x)
+        x = x if last else keras.layers.Activation(activation)(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def prototypes(
+    in_dim: int, count: int, *, seed: int = 0, name: str = "prototypes"
+) -> keras.layers.Dense:
+    """The scores of unit vectors for unit vectors: the prototypes of SwAV and DINO's last layer.
+
+    A dense layer without bias whose columns have length 1 from the start and after each step of an
+    optimizer (Caron et al. 2020, arXiv:2006.09882, section 3.1).
+
+    Args:
+        in_dim: dimension of the input.
+        count: number of prototypes.
+        seed: integer; equal seeds give equal initial weights.
+        name: name of the layer.
+
+    Returns:
+        A built `keras.layers.Dense`: float [B, in_dim] -> float [B, count].
+
+    Example:
+
+    ```python
+    scores = tfssl.layers.prototypes(8, count=32)
+    bool(tf.reduce_all(abs(scores(tf.math.l2_normalize(tf.ones((2, 8)), axis=1))) <= 1.001))  # True
+    ```
+    """
+    layer = keras.layers.Dense(
+        count,
+        use_bias=False,
+        kernel_initializer=by_fan_in(seed),
+        kernel_constraint=keras.constraints.UnitNorm(axis=0),
+        name=name,
+    )
+    layer.build((None, in_dim))
+    layer.kernel.assign(layer.kernel_constraint(layer.kernel))
+    return layer
 
 
 def depth(mode, num_layers):

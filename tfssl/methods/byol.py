@@ -13,7 +13,6 @@ from tfssl.methods import checks, targets
 from tfssl.methods.hints import Encoder, Layers, Views
 from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
-from tfssl.optim.schedules import target_decay
 
 
 @keras.saving.register_keras_serializable(package="tfssl")
@@ -63,6 +62,7 @@ class BYOL(SelfSupervised):
         "target_z_std",
     )
     PROBE_VIEWS = 1
+    SCHEDULED = True
 
     def __init__(
         self,
@@ -80,10 +80,7 @@ class BYOL(SelfSupervised):
         heads = {"projector": projector, "predictor": predictor}
         super().__init__(encoder, heads=heads, **options)
         targets.check_init(target_init)
-        if not (checks.is_number(base_target_decay) and 0 <= base_target_decay <= 1):
-            raise ValueError(
-                f"`base_target_decay` must be in [0, 1]. Received: {base_target_decay}"
-            )
+        checks.share("base_target_decay", base_target_decay)
         self.target_init, self.base_target_decay = target_init, base_target_decay
         self.total_steps = total_steps
         self.hidden.targets = {"encoder": target_encoder, "projector": target_projector}
@@ -136,15 +133,7 @@ class BYOL(SelfSupervised):
 
     def decay(self, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """Decay of the target at a step, float32 scalar."""
-        total = self.total_steps or self.fitted_steps
-        if total is None:
-            return tf.constant(self.base_target_decay)
-        return target_decay(step, total, self.base_target_decay)
-
-    def plan_steps(self, total: int | None) -> None:
-        if total != self.fitted_steps and self.total_steps is None:
-            self.train_function = self.test_function = None  # their graphs contain the old total
-        super().plan_steps(total)
+        return targets.decay(step, self.planned_steps, self.base_target_decay)
 
     def after_step(self, step: tf.Tensor) -> None:
         targets.update(self.hidden.pairs, self.decay(step))

@@ -18,6 +18,11 @@ def views(method, given):
             f"{name} takes {counted(count, 'view')} of each image: "
             f"tfssl.views(..., num_views={count}). Received: {len(given)}"
         )
+    if len(given) < method.LEAST_VIEWS:
+        raise ValueError(
+            f"{name} takes {method.LEAST_VIEWS} or more views of each image: tfssl.views(..., "
+            f"num_views={method.LEAST_VIEWS}). Received: {len(given)}"
+        )
     sizes = {tuple(view.shape[1:3]) for view in given}
     if method.SAME_SIZE and len(sizes) > 1:
         raise ValueError(
@@ -154,6 +159,18 @@ def positive(name, value):
     """Raises ValueError if an argument is not a finite number above 0."""
     if not is_number(value) or not 0 < value < float("inf"):
         raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")
+
+
+def share(name, value):
+    """Raises ValueError if an argument is not a number in [0, 1]."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={value!r}")
+
+
+def weight(name, value):
+    """Raises ValueError if an argument is not a finite number of 0 or more."""
+    if not is_number(value) or not 0 <= value < float("inf"):
+        raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value!r}")
 
 
 def is_number(value):

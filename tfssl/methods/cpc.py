@@ -10,9 +10,10 @@ from tfssl.distribute import replicas
 from tfssl.encoders import adapt
 from tfssl.losses import info_nce
 from tfssl.methods import checks
+from tfssl.methods.coupled import Tensors
 from tfssl.methods.hints import Encoder, Layers, Scalars, Shape, Views
 from tfssl.methods.learner import Outputs
-from tfssl.methods.selfsupervised import direction_std
+from tfssl.methods.selfsupervised import direction_std, parted
 from tfssl.methods.simclr import Contrastive
 
 PATCHES = 4  # stream of random numbers, next to those of `tfssl.data`
@@ -121,11 +122,8 @@ class CPC(Contrastive):
         parts["predictions"] = predictions or products(width, dim, self.rows - 1, self.seed + 300)
         return parts
 
-    def project(self, views: Views, training: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
-        """h [2B, D], and for each view z and the predictions, flattened to one row.
-
-        One row per view lets `Contrastive.accumulated` split the batch.
-        """
+    def project(self, views: Views, training: bool = True) -> tuple[Tensors, Tensors]:
+        """h, and for each view z and the predictions, flattened to one row for each image."""
         patches = tf.concat(
             [self.patches_of(i, view, training) for i, view in enumerate(views)], axis=0
         )
@@ -141,18 +139,22 @@ class CPC(Contrastive):
         both = tf.concat([tf.cast(values, tf.float32) for values in (z, *predicted)], axis=2)
         self.laid_out = (rows, columns, z.shape[-1])
         h = tf.reduce_mean(tf.reshape(h, [-1, rows * columns, h.shape[-1]]), axis=1)
-        return h, tf.reshape(both, [-1, columns * both.shape[2] * z.shape[-1]])
+        flat = tf.reshape(both, [-1, columns * both.shape[2] * z.shape[-1]])
+        return parted(h, len(views)), parted(flat, len(views))
 
-    def outputs(self, loss: tf.Tensor, scalars: Scalars, h: tf.Tensor, z: tf.Tensor) -> Outputs:
-        return super().outputs(loss, scalars, h, tf.reduce_mean(self.columns_of(z)[0], axis=[1, 2]))
+    def outputs(
+        self, loss: tf.Tensor, scalars: Scalars, h: Tensors, z: Tensors, companions: Tensors
+    ) -> Outputs:
+        means = tuple(tf.reduce_mean(self.columns_of(view)[0], axis=[1, 2]) for view in z)
+        return super().outputs(loss, scalars, h, means, companions)
 
     def patches_of(self, number: int, view: tf.Tensor, training: bool = True) -> tf.Tensor:
         """The patches of view 0 or 1, augmented while training."""
         patches = cut(view, self.patch, self.stride)
         if not (self.hidden.pixels and training):
             return patches
-        seed = tf.constant([self.seed, PATCHES], tf.int32)
-        for part in (self.optimizer.iterations, replicas.index(), number):
+        seed = self.step_seed(PATCHES)
+        for part in (replicas.index(), number):
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(part, tf.int32))
         flat = tf.reshape(patches, [-1, *patches.shape[3:]])
         return tf.reshape(self.hidden.pixels[number](flat, seed), tf.shape(patches))

@@ -24,17 +24,23 @@ class BuildsWhenItCan(type(keras.Model)):
 
 def refuse_unknown(cls, given):
     """Raises TypeError for a keyword that no constructor of a class or its parents accepts."""
-    known = {}
-    for parent in cls.__mro__:
-        parameters = inspect.signature(parent.__init__).parameters
-        known |= parameters
-        if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            break
+    known = parameters(cls)
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise TypeError(f"{cls.__name__} takes no argument `{name}`.{hint}")
+
+
+def parameters(cls):
+    """{name: parameter} of what a constructor takes, with those that it passes to its parents."""
+    known = {}
+    for parent in cls.__mro__:
+        own = inspect.signature(parent.__init__).parameters
+        known |= own
+        if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in own.values()):
+            break
+    return known
 
 
 def arguments(cls, args, kwargs):

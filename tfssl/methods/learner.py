@@ -103,9 +103,12 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     """
 
     SCALARS = ()
-    NUM_VIEWS = 2
+    NUM_VIEWS = 2  # None: any number from LEAST_VIEWS on
+    LEAST_VIEWS = 1
     SAME_SIZE = False
+    SCHEDULED = False  # whether something but the learning rate depends on the planned steps
     least_batch = 1  # images that a batch must have
+    total_steps = None  # the length of the training, if it was given to the constructor
     accumulate_steps = 1
 
     def __init__(
@@ -260,6 +263,15 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         """
         raise NotImplementedError
 
+    def apply(self, gradients: list[tf.Tensor | None], step: tf.Tensor) -> None:
+        """Takes the optimizer's step.
+
+        Args:
+            gradients: one for each of `trainable_variables`.
+            step: as for `after_step`.
+        """
+        self.optimizer.apply(gradients, self.trainable_variables)
+
     def after_step(self, step: tf.Tensor) -> None:
         """Called after each optimizer step, e.g. to update a target network.
 
@@ -285,7 +297,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         single_replica = replicas.count() == 1
         with tf.control_dependencies([scalars["loss"]] if single_replica else []):
             step = tf.convert_to_tensor(self.optimizer.iterations)
-            self.optimizer.apply(gradients, self.trainable_variables)
+            self.apply(gradients, step)
             self.after_step(step)
         return self.track(scalars)
 
@@ -651,12 +663,35 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         Args:
             total: integer, optimizer steps of the whole training; None: unknown.
         """
+        if total != self.fitted_steps and self.SCHEDULED and self.total_steps is None:
+            # Their graphs contain the old total.
+            self.train_function = self.test_function = self.hidden.several = None
         self.fitted_steps = total
+
+    @property
+    def planned_steps(self) -> int | None:
+        """The length of the training in steps, given or of `fit`; None: unknown."""
+        return self.total_steps or self.fitted_steps
+
+    def progress(self, step: tf.Tensor | keras.Variable) -> tf.Tensor:
+        """The share of the training done at a step, float32; 0 if the length is unknown."""
+        total = self.planned_steps
+        return tf.cast(step, tf.float32) / total if total else tf.constant(0.0)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # `fit` has built the model. Keras would reduce a batch over the workers to build it, which
         # fails for dicts (Keras 3.15).
         pass
+
+    def step_seed(self, stream: int) -> tf.Tensor:
+        """A seed int32 [2] for random numbers of the next step, by the seed of the model.
+
+        Args:
+            stream: integer, another one for each use.
+        """
+        step = self.optimizer.iterations if self.compiled else 0
+        seed = tf.constant([self.seed, stream], tf.int32)
+        return tf.random.experimental.stateless_fold_in(seed, tf.cast(step, tf.int32))
 
     # Saving
 

@@ -5,8 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfssl.losses import n_pair_loss, of_one_class, without_siblings
+from tfssl.losses import n_pair_loss, of_one_class
 from tfssl.methods import checks
+from tfssl.methods.crossview import comparable, cross_view_scalars
 from tfssl.methods.hints import Encoder, Scalars
 from tfssl.methods.selfsupervised import direction_std
 from tfssl.methods.simclr import Contrastive
@@ -96,21 +97,3 @@ def partners(views, labels):
     ahead = (tf.range(count) - tf.range(count)[:, None] - 1) % count  # the image itself is last
     ahead = tf.where(of_one_class(labels), ahead, count)
     return tf.gather(views, tf.argmin(ahead, axis=1))
-
-
-def comparable(z, normalize):
-    """Projections as float32, L2-normalized if `normalize`."""
-    z = tf.cast(z, tf.float32)
-    return tf.math.l2_normalize(z, axis=1) if normalize else z
-
-
-def cross_view_scalars(a, b, labels=None):
-    """SimCLR's scalars for the logits a b^T, whose diagonal holds the positive pairs."""
-    logits = tf.matmul(a, b, transpose_b=True)
-    log_p = tf.nn.log_softmax(logits if labels is None else without_siblings(logits, labels))
-    hit = tf.equal(tf.argmax(log_p, axis=1, output_type=tf.int32), tf.range(tf.shape(a)[0]))
-    entropy = -tf.reduce_sum(tf.math.multiply_no_nan(log_p, tf.exp(log_p)), axis=1)
-    return {
-        "contrast_acc": tf.reduce_mean(tf.cast(hit, tf.float32)),
-        "contrast_entropy": tf.reduce_mean(entropy),
-    }

@@ -46,6 +46,7 @@ class SelfSupervised(Learner):
     """
 
     PROBE_VIEWS = None  # the probe is trained on the first views, so many; None: on all
+    DIRECTIONS = 2  # contrast_loss, if there is one, is a sum over so many directions
 
     def __init__(
         self,
@@ -59,7 +60,8 @@ class SelfSupervised(Learner):
         more = () if "z_std" in self.SCALARS else ("z_std",)
         more += CLASSIFICATION_SCALARS if probe is not None or num_classes else ()
         super().__init__(encoder, more_scalars=more, **options)
-        self.hidden.heads, self.hidden.probe, self.hidden.dims = heads or {}, probe, {}
+        self.hidden.heads, self.hidden.probe = heads or {}, probe
+        self.hidden.dims, self.hidden.in_dims = {}, {}
         if num_classes is not None:
             checks.integer("num_classes", num_classes, least=1)
         self.num_classes = num_classes
@@ -100,6 +102,50 @@ class SelfSupervised(Learner):
             parts["probe"] = self.head(probe, self.dim, "probe")
         return parts, followers
 
+    def encode_views(
+        self,
+        views: Views,
+        training: bool = False,
+        encoder: keras.Layer | None = None,
+        apart: bool = False,
+    ) -> tuple[tf.Tensor, ...]:
+        """h of every view, [B, D] each; views of one size in a row pass as one batch.
+
+        Args:
+            views: tuple of float [B, H, W, C] in [0, 1].
+            training, encoder: see `encode`.
+            apart: whether each view passes as a batch of its own, which batch normalization sees.
+        """
+        groups = [[view] for view in views[:1]]
+        for view in views[1:]:
+            if apart or view.shape[1:] != groups[-1][0].shape[1:]:
+                groups.append([])
+            groups[-1].append(view)
+        h = [self.encode(joined(group), training, encoder) for group in groups]
+        return tuple(one for of, group in zip(h, groups) for one in parted(of, len(group)))
+
+    def through(
+        self,
+        layer: keras.Layer,
+        values: tuple[tf.Tensor, ...],
+        training: bool = False,
+        apart: bool = False,
+    ) -> tuple[tf.Tensor, ...]:
+        """The outputs of a head for every view, [B, P] each.
+
+        Args:
+            layer: one of `parts` or `followers`.
+            values: its inputs, [B, D] for every view.
+            training: whether it runs in training mode.
+            apart: see `encode_views`.
+        """
+        groups = values if apart else (joined(values),)
+        made = []
+        for group in groups:
+            self.keep_losses(layer)
+            made.append(layer(group, training=training))
+        return tuple(made) if apart else parted(made[0], len(values))
+
     def head(self, given: keras.Layer, in_dim: int, name: str) -> keras.Layer:
         """Builds a head for inputs [B, in_dim] and returns it.
 
@@ -112,6 +158,7 @@ class SelfSupervised(Learner):
             ValueError: it is not a layer, or does not map [B, in_dim] to [B, P].
         """
         self.hidden.dims[name] = layers.build_head(given, in_dim, name)
+        self.hidden.in_dims[name] = in_dim
         return given
 
     @property
@@ -177,6 +224,11 @@ class SelfSupervised(Learner):
         logits = self.probe(tf.stop_gradient(h), training=training)
         return classification_loss(logits, tf.tile(labels, views), tf.tile(weights, views))
 
+    @property
+    def projection_dim(self) -> int | None:
+        """The dimension of z in the `Outputs`; None: unknown before training."""
+        return self.dims.get("projector")
+
     def watch(self, images: int, projection_dim: int) -> None:
         """Stores h and z of the first images of each batch from now on, for monitoring.
 
@@ -215,9 +267,19 @@ class SelfSupervised(Learner):
     def candidates(self, batch_size: int) -> int | None:
         """The number of projections among which `contrast_loss` identifies the positive.
 
-        None for methods without such a loss, whose value is a sum over two directions.
+        None for methods without such a loss, whose value is a sum over DIRECTIONS.
         """
         return None
+
+
+def joined(views):
+    """Views as one batch."""
+    return views[0] if len(views) == 1 else tf.concat(views, axis=0)
+
+
+def parted(values, count):
+    """The views in a batch of `joined`, a tuple."""
+    return (values,) if count == 1 else tuple(tf.split(values, count))
 
 
 def check_outputs(name, outputs):

@@ -5,15 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfssl import compat, layers
-from tfssl.distribute import replicas
+from tfssl import layers
 from tfssl.losses import nt_xent_with_scalars
-from tfssl.methods import checks, targets
-from tfssl.methods.averages import total
-from tfssl.methods.hints import Batch, Dataset, Encoder, Layers, Scalars, Views
-from tfssl.methods.learner import Outputs, split
-from tfssl.methods.selfsupervised import SelfSupervised, direction_std
-from tfssl.notes import say
+from tfssl.methods import checks, queues, targets
+from tfssl.methods.coupled import Coupled, Tensors
+from tfssl.methods.hints import Dataset, Encoder, Layers, Scalars, Views
+from tfssl.methods.selfsupervised import direction_std
 
 # The loss is the sum of the two directions, view 1 to 2 and view 2 to 1, as in
 # google-research/simclr, whose learning rates, weight decay and charts refer to that scale. It is
@@ -21,11 +18,11 @@ from tfssl.notes import say
 DIRECTIONS = 2.0
 
 
-class Contrastive(SelfSupervised):
-    """Base class of SimCLR, N-pair, triplet and CPC: the loss compares all images of a batch.
+class Contrastive(Coupled):
+    """Base class of SimCLR and others: the loss compares the projections of two views.
 
-    Both views pass through the network as one batch of 2B images, so batch normalization sees both.
-    Subclasses implement `contrast`.
+    Both views pass through the network as one batch of 2B images, so batch normalization sees both;
+    with `APART`, each as a batch of its own. Subclasses implement `contrast`.
 
     Args:
         encoder, probe, num_classes, **options: see `SelfSupervised`.
@@ -37,8 +34,8 @@ class Contrastive(SelfSupervised):
     """
 
     SAME_SIZE = True
-    least_batch = 2
-    by_class = False
+    APART = False
+    DIRECTIONS = 2
 
     def __init__(
         self,
@@ -57,31 +54,14 @@ class Contrastive(SelfSupervised):
         )
         return {"projector": self.head(projector, self.dim, "projector")}
 
-    def loss_on_views(
-        self, views: Views, labels: tf.Tensor | None = None, training: bool = True
-    ) -> Outputs:
-        h, z = self.project(views, training)
-        # Every replica contrasts the projections of all replicas.
-        z1, z2 = (replicas.gather(tf.cast(view, tf.float32)) for view in tf.split(z, 2))
-        classes = self.classes(labels) if self.by_class else None
-        return self.outputs(*self.contrast(z1, z2, classes), h, z)
+    def project(self, views: Views, training: bool = True) -> tuple[Tensors, Tensors]:
+        h = self.encode_views(views, training, apart=self.APART)
+        return h, self.through(self.projector, h, training, apart=self.APART)
 
-    def classes(self, labels: tf.Tensor | None) -> tf.Tensor:
-        """The labels of all replicas, as floats."""
-        if labels is None:
-            raise ValueError(
-                "Positives by class need labels: `x` must give ((view1, view2), label), as "
-                "tfssl.views((images, labels), ...) does. Received: views alone"
-            )
-        return replicas.gather(tf.cast(labels, tf.float32))
-
-    def project(self, views: Views, training: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
-        """h [2B, D] and z [2B, P] of both views."""
-        h = self.encode(tf.concat(views, axis=0), training)
-        return h, self.projector(h, training=training)
-
-    def outputs(self, loss: tf.Tensor, scalars: Scalars, h: tf.Tensor, z: tf.Tensor) -> Outputs:
-        return Outputs(loss, scalars, tuple(tf.split(h, 2)), tuple(tf.split(z, 2)))
+    def compare(
+        self, z: Tensors, companions: Tensors, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, Scalars]:
+        return self.contrast(*z, labels)
 
     def contrast(
         self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
@@ -93,48 +73,6 @@ class Contrastive(SelfSupervised):
             labels: numbers [B], if the method is `by_class`.
         """
         raise NotImplementedError
-
-    def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
-        """Gradients of the loss over the whole batch, computed in parts.
-
-        First come the projections of all parts, without a tape, and the gradient of the loss with
-        respect to them. Then every part passes forward again and propagates its share of that
-        gradient back through the network (Gao et al. 2021, "Scaling Deep Contrastive Learning Batch
-        Size under Memory Limited Setup", section 3). The gradients equal those of the whole batch,
-        except that batch normalization sees one part at a time. It takes a third more computation.
-        """
-        parts = split(batch["views"], self.accumulate_steps)
-        moving = self.encoder.non_trainable_variables + self.projector.non_trainable_variables
-        before = [tf.identity(v) for v in moving]
-        z = tf.map_fn(
-            lambda views: tf.cast(self.project(views)[1], tf.float32),
-            parts,
-            fn_output_signature=tf.float32,
-            parallel_iterations=1,
-        )
-        for variable, value in zip(moving, before):  # the second pass updates them
-            variable.assign(value)
-        z1, z2 = (tf.reshape(view, [-1, view.shape[-1]]) for view in tf.split(z, 2, axis=1))
-        with tf.GradientTape() as tape:
-            tape.watch([z1, z2])
-            loss, scalars = self.contrast(z1, z2, batch["label"] if self.by_class else None)
-        flow = tape.gradient(loss, [z1, z2])
-
-        def loss_on(part):
-            h, z = self.project(part["views"])
-            share = tf.reduce_sum(tf.cast(z, tf.float32) * tf.concat(part["flow"], axis=0))
-            # `mean_over_parts` averages, but the shares add up to the loss.
-            share *= self.accumulate_steps
-            self.note(self.outputs(loss, scalars, h, z))
-            probe_loss, probe_scalars = self.probe_loss(h, part)
-            # Only the gradient of the share is used.
-            return share - tf.stop_gradient(share) + probe_loss, scalars | probe_scalars
-
-        gradients, logs = self.mean_over_parts(loss_on, batch | {"flow": flow})
-        others = [logs.get("supervised_loss", 0.0), logs["weight_decay"]]
-        if any(part.losses for part in self.parts.values()):  # an encoder's own regularization
-            others = [logs["loss"]]
-        return gradients, logs | {"loss": total(loss, *others)}
 
 
 @keras.saving.register_keras_serializable(package="tfssl")
@@ -200,10 +138,7 @@ class SimCLR(Contrastive):
         super().__init__(encoder, projector, **options)
         checks.positive("temperature", temperature)
         checks.integer("memory_size", memory_size, least=0)
-        if not 0 <= memory_decay <= 1:
-            raise ValueError(
-                f"`memory_decay` must be in [0, 1]. Received: memory_decay={memory_decay}"
-            )
+        checks.share("memory_decay", memory_decay)
         self.temperature, self.in_blocks = temperature, in_blocks
         self.memory_size, self.memory_decay = memory_size, memory_decay
         self.hidden.memory = {"encoder": memory_encoder, "projector": memory_projector}
@@ -213,12 +148,7 @@ class SimCLR(Contrastive):
             return {}
         online = {"encoder": self.encoder, "projector": parts["projector"]}
         networks, self.hidden.pairs = targets.networks(self, online, self.hidden.memory, "memory")
-        self.queue = keras.Variable(
-            random_directions(self.memory_size, self.dims["projector"], self.seed),
-            trainable=False,
-            autocast=False,
-            name="queue",
-        )
+        self.queue = queues.make(self.memory_size, self.dims["projector"], self.seed)
         return networks
 
     def contrast(
@@ -243,47 +173,27 @@ class SimCLR(Contrastive):
 
     def check_dataset(self, x: Dataset, y: None = None, name: str = "fit") -> None:
         super().check_dataset(x, y, name)
-        images = checks.count_images(x) if compat.clock_of(x) else None
-        if images and self.memory_size > 2 * images:
-            say(
-                f"`memory_size` is {self.memory_size}, more than two for each of the {images} "
-                "images of an epoch: they are contrasted with themselves"
-            )
+        queues.check(self, x, per_image=2)
 
     def candidates(self, batch_size: int) -> int:
         return 2 * batch_size - 1 + self.memory_size
 
-    def loss_on_views(
-        self, views: Views, labels: tf.Tensor | None = None, training: bool = True
-    ) -> Outputs:
-        outputs = super().loss_on_views(views, labels, training)
-        if self.memory_size and training:
-            self.enqueue(*self.project_for_memory(views))
-        return outputs
+    @property
+    def num_companions(self) -> int:
+        return 2 if self.memory_size else 0
 
-    def accumulated(self, batch: Batch) -> tuple[list[tf.Tensor], Scalars]:
-        gradients_and_logs = super().accumulated(batch)
+    def companions(self, views: Views, training: bool = True) -> Tensors:
+        """Projections of both views by the moving-average network, [B, P] each."""
+        if not (self.memory_size and training):
+            return ()
+        h = self.encode_views(views, training, self.memory_encoder)
+        z = self.through(self.memory_projector, h, training)
+        z = tuple(tf.cast(view, tf.float32) for view in z)
+        return tuple(tf.math.l2_normalize(view, axis=1) for view in z) if self.normalize else z
+
+    def remember(self, z: Tensors, companions: Tensors) -> None:
         if self.memory_size:
-            z = tf.map_fn(
-                self.project_for_memory,
-                split(batch["views"], self.accumulate_steps),
-                fn_output_signature=[tf.float32] * 2,
-                parallel_iterations=1,
-            )
-            self.enqueue(*(tf.reshape(view, [-1, view.shape[-1]]) for view in z))
-        return gradients_and_logs
-
-    def project_for_memory(self, views: Views) -> list[tf.Tensor]:
-        """Projections of both views by the moving-average network, float32 [B, P] each."""
-        h = self.encode(tf.concat(views, axis=0), training=True, encoder=self.memory_encoder)
-        z = tf.cast(self.memory_projector(h, training=True), tf.float32)
-        z = tf.math.l2_normalize(z, axis=1) if self.normalize else z
-        return tf.split(tf.stop_gradient(z), 2)
-
-    def enqueue(self, z1: tf.Tensor, z2: tf.Tensor) -> None:
-        """Replaces the oldest entries of the queue by the projections of all replicas."""
-        entries = tf.concat([self.queue, replicas.gather(z1), replicas.gather(z2)], axis=0)
-        self.queue.assign(entries[-self.memory_size :])
+            queues.push(self.queue, *companions)
 
     def after_step(self, step: tf.Tensor) -> None:
         if self.memory_size:
@@ -292,9 +202,3 @@ class SimCLR(Contrastive):
     def state(self) -> dict[str, Any]:
         queue = {"queue": self.queue} if self.memory_size else {}
         return super().state() | queue
-
-
-def random_directions(count, dim, seed):
-    """Random unit vectors, float32 [count, dim]."""
-    directions = tf.random.stateless_normal([count, dim], [seed, 0], alg="philox")
-    return tf.math.l2_normalize(directions, axis=1)

@@ -1,6 +1,9 @@
-"""Moving-average networks: BYOL's target, SimCLR's momentum encoder."""
+"""Moving-average networks, such as BYOL's target, MoCo's momentum encoder and DINO's teacher."""
+
+import tensorflow as tf
 
 from tfssl.encoders import adapt
+from tfssl.optim.schedules import target_decay
 
 INITS = ("copy", "fresh")
 
@@ -40,7 +43,8 @@ def networks(model, online, given, prefix, init="copy"):
 def follower_of(model, name, layer, given, argument):
     """The given network, or a clone of the layer; built."""
     if name != "encoder":
-        return model.head(given or adapt.clone(layer, argument), model.dim, argument)
+        follower = given or adapt.clone(layer, argument)
+        return model.head(follower, model.hidden.in_dims[name], argument)
     if given is None:
         given = model.builder() if model.builder else adapt.clone(layer, argument)
     adapt.build(given, model.views_shape, argument)
@@ -59,6 +63,11 @@ def initialize(follower, layer, init, argument):
         )
     if init == "copy":
         follower.set_weights(layer.get_weights())
+
+
+def decay(step, total_steps, base):
+    """The decay at a step, float32: `optim.target_decay`, or constant without `total_steps`."""
+    return target_decay(step, total_steps, base) if total_steps else tf.constant(base, tf.float32)
 
 
 def update(pairs, decay):

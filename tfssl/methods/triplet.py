@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from tfssl.losses import of_one_class, triplet_loss
 from tfssl.methods import checks
+from tfssl.methods.crossview import comparable
 from tfssl.methods.hints import Encoder, Scalars
-from tfssl.methods.npair import comparable, partners
+from tfssl.methods.npair import partners
 from tfssl.methods.selfsupervised import direction_std
 from tfssl.methods.simclr import Contrastive
 
@@ -59,8 +60,7 @@ class Triplet(Contrastive):
         **options: Any,
     ) -> None:
         super().__init__(encoder, projector, **options)
-        if not (checks.is_number(margin) and 0 <= margin < float("inf")):
-            raise ValueError(f"`margin` must be 0 or more. Received: margin={margin!r}")
+        checks.weight("margin", margin)
         self.margin, self.by_class = margin, by_class
 
     def contrast(

@@ -2,12 +2,11 @@
 
 import functools
 import importlib
-import inspect
 
 from tfssl import layers, registry
 from tfssl.config import METHODS
 from tfssl.errors import UsageError
-from tfssl.methods import BYOL, CPC, NPair, SelfSupervised, SimCLR, Triplet, cpc
+from tfssl.methods import BYOL, CPC, NPair, SelfSupervised, SimCLR, Triplet, cpc, creation
 from tfssl.runner import plugins
 
 TARGET_SEED = 1_000_003  # distance of the target networks' seeds from those of the online ones
@@ -57,6 +56,22 @@ def byol_head(config, normalization, in_dim, seed=0, name="projector"):
         normalization=normalization if config.proj_batch_norm else None,
         seed=config.seed + 1 + seed,
         name=name,
+    )
+
+
+def mlp(config, normalization, in_dim, seed=0, name="projector", **style):
+    """The projector of the other methods, with the settings of a Config."""
+    return layers.mlp(
+        in_dim,
+        mode=config.proj_head_mode,
+        out_dim=config.proj_out_dim,
+        hidden_dim=config.proj_hidden_dim,
+        num_layers=config.num_proj_layers,
+        bn_momentum=config.batch_norm_decay,
+        normalization=normalization if config.proj_batch_norm else None,
+        seed=config.seed + 1 + seed,
+        name=name,
+        **style,
     )
 
 
@@ -148,16 +163,45 @@ def byol(config, components):
 
 
 def of_options(config, components):
-    """A method whose arguments are options; it creates its own heads and targets."""
-    options, cls = plugins.values_of(config), class_of(config.method)
-    if "total_steps" in inspect.signature(cls.__init__).parameters:
+    """A method whose arguments are options, heads and shared settings; it creates its targets."""
+    cls = class_of(config.method)
+    accepted = creation.parameters(cls)
+    options = {
+        argument: getattr(config, setting)
+        for argument, setting in SHARED.items()
+        if argument in accepted
+    } | plugins.values_of(config)
+    if "total_steps" in accepted:
         options |= {"total_steps": components.total_steps}
     encoder = components.encoder(config.seed, "encoder")
-    probe = components.probe(encoder.output_shape[-1])
+    width = encoder.output_shape[-1]
+    options |= heads(config, components.normalization, width)
     try:
-        return cls(encoder, probe=probe, seed=config.seed, input_range="0,1", **options)
+        return cls(
+            encoder, probe=components.probe(width), seed=config.seed, input_range="0,1", **options
+        )
     except (TypeError, ValueError) as error:  # the class is the user's
         raise UsageError(f"--method={config.method} cannot be made: {error}") from error
+
+
+def heads(config, normalization, width):
+    """{argument: head} of the heads that flags describe, for a representation of this width."""
+    facts = config.facts
+    if facts.projector is None:
+        return {}
+    made = {"projector": PROJECTORS[facts.projector](config, normalization, width)}
+    if facts.predictor:
+        out = made["projector"].output_shape[-1]
+        made["predictor"] = layers.mlp(
+            out,
+            out_dim=out,
+            hidden_dim=config.pred_hidden_dim or config.proj_hidden_dim,
+            bn_momentum=config.batch_norm_decay,
+            normalization=normalization if config.proj_batch_norm else None,
+            seed=config.seed + 101,
+            name="predictor",
+        )
+    return made
 
 
 def class_of(name):
@@ -188,7 +232,21 @@ def method(config, components):
     return BUILDERS.get(config.method, of_options)(config, components)
 
 
-PROJECTORS = {"simclr": projector, "byol": byol_head}  # by `tfssl.config.Method.projector`
+PROJECTORS = {  # by `tfssl.config.Method.projector`
+    "simclr": projector,
+    "byol": byol_head,
+    "mlp": mlp,
+    "normalized": functools.partial(mlp, normalize_output=True),
+    "gelu": functools.partial(mlp, activation="gelu"),
+}
+# {argument of a method: setting} of the settings that several methods share.
+SHARED = {
+    "temperature": "temperature",
+    "normalize": "hidden_norm",
+    "memory_size": "memory_size",
+    "memory_decay": "memory_decay",
+    "base_target_decay": "base_target_decay",
+}
 BUILDERS = {  # for methods whose arguments are settings instead of options
     "simclr": simclr,
     "byol": byol,

@@ -41,7 +41,7 @@ def of_training(job):
         COPIES
         + (config.task == "pretrain" and (config.facts.has_target or config.memory_size > 0)),
     )
-    views = (2 if config.task == "pretrain" else 1) * config.train_batch_size
+    views = (config.num_views if config.task == "pretrain" else 1) * config.train_batch_size
     at_once = views // config.accumulate_steps // job.distribution.replicas
     parts = [(flags, what, copies * FLOAT * count) for flags, what, count in trained]
     parts += [

@@ -48,9 +48,10 @@ def check_classes(job):
 def check_positives(job):
     """Raises UsageError if positives are defined by classes, and there are fewer than two."""
     config, source = job.config, job.train_source
-    if config.task == "pretrain" and config.positives == "classes" and source.num_classes < 2:
+    if config.task == "pretrain" and config.by_class and source.num_classes < 2:
+        flag = f"--method={config.method}" if config.facts.by_class else "--positives=classes"
         raise UsageError(
-            "--positives=classes needs images of two classes or more in "
+            f"{flag} needs images of two classes or more in "
             f"--train_split. Received: {source.split} of {source.name}, with "
             f"{source.num_classes or 'no classes'}"
         )
@@ -97,6 +98,6 @@ def normalizes(config):
     """Whether the projector has batch normalization."""
     if not config.proj_batch_norm or config.facts.projector is None:
         return False
-    if config.facts.projector == "byol":
+    if config.facts.projector in ("byol", "mlp", "gelu"):
         return config.proj_head_mode == "nonlinear" and config.num_proj_layers > 1
     return config.proj_head_mode != "none"

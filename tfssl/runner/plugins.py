@@ -28,7 +28,7 @@ def load(paths):
         except ValueError as error:
             raise UsageError(f"--{FLAG}={printable(path)} cannot be used: {error}") from error
     for name, entry in registry.ENTRIES["method"].items():
-        METHODS.setdefault(name, Method(options=entry.options))
+        METHODS.setdefault(name, Method(options=entry.options, num_views=None))
 
 
 def split(paths):
@@ -119,5 +119,7 @@ def checked(method, given):
         return given
     try:
         return dataclasses.asdict(options(**given))
+    except UsageError:
+        raise
     except (TypeError, ValueError) as error:  # raised by the user's own checks
         raise UsageError(f"An option of --method={method} is refused: {error}") from None

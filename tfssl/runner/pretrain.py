@@ -61,9 +61,9 @@ def build_model(job):
         )
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas
-            if "projector" in model.dims:
+            if model.projection_dim:
                 images = min(WATCHED, config.train_batch_size // parts)
-                model.watch(images, model.dims["projector"])
+                model.watch(images, model.projection_dim)
     return model
 
 
@@ -273,6 +273,7 @@ def evaluate_model(job, model, encode, title, extent=cost.WHOLE):
 def announce(job, model, start):
     """Prints a summary of the training before it starts."""
     config, counts = job.config, parameters(model)
+    rises = "base_target_decay" in config.facts.defaults
     evaluated = f"{config.probe_dataset} " if config.probe_dataset else ""
     place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
     print(
@@ -289,13 +290,9 @@ def announce(job, model, start):
         + ", ".join(f"{name} {count:,}" for name, count in counts.items())
         + " parameters\n"
         f"{job.schedule}"
-        + (f", target decay from {config.base_target_decay:.4g}" if config.facts.has_target else "")
+        + (f", target decay from {config.base_target_decay:.4g}" if rises else "")
         + (f", memory of {config.memory_size:,} projections" if config.memory_size else "")
-        + (
-            f", learns from {job.train_source.num_labelled:,} labels"
-            if config.positives == "classes"
-            else ""
-        )
+        + (f", learns from {job.train_source.num_labelled:,} labels" if config.by_class else "")
         + "\n"
         f"{job.precision} on {job.devices}, seed {config.seed}\n"
         f"{config.model_dir}: " + place.get(start, f"continues from step {start}"),

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment, registry
+from tfssl.config import sides
 from tfssl.data.inputs import as_recipes, known
 from tfssl.errors import UsageError
 from tfssl.methods import batches
@@ -27,7 +28,27 @@ def views(config, size):
     options = [options_of(config, view) for view in (1, 2)]
     first = augment.simclr_view(size, **options[0])
     same = options[0] == options[1]  # one object, whose graph is built once
-    return first, first if same else augment.simclr_view(size, **options[1])
+    second = first if same else augment.simclr_view(size, **options[1])
+    large = (first, second, *[first] * (config.num_views - 2))[: config.num_views]
+    return large + (local(config, size, options[0]),) * config.local_views
+
+
+def local(config, size, options):
+    """The smaller view of multi-crop, given the options of view 1."""
+    if config.local_views == 0:
+        return None
+    blurred = config.local_blur_p if config.use_blur else 0.0
+    return augment.simclr_view(
+        local_size(config, size),
+        **options
+        | {"crop_area": (config.local_crop_area_min, config.local_crop_area_max)}
+        | ({} if blurred is None else {"blur_p": blurred}),
+    )
+
+
+def local_size(config, size):
+    """(height, width) of the smaller views; by default 96/224 of the others, as in SwAV."""
+    return sides(config.local_size) or tuple(max(1, round(side * 96 / 224)) for side in size)
 
 
 def trained(config, size):

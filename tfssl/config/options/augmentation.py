@@ -3,7 +3,15 @@
 from typing import Literal, Optional
 
 from tfssl.config.schema import VIEW, Schema, group, knob, second_view
-from tfssl.config.values import FRACTION, NON_NEGATIVE, NOT_EMPTY, POSITIVE, PROBABILITY
+from tfssl.config.values import (
+    FRACTION,
+    NON_NEGATIVE,
+    NOT_EMPTY,
+    POSITIVE,
+    PROBABILITY,
+    SIZE,
+    within,
+)
 
 
 @group
@@ -16,6 +24,34 @@ class ViewOptions(Schema):
         "Registered name of a plug-in's augmentation, which replaces the one that the flags below "
         "describe. Not given: these flags.",
         NOT_EMPTY,
+    )
+    num_views: int = knob(
+        2,
+        VIEW,
+        "Views of each image. fastsiam, sigreg, swav, dino and emp_ssl take any number from 2 on; "
+        "the third and later ones are augmented as the first.",
+        within(1, 1000),
+    )
+    local_views: int = knob(
+        0,
+        VIEW,
+        "swav and dino: smaller views of each image besides (multi-crop), augmented as the first "
+        "but for the flags below.",
+        within(0, 1000),
+    )
+    local_size: Optional[str] = knob(
+        None,
+        VIEW,
+        "Size of these views: side in pixels, or HEIGHTxWIDTH. Not given: 96/224 of --image_size.",
+        SIZE,
+    )
+    local_crop_area_min: float = knob(0.05, VIEW, "Smallest random crop of these views.", FRACTION)
+    local_crop_area_max: float = knob(0.25, VIEW, "Largest random crop of these views.", FRACTION)
+    local_blur_p: Optional[float] = knob(
+        None,
+        VIEW,
+        "Probability of blur of these views, where --use_blur is on. Not given: --blur_p.",
+        PROBABILITY,
     )
     crop_area_min: float = knob(
         0.08, VIEW, "Smallest random crop, as a fraction of the image's area.", FRACTION

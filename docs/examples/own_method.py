@@ -1,7 +1,7 @@
 """A method of your own: SimSiam (Chen & He 2020, arXiv:2011.10566) on `tfssl.SelfSupervised`.
 
 python docs/examples/own_method.py
-python run.py --plugin=docs/examples/own_method.py --method=simsiam --dataset=shapes
+python run.py --plugin=docs/examples/own_method.py --method=simsiam2 --dataset=shapes
 """
 
 import tfssl  # before TensorFlow: it sets what TensorFlow reads once, when it loads
@@ -12,8 +12,8 @@ import keras
 from tfssl.data import shapes
 
 
-@tfssl.register("simsiam")  # for `keras.models.load_model`, and --method=simsiam of the program
-class SimSiam(tfssl.SelfSupervised):
+@tfssl.register("simsiam2")  # for `keras.models.load_model`, and --method=simsiam2 of the program
+class SimSiam2(tfssl.SelfSupervised):
     """The prediction of one view approaches the projection of the other, which has no gradient."""
 
     SCALARS = ("similarity",)
@@ -40,7 +40,9 @@ def cosine(p, z):
 
 def main(images=2000, epochs=3, batch_size=100, width=0.25):
     images = shapes.generate("train", images, image_size=32, seed=0)  # and their labels
-    model = SimSiam(tfssl.encoders.resnet(18, stem="cifar", width_multiplier=width), num_classes=10)
+    model = SimSiam2(
+        tfssl.encoders.resnet(18, stem="cifar", width_multiplier=width), num_classes=10
+    )
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), weight_decay=1e-4)
     views = tfssl.views(images, tfssl.augment.simclr(32), batch_size)
     return model, model.fit(views, epochs=epochs, verbose=2).history

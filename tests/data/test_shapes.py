@@ -205,7 +205,6 @@ def test_it_is_the_pose_and_the_colours_that_hide_the_class():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_small_supervised_network_learns_it():
     import keras
 

@@ -29,7 +29,7 @@ class Options:
             raise ValueError("units must be 2 or more")
 
 
-@tfssl.register("simsiam", options=Options)
+@tfssl.register("siamese", options=Options)
 class SimSiam(tfssl.SelfSupervised):
     SCALARS = ("similarity_loss",)
 
@@ -107,12 +107,12 @@ def run(*words):
     return program.run(config, given, flagfile=flags.dump)
 
 
-def test_simsiam_from_outside_trains_resumes_and_is_evaluated(plugin, tmp_path, monkeypatch):
-    mine = [f"--plugin={plugin}", "--method=simsiam", "--units=8", f"--model_dir={tmp_path}/run"]
+def test_siamese_from_outside_trains_resumes_and_is_evaluated(plugin, tmp_path, monkeypatch):
+    mine = [f"--plugin={plugin}", "--method=siamese", "--units=8", f"--model_dir={tmp_path}/run"]
     result = run(*TINY, *mine)
     assert result["global_step"] == 2 and result["pretrained"]["knn_3"]["examples"] == 20
     recorded = json.loads((tmp_path / "run" / "flags.json").read_text())
-    assert (recorded["method"], recorded["method_options"]) == ("simsiam", "units=8")
+    assert (recorded["method"], recorded["method_options"]) == ("siamese", "units=8")
     assert list(json.loads((tmp_path / "run" / "data.json").read_text())["plugins"]) == ["mine.py"]
     again = run("--mode=eval", f"--model_dir={tmp_path}/run", f"--plugin={plugin}")
     assert again["pretrained"]["knn_3"] == result["pretrained"]["knn_3"]
@@ -121,33 +121,33 @@ def test_simsiam_from_outside_trains_resumes_and_is_evaluated(plugin, tmp_path, 
 
 
 def test_a_run_of_a_plugin_needs_it_again_and_unchanged(plugin, tmp_path):
-    mine = [f"--plugin={plugin}", "--method=simsiam", f"--model_dir={tmp_path}/run"]
+    mine = [f"--plugin={plugin}", "--method=siamese", f"--model_dir={tmp_path}/run"]
     run(*TINY, *mine, "--mode=train")
     (tmp_path / "mine.py").write_text(SIMSIAM + "\n# changed\n")
     registry.MODULES.clear()
     with pytest.raises(UsageError, match="mine.py is not the file that the run in"):
         run(*TINY, *mine, "--mode=train")
     registry.ENTRIES["method"].clear()
-    METHODS.pop("simsiam")
+    METHODS.pop("siamese")
     with pytest.raises(
-        UsageError, match="is a run of --method=simsiam, which a plug-in adds: give"
+        UsageError, match="is a run of --method=siamese, which a plug-in adds: give"
     ):
         run("--mode=eval", f"--model_dir={tmp_path}/run")
-    with pytest.raises(UsageError, match="is of --method=simsiam, which is not a method of tfssl"):
+    with pytest.raises(UsageError, match="is of --method=siamese, which is not a method of tfssl"):
         run("--mode=export", f"--checkpoint={tmp_path}/run", "--format=npz")
 
 
 @pytest.mark.parametrize(
     "words,said",
     [
-        (["--method=simsiam", "--units=many"], "--units must be of type int. Received: many"),
-        (["--method=simsiam", "--units=1"], "An option of --method=simsiam is refused: units must"),
-        (["--method=simsiam", "--stop=perhaps"], "--stop must be of type bool. Received: perhaps"),
+        (["--method=siamese", "--units=many"], "--units must be of type int. Received: many"),
+        (["--method=siamese", "--units=1"], "An option of --method=siamese is refused: units must"),
+        (["--method=siamese", "--stop=perhaps"], "--stop must be of type bool. Received: perhaps"),
         (
             ["--units=8"],
             "--method_options must be options of --method=simclr .none.. Received: uni",
         ),
-        (["--method_options=size=8", "--method=simsiam"], "must be options of --method=simsiam"),
+        (["--method_options=size=8", "--method=siamese"], "must be options of --method=siamese"),
     ],
 )
 def test_options_are_checked_before_anything_is_done(plugin, words, said):
@@ -184,7 +184,7 @@ def test_help_lists_the_options(plugin):
 
 def test_two_files_cannot_share_a_name(plugin, tmp_path):
     (tmp_path / "other.py").write_text(SIMSIAM)
-    with pytest.raises(UsageError, match="'simsiam' is taken: another method of .*mine.py has it"):
+    with pytest.raises(UsageError, match="'siamese' is taken: another method of .*mine.py has it"):
         flags.parse(["run.py", f"--plugin={plugin},{tmp_path}/other.py"])
 
 

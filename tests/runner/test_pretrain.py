@@ -414,14 +414,17 @@ def test_what_weight_decay_reaches(tmp_path, optimizer, decayed_in_loss):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
-def test_pretraining_on_shapes_beats_the_untrained_encoder(tmp_path):
+@pytest.mark.parametrize(
+    "epochs,least", [(20, 0.3), pytest.param(5, 0.1, marks=pytest.mark.ci)], ids=str
+)
+def test_pretraining_on_shapes_beats_the_untrained_encoder(epochs, least, tmp_path):
+    """By the first command of README, and by a quarter of it."""
     import flags
 
     config, _ = flags.parse(
         ["run.py", "--flagfile=flags/shapes.flags", f"--model_dir={tmp_path / 'run'}"]
     )
-    result = tfssl.run(config)
+    result = tfssl.run(config.replace(train_epochs=epochs))
     for protocol in ("linear", "knn_20", "knn_200"):
         gain = result["pretrained"][protocol]["top_1"] - result["untrained"][protocol]["top_1"]
-        assert gain > 0.3, protocol
+        assert gain > least, protocol

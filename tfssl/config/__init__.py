@@ -20,7 +20,7 @@ from tfssl.config.defaults import ABSENT, CHOSEN, LATER, listed, without_later
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
 from tfssl.config.method import Method
-from tfssl.config.methods import METHODS
+from tfssl.config.methods import BUILT_IN, METHODS, STANDARD
 from tfssl.config.modes import MODES, TASKS, Mode
 from tfssl.config.schema import COMPAT, DISTILL, SPEED, TRANSFER, VIEW, VIEW2, kind, knob
 from tfssl.config.settings import Config
@@ -29,6 +29,7 @@ from tfssl.config.values import sides, value_range, within
 __all__ = [
     "ABSENT",
     "ARCHITECTURE",
+    "BUILT_IN",
     "CHOSEN",
     "COMPAT",
     "Config",
@@ -43,6 +44,7 @@ __all__ = [
     "Mode",
     "NO_PROBE",
     "SPEED",
+    "STANDARD",
     "TASKS",
     "TRANSFER",
     "VIEW",

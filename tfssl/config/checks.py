@@ -167,16 +167,32 @@ def check_number_of_views(config):
             f"--num_views must be {expected} for --method={config.method}. Received: {views}"
         )
     if config.local_views and not config.facts.multi_crop:
-        several = [name for name, of in METHODS.items() if of.multi_crop]
         raise UsageError(
-            f"--local_views concerns {' and '.join(f'--method={name}' for name in several)}. "
+            f"--local_views concerns {named(of=lambda facts: facts.multi_crop)}. "
             f"Received: {config.local_views} with --method={config.method}"
+        )
+    for name, field in type(config).__dataclass_fields__.items():
+        given = name.startswith("local_") and name != "local_views"
+        if given and not config.local_views and getattr(config, name) != default_of(field, config):
+            raise UsageError(
+                f"--{name} has no effect without --local_views. Received: {getattr(config, name)}"
+            )
+    if config.pred_hidden_dim and not config.facts.predictor:
+        raise UsageError(
+            f"--pred_hidden_dim concerns {named(of=lambda facts: facts.predictor)}. "
+            f"Received: {config.pred_hidden_dim} with --method={config.method}"
         )
 
 
 def methods_with(name):
     """The methods that accept a setting, for messages."""
-    return " and ".join(f"--method={method}" for method, of in METHODS.items() if name in of.takes)
+    return named(of=lambda facts: name in facts.takes)
+
+
+def named(of):
+    """The methods whose `Method` fulfils a condition, for messages."""
+    *some, last = (f"--method={name}" for name, facts in METHODS.items() if of(facts))
+    return " and ".join(filter(None, (", ".join(some), last)))
 
 
 def check_mode(config):

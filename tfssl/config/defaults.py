@@ -16,11 +16,16 @@ def default_of(field, config):
     return MODES[config.task].defaults.get(field.name, of_method)
 
 
-def listed(field):
-    """A default for the help: the value, or {case: value} by method or task."""
+def listed(field, method=STANDARD):
+    """A default for the help: the value, or {case: value} by method or task.
+
+    Args:
+        field: the dataclass field of a setting.
+        method: the method whose default is listed next to the standard one, if it differs.
+    """
     name, default = field.name, field.default
-    own = {method: of.defaults[name] for method, of in METHODS.items() if name in of.defaults}
-    by_method = {STANDARD: default, **own} if own else default
+    own = METHODS[method].defaults.get(name, default) if method in METHODS else default
+    by_method = default if own == default else {STANDARD: default, method: own}
     of_tasks = {task: MODES[task].defaults for task in TASKS}
     if not any(name in of for of in of_tasks.values()):
         return by_method
@@ -35,12 +40,6 @@ def by_length(name):
         for method, table in tables.items()
         if isinstance(table, EpochTable)
     )
-
-
-def as_standard():
-    """The methods without defaults of their own, for the help."""
-    *some, last = (name for name, of in METHODS.items() if name != STANDARD and not of.defaults)
-    return " and ".join(filter(None, (", ".join(some), last)))
 
 
 # The values of these settings in older records, which lack them.

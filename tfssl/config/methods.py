@@ -213,6 +213,7 @@ METHODS = {
         projector="mlp",
         normalized=True,
         passes="together",
+        num_views=None,
         multi_crop=True,
     ),
     # Caron et al. 2021, section 3.2 and Appendix (ResNet-50).
@@ -250,6 +251,7 @@ METHODS = {
         projector="gelu",
         normalized=True,
         passes="together",
+        num_views=None,
         multi_crop=True,
         has_target=True,
     ),

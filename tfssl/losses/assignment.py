@@ -48,7 +48,7 @@ def sinkhorn(scores: tf.Tensor, *, epsilon: float = 0.05, iterations: int = 3) -
 
 def swav(
     large: list[tf.Tensor],
-    small: list[tf.Tensor] = (),
+    small: list[tf.Tensor] | tuple[tf.Tensor, ...] = (),
     *,
     temperature: float = 0.1,
     epsilon: float = 0.05,

@@ -156,7 +156,14 @@ class DINO(Coupled):
         teacher = self.target_encoder, self.target_projector, self.target_prototypes
         return self.network(views[:LARGE], training, *teacher)[1]
 
-    def network(self, views, training, encoder, projector, prototypes):
+    def network(
+        self,
+        views: Views,
+        training: bool,
+        encoder: keras.Layer,
+        projector: keras.Layer,
+        prototypes: keras.Layer,
+    ) -> tuple[Tensors, Tensors]:
         """h and the outputs of student or teacher, for each view."""
         h = self.encode_views(views, training, encoder)
         z = self.through(projector, h, training)
@@ -179,7 +186,10 @@ class DINO(Coupled):
             "teacher_temperature": temperature,
         }
 
-    def loss_and_center(self, z, companions, temperature):
+    def loss_and_center(
+        self, z: Tensors, companions: Tensors, temperature: tf.Tensor | float
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The result of `losses.dino`."""
         return dino(
             list(z),
             list(companions),

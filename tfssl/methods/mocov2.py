@@ -1,5 +1,6 @@
 """MoCo v2: find the key of the other view among a queue of earlier keys."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -108,7 +109,7 @@ class MoCoV2(Coupled):
 
         return unzipped(self.in_groups(network, view) for view in self.asking(views))
 
-    def asking(self, views):
+    def asking(self, views: Views) -> Views:
         """The views that have queries."""
         return views if self.symmetric else views[:1]
 
@@ -130,7 +131,12 @@ class MoCoV2(Coupled):
         h, k = unzipped(self.in_groups(network, view, shuffled=True) for view in others)
         return tuple(tf.math.l2_normalize(tf.cast(view, tf.float32), axis=1) for view in k) + h
 
-    def in_groups(self, network, images, shuffled=False):
+    def in_groups(
+        self,
+        network: Callable[[tf.Tensor], Tensors],
+        images: tf.Tensor,
+        shuffled: bool = False,
+    ) -> Tensors:
         """The outputs of a network for groups of images, in the order of the images."""
         if self.bn_groups == 1:
             return network(images)

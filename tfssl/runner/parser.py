@@ -6,6 +6,7 @@ libraries do not appear in the help, and a process can parse several command lin
 """
 
 import dataclasses
+import functools
 import os
 import re
 import textwrap
@@ -13,7 +14,7 @@ import textwrap
 from absl import flags as absl_flags
 
 from tfssl import files
-from tfssl.config import METHODS, Config, google_defaults, kind, listed
+from tfssl.config import METHODS, STANDARD, Config, google_defaults, kind, listed
 from tfssl.errors import UsageError
 from tfssl.runner import plugins
 from tfssl.text import printable
@@ -98,7 +99,7 @@ def parse(argv):
         UsageError: an unknown flag, an invalid value, or a failed check.
     """
     words = with_flagfiles(with_mode(argv[1:]))
-    plugins.load(plugin_in(words))
+    plugins.load(last_value(plugins.FLAG, words))
     values = define()
     try:
         rest = values([argv[0], *words])
@@ -125,12 +126,12 @@ def parse(argv):
     return config, set(given)
 
 
-def plugin_in(words):
-    """The last value of --plugin on a command line, read before the other flags."""
+def last_value(flag, words):
+    """The last value of a flag on a command line, read before the others; None: not given."""
     found = None
     for word, after in zip(words, [*words[1:], None]):
         name, given, value = word.partition("=")
-        if name.lstrip("-") == plugins.FLAG and word.startswith("-"):
+        if name.lstrip("-") == flag and word.startswith("-"):
             found = value if given else after
     return found
 
@@ -271,23 +272,28 @@ def help_text(argv):
     fields, name = dataclasses.fields(Config), program(argv)
     command = f"python {name}" if name.endswith(".py") else name
     usage = USAGE.format(command=command)
+    method = last_value("method", with_flagfiles(argv[1:])) or STANDARD
     if any(word.lstrip("-") == "helpfull" for word in argv):
-        return f"{usage}\n{grouped(fields, describe)}{of_methods()}"
+        rows = grouped(fields, functools.partial(describe, method=method))
+        return f"{usage}\n{rows}\n" + "".join(map(of_method, METHODS))
     common = [field for field in fields if field.metadata["common"]]
-    return f"{usage}\n{grouped(common, in_short)}\n{of_methods()}" + FULL.format(
-        command=command, count=len(fields)
-    )
+    rows = grouped(common, functools.partial(in_short, method=method))
+    return f"{usage}\n{rows}\n{of_method(method)}" + FULL.format(command=command, count=len(fields))
 
 
-def of_methods():
-    """The help on options that a method has for itself; "" if none has."""
+def of_method(method):
+    """The help on the options that a method has for itself; "" if it has none."""
     rows = [
-        f"  --{field.name}".ljust(TEXT)
-        + f"{field.metadata.get('help', '')} [{field.default}] ({method})\n"
-        for method in METHODS
+        textwrap.fill(
+            f"{field.metadata.get('help', '')} [{field.default}]",
+            WIDTH,
+            initial_indent=f"  --{field.name}".ljust(TEXT - 1) + " ",
+            subsequent_indent=" " * TEXT,
+        )
+        + "\n"
         for field in plugins.fields_of(method)
     ]
-    return "".join(["Options of single methods\n", *rows, "\n"]) if rows else ""
+    return "".join([f"Options of --method={method}\n", *rows, "\n"]) if rows else ""
 
 
 def program(argv):
@@ -309,9 +315,9 @@ def grouped(fields, text_of):
     return "\n".join(f"{name}\n" + "".join(rows) for name, rows in groups.items())
 
 
-def in_short(field):
+def in_short(field, method):
     """The entry of a flag in --help: its first sentence, on the line of its name if it fits."""
-    default = default_text(listed(field), elsewhere="see --helpfull")
+    default = default_text(listed(field, method), elsewhere="see --helpfull")
     text = first_sentence(field.metadata["help"])
     name = f"  --{field.name}={values_text(field)}"
     if len(name) > WIDTH:
@@ -327,9 +333,9 @@ def first_sentence(text):
     return re.split(r"(?<!al)(?<!\.\.)\.(?:\s|$)", text)[0]
 
 
-def describe(field):
+def describe(field, method):
     """The entry of a flag in --helpfull."""
-    default = default_text(listed(field))
+    default = default_text(listed(field, method))
     default = default and f"  (default: {default})"
     text = textwrap.indent(textwrap.fill(field.metadata["help"], 90), " " * 6)
     return f"\n  --{field.name}={values_text(field)}{default}\n{text}\n"

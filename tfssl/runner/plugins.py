@@ -1,4 +1,4 @@
-"""Loads the Python files of --plugin, and parses the options of their methods."""
+"""Loads the Python files of --plugin, and parses the options of methods."""
 
 import dataclasses
 import os
@@ -75,7 +75,7 @@ def permit(encoder):
 
 
 def fields_of(method):
-    """The options of a plug-in's method, as dataclass fields."""
+    """The options of a method, as dataclass fields."""
     options = METHODS[method].options if method in METHODS else None
     return dataclasses.fields(options) if options else ()
 
@@ -86,6 +86,12 @@ def values_of(config):
     fields = {field.name: field for field in fields_of(config.method)}
     for word in split(config.method_options):
         name, _, text = word.partition("=")
+        others = [f"--method={m}" for m in METHODS if name in {f.name for f in fields_of(m)}]
+        if name not in fields and others:
+            raise UsageError(
+                f"--{name} concerns {' and '.join(others)}. "
+                f"Received: {printable(text)} with --method={config.method}"
+            )
         if name not in fields:
             known = ", ".join(fields) or "none"
             raise UsageError(

@@ -36,7 +36,7 @@ class RunOptions(Schema):
     seed: int = knob(
         0,
         RUN,
-        "Seed of all randomness: initial weights, order of the data, "
+        "Seed of all randomness. It determines initial weights, order of the data, "
         "augmentation, the embedded dataset.",
         (lambda x: 0 <= x < 2**31, "an integer from 0 to 2147483647"),
         common=True,

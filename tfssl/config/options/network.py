@@ -2,7 +2,7 @@
 
 from typing import Literal, Optional
 
-from tfssl.config.defaults import as_standard, by_length
+from tfssl.config.defaults import by_length
 from tfssl.config.methods import METHODS, STANDARD
 from tfssl.config.schema import METHOD, NET, Schema, group, knob
 from tfssl.config.values import (
@@ -87,16 +87,15 @@ class MethodOptions(Schema):
     method: str = knob(
         STANDARD,
         METHOD,
-        "Self-supervised method. Defaults of other flags depend on it; if they differ, all are "
-        f"listed. Those of {STANDARD} apply to {as_standard()}, unless these have their own.",
+        "Self-supervised method. Defaults of other flags depend on it: --method=NAME --help lists "
+        f"those of a method next to those of {STANDARD}, and its own options.",
         common=True,
         choices=METHODS,
     )
     temperature: float = knob(
         0.25,
         METHOD,
-        "Temperature of contrastive losses, and of the predictions of swav and dino (Table 4: of "
-        "NT-Xent).",
+        "Temperature of contrastive losses, swav and dino. Table 4 has that of NT-Xent.",
         POSITIVE,
         common=True,
     )

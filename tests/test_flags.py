@@ -235,7 +235,7 @@ def test_helpfull_has_the_options_of_every_method():
         ("--method=swav --epsilon=none", "--epsilon must be of type float. Received: none"),
         (
             "--method=simclr --num_prototypes=9",
-            "--num_prototypes concerns --method=swav and --method=dino. Received: 9 with --method=s",
+            "--num_prototypes concerns --method=swav and --method=dino. Received: 9",
         ),
         ("--method=byol --num_views=3", "--num_views must be 2 for --method=byol. Received: 3"),
         ("--method=dino --num_views=1", "--num_views must be at least 2 for --method=dino"),

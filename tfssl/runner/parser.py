@@ -14,7 +14,7 @@ import textwrap
 from absl import flags as absl_flags
 
 from tfssl import files
-from tfssl.config import METHODS, STANDARD, Config, google_defaults, kind, listed
+from tfssl.config import BUILT_IN, METHODS, STANDARD, Config, google_defaults, kind, listed
 from tfssl.errors import UsageError
 from tfssl.runner import plugins
 from tfssl.text import printable
@@ -278,7 +278,8 @@ def help_text(argv):
         return f"{usage}\n{rows}\n" + "".join(map(of_method, METHODS))
     common = [field for field in fields if field.metadata["common"]]
     rows = grouped(common, functools.partial(in_short, method=method))
-    return f"{usage}\n{rows}\n{of_method(method)}" + FULL.format(command=command, count=len(fields))
+    own = "".join(of_method(name) for name in METHODS if name == method or name not in BUILT_IN)
+    return f"{usage}\n{rows}\n{own}" + FULL.format(command=command, count=len(fields))
 
 
 def of_method(method):

@@ -402,7 +402,7 @@ def test_the_full_list_has_every_step():
     full = doctor.checks(full=True)
     names = [check.name for check in full]
     assert len(set(names)) == len(names) and set(CHECKS) < set(names)
-    cases = len(steps.METHODS) * len(steps.PRECISIONS) * 2 * 2
+    cases = (len(steps.METHODS) + len(steps.AUGMENTING)) * len(steps.PRECISIONS) * 2
     assert len([check for check in full if check.group == "method"]) == cases
     assert {check.group for check in full} == {
         *("augmentation", "layer", "loss", "memory", "method", "normalization", "optimizer")

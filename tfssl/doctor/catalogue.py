@@ -20,7 +20,7 @@ def checks(
 
     Args:
         device: name for `tf.device`, such as "GPU:1"; None: where TensorFlow places computations.
-        method: whose training step is checked: "simclr", "byol", "npair", "triplet" or "cpc".
+        method: whose training step is checked, by the name that `--method` has for it.
         precision: of that step: "float32", "mixed_bfloat16" or "mixed_float16".
         full: whether to check the steps of all methods, in every precision, with and without XLA,
             with the augmentation outside and inside. This takes many minutes.
@@ -50,7 +50,10 @@ def checks(
     compiled = (False, True) if tf.config.list_physical_devices("GPU") else (False,)
     of_steps = [(method, precision, xla, False) for xla in compiled]
     if full:
-        every = itertools.product(steps.METHODS, steps.PRECISIONS, (False, True), (False, True))
+        every = [
+            *itertools.product(steps.METHODS, steps.PRECISIONS, (False, True), (False,)),
+            *itertools.product(steps.AUGMENTING, steps.PRECISIONS, (False, True), (True,)),
+        ]
         of_steps += [case for case in every if case not in of_steps]
     made = [
         *losses.checks(),

@@ -47,7 +47,50 @@ def common():
     return {"num_classes": CLASSES, "input_range": "0,1"}
 
 
-METHODS = {"simclr": simclr, "byol": byol, "npair": npair, "triplet": triplet, "cpc": cpc}
+def peer(cls, head=None, **options):
+    """A function like those above for another method.
+
+    Args:
+        cls: class of the method.
+        head: arguments of `layers.mlp` for its projector; None: SimCLR's.
+        **options: further arguments of the class.
+    """
+
+    def make(encoder, dim):
+        widths = {"out_dim": 32, "normalization": layers.synchronized}
+        projector = (
+            layers.projector(dim, **widths)
+            if head is None
+            else layers.mlp(dim, **{**widths, "hidden_dim": 64, **head})
+        )
+        return cls(encoder, projector, **options, **common())
+
+    return make
+
+
+METHODS = {
+    "simclr": simclr,
+    "byol": byol,
+    "npair": npair,
+    "triplet": triplet,
+    "cpc": cpc,
+    "simsiam": peer(methods.SimSiam, {"normalize_output": True}),
+    "fastsiam": peer(methods.FastSiam, {"normalize_output": True}),
+    "barlow_twins": peer(methods.BarlowTwins, {}),
+    "vicreg": peer(methods.VICReg, {}),
+    "sigreg": peer(methods.SIGReg, {}),
+    "mocov2": peer(methods.MoCoV2, {"normalization": None}, memory_size=64),
+    "mocov3": peer(methods.MoCoV3, {"normalize_output": True}, total_steps=10),
+    "nnclr": peer(methods.NNCLR, {"normalize_output": True}, memory_size=64),
+    "dcl": peer(methods.DCL, temperature=0.5),
+    "dclw": peer(methods.DCLW, temperature=0.5),
+    "swav": peer(methods.SwAV, {}, num_prototypes=16),
+    "dino": peer(methods.DINO, {"normalization": None}, num_prototypes=16),
+    "emp_ssl": peer(methods.EMPSSL, {}),
+    "dim": peer(methods.DeepInfoMax, {}),
+    "supcon": peer(methods.SupCon, temperature=0.5),
+}
+AUGMENTING = ("simclr", "cpc")  # the operations of other methods within the step are SimCLR's
 
 
 def of_step(method, precision, compiled, inside=False):
@@ -95,11 +138,12 @@ def step(method, precision, compiled, inside):
     initialize(model)
     trained, others = model.trainable_variables, moving_of(model)
     before = [v.numpy() for v in (*trained, *others)]
+    given = batch(inside, model.NUM_VIEWS or 2)
     if compiled is None:
-        logs = model.train_step(tf.nest.map_structure(tf.constant, batch(inside)))
+        logs = model.train_step(tf.nest.map_structure(tf.constant, given))
     else:
         # Keras declines XLA for layers that cannot have it, such as a GRU on a GPU.
-        logs = in_graph(model.train_step, batch(inside), jit_compile=model.jit_compile)
+        logs = in_graph(model.train_step, given, jit_compile=model.jit_compile)
     changes = [(v.numpy() - old).ravel() for v, old in zip((*trained, *others), before)]
     return {
         "loss": logs["loss"].numpy(),
@@ -114,7 +158,7 @@ def moving_of(model):
     return [v for part in parts for v in part.non_trainable_variables if v.dtype == "float32"]
 
 
-def batch(inside):
+def batch(inside, views=2):
     """A batch of views; or of images, as `data.finisher` takes them."""
     images = pictures(BATCH, SIDE, SIDE)
     labels = np.arange(BATCH) % CLASSES
@@ -122,7 +166,7 @@ def batch(inside):
         seeds = np.array([[3, 8], [5, 2]], "int32")
         return {"images": images, "label": labels, "seeds": seeds, "part": np.int32(0)}
     shifted = np.roll(images, 3, axis=2) * 0.8 + 0.1
-    return {"views": (images, shifted), "label": labels}
+    return {"views": (images, shifted)[:views], "label": labels}
 
 
 def recipes(method):

@@ -9,6 +9,7 @@ import pytest
 import flags
 from tfssl.config import GOOGLE_DEFAULTS, METHODS, Config
 from tfssl.errors import UsageError
+from tfssl.runner import plugins
 
 ROOT = pathlib.Path(__file__).parent.parent
 CIFAR_COMMAND = (
@@ -253,6 +254,15 @@ def test_helpfull_has_the_options_of_every_method():
 def test_what_does_not_suit_a_method_is_refused(line, said):
     with pytest.raises(UsageError, match="^" + re.escape(said)):
         parse(line)
+
+
+@pytest.mark.parametrize(
+    "words,value", [("--symmetric", True), ("--nosymmetric", False), ("--symmetric=1", True)]
+)
+def test_an_option_that_is_a_truth_value_is_a_flag_like_others(words, value):
+    config, _ = parse(f"--method=mocov2 {words} --bn_groups=2")
+    assert config.method_options == f"symmetric={value},bn_groups=2"
+    assert plugins.values_of(config) == {"symmetric": value, "bn_groups": 2}
 
 
 def test_options_of_a_method_are_recorded_and_read_again(tmp_path):

@@ -142,7 +142,7 @@ def test_a_run_of_a_plugin_needs_it_again_and_unchanged(plugin, tmp_path):
     [
         (["--method=siamese", "--units=many"], "--units must be of type int. Received: many"),
         (["--method=siamese", "--units=1"], "An option of --method=siamese is refused: units must"),
-        (["--method=siamese", "--stop=perhaps"], "--stop must be of type bool. Received: perhaps"),
+        (["--method=siamese", "--stop=perhaps"], "--stop must be true or false. Received: perhaps"),
         (["--units=8"], "--units concerns --method=siamese. Received: 8 with --method=simclr"),
         (["--method_options=size=8", "--method=siamese"], "must be options of --method=siamese"),
     ],

@@ -70,6 +70,7 @@ LATER = {
     "local_crop_area_max": 0.25,
     "local_blur_p": None,
     "pred_hidden_dim": None,
+    "lars_eeta": 0.001,
 }
 
 # Settings whose default leaves them to the device when a run begins: {name: (that default, the

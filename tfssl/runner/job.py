@@ -477,7 +477,12 @@ def build_optimizer(job):
         job.learning_rate, job.warmup_steps, max(job.total_steps, job.warmup_steps + 1)
     )
     if config.optimizer == "lars":
-        return optim.LARS(rate, momentum=config.momentum, momentum_form=config.lars_form)
+        return optim.LARS(
+            rate,
+            momentum=config.momentum,
+            eeta=config.lars_eeta,
+            momentum_form=config.lars_form,
+        )
     if config.optimizer == "momentum":
         return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
     return keras.optimizers.Adam(rate)

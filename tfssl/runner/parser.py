@@ -64,9 +64,9 @@ def define():
     for field in options():
         if field.name in values:
             raise UsageError(f"--{field.name} is a flag of tfssl: an option must have another name")
-        absl_flags.DEFINE_string(
-            field.name, None, field.metadata.get("help", ""), flag_values=values
-        )
+        # A truth value may stand alone, or as --noNAME; the types of others are checked later.
+        define_option = DEFINE[bool if plugins.type_of(field) is bool else str]
+        define_option(field.name, None, field.metadata.get("help", ""), flag_values=values)
     return values
 
 
@@ -249,7 +249,8 @@ def expected_of(name):
     """A description of the valid values of a flag."""
     field = next((field for field in dataclasses.fields(Config) if field.name == name), None)
     if field is None:
-        return "given a value"
+        known = [plugins.type_of(option) for option in options() if option.name == name]
+        return EXPECTED[known[0]] if known else "given a value"
     of_type, _, choices = kind(field)
     return f"one of {', '.join(map(str, choices))}" if choices else EXPECTED[of_type]
 

@@ -104,7 +104,7 @@ def values_of(config):
 
 def parsed(field, text):
     """Parses a text as the type of an option."""
-    kind = field.type if isinstance(field.type, type) else TYPES.get(field.type, str)
+    kind = type_of(field)
     try:
         if kind is bool:
             return {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}[text.lower()]
@@ -113,6 +113,11 @@ def parsed(field, text):
         raise UsageError(
             f"--{field.name} must be of type {kind.__name__}. Received: {printable(text)}"
         ) from None
+
+
+def type_of(field):
+    """The type of an option, whose annotation may be a text."""
+    return field.type if isinstance(field.type, type) else TYPES.get(field.type, str)
 
 
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}

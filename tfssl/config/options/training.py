@@ -24,6 +24,13 @@ class OptimizerOptions(Schema):
         "google-research/simclr) or after it (popular, DeepMind's BYOL). As in these projects, the "
         "classic form excludes the online head from layer adaptation, the popular one does not.",
     )
+    lars_eeta: float = knob(
+        0.001,
+        OPTIM,
+        "Trust coefficient of LARS: the step of a layer is the learning rate times this share of "
+        "the norm of its weights. 0.02 is usual with batches of a few hundred images.",
+        POSITIVE,
+    )
     learning_rate: float = knob(
         1.0,
         OPTIM,

@@ -475,6 +475,7 @@ def other_value(field):
         "local_crop_area_min": 0.1,
         "local_crop_area_max": 0.4,
         "local_blur_p": 0.1,
+        "eval_patches": 4,
         "crop_aspect_min": 0.5,
         "blur_sigma_min": 0.2,
         "solarize_threshold": 0.3,

@@ -71,6 +71,7 @@ LATER = {
     "local_blur_p": None,
     "pred_hidden_dim": None,
     "lars_eeta": 0.001,
+    "eval_patches": 1,
 }
 
 # Settings whose default leaves them to the device when a run begins: {name: (that default, the

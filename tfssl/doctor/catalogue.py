@@ -20,7 +20,7 @@ def checks(
 
     Args:
         device: name for `tf.device`, such as "GPU:1"; None: where TensorFlow places computations.
-        method: whose training step is checked, by the name that `--method` has for it.
+        method: whose training step is checked, one of `doctor.steps.METHODS`.
         precision: of that step: "float32", "mixed_bfloat16" or "mixed_float16".
         full: whether to check the steps of all methods, in every precision, with and without XLA,
             with the augmentation outside and inside. This takes many minutes.

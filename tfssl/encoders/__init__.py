@@ -1,5 +1,6 @@
 """Encoders, networks from images to representations, and adapters for any Keras model."""
 
+from tfssl.encoders.patches import patch_mean
 from tfssl.encoders.resnets import (
     BLOCKS,
     copy_all_but_the_stem,
@@ -16,6 +17,7 @@ __all__ = [
     "first_filters",
     "freeze",
     "output_stride",
+    "patch_mean",
     "resnet",
     "width",
 ]

@@ -195,7 +195,8 @@ class SelfSupervised(Learner):
         loss = tf.cast(outputs.loss, tf.float32)
         scalars = {name: tf.cast(value, tf.float32) for name, value in outputs.scalars.items()}
         if "z_std" not in scalars:
-            scalars["z_std"] = direction_std(replicas.gather(tf.concat(outputs.z, axis=0)))
+            z = tf.concat([tf.cast(view, tf.float32) for view in outputs.z], axis=0)
+            scalars["z_std"] = direction_std(replicas.gather(z))
         probe_loss, probe_scalars = self.probe_loss(
             tf.concat(outputs.h[: self.PROBE_VIEWS], axis=0), batch, training
         )

@@ -32,7 +32,7 @@ def embed(config, given):
     directory = os.path.join(config.model_dir, "embed", slug(name))
     rundir.make(config.model_dir)
     print(f"embeddings by {described(origin)}")
-    encode = evaluate.batch_function(encoder, job.eval_size)
+    encode = evaluate.encoder_function(config, encoder, job.eval_size)
     cost.announce("embed", cost.of_encoding(config, encode, source, job.eval_size))
     h, labels = evaluate.represent(
         config, encode, source, job.eval_size, "embed", config.eval_steps

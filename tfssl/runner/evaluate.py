@@ -13,7 +13,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfssl import augment, data, evaluation
+from tfssl import augment, data, encoders, evaluation
 from tfssl.callbacks.progress import Progress
 from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
@@ -98,6 +98,18 @@ def batch_function(model, size):
     return tf.function(
         lambda batch: tf.cast(model(batch, training=False), tf.float32), input_signature=[images]
     )
+
+
+def encoder_function(config, encoder, size):
+    """`batch_function` of an encoder, or of its mean over --eval_patches."""
+    if config.eval_patches > 1:
+        encoder = encoders.patch_mean(encoder, config.eval_patches)
+    return batch_function(encoder, size)
+
+
+def patches_of(config):
+    """The entry on --eval_patches for a result, which only those with several have."""
+    return {"eval_patches": config.eval_patches} if config.eval_patches > 1 else {}
 
 
 def represent(config, encode, source, size, title, steps=0, what="representations"):

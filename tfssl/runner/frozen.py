@@ -72,7 +72,7 @@ def nearest_neighbours(config, given):
         )
     rundir.make(config.model_dir)
     print(f"kNN with {pretrained.described(origin)}")
-    encode = evaluate.batch_function(network, job.eval_size)
+    encode = evaluate.encoder_function(job.config, network, job.eval_size)
     asked = job.config.replace(linear_probe=False, protocols=None)
     cost.announce(
         "knn", cost.of_evaluation(asked, encode, dim, source, job.eval_source, job.eval_size)
@@ -97,6 +97,7 @@ def record(job, origin):
         "image_size": list(job.eval_size),
         "precision": job.precision,
         "encoder": origin,
+        **evaluate.patches_of(job.config),
         **device.describe(),
     }
 

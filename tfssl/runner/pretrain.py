@@ -176,7 +176,7 @@ def evaluate_both(job, model, fresh_weights, step):
     Returns:
         The content of result.json.
     """
-    config, encode = job.config, evaluate.batch_function(model.encoder, job.eval_size)
+    config, encode = job.config, evaluate.encoder_function(job.config, model.encoder, job.eval_size)
     expected = cost.of_evaluation(
         config,
         encode,
@@ -232,6 +232,7 @@ def baseline(job, least=cost.THINNED):
 def evaluation_settings(job, extent=cost.WHOLE):
     """The settings that the results of an encoder depend on."""
     settings = settings_of(job, "eval_crop_proportion", "knn_k", "knn_temperature")
+    settings |= evaluate.patches_of(job.config)
     used = plugins.digests(job.config)
     if used:  # records of earlier versions lack these
         settings["plugins"] = used

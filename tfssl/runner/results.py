@@ -37,6 +37,7 @@ def result_of_run(job, model, step, scores):
         "deterministic": job.config.deterministic,
         "replicas": job.distribution.replicas,
         "workers": job.distribution.workers,
+        **evaluate.patches_of(job.config),
         **(rundir.read_json(job.config.model_dir, rundir.TIME) or {}),
         **device.describe(),
     }

@@ -1,5 +1,6 @@
 """Settings of evaluation, finetuning, distillation and export."""
 
+import math
 from typing import Literal, Optional
 
 from tfssl.config.schema import DISTILL, EVAL, EXPORT, LINEAR, TRANSFER, Schema, group, knob
@@ -34,6 +35,14 @@ class EvaluationOptions(Schema):
         "Side of the central crop, as a fraction of the image's shorter side. Not "
         "given: 0.875, and 1 up to 32 px, where the reference does not crop.",
         FRACTION,
+    )
+    eval_patches: int = knob(
+        1,
+        EVAL,
+        "Evaluate the mean representation of so many patches of an image, a square number; each "
+        "has a quarter of its area and is enlarged to its size, as EMP-SSL does. Not for "
+        "--mode=linear_eval, finetune and distill. 1: the representation of the whole image.",
+        (lambda x: x >= 1 and math.isqrt(x) ** 2 == x, "a square number"),
     )
     knn_k: str = knob(
         "20,200",

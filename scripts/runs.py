@@ -14,6 +14,21 @@ METHODS = {
     "npair": "N-pair",
     "triplet": "triplet",
     "cpc": "CPC",
+    "simsiam": "SimSiam",
+    "fastsiam": "FastSiam",
+    "barlow_twins": "Barlow Twins",
+    "vicreg": "VICReg",
+    "sigreg": "SIGReg",
+    "mocov2": "MoCo v2",
+    "mocov3": "MoCo v3",
+    "nnclr": "NNCLR",
+    "dcl": "DCL",
+    "dclw": "DCLW",
+    "swav": "SwAV",
+    "dino": "DINO",
+    "emp_ssl": "EMP-SSL",
+    "dim": "Deep InfoMax",
+    "supcon": "SupCon",
 }  # as people write them
 TRAINING = ("train/", "learning_rate")  # how the tags of a training's scalars begin
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -30,7 +30,7 @@ def sequential():
     """A `keras.Sequential` that does not know its input yet."""
     return keras.Sequential(
         [
-            keras.layers.Conv2D(6, 3, strides=2, activation="gelu"),
+            keras.layers.Conv2D(6, 3, strides=2, activation="gelu", name="conv"),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(5),
         ]
@@ -88,7 +88,8 @@ class ViT(keras.Layer):
 def feature_maps():
     """A functional CNN that ends in [B, h, w, D]."""
     inputs = keras.Input((None, None, 3))
-    return keras.Model(inputs, keras.layers.Conv2D(6, 3, activation="gelu")(inputs), name="maps")
+    maps = keras.layers.Conv2D(6, 3, activation="gelu", name="conv")(inputs)
+    return keras.Model(inputs, maps, name="maps")
 
 
 def mobile_net():
@@ -133,6 +134,44 @@ def memory(encoder, **options):
     return tfssl.SimCLR(encoder, memory_size=24, memory_decay=0.5, **options)
 
 
+def head(width=4):
+    """A small head that takes h of any dimension."""
+    return keras.Sequential([keras.layers.Dense(8, "relu"), keras.layers.Dense(width)])
+
+
+def with_heads(method, *names, **settings):
+    """A function (encoder, **options) -> the method, with small heads of these names."""
+
+    def make(encoder, **options):
+        return method(encoder, **{**{name: head() for name in names}, **settings, **options})
+
+    return make
+
+
+def deep_infomax(encoder, **options):
+    """Its map is that of the layer "conv", if the encoder has one."""
+    names = [layer.name for layer in getattr(encoder, "layers", ())]
+    options = {"local_layer": "conv" if "conv" in names else None, **options}
+    return with_heads(tfssl.DeepInfoMax, "projector", "local_projector")(encoder, **options)
+
+
+PEERS = {
+    "simsiam": with_heads(tfssl.SimSiam, "projector", "predictor"),
+    "fastsiam": with_heads(tfssl.FastSiam, "projector", "predictor"),
+    "barlow_twins": with_heads(tfssl.BarlowTwins, "projector"),
+    "vicreg": with_heads(tfssl.VICReg, "projector"),
+    "sigreg": with_heads(tfssl.SIGReg, "projector", num_slices=8),
+    "mocov2": with_heads(tfssl.MoCoV2, "projector", memory_size=24, memory_decay=0.5),
+    "mocov3": with_heads(tfssl.MoCoV3, "projector", "predictor"),
+    "nnclr": with_heads(tfssl.NNCLR, "projector", "predictor", memory_size=24),
+    "dcl": with_heads(tfssl.DCL, "projector"),
+    "dclw": with_heads(tfssl.DCLW, "projector"),
+    "swav": with_heads(tfssl.SwAV, "projector", num_prototypes=6, memory_size=12),
+    "dino": with_heads(tfssl.DINO, "projector", num_prototypes=6),
+    "emp_ssl": with_heads(tfssl.EMPSSL, "projector"),
+    "deep_infomax": deep_infomax,
+    "supcon": with_heads(tfssl.SupCon, "projector"),
+}
 SELF_SUPERVISED = {
     "simclr": tfssl.SimCLR,
     "memory": memory,
@@ -140,10 +179,11 @@ SELF_SUPERVISED = {
     "npair": tfssl.NPair,
     "triplet": tfssl.Triplet,
     "cpc": tfssl.CPC,
+    **PEERS,
 }
 METHODS = {**SELF_SUPERVISED, "supervised": supervised, "distilled": distilled}
 SIZES = {"mobile_net": 32}  # pixels, where 8 are too few
-FOLLOWED = ("memory", "byol")  # by a second network
+FOLLOWED = ("memory", "byol", "mocov2", "mocov3", "dino")  # by a second network
 
 
 def labels(count=16, seed=0):
@@ -154,10 +194,11 @@ def images(count=16, size=SIZE, channels=3, seed=0):
     return np.random.default_rng(seed).random((count, size, size, channels), np.float32)
 
 
-def elements(model, count=16, size=SIZE, seed=0, **options):
-    """What `fit` takes of random images: as many views as the model asks for, and labels."""
+def elements(model, count=16, size=SIZE, seed=0, num_views=None, **options):
+    """What `fit` takes of random images: labels, and two views where the model takes any number."""
     views = tuple(
-        images(count, size, seed=seed + view, **options) for view in range(model.NUM_VIEWS)
+        images(count, size, seed=seed + view, **options)
+        for view in range(num_views or model.NUM_VIEWS or 2)
     )
     return {"views": views, "label": labels(count, seed)}
 

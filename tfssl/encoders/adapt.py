@@ -198,7 +198,7 @@ def with_map(encoder, input_shape, layer=None):
                 f"must name one. Received: maps {sorted(set(shapes.values()))}"
             )
         layer = larger[-1]
-    return keras.Model(encoder.inputs, [found[layer], encoder.output]), shapes[layer]
+    return keras.Model(encoder.inputs, [found[layer], encoder.outputs[0]]), shapes[layer]
 
 
 def clone(encoder, argument="target_encoder"):

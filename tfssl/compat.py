@@ -40,16 +40,57 @@ def several_workers(strategy):
     return in_several()
 
 
-def highest_rate(optimizer):
-    """The highest learning rate of an optimizer's schedule; None: its rate is constant."""
-    schedule = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
+def highest_rate(optimizer, steps=None):
+    """The highest learning rate of an optimizer's schedule; None: its rate is constant.
+
+    Args:
+        optimizer: a Keras optimizer.
+        steps: integer, steps of the training; None: unknown. A schedule of an unknown form is
+            looked at in some of them.
+    """
+    schedule = inner(optimizer)._learning_rate
     if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return None
-    settings = schedule.get_config()
+    try:
+        settings = schedule.get_config()
+    except NotImplementedError:
+        settings = {}
     names = ("base_learning_rate", "initial_learning_rate", "warmup_target")
     given = [float(settings[name]) for name in names if settings.get(name) is not None]
+    if given:
+        return max(given)
+    last = steps or 10_000
     with tf.init_scope():
-        return max(given) if given else float(schedule(0))
+        return max(float(schedule(last * part // 100)) for part in range(101))
+
+
+@contextlib.contextmanager
+def fixed_rate(optimizer, variables, rate):
+    """Context in which an optimizer's steps for some variables have another learning rate.
+
+    Args:
+        optimizer: a built Keras optimizer.
+        variables: some of its trainable variables.
+        rate: number.
+    """
+    optimizer = inner(optimizer)
+    fixed = {optimizer._get_variable_index(variable) for variable in variables}
+    update_step = optimizer.update_step
+
+    def with_rate(gradient, variable, learning_rate):
+        own = optimizer._get_variable_index(variable) in fixed
+        return update_step(gradient, variable, rate if own else learning_rate)
+
+    optimizer.update_step = with_rate
+    try:
+        yield
+    finally:
+        del optimizer.update_step
+
+
+def inner(optimizer):
+    """The optimizer within one that scales the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def on_gpu(batch):

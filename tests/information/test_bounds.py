@@ -42,6 +42,10 @@ def test_by_hand():
             bounds.infonce_bound,
             np.log(6) + np.mean([scores[i, i] - np.log(np.exp(scores[i]).sum()) for i in range(6)]),
         ),
+        (
+            bounds.jsd_bound,
+            -np.log(1 + np.exp(-diagonal)).mean() - np.log(1 + np.exp(others)).mean(),
+        ),
     ):
         assert float(bound(scores)) == pytest.approx(float(expected), abs=1e-5)
 
@@ -102,7 +106,46 @@ def test_mines_value_is_dvs_and_its_gradient_has_the_averages_denominator():
     np.testing.assert_allclose(tape.gradient(loss, scores), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("bound", [bounds.infonce_bound, bounds.dv_bound, bounds.nwj_bound])
+def test_the_jsd_bound_of_a_critic_that_knows_nothing_is_minus_log_4_and_it_never_exceeds_0():
+    assert float(bounds.jsd_bound(np.zeros((5, 5)))) == pytest.approx(-math.log(4))
+    assert float(bounds.jsd_bound(200 * np.eye(5) - 100)) == pytest.approx(0, abs=1e-6)
+    assert float(bounds.jsd_bound(100 - 200 * np.eye(5))) == pytest.approx(-200)
+    for scale in (0.1, 1, 10, 100):
+        assert float(bounds.jsd_bound(RNG.normal(scale=scale, size=(7, 7)))) <= 0
+
+
+def gaussian_jensen_shannon(rho):
+    """JS in nats between correlated Gaussians of one dimension and the product, by a grid."""
+    x = np.linspace(-8, 8, 801)
+    u, v = np.meshgrid(x, x)
+    product = np.exp(-(u**2 + v**2) / 2) / (2 * np.pi)
+    quadratic = (u**2 - 2 * rho * u * v + v**2) / (1 - rho**2)
+    joint = np.exp(-quadratic / 2) / (2 * np.pi * math.sqrt(1 - rho**2))
+    mixture = (joint + product) / 2
+
+    def divergence(p):
+        kept = p > 1e-300
+        return np.sum(p[kept] * np.log(p[kept] / mixture[kept])) * (x[1] - x[0]) ** 2
+
+    return (divergence(joint) + divergence(product)) / 2
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.6, 0.9])
+def test_with_the_best_critic_the_jsd_bound_is_2_js_minus_log_4(rho):
+    truth = 2 * gaussian_jensen_shannon(rho) - math.log(4)
+    drawn = [optimal_scores(512, rho, 1)[0] for _ in range(20)]
+    best = [float(bounds.jsd_bound(scores)) for scores in drawn]
+    error = 3 * np.std(best) / math.sqrt(len(best))
+    assert np.mean(best) == pytest.approx(truth, abs=error + 0.002)
+    for worse in (lambda f: f + 1, lambda f: f - 1, lambda f: 2 * f, lambda f: f / 2):
+        others = [float(bounds.jsd_bound(worse(scores))) for scores in drawn]
+        assert np.mean(others) < np.mean(best)
+
+
+BOUNDS = [bounds.infonce_bound, bounds.dv_bound, bounds.nwj_bound, bounds.jsd_bound]
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
 def test_scores_must_be_square(bound):
     with pytest.raises(ValueError, match="`scores` must be a matrix"):
         bound(np.zeros((3, 4)))

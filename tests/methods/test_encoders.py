@@ -26,13 +26,18 @@ PAIRS = [(method, "functional") for method in METHODS] + [
     for encoder in ENCODERS
     if encoder != "functional" and (method, encoder) != ("supervised", "mobile_net")
 ]
+UNSUITED = {
+    # Built for a patch, it has places for the tokens of a patch, not for those of a whole image.
+    ("cpc", "vit"),
+    # Without layers whose feature maps can be read.
+    ("deep_infomax", "subclassed"),
+    ("deep_infomax", "vit"),
+}
 OTHERS = [
     (method, encoder)
     for method in METHODS
     for encoder in ENCODERS
-    if (method, encoder) not in PAIRS
-    # Built for a patch, it has places for the tokens of a patch, not for those of a whole image.
-    and (method, encoder) != ("cpc", "vit")
+    if (method, encoder) not in PAIRS and (method, encoder) not in UNSUITED
 ]
 
 

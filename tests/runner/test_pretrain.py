@@ -323,7 +323,7 @@ LARGE = ["sk and se", "imagenet stem", "adam"]  # of ResNets, whose layers tests
 
 @pytest.mark.parametrize(
     "name",
-    [costly(n) if n in LARGE else n for n in CHOICES],
+    [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in CHOICES],
 )
 def test_every_choice_trains_and_evaluates(tmp_path, name):
     changes = CHOICES[name]

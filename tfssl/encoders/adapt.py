@@ -186,7 +186,7 @@ def with_map(encoder, input_shape, layer=None):
     images = keras.KerasTensor(tuple(input_shape), dtype="float32")
     shapes = {}
     if found:
-        specs = keras.Model(encoder.inputs, list(found.values()))(images)
+        specs = keras.Model(encoder.inputs[0], list(found.values()))(images)
         specs = specs if isinstance(specs, (list, tuple)) else [specs]
         shapes = {name: tuple(spec.shape[1:]) for name, spec in zip(found, specs, strict=True)}
     if layer is None:
@@ -198,7 +198,8 @@ def with_map(encoder, input_shape, layer=None):
                 f"must name one. Received: maps {sorted(set(shapes.values()))}"
             )
         layer = larger[-1]
-    return keras.Model(encoder.inputs, [found[layer], encoder.outputs[0]]), shapes[layer]
+    outputs = [found[layer], encoder.outputs[0]]
+    return keras.Model(encoder.inputs[0], outputs), shapes[layer]
 
 
 def clone(encoder, argument="target_encoder"):

@@ -144,12 +144,7 @@ class DeepInfoMax(Coupled):
                 seed=self.seed + 1 + 100 * number,
                 name=name,
             )
-            parts[name] = self.head(layer, in_dim, name)
-            if self.dims[name] != self.dims["projector"]:
-                raise ValueError(
-                    f"`{name}` must return as many features as `projector`, "
-                    f"{self.dims['projector']}. Received: {self.dims[name]}"
-                )
+            parts[name] = self.head(layer, in_dim, name, out_dim=self.dims.get("projector"))
         return parts
 
     def project(self, views: Views, training: bool = True) -> tuple[Tensors, Tensors]:

@@ -140,6 +140,11 @@ class MoCoV2(Coupled):
         """The outputs of a network for groups of images, in the order of the images."""
         if self.bn_groups == 1:
             return network(images)
+        if images.shape[0] and images.shape[0] % self.bn_groups:
+            raise ValueError(
+                "`bn_groups` must divide the batch size. "
+                f"Received: bn_groups={self.bn_groups} for batches of {images.shape[0]}"
+            )
         count = tf.shape(images)[0]
         order = tf.range(count)
         if shuffled:

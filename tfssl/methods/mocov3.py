@@ -90,7 +90,8 @@ class MoCoV3(Coupled):
             seed=self.seed + 101,
             name="predictor",
         )
-        return {"projector": projector, "predictor": self.head(predictor, width, "predictor")}
+        predictor = self.head(predictor, width, "predictor", out_dim=width)
+        return {"projector": projector, "predictor": predictor}
 
     def make_followers(self, parts: Layers) -> Layers:
         online = {"encoder": self.encoder, "projector": parts["projector"]}

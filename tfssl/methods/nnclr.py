@@ -86,7 +86,8 @@ class NNCLR(Coupled):
             name="predictor",
         )
         self.queue = queues.make(self.memory_size, width, self.seed)
-        return {"projector": projector, "predictor": self.head(predictor, width, "predictor")}
+        predictor = self.head(predictor, width, "predictor", out_dim=width)
+        return {"projector": projector, "predictor": predictor}
 
     def project(self, views: Views, training: bool = True) -> tuple[Tensors, Tensors]:
         """h, and for each view the prediction followed by the projection, in one row."""

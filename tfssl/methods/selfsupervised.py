@@ -146,19 +146,28 @@ class SelfSupervised(Learner):
             made.append(layer(group, training=training))
         return tuple(made) if apart else parted(made[0], len(values))
 
-    def head(self, given: keras.Layer, in_dim: int, name: str) -> keras.Layer:
+    def head(
+        self, given: keras.Layer, in_dim: int, name: str, out_dim: int | None = None
+    ) -> keras.Layer:
         """Builds a head for inputs [B, in_dim] and returns it.
 
         Args:
             given: a `keras.Layer`.
             in_dim: integer, dimension of its input.
             name: name of its argument, for messages.
+            out_dim: integer, the dimension that its output must have, that of the projector; None:
+                any.
 
         Raises:
             ValueError: it is not a layer, or does not map [B, in_dim] to [B, P].
         """
         self.hidden.dims[name] = layers.build_head(given, in_dim, name)
         self.hidden.in_dims[name] = in_dim
+        if out_dim not in (None, self.dims[name]):
+            raise ValueError(
+                f"`{name}` must return as many features as `projector`, {out_dim}. "
+                f"Received: {self.dims[name]}"
+            )
         return given
 
     @property

@@ -22,8 +22,8 @@ class SimSiam(SelfSupervised):
     network as a batch of its own.
 
     The paper keeps the learning rate of the predictor constant while that of the rest decays
-    (section 4.2): with a schedule as the optimizer's learning rate, each step of the predictor is
-    scaled to the highest rate of the schedule.
+    (section 4.2): with a schedule as the optimizer's learning rate, the predictor has the highest
+    rate of the schedule throughout.
 
     Args:
         encoder, probe, num_classes, **options: see `SelfSupervised`.
@@ -78,7 +78,8 @@ class SimSiam(SelfSupervised):
             seed=self.seed + 101,
             name="predictor",
         )
-        return {"projector": projector, "predictor": self.head(predictor, width, "predictor")}
+        predictor = self.head(predictor, width, "predictor", out_dim=width)
+        return {"projector": projector, "predictor": predictor}
 
     def loss_on_views(
         self, views: Views, labels: tf.Tensor | None = None, training: bool = True
@@ -94,17 +95,12 @@ class SimSiam(SelfSupervised):
         return Outputs(loss, {"representation_loss": loss}, h, z)
 
     def apply(self, gradients: list[tf.Tensor | None], step: tf.Tensor) -> None:
-        highest = compat.highest_rate(self.optimizer) if self.fixed_predictor_rate else None
-        if highest is None:
+        highest = compat.highest_rate(self.optimizer, self.planned_steps)
+        if highest is None or not self.fixed_predictor_rate:
             super().apply(gradients, step)
             return
-        # The step of most optimizers is proportional to the rate.
-        scale = tf.math.divide_no_nan(highest, tf.cast(self.optimizer.learning_rate, tf.float32))
-        fixed = self.predictor.trainable_variables
-        before = [tf.identity(v) for v in fixed]
-        super().apply(gradients, step)
-        for variable, value in zip(fixed, before):
-            variable.assign(value + scale * (variable - value))
+        with compat.fixed_rate(self.optimizer, self.predictor.trainable_variables, highest):
+            super().apply(gradients, step)
 
 
 @keras.saving.register_keras_serializable(package="tfssl")

@@ -45,7 +45,8 @@ class SwAV(Coupled):
         total_steps: see `BYOL`.
 
     Attributes:
-        queue: variable [2, memory_size, P], the oldest projection first.
+        queue: variable [2 * memory_size, P], the projections of view 1 and then those of view 2,
+            the oldest first.
 
     Example:
 
@@ -134,8 +135,8 @@ class SwAV(Coupled):
 
         loss = alone()
         if self.memory_size:
-            seen = tf.cast(self.optimizer.iterations, tf.int32) * tf.shape(z[0])[0]
-            loss = tf.cond(seen >= self.memory_size, with_queue, alone)
+            batches = -(-self.memory_size // z[0].shape[0]) if z[0].shape[0] else self.memory_size
+            loss = tf.cond(self.optimizer.iterations >= batches, with_queue, alone)
         nearest = tf.argmax(scores[0], axis=1)
         used = tf.reduce_any(tf.one_hot(nearest, self.num_prototypes, True, False), axis=0)
         return loss, {

@@ -117,6 +117,12 @@ def test_what_is_refused_would_learn_nothing(case, tmp_path, monkeypatch):
         assert encoder_gradient(config) < 1e-3
 
 
+def test_an_encoder_that_does_not_suit_the_method_is_refused(tmp_path):
+    config = tiny_config(tmp_path / "run", **RESNET, method="dim", remat=True)
+    with pytest.raises(UsageError, match="--method=dim: `encoder` must be a functional or seq"):
+        build_model(plan(config))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", NEIGHBOURS, ids=told)
 def test_what_is_not_refused_has_a_gradient(settings, tmp_path):

@@ -378,9 +378,9 @@ def compile_model(job, model, recipes):
     try:
         model.build((None, *job.size, 3))
     except ValueError as error:
-        if config.encoder == "resnet":
-            raise
-        raise UsageError(f"--encoder={config.encoder}: {error}") from error
+        own = config.encoder == "resnet"
+        which = f"--method={config.method}" if own else f"--encoder={config.encoder}"
+        raise UsageError(f"{which}: {error}") from error
     model.compile(
         build_optimizer(job),
         weight_decay=config.weight_decay,

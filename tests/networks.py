@@ -159,7 +159,8 @@ PEERS = {
     "simsiam": with_heads(tfssl.SimSiam, "projector", "predictor"),
     "fastsiam": with_heads(tfssl.FastSiam, "projector", "predictor"),
     "barlow_twins": with_heads(tfssl.BarlowTwins, "projector"),
-    "vicreg": with_heads(tfssl.VICReg, "projector"),
+    # Of 25 times the weights, as by default, the steps of large features diverge.
+    "vicreg": with_heads(tfssl.VICReg, "projector", invariance=1, variance=1, covariance=0.04),
     "sigreg": with_heads(tfssl.SIGReg, "projector", num_slices=8),
     "mocov2": with_heads(tfssl.MoCoV2, "projector", memory_size=24, memory_decay=0.5),
     "mocov3": with_heads(tfssl.MoCoV3, "projector", "predictor"),

@@ -5,6 +5,7 @@ import os
 import pytest
 
 import flags
+from tfssl.config import BUILT_IN
 from tfssl.data.source import read_list
 from tfssl.errors import UsageError
 
@@ -25,7 +26,7 @@ def refusal(*words):
         ("--seed=1.5", "--seed must be an integer. Received: 1.5"),
         ("--seed=a: b\n", "--seed must be an integer. Received: a: b\\n"),
         ("--seed", "--seed must be an integer. Received: nothing"),
-        ("--method=x", "--method must be one of simclr, byol, npair, triplet, cpc. Received: x"),
+        ("--method=x", f"--method must be one of {', '.join(BUILT_IN)}. Received: x"),
         ("--nouse_blur=true", "--nouse_blur takes no value. Received: true"),
         ("--temprature=1", "--temprature is an unknown flag. Did you mean --temperature?"),
         ("--\x1b[1m=1", "--\\x1b[1m is an unknown flag. --helpfull lists all."),

@@ -142,6 +142,31 @@ def test_with_the_best_critic_the_jsd_bound_is_2_js_minus_log_4(rho):
         assert np.mean(others) < np.mean(best)
 
 
+JOINT = np.array([[0.3, 0.1, 0.05], [0.02, 0.13, 0.4]])  # p(x, z)
+PRODUCT = np.outer(JOINT.sum(axis=1), JOINT.sum(axis=0))
+
+
+def expected_jsd(critic):
+    """The mean of the objective over all batches of two pairs that can be drawn from JOINT."""
+    total = 0.0
+    for x1, z1 in np.ndindex(JOINT.shape):
+        for x2, z2 in np.ndindex(JOINT.shape):
+            scores = critic[np.ix_([x1, x2], [z1, z2])]
+            total += JOINT[x1, z1] * JOINT[x2, z2] * float(bounds.jsd_bound(scores))
+    return total
+
+
+def test_the_jsd_bound_of_two_pairs_is_2_js_minus_log_4_on_average_and_no_critic_has_more():
+    mixture = (JOINT + PRODUCT) / 2
+    divergence = 0.5 * sum(np.sum(p * np.log(p / mixture)) for p in (JOINT, PRODUCT))
+    best = np.log(JOINT / PRODUCT)
+    assert 0.05 < divergence < np.sum(JOINT * best)  # the information is more
+    assert expected_jsd(best) == pytest.approx(2 * divergence - math.log(4), abs=1e-5)
+    for scale in (0.1, 1.0):
+        other = best + scale * RNG.normal(size=best.shape)
+        assert expected_jsd(other) < 2 * divergence - math.log(4) - 1e-4
+
+
 BOUNDS = [bounds.infonce_bound, bounds.dv_bound, bounds.nwj_bound, bounds.jsd_bound]
 
 

@@ -131,7 +131,7 @@ def test_what_is_built_within_fit_takes_the_step_of_its_own_gradient(encoder):
         model.trainable_variables, twin.trainable_variables, steps, strict=True
     ):
         # Of a bias before a batch normalization the gradient is rounding.
-        np.testing.assert_allclose(ours, start - step, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(ours, start - step, rtol=1e-3, atol=1e-4)
         assert ours.name == "bias" or np.abs(step).max() > 1e-2
 
 

@@ -188,12 +188,6 @@ def test_the_least_batch_trains_and_a_smaller_one_is_refused(method):
             model.fit(networks.dataset(model, batch_size=1), verbose=0)
 
 
-def test_groups_for_batch_normalization_must_divide_the_batch():
-    model = made("mocov2", plain, bn_groups=3, compiled={"run_eagerly": True})
-    with pytest.raises(ValueError, match="`bn_groups` must divide the batch size"):
-        model.fit(networks.dataset(model, batch_size=8), verbose=0)
-
-
 def test_groups_for_batch_normalization_must_divide_the_parts_of_a_batch():
     model = made("mocov2", plain, bn_groups=4, compiled={"accumulate_steps": 4})
     with pytest.raises(ValueError, match="`bn_groups` must divide"):

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tfssl import compat, layers, methods
 from tfssl.distribute.strategy import strategy_on
-from tfssl.doctor import references
-from tfssl.doctor.bounds import BFLOAT16, EXACT, PRODUCT, TWO_WAYS
+from tfssl.doctor import machine, references
+from tfssl.doctor.bounds import BFLOAT16, CONVERTED, EXACT, PRODUCT, TWO_WAYS
 from tfssl.doctor.comparison import Check
 from tfssl.doctor.material import (
     double,
@@ -161,7 +161,8 @@ def forward_and_back(layer, inputs, flow, **options):
 
 def of_products():
     made = []
-    for dtype, bound in (("float32", PRODUCT), ("bfloat16", BFLOAT16)):
+    half = BFLOAT16 if machine.computes_in_bfloat16() else CONVERTED
+    for dtype, bound in (("float32", PRODUCT), ("bfloat16", half)):
         for size, stride in ((3, 1), (3, 2), (1, 2)):
             name = f"convolution {size}x{size}, stride {stride}, {dtype}"
             made.append(of_convolution(name, size, stride, dtype, bound))

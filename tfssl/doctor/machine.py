@@ -68,6 +68,11 @@ def processor_flags() -> list[str]:
     return processor_info("flags").split()
 
 
+def computes_in_bfloat16() -> bool:
+    """Whether a GPU is there, or the processor has instructions for bfloat16."""
+    return bool(gpus()) or bool({"amx_bf16", "avx512_bf16"} & set(processor_flags()))
+
+
 def processor_name() -> str:
     """The name of the processor."""
     return processor_info("model name") or platform.processor() or platform.machine()

@@ -51,20 +51,13 @@ class DeepInfoMax(Coupled):
     Example:
 
     ```python
-    encoder = keras.Sequential(
-        [
-            keras.Input((16, 16, 3)),
-            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
-            keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
-            keras.layers.GlobalAveragePooling2D(),
-        ]
-    )
+    layers = [keras.layers.Conv2D(width, 3, strides=2, activation="relu") for width in (8, 16)]
+    encoder = keras.Sequential([keras.Input((16, 16, 3)), *layers])
     model = tfssl.DeepInfoMax(encoder)
     model.map_shape  # (7, 7, 8)
     images = np.random.default_rng(0).random((8, 16, 16, 3), "float32")
-    view = tfssl.augment.supervised(16)
-    views = tfssl.views(images, view, batch_size=8, num_views=1, compiled=False)
     model.compile("adam", run_eagerly=True)
+    views = tf.data.Dataset.from_tensors((images,))  # or tfssl.views(images, ..., num_views=1)
     len(model.fit(views, verbose=0).history["information_local"])  # 1
     ```
     """

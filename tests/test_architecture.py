@@ -38,7 +38,7 @@ ALLOWED = {
         *("augment", "compat", "data", "distribute", "encoders", "layers", "loading", "losses"),
         *("memory", "methods", "optim"),
     },
-    "encoders": {"errors", "files", "layers", "registry"},
+    "encoders": {"compat", "errors", "files", "layers", "registry"},
     "evaluation": {"augment", "compat", "data", "encoders", "errors", "methods", "notes"},
     "information": {"losses"},
     "layers": {"distribute"},

@@ -40,6 +40,24 @@ def several_workers(strategy):
     return in_several()
 
 
+def outputs_within(model):
+    """{name of a layer: its output} in a functional or sequential model, in the order of use.
+
+    A layer that other models use too has several outputs, of which this is the one within.
+    """
+    graph = getattr(model, "_functional", model)
+    nodes = [
+        node
+        for depth in sorted(graph._nodes_by_depth, reverse=True)
+        for node in graph._nodes_by_depth[depth]
+    ]
+    return {
+        node.operation.name: node.outputs[0]
+        for node in nodes
+        if len(node.outputs) == 1 and not isinstance(node.operation, keras.layers.InputLayer)
+    }
+
+
 def highest_rate(optimizer, steps=None):
     """The highest learning rate of an optimizer's schedule; None: its rate is constant.
 

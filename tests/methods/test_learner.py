@@ -18,7 +18,14 @@ from tfssl.distribute.strategy import strategy_on
 # Together they have all that a method can have: a queue, a network that follows, a head of its own
 # kind, a teacher. What the others hold beside it is a loss without state.
 WITH_STATE = ["memory", "byol", "distilled"]
-SPANNING = [name if name in WITH_STATE else costly(name) for name in METHODS]
+SPANNING = [
+    name
+    if name in WITH_STATE
+    else pytest.param(name, marks=pytest.mark.slow)  # test_contract.py has them
+    if name in networks.PEERS
+    else costly(name)
+    for name in METHODS
+]
 
 
 def kernels(model):

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfssl import compat
+
 RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
 LARGEST_NORMALIZED = 20.0  # largest width of the range of normalized images
 
@@ -172,11 +174,9 @@ def with_map(encoder, input_shape, layer=None):
             f"read. Received: {type(encoder).__name__}"
         )
     found = {
-        each.name: each.output
-        for each in encoder.layers
-        if isinstance(getattr(each, "output", None), keras.KerasTensor)
-        and len(each.output.shape) == 4
-        and not isinstance(each, keras.layers.InputLayer)
+        name: output
+        for name, output in compat.outputs_within(encoder).items()
+        if len(output.shape) == 4
     }
     if layer is not None and layer not in found:
         raise ValueError(

@@ -109,7 +109,7 @@ class BYOL(SelfSupervised):
         z, t = tf.concat([z1, z2], axis=0), tf.concat([t1, t2], axis=0)
         scalars = {
             "representation_loss": loss,
-            "target_decay": self.decay(self.optimizer.iterations),
+            "target_decay": self.decay(self.step),
             "online_target_cosine": 1.0 - 0.5 * regression_loss(z, t),
             "z_std": direction_std(replicas.gather(z)),
             "target_z_std": direction_std(replicas.gather(t)),

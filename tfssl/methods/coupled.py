@@ -94,7 +94,8 @@ class Coupled(SelfSupervised):
         z, companions = self.in_parts(batch["views"])
         with tf.GradientTape() as tape:
             tape.watch(z)
-            loss, scalars = self.compare(z, companions, batch["label"] if self.by_class else None)
+            classes = self.classes(batch.get("label")) if self.by_class else None
+            loss, scalars = self.compare(z, companions, classes)
         if "z_std" not in scalars:
             of_all = self.outputs(loss, scalars, companions, z, companions).z
             scalars["z_std"] = direction_std(tf.concat(of_all, axis=0))

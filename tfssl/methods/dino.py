@@ -173,7 +173,7 @@ class DINO(Coupled):
     def compare(
         self, z: Tensors, companions: Tensors, labels: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, Scalars]:
-        temperature = self.temperature_at(self.optimizer.iterations)
+        temperature = self.temperature_at(self.step)
         loss, _ = self.loss_and_center(z, companions, temperature)
         targets_of = [tf.nn.log_softmax((view - self.center) / temperature) for view in companions]
         entropy = -tf.reduce_mean(
@@ -181,7 +181,7 @@ class DINO(Coupled):
         )
         return loss, {
             "dino_loss": loss,
-            "target_decay": self.decay(self.optimizer.iterations),
+            "target_decay": self.decay(self.step),
             "teacher_entropy": entropy,
             "teacher_temperature": temperature,
         }

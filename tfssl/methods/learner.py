@@ -673,6 +673,11 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         """The length of the training in steps, given or of `fit`; None: unknown."""
         return self.total_steps or self.fitted_steps
 
+    @property
+    def step(self) -> keras.Variable | int:
+        """The optimizer's count of steps, in the graph of a step; 0 before `compile`."""
+        return self.optimizer.iterations if self.compiled else 0
+
     def progress(self, step: tf.Tensor | keras.Variable) -> tf.Tensor:
         """The share of the training done at a step, float32; 0 if the length is unknown."""
         total = self.planned_steps
@@ -689,7 +694,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         Args:
             stream: integer, another one for each use.
         """
-        step = self.optimizer.iterations if self.compiled else 0
+        step = self.step
         seed = tf.constant([self.seed, stream], tf.int32)
         return tf.random.experimental.stateless_fold_in(seed, tf.cast(step, tf.int32))
 

@@ -148,9 +148,9 @@ class MoCoV2(Coupled):
         count = tf.shape(images)[0]
         order = tf.range(count)
         if shuffled:
-            order = tf.random.experimental.stateless_shuffle(
-                order, self.step_seed(ORDER), alg="philox"
-            )
+            # Not a shuffle, which XLA lacks.
+            drawn = tf.random.stateless_uniform([count], self.step_seed(ORDER), alg="philox")
+            order = tf.argsort(drawn)
             images = tf.gather(images, order)
         made = zip(*(network(group) for group in tf.split(images, self.bn_groups)), strict=True)
         back = tf.math.invert_permutation(order)

@@ -120,7 +120,7 @@ class MoCoV3(Coupled):
         return 2.0 * self.temperature * contrast, {
             "contrast_loss": contrast,
             **cross_view_scalars(q1, k2),
-            "target_decay": self.decay(self.optimizer.iterations),
+            "target_decay": self.decay(self.step),
         }
 
     def candidates(self, batch_size: int) -> int:

@@ -136,7 +136,7 @@ class SwAV(Coupled):
         loss = alone()
         if self.memory_size:
             batches = -(-self.memory_size // z[0].shape[0]) if z[0].shape[0] else self.memory_size
-            loss = tf.cond(self.optimizer.iterations >= batches, with_queue, alone)
+            loss = tf.cond(tf.convert_to_tensor(self.step) >= batches, with_queue, alone)
         nearest = tf.argmax(scores[0], axis=1)
         used = tf.reduce_any(tf.one_hot(nearest, self.num_prototypes, True, False), axis=0)
         return loss, {

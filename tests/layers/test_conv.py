@@ -27,6 +27,11 @@ def test_outputs_and_gradients(size, stride, padding, shape):
         with tf.GradientTape() as tape:
             tape.watch(images)
             out = layer(images)
+            if size == 1 and type(layer) is keras.layers.Conv2D:
+                # TensorFlow 2.21's kernel gradient of strided 1x1 convolutions is wrong with few
+                # channels on some processors.
+                seen = images[:, ::stride, ::stride]
+                out = tf.nn.conv2d(seen, layer.kernel, 1, "VALID") + layer.bias
             loss = tf.reduce_sum(tf.square(out) * (1.0 + tf.range(4.0)))
         results.append([out, *tape.gradient(loss, [images, *layer.trainable_variables])])
     for one, other in zip(*results):

@@ -161,7 +161,8 @@ def forward_and_back(layer, inputs, flow, **options):
 
 def of_products():
     made = []
-    half = BFLOAT16 if machine.computes_in_bfloat16() else CONVERTED
+    native = machine.gpus() or machine.bfloat16_instructions()
+    half = BFLOAT16 if native else CONVERTED
     for dtype, bound in (("float32", PRODUCT), ("bfloat16", half)):
         for size, stride in ((3, 1), (3, 2), (1, 2)):
             name = f"convolution {size}x{size}, stride {stride}, {dtype}"

@@ -505,7 +505,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         """Builds the optimizer, with its excluded variables, once the model is built."""
         if not (self.built and self.compiled):
             return
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        optimizer = compat.inner(self.optimizer)
         learned = [id(v) for v in self.trainable_variables]
         settings = [optimizer, learned, self.weight_decay]
         if optimizer.built and self.hidden.prepared == settings:  # compiled again, unchanged

@@ -5,9 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfssl import layers
 from tfssl.losses import info_nce
-from tfssl.methods import checks, targets
+from tfssl.methods import checks, heads, targets
 from tfssl.methods.coupled import Coupled, Tensors
 from tfssl.methods.crossview import comparable, cross_view_scalars
 from tfssl.methods.hints import Encoder, Layers, Scalars, Views
@@ -65,8 +64,8 @@ class MoCoV3(Coupled):
         total_steps: int | None = None,
         **options: Any,
     ) -> None:
-        heads = {"projector": projector, "predictor": predictor}
-        super().__init__(encoder, heads=heads, **options)
+        given = {"projector": projector, "predictor": predictor}
+        super().__init__(encoder, heads=given, **options)
         checks.positive("temperature", temperature)
         checks.share("base_target_decay", base_target_decay)
         self.temperature, self.base_target_decay = temperature, base_target_decay
@@ -74,24 +73,7 @@ class MoCoV3(Coupled):
         self.hidden.targets = {"encoder": target_encoder, "projector": target_projector}
 
     def make_heads(self, projector: keras.Layer | None, predictor: keras.Layer | None) -> Layers:
-        projector = projector or layers.mlp(
-            self.dim,
-            out_dim=256,
-            normalize_output=True,
-            normalization=layers.synchronized,
-            seed=self.seed + 1,
-        )
-        projector = self.head(projector, self.dim, "projector")
-        width = self.dims["projector"]
-        predictor = predictor or layers.mlp(
-            width,
-            out_dim=width,
-            normalization=layers.synchronized,
-            seed=self.seed + 101,
-            name="predictor",
-        )
-        predictor = self.head(predictor, width, "predictor", out_dim=width)
-        return {"projector": projector, "predictor": predictor}
+        return heads.with_predictor(self, projector, predictor, out_dim=256, hidden_dim=2048)
 
     def make_followers(self, parts: Layers) -> Layers:
         online = {"encoder": self.encoder, "projector": parts["projector"]}

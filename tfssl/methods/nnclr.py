@@ -5,9 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfssl import layers
 from tfssl.losses import info_nce
-from tfssl.methods import checks, queues
+from tfssl.methods import checks, heads, queues
 from tfssl.methods.coupled import Coupled, Tensors
 from tfssl.methods.crossview import comparable, cross_view_scalars
 from tfssl.methods.hints import Dataset, Encoder, Layers, Scalars, Views
@@ -60,34 +59,18 @@ class NNCLR(Coupled):
         memory_size: int = 98304,
         **options: Any,
     ) -> None:
-        heads = {"projector": projector, "predictor": predictor}
-        super().__init__(encoder, heads=heads, **options)
+        given = {"projector": projector, "predictor": predictor}
+        super().__init__(encoder, heads=given, **options)
         checks.positive("temperature", temperature)
         checks.integer("memory_size", memory_size, least=1)
         self.temperature, self.memory_size = temperature, memory_size
 
     def make_heads(self, projector: keras.Layer | None, predictor: keras.Layer | None) -> Layers:
-        projector = projector or layers.mlp(
-            self.dim,
-            out_dim=256,
-            num_layers=3,
-            normalize_output=True,
-            normalization=layers.synchronized,
-            seed=self.seed + 1,
+        made = heads.with_predictor(
+            self, projector, predictor, out_dim=256, num_layers=3, hidden_dim=4096
         )
-        projector = self.head(projector, self.dim, "projector")
-        width = self.dims["projector"]
-        predictor = predictor or layers.mlp(
-            width,
-            hidden_dim=4096,
-            out_dim=width,
-            normalization=layers.synchronized,
-            seed=self.seed + 101,
-            name="predictor",
-        )
-        self.queue = queues.make(self.memory_size, width, self.seed)
-        predictor = self.head(predictor, width, "predictor", out_dim=width)
-        return {"projector": projector, "predictor": predictor}
+        self.queue = queues.make(self.memory_size, self.dims["projector"], self.seed)
+        return made
 
     def project(self, views: Views, training: bool = True) -> tuple[Tensors, Tensors]:
         """h, and for each view the prediction followed by the projection, in one row."""

@@ -5,8 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfssl import compat, layers
+from tfssl import compat
 from tfssl.losses import negative_cosine
+from tfssl.methods import heads
 from tfssl.methods.hints import Encoder, Layers, Views
 from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import SelfSupervised
@@ -56,30 +57,12 @@ class SimSiam(SelfSupervised):
         fixed_predictor_rate: bool = True,
         **options: Any,
     ) -> None:
-        heads = {"projector": projector, "predictor": predictor}
-        super().__init__(encoder, heads=heads, **options)
+        given = {"projector": projector, "predictor": predictor}
+        super().__init__(encoder, heads=given, **options)
         self.fixed_predictor_rate = fixed_predictor_rate
 
     def make_heads(self, projector: keras.Layer | None, predictor: keras.Layer | None) -> Layers:
-        projector = projector or layers.mlp(
-            self.dim,
-            num_layers=3,
-            normalize_output=True,
-            normalization=layers.synchronized,
-            seed=self.seed + 1,
-        )
-        projector = self.head(projector, self.dim, "projector")
-        width = self.dims["projector"]
-        predictor = predictor or layers.mlp(
-            width,
-            hidden_dim=max(1, width // 4),
-            out_dim=width,
-            normalization=layers.synchronized,
-            seed=self.seed + 101,
-            name="predictor",
-        )
-        predictor = self.head(predictor, width, "predictor", out_dim=width)
-        return {"projector": projector, "predictor": predictor}
+        return heads.with_predictor(self, projector, predictor, num_layers=3)
 
     def loss_on_views(
         self, views: Views, labels: tf.Tensor | None = None, training: bool = True

@@ -133,10 +133,11 @@ class SwAV(Coupled):
             ]
             return swav(scores[:LARGE], scores[LARGE:], queued=queued, **options)
 
-        loss = alone()
         if self.memory_size:
             batches = -(-self.memory_size // z[0].shape[0]) if z[0].shape[0] else self.memory_size
             loss = tf.cond(tf.convert_to_tensor(self.step) >= batches, with_queue, alone)
+        else:
+            loss = alone()
         nearest = tf.argmax(scores[0], axis=1)
         used = tf.reduce_any(tf.one_hot(nearest, self.num_prototypes, True, False), axis=0)
         return loss, {

@@ -29,50 +29,34 @@ class Components:
         self.total_steps, self.size, self.pixels = total_steps, size, pixels
 
 
+def head_settings(config, normalization):
+    """The arguments that all projectors share, from the settings of a Config."""
+    return {
+        "mode": config.proj_head_mode,
+        "out_dim": config.proj_out_dim,
+        "hidden_dim": config.proj_hidden_dim,
+        "num_layers": config.num_proj_layers,
+        "bn_momentum": config.batch_norm_decay,
+        "normalization": normalization if config.proj_batch_norm else None,
+    }
+
+
 def projector(config, normalization, in_dim, name="projector"):
     """SimCLR's projector with the settings of a Config."""
-    return layers.projector(
-        in_dim,
-        mode=config.proj_head_mode,
-        out_dim=config.proj_out_dim,
-        hidden_dim=config.proj_hidden_dim,
-        num_layers=config.num_proj_layers,
-        bn_momentum=config.batch_norm_decay,
-        normalization=normalization if config.proj_batch_norm else None,
-        seed=config.seed + 1,
-        name=name,
-    )
+    settings = head_settings(config, normalization)
+    return layers.projector(in_dim, seed=config.seed + 1, name=name, **settings)
 
 
 def byol_head(config, normalization, in_dim, seed=0, name="projector"):
     """BYOL's projector, or predictor, with the settings of a Config."""
-    return layers.byol_head(
-        in_dim,
-        mode=config.proj_head_mode,
-        out_dim=config.proj_out_dim,
-        hidden_dim=config.proj_hidden_dim,
-        num_layers=config.num_proj_layers,
-        bn_momentum=config.batch_norm_decay,
-        normalization=normalization if config.proj_batch_norm else None,
-        seed=config.seed + 1 + seed,
-        name=name,
-    )
+    settings = head_settings(config, normalization)
+    return layers.byol_head(in_dim, seed=config.seed + 1 + seed, name=name, **settings)
 
 
 def mlp(config, normalization, in_dim, seed=0, name="projector", **style):
     """The projector of the other methods, with the settings of a Config."""
-    return layers.mlp(
-        in_dim,
-        mode=config.proj_head_mode,
-        out_dim=config.proj_out_dim,
-        hidden_dim=config.proj_hidden_dim,
-        num_layers=config.num_proj_layers,
-        bn_momentum=config.batch_norm_decay,
-        normalization=normalization if config.proj_batch_norm else None,
-        seed=config.seed + 1 + seed,
-        name=name,
-        **style,
-    )
+    settings = head_settings(config, normalization) | style
+    return layers.mlp(in_dim, seed=config.seed + 1 + seed, name=name, **settings)
 
 
 def networks(config, components):

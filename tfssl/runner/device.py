@@ -38,7 +38,7 @@ def of_device(width_multiplier=1.0):
         return "float32", f"compute capability {version} has no Tensor cores"
     if not machine.onednn():
         return "float32", "TensorFlow runs without oneDNN"
-    have = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in machine.processor_flags()]
+    have = machine.bfloat16_instructions()
     if not have:
         return "float32", "the processor has neither AVX-512 nor AMX for bfloat16"
     if encoders.first_filters(width_multiplier) < NARROW:

@@ -27,7 +27,7 @@ ALLOWED = {
     "signals": {"errors"},
     "terminal": set(),
     "text": {"terminal"},
-    "augment": set(),
+    "augment": {"compat"},
     "callbacks": {
         *("data", "errors", "evaluation", "files", "information", "losses", "methods"),
         "terminal",

@@ -154,3 +154,26 @@ def with_callback(callbacks, first):
         return callbacks
     given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
     return [first, *given]
+
+
+def map_in_turn(function, elements, signature):
+    """`tf.map_fn` of one element after the other that leaves no trace where the function fails.
+
+    TensorFlow's own leaves its device for cached variables in the scope of variables, after which
+    `keras.remat` fails in every eager step of the process.
+
+    Args:
+        function: takes one element of `elements` and returns tensors.
+        elements: a nest of tensors [n, ...].
+        signature: a nest of the results' dtypes or `tf.TensorSpec`s.
+
+    Returns:
+        a nest of tensors [n, ...].
+    """
+    scope = tf.compat.v1.get_variable_scope()
+    device = scope.caching_device
+    try:
+        return tf.map_fn(function, elements, fn_output_signature=signature, parallel_iterations=1)
+    finally:
+        if not tf.executing_eagerly():
+            scope.set_caching_device(device)

@@ -91,6 +91,11 @@ def measured(method, collapsed):
             variable.assign(
                 tf.zeros_like(variable) if variable.name == "kernel" else tf.ones_like(variable)
             )
+        # Heads as training leaves them. With shifts of zero, batch normalisation of equal rows
+        # gives nothing but rounding, and a projection of length one made of rounding is anything.
+        for variable in model.trainable_variables:
+            if variable.name in ("beta", "bias"):
+                variable.assign(tf.ones_like(variable))
     model.watch(8, model.projector.output_shape[-1])
     logs = {name: float(value) for name, value in model.train_step(random_views()).items()}
     callback = InformationScalars(0, 9, None, 1, batch_size=8, temperature=0.25)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tfssl import compat
 from tfssl.augment import colour
 
 Range = tuple[float, float]
@@ -253,11 +254,10 @@ def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
             values = tf.concat([values, values[: blocks * size - batch]], axis=0)
             return tf.reshape(values, [blocks, size, *values.shape[1:]])
 
-        made = tf.map_fn(
+        made = compat.map_in_turn(
             lambda block: op.apply(*block),
             tf.nest.map_structure(split, (images, drawn)),
-            fn_output_signature=tf.float32,
-            parallel_iterations=1,
+            tf.float32,
         )
         return tf.reshape(made, [blocks * size, *made.shape[2:]])[:batch]
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfssl import compat
 from tfssl.encoders import adapt
 
 
@@ -82,7 +83,7 @@ class PatchMean(keras.Layer):
             h = adapt.pooled(self.encoder(tf.cast(resized, images.dtype), training=training))
             return tf.cast(h, tf.float32)
 
-        h = tf.map_fn(encode, patches, fn_output_signature=tf.float32, parallel_iterations=1)
+        h = compat.map_in_turn(encode, patches, tf.float32)
         return tf.reduce_mean(h, axis=0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

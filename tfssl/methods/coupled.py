@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfssl import compat
 from tfssl.distribute import replicas
 from tfssl.methods.averages import total
 from tfssl.methods.hints import Batch, Scalars, Views
@@ -133,14 +134,13 @@ class Coupled(SelfSupervised):
             z = tuple(tf.cast(value, tf.float32) for value in self.project(part)[1])
             return z, tuple(tf.cast(value, tf.float32) for value in self.companions(part))
 
-        made = tf.map_fn(
+        made = compat.map_in_turn(
             of_part,
             split(views, self.accumulate_steps),
-            fn_output_signature=(
+            (
                 (tf.float32,) * self.num_projections(len(views)),
                 (tf.float32,) * self.num_companions,
             ),
-            parallel_iterations=1,
         )
         for variable, value in zip(moving, before):  # the second pass updates them
             variable.assign(value)

@@ -1,84 +1,134 @@
 """All methods on equal terms: python scripts/equal_minutes.py OUTPUT_DIR [--methods=simclr,byol]
 
-For each method: its speed, by a short training; its learning rate, the best of three on held-out
-training images by kNN; and one training for each seed, all of the same duration, evaluated on the
-test images. Writes OUTPUT_DIR/README.md, a table, and curves.png: accuracy of the online head
-against minutes. The same command goes on where it was stopped; several methods may be run one after
-the other, on one machine. Further flags of run.py follow after --.
+For each method: its speed, by a short training; its learning rate, the best of three by kNN on
+held-out training images; one training for each seed, of the same duration, evaluated on the test
+images; and, with --same_images, one on as many images as SimCLR saw in that time. Speeds are
+measured first, so that each training is a number of steps and comes out the same on any machine.
+
+Writes OUTPUT_DIR/table.md; curves.png, accuracy of the online head against minutes; and
+runs.json, what each training gave: one that is there already is not made again. Models go to
+--models. Further flags of run.py follow after --.
 """
 
 import argparse
+import concurrent.futures
+import functools
+import json
 import os
+import queue
 import statistics
 import sys
+import threading
 
 import runs
 
-from tfssl.config import METHODS, Config
+from tfssl.config import METHODS
+from tfssl.runner import parser
 
-# A quarter of ResNet-18's width on small views, as flags/fast/cifar10.flags; narrow heads.
+# A quarter of ResNet-18's width on small views, one optimizer, narrow heads.
 COMMON = [
     "--dataset=cifar10",
-    "--image_size=20",
-    "--eval_image_size=32",
+    "--image_size=16",
+    "--eval_image_size=24",
     "--width_multiplier=0.25",
     "--crop_area_min=0.3",
     "--color_jitter_strength=0.5",
     "--train_batch_size=256",
     "--warmup_epochs=0.5",
+    "--optimizer=lars",
+    "--lars_form=popular",
+    "--lars_eeta=0.02",
+    "--learning_rate=0.4",
+    "--weight_decay=1e-4",
     "--proj_hidden_dim=512",
     "--noeval_baseline",
 ]
+LOCAL = [
+    *("--local_views=2", "--local_size=10"),
+    *("--local_crop_area_min=0.1", "--local_crop_area_max=0.3"),
+]
 OWN = {  # what a method needs besides, at this size
+    "simclr": ["--temperature=0.2"],
+    "byol": ["--proj_out_dim=128", "--base_target_decay=0.97"],
+    "npair": ["--temperature=0.2"],
+    "cpc": [
+        *("--optimizer=adam", "--learning_rate=0.001", "--image_size=32"),
+        "--eval_image_size=32",
+    ],
     "simsiam": ["--proj_out_dim=512", "--pred_hidden_dim=128"],
-    "fastsiam": ["--proj_out_dim=512", "--pred_hidden_dim=128"],
-    "barlow_twins": ["--proj_out_dim=512", "--lars_eeta=0.02"],
-    "vicreg": ["--proj_out_dim=512", "--lars_eeta=0.02"],
+    "fastsiam": ["--proj_out_dim=512", "--pred_hidden_dim=128", "--train_batch_size=128"],
+    "barlow_twins": ["--proj_out_dim=512"],
+    "vicreg": ["--proj_out_dim=512"],
+    "sigreg": ["--optimizer=adam", "--learning_rate=0.002", "--weight_decay=1e-6"],
     "mocov2": ["--memory_size=4096", "--memory_decay=0.99", "--symmetric"],
-    "mocov3": ["--pred_hidden_dim=512", "--lars_eeta=0.02"],
-    "nnclr": ["--memory_size=4096", "--pred_hidden_dim=512", "--lars_eeta=0.02"],
-    "swav": ["--num_prototypes=512", "--local_views=2", "--lars_eeta=0.02"],
-    "dino": ["--num_prototypes=1024", "--local_views=2"],
-    "emp_ssl": ["--num_views=8", "--crop_area_min=0.25", "--lars_eeta=0.02", "--eval_patches=16"],
-    "byol": ["--proj_out_dim=128", "--base_target_decay=0.97", "--lars_eeta=0.02"],
-    "cpc": ["--optimizer=adam", "--learning_rate=0.001", "--image_size=32"],
-    "simclr": ["--lars_eeta=0.02", "--temperature=0.2", "--learning_rate=0.3"],
-    "npair": ["--lars_eeta=0.02", "--temperature=0.2", "--learning_rate=0.3"],
-    "triplet": ["--lars_eeta=0.02", "--learning_rate=0.3"],
-    "dcl": ["--lars_eeta=0.02", "--temperature=0.2", "--learning_rate=0.3"],
-    "dclw": ["--lars_eeta=0.02", "--temperature=0.2", "--learning_rate=0.3"],
-    "supcon": ["--lars_eeta=0.02", "--learning_rate=0.3"],
+    "mocov3": ["--temperature=0.2", "--pred_hidden_dim=512", "--base_target_decay=0.97"],
+    "nnclr": ["--temperature=0.2", "--memory_size=4096", "--pred_hidden_dim=512"],
+    "dcl": ["--temperature=0.2"],
+    "dclw": ["--temperature=0.2"],
+    "swav": ["--num_prototypes=128", *LOCAL],
+    "dino": ["--num_prototypes=1024", "--base_target_decay=0.97", *LOCAL],
+    "emp_ssl": [
+        *("--num_views=8", "--crop_area_min=0.25", "--crop_area_max=0.25"),
+        *("--train_batch_size=64", "--eval_image_size=16", "--eval_patches=4"),
+    ],
+    "dim": ["--optimizer=adam", "--learning_rate=0.001"],
 }
 FACTORS = (1 / 3, 1.0, 3.0)  # of the learning rate
-HELD_OUT = ["--train_split=train[:40000]", "--eval_split=train[40000:]", "--nolinear_probe"]
+HELD_OUT = ["--train_split=train[:40000]", "--eval_split=train[40000:]"]
+REFERENCE = "simclr"  # whose images are those of --same_images
+CLOSE = 0.05  # a training on so nearly as many images, relatively, stands for one
 PACE_STEPS = 40
+POINTS = 20  # of a curve
 KNN = "knn_20"
+RATE = "learning_rate"
 
 
 def main(argv):
     options = parse(argv)
-    made = []
-    for method in options.methods:
-        made.append(of_method(options, method))
-        report(options, made)
+    side_by_side(options, pace, options.methods)
+    side_by_side(options, trainings, options.methods)
+    report(options)
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("out", help="directory of the runs and the report")
-    parser.add_argument("--methods", default=",".join(METHODS), help="names, comma-separated")
+    parser = arguments(__doc__, ",".join(METHODS))
     parser.add_argument("--minutes", type=float, default=8.0, help="of each training")
     parser.add_argument("--search_minutes", type=float, default=4.0, help="of each try of a rate")
     parser.add_argument("--seeds", default="0,1", help="integers, comma-separated")
+    parser.add_argument("--same_images", action="store_true", help=f"as many as {REFERENCE} too")
+    options = read(parser, argv)
+    options.seeds = options.seeds.split(",")
+    return options
+
+
+def arguments(doc, methods):
+    """A parser of what this script and small_batches.py share."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    parser.add_argument("out", help="directory of the report")
+    parser.add_argument("--methods", default=methods, help="names, comma-separated")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, each on its cores")
+    parser.add_argument("--models", help="directory of the trainings; default: OUT/models")
+    return parser
+
+
+def read(parser, argv):
+    """The options of a command line; those after -- as `rest`."""
     words, rest = split(argv)
     options = parser.parse_args(words)
     options.rest = rest
     options.methods = options.methods.split(",")
-    options.seeds = options.seeds.split(",")
+    options.models = options.models or os.path.join(options.out, "models")
     unknown = [method for method in options.methods if method not in METHODS]
     if unknown:
         parser.error(f"--methods must be of {', '.join(METHODS)}. Received: {unknown[0]}")
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= options.jobs <= len(cores):
+        parser.error(f"--jobs must be from 1 to {len(cores)}, the cores. Received: {options.jobs}")
     runs.refuse(parser, rest, "method", "seed", "train_steps", "learning_rate", "model_dir")
+    options.shares = queue.SimpleQueue()  # of the cores
+    for job in range(options.jobs):
+        options.shares.put(cores[job :: options.jobs])
+    options.records = Records(os.path.join(options.out, "runs.json"))
     return options
 
 
@@ -88,141 +138,201 @@ def split(argv):
     return argv[:place], argv[place + 1 :]
 
 
-def of_method(options, method):
-    """All runs of a method, as a dict."""
-    flags = [*COMMON, f"--method={method}", *OWN.get(method, []), *options.rest]
-    speed = pace(options, method, flags)
-    rate, tries = search(options, method, flags, speed)
-    finals = [
-        train(options, method, [*flags, f"--learning_rate={rate:.4g}"], speed, seed)
-        for seed in options.seeds
-    ]
-    return {"method": method, "rate": rate, "tries": tries, "speed": speed, "runs": finals}
+class Records:
+    """What the trainings gave, {method: {name of the training: record}}, in a JSON file."""
+
+    def __init__(self, path):
+        self.path = path
+        self.all = runs.read(path) if os.path.exists(path) else {}
+        self.lock = threading.Lock()
+
+    def find(self, method, name, flags):
+        """The record of a training with these flags, or None.
+
+        Raises:
+            SystemExit: the record is of other flags.
+        """
+        record = self.all.get(method, {}).get(name)
+        if record and record["flags"] != flags:
+            differ = sorted(set(record["flags"]) ^ set(flags))
+            sys.exit(
+                f"{self.path}: {name} of {method} was trained with other flags, which differ in "
+                f"{' '.join(differ)}. Remove its record, or give another OUTPUT_DIR."
+            )
+        return record
+
+    def of(self, method, prefix):
+        """A method's records whose names begin so, in the order of names."""
+        records = sorted(self.all.get(method, {}).items())
+        return [record for name, record in records if name.startswith(prefix)]
+
+    def add(self, method, name, record):
+        with self.lock:
+            self.all.setdefault(method, {})[name] = record
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            runs.write(self.path, json.dumps(self.all, indent=1))
 
 
-def directory(options, method, name):
-    return os.path.join(options.out, method, name)
+def side_by_side(options, function, items):
+    """`function(options, item)` of each item, `--jobs` of them at once."""
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        return list(pool.map(functools.partial(function, options), items))
 
 
-def pace(options, method, flags):
+def train(options, method, name, flags):
+    """The record of a training, which is made now unless it has been."""
+    record = options.records.find(method, name, flags)
+    if record:
+        return record
+    place = os.path.join(options.models, method, name)
+    cores = options.shares.get()
+    try:
+        result = runs.run(place, *flags, cores=cores, log=options.jobs > 1)
+    finally:
+        options.shares.put(cores)
+    logged = runs.scalars(place, ("train/supervised_acc", "information/effective_rank"))
+    ranks = logged.get("information/effective_rank", {})
+    record = {
+        "flags": flags,
+        "device": result["device"],
+        "cores": len(cores),
+        "steps": result["global_step"],
+        "seconds": round(result["train_seconds"], 1),
+        "images_per_second": round(result["images_per_second"], 1),
+        "accuracy": {name: one["top_1"] for name, one in runs.scores(result).items()},
+        "effective_rank": ranks[max(ranks)] if ranks else None,
+        "curve": sorted(logged.get("train/supervised_acc", {}).items()),
+    }
+    options.records.add(method, name, record)
+    print(f"{method} {name}: {record['steps']} steps, {record['seconds']:.0f} s", flush=True)
+    return record
+
+
+def flags_of(options, method):
+    return [*COMMON, f"--method={method}", *OWN.get(method, []), *options.rest]
+
+
+def last(flags, name):
+    """The value that counts of a flag given several times, or None."""
+    given = [word.partition("=")[2] for word in flags if word.startswith(f"--{name}=")]
+    return given[-1] if given else None
+
+
+def pace(options, method):
     """Training images per second."""
     quick = ["--nolinear_probe", "--knn_k=", "--eval_steps=1", "--train_summary_steps=0"]
-    made = runs.run(
-        directory(options, method, "pace"), *flags, *quick, f"--train_steps={PACE_STEPS}"
+    flags = [*flags_of(options, method), *quick, f"--train_steps={PACE_STEPS}"]
+    return train(options, method, "pace", flags)["images_per_second"]
+
+
+def steps_on(images, flags):
+    return max(2, round(images / int(last(flags, "train_batch_size"))))
+
+
+def trainings(options, method):
+    """All trainings of a method but that of its pace."""
+    per_minute, flags = 60 * pace(options, method), flags_of(options, method)
+    rate = best_rate(options, method, flags, options.search_minutes * per_minute)
+    flags.append(f"--learning_rate={rate:.3g}")
+    images = options.minutes * per_minute
+    for seed in options.seeds:
+        final(options, method, f"seed_{seed}", flags, seed, images)
+    if options.same_images:
+        same = 60 * options.minutes * pace(options, REFERENCE)
+        if abs(images / same - 1) > CLOSE:
+            final(options, method, "same_images", flags, options.seeds[0], same)
+
+
+def best_rate(options, method, flags, images):
+    """The best learning rate by kNN on held-out training images, after so many images."""
+    steps, base = steps_on(images, flags), float(last(flags, RATE))
+    if not any(last(flags, name) for name in ("train_split", "eval_split")):
+        flags = [*flags, *HELD_OUT]
+    tries = {}
+    for rate in (base * factor for factor in FACTORS):
+        more = ["--nolinear_probe", f"--{RATE}={rate:.3g}", f"--train_steps={steps}"]
+        record = train(options, method, f"rate_{rate:.3g}", [*flags, *more])
+        tries[rate] = record["accuracy"][KNN]
+    return max(tries, key=tries.get)
+
+
+def final(options, method, name, flags, seed, images):
+    steps = steps_on(images, flags)
+    points = f"--train_summary_steps={max(1, steps // POINTS)}"
+    train(options, method, name, [*flags, f"--seed={seed}", f"--train_steps={steps}", points])
+
+
+def report(options):
+    """Writes the table and the picture of all methods that have been trained."""
+    finals = {method: options.records.of(method, "seed_") for method in METHODS}
+    finals = {method: of for method, of in finals.items() if of}
+    header = [
+        *("method", "rate", "images/s", "images", "passes", "seeds", "linear", "kNN-20"),
+        *("effective rank", "linear, same images", "kNN-20, same images"),
+    ]
+    rows = [row(method, options.records.all[method], of) for method, of in finals.items()]
+    some = next(iter(finals.values()))[0]
+    words = [f"--minutes={options.minutes:g}", f"--search_minutes={options.search_minutes:g}"]
+    words += ["--same_images"] * options.same_images
+    text = (
+        f"`{command('equal_minutes', options, words)}`\n\nEach training: {options.minutes:g} "
+        f"minutes of {some['cores']} core(s), {options.jobs} at once, at the speed that was "
+        f"measured first; {some['device']}. Accuracies on the test images in %: the mean over the "
+        f"seeds, and half of their range.\n\n{markdown([header, *rows])}"
     )
-    return made["images_per_second"]
+    runs.write(os.path.join(options.out, "table.md"), text)
+    draw(os.path.join(options.out, "curves.png"), finals, options.minutes)
 
 
-def steps_in(minutes, speed, flags):
-    """Steps that take so many minutes."""
-    sizes = [word.partition("=")[2] for word in flags if word.startswith("--train_batch_size=")]
-    return max(2, round(60 * minutes * speed / int(sizes[-1])))
+def command(name, options, words):
+    """The command line that makes a report again."""
+    rest = ["--", *options.rest] if options.rest else []
+    jobs = f"--jobs={options.jobs}"
+    return " ".join([f"python scripts/{name}.py", options.out, *words, jobs, *rest])
 
 
-def search(options, method, flags, speed):
-    """The best learning rate by kNN on held-out training images, and {rate: accuracy}."""
-    given = [word.partition("=")[2] for word in flags if word.startswith("--learning_rate=")]
-    base = float(given[-1]) if given else base_rate(method)
-    steps, tries = steps_in(options.search_minutes, speed, flags), {}
-    for factor in FACTORS:
-        rate = base * factor
-        result = runs.run(
-            directory(options, method, f"rate_{rate:.3g}"),
-            *held_out(flags),
-            f"--learning_rate={rate:.4g}",
-            f"--train_steps={steps}",
-        )
-        tries[rate] = runs.scores(result)[KNN]["top_1"]
-    return max(tries, key=tries.get), tries
+def markdown(table):
+    """A table of cells, the header first, as Markdown."""
+    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def held_out(flags):
-    """The flags with the splits of the search, unless the splits are given."""
-    given = any(word.startswith(("--train_split=", "--eval_split=")) for word in flags)
-    return [*flags, *(HELD_OUT[2:] if given else HELD_OUT)]
-
-
-def base_rate(method):
-    rate = Config(method=method).learning_rate
-    return rate(Config(method=method)) if callable(rate) else rate
-
-
-def train(options, method, flags, speed, seed):
-    """One training of the full duration: its result, with the curve of its online head."""
-    place = directory(options, method, f"seed_{seed}")
-    steps = steps_in(options.minutes, speed, flags)
-    result = runs.run(place, *flags, f"--seed={seed}", f"--train_steps={steps}")
-    logged = runs.scalars(place, ("train/supervised_acc", "information/effective_rank"))
-    minutes = result["train_seconds"] / 60
-    accuracy = logged.get("train/supervised_acc", {})
-    ranks = logged.get("information/effective_rank", {})
-    return {
-        "result": result,
-        "minutes": minutes,
-        "steps": steps,
-        "rank": ranks[max(ranks)] if ranks else None,
-        "curve": [(minutes * step / steps, value) for step, value in sorted(accuracy.items())],
-    }
+def row(method, records, finals):
+    """The cells of a method's line."""
+    flags = finals[0]["flags"]
+    ranks = [one["effective_rank"] for one in finals if one["effective_rank"] is not None]
+    same = records.get("same_images")
+    return [
+        runs.METHODS[method],
+        last(flags, RATE),
+        f"{records['pace']['images_per_second']:.0f}",
+        f"{finals[0]['steps'] * int(last(flags, 'train_batch_size')):,}",
+        str(passes(parser.parse(["run.py", *flags])[0])),
+        str(len(finals)),
+        spread(finals, "linear"),
+        spread(finals, KNN),
+        f"{statistics.mean(ranks):.0f}" if ranks else "",
+        *(spread([same] if same else finals[:1], protocol) for protocol in ("linear", KNN)),
+    ]
 
 
 def passes(config):
-    """Passes of an image through an encoder of full width in one step, targets included."""
+    """Passes of an image through the encoder in one step, those of targets and small views too."""
     of_targets = {"byol": 2, "mocov3": 2, "dino": 2}  # those of MoCo v2 stand in for views
     both = config.method == "mocov2" and "symmetric=True" in (config.method_options or "")
     return config.num_views + config.local_views + of_targets.get(config.method, 2 * int(both))
 
 
-def report(options, made):
-    """Writes the table and the picture."""
-    rows = [row(entry) for entry in made]
-    header = (
-        "| method | rate | minutes | images | passes | linear | kNN-20 | effective rank |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    )
-    command = f"python scripts/equal_minutes.py {options.out} --minutes={options.minutes:g}"
-    text = (
-        f"# Methods in equal time\n\n`{command}`; seeds {', '.join(options.seeds)}. Accuracies on "
-        "the test images in %, the mean over the seeds and half of their range. Device: "
-        f"{made[0]['runs'][0]['result']['device']}.\n\n![accuracy against minutes](curves.png)\n\n"
-        + "\n".join([header, *rows])
-    )
-    runs.write(os.path.join(options.out, "README.md"), text)
-    draw(os.path.join(options.out, "curves.png"), made)
-
-
-def row(entry):
-    results = [one["result"] for one in entry["runs"]]
-    config = settings(results[0]["model_dir"])
-    images = entry["runs"][0]["steps"] * config.train_batch_size
-    ranks = [one["rank"] for one in entry["runs"] if one["rank"] is not None]
-    cells = [
-        runs.METHODS[entry["method"]],
-        f"{entry['rate']:.3g}",
-        f"{statistics.mean(one['minutes'] for one in entry['runs']):.1f}",
-        f"{images:,}",
-        str(passes(config)),
-        spread(results, "linear"),
-        spread(results, KNN),
-        f"{statistics.mean(ranks):.0f}" if ranks else "",
-    ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def settings(model_dir):
-    from tfssl.runner import parser
-
-    return parser.parse(["run.py", f"--flagfile={os.path.join(model_dir, 'flags.flags')}"])[0]
-
-
-def spread(results, protocol):
+def spread(records, protocol):
     """Mean and half of the range of an accuracy in percent; "" where it was not measured."""
-    found = [100 * of[protocol]["top_1"] for of in map(runs.scores, results) if protocol in of]
+    found = [100 * one["accuracy"][protocol] for one in records if protocol in one["accuracy"]]
     if not found:
         return ""
-    return f"{statistics.mean(found):.1f} ± {(max(found) - min(found)) / 2:.1f}"
+    half = f" ± {(max(found) - min(found)) / 2:.1f}" if len(found) > 1 else ""
+    return f"{statistics.mean(found):.1f}{half}"
 
 
-def draw(path, made):
+def draw(path, finals, minutes):
     import matplotlib
 
     matplotlib.use("Agg")
@@ -230,14 +340,14 @@ def draw(path, made):
 
     figure, axis = plt.subplots(figsize=(9, 6), layout="constrained")
     styles = ["-", "--", ":"]
-    for number, entry in enumerate(made):
-        minutes, values = zip(*entry["runs"][0]["curve"] or [(0, 0)])
+    for number, (method, of) in enumerate(finals.items()):
+        curve = of[0]["curve"]
         axis.plot(
-            minutes,
-            [100 * value for value in values],
+            [minutes * step / of[0]["steps"] for step, _ in curve],
+            [100 * accuracy for _, accuracy in curve],
             styles[number // 10 % 3],
             color=f"C{number % 10}",
-            label=runs.METHODS[entry["method"]],
+            label=runs.METHODS[method],
         )
     axis.set(xlabel="minutes of training", ylabel="online head, training views, %")
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)

@@ -1,6 +1,8 @@
 """Runs of run.py from a script: each in a directory of its own, so that a second try continues."""
 
+import contextlib
 import csv
+import functools
 import glob
 import io
 import json
@@ -38,7 +40,7 @@ if ROOT not in sys.path:  # `flags` is not installed with tfssl, and this clone'
 import tfssl  # noqa: E402, F401 - before TensorFlow, in every script
 
 
-def run(directory, *flags, result="result.json"):
+def run(directory, *flags, result="result.json", cores=None, log=False):
     """One command line of run.py, in view; returns what it wrote and its settings.
 
     Args:
@@ -46,15 +48,22 @@ def run(directory, *flags, result="result.json"):
         *flags: the other flags.
         result: file below the directory that holds the result, or a function of the directory that
             finds it.
+        cores: numbers of the processor's cores that it may use; None: all.
+        log: whether what it prints goes to `directory.log` instead of the terminal.
 
     Raises:
         SystemExit: it failed, and has said why.
     """
-    code = subprocess.run(
-        [sys.executable, os.path.join(ROOT, "run.py"), *flags, f"--model_dir={directory}"]
-    ).returncode
-    if code:
-        sys.exit(code)
+    command = [sys.executable, os.path.join(ROOT, "run.py"), *flags, f"--model_dir={directory}"]
+    restrict = functools.partial(os.sched_setaffinity, 0, cores) if cores else None
+    with contextlib.ExitStack() as stack:
+        printed = None
+        if log:
+            os.makedirs(os.path.dirname(directory), exist_ok=True)
+            printed = stack.enter_context(open(f"{directory}.log", "a"))
+        done = subprocess.run(command, stdout=printed, stderr=printed, preexec_fn=restrict)
+    if done.returncode:
+        sys.exit(f"{directory}.log says why it failed" if log else done.returncode)
     return read(result(directory) if callable(result) else os.path.join(directory, result))
 
 

@@ -649,6 +649,18 @@ def test_the_network_of_a_checkpoint_leaves_the_training_as_it_was(given):
     ]
 
 
+@pytest.mark.parametrize("mode", ["finetune", "knn", "embed", "distill"])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_encoder_of_any_method_is_taken_by_any_mode(method, mode):
+    from tfssl.storage import networks, pretrained
+
+    about = networks.describe(Config(method=method), "cifar", (32, 32), step=1)
+    taken = {"teacher": "run"} if mode == "distill" else {"checkpoint": "run"}
+    config = Config(mode=mode, **taken)
+    adopted = pretrained.adopt(config, config.asked, about, "run")
+    assert adopted.method == method and adopted.mode == mode
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_that_can_be_asked_for_is_a_class_that_python_has_too(method):
     from tfssl.runner import build

@@ -216,9 +216,11 @@ def test_help_has_the_options_of_the_method_alone():
         flags.help_text(["run.py", *words, "--help"]) for words in ([], ["--method=swav"])
     )
     assert "Options of" not in plain and "--num_prototypes" not in plain
-    assert re.search(
-        r"^Options of --method=swav\n  --num_prototypes +Number of .*\[3000\]", swav, re.M
-    )
+    assert re.search(r"^  --num_prototypes +Number of .*\[3000\]", swav, re.M)
+    of_swav = swav.partition("Options of --method=swav\n")[2]
+    for shared in ("num_views", "local_views", "local_size", "memory_size"):
+        assert f"  --{shared}=" in of_swav and f"--{shared}=" not in plain
+    assert re.search(r"--local_views=int +.*?\[.*swav: 6", of_swav, re.S)
     assert "--off_diagonal" not in swav and max(map(len, swav.splitlines())) <= 100
 
 
@@ -242,6 +244,10 @@ def test_helpfull_has_the_options_of_every_method():
         ("--method=dino --num_views=1", "--num_views must be at least 2 for --method=dino"),
         ("--method=dim --num_views=2", "--num_views must be 1 for --method=dim"),
         ("--local_views=2", "--local_views concerns --method=swav and --method=dino. Received: 2"),
+        (
+            "--method=swav --local_size=20 --image_size=16",
+            "--local_size must not exceed --image_size. Received: 20 and 16",
+        ),
         ("--local_size=8", "--local_size has no effect without --local_views. Received: 8"),
         (
             "--method=swav --local_crop_area_min=0.5 --local_crop_area_max=0.2",

@@ -241,6 +241,7 @@ def test_views_of_two_sizes_are_refused_where_they_do_not_suit(method):
         ("SIGReg", {"weight": 1.5}, "`weight` must be in .0, 1."),
         ("SIGReg", {"num_slices": 0}, "`num_slices` must be an integer of 1 or more"),
         ("MoCoV2", {"memory_size": 0}, "`memory_size` must be an integer of 1 or more"),
+        ("VICReg", {"invariance": 0, "variance": 0, "covariance": 0}, "must not all be 0"),
         ("MoCoV2", {"bn_groups": 0}, "`bn_groups` must be an integer of 1 or more"),
         ("MoCoV2", {"memory_decay": 2}, "`memory_decay` must be in .0, 1."),
         ("MoCoV3", {"temperature": 0}, "`temperature` must be positive"),

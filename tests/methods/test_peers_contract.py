@@ -177,7 +177,7 @@ def test_xla_takes_the_steps_of_eager_execution(name):
 def test_the_least_batch_trains_and_a_smaller_one_is_refused(method):
     model = made(method, plain if method == "deep_infomax" else networks.functional)
     least = model.least_batch
-    assert least == (1 if method in ("simsiam", "fastsiam", "mocov2", "dino") else 2)
+    assert least == (1 if method in ("mocov2", "dino") else 2)
     model.build((None, 8, 8, 3))
     for seed in range(2):
         logs = floats(model.train_step(elements(model, least, seed=seed)))
@@ -190,7 +190,7 @@ def test_the_least_batch_trains_and_a_smaller_one_is_refused(method):
 
 def test_groups_for_batch_normalization_must_divide_the_parts_of_a_batch():
     model = made("mocov2", plain, bn_groups=4, compiled={"accumulate_steps": 4})
-    with pytest.raises(ValueError, match="`bn_groups` must divide"):
+    with pytest.raises(ValueError, match="`bn_groups` must divide .* bn_groups=4 for 2 images"):
         model.fit(networks.dataset(model, batch_size=8), verbose=0)
 
 

@@ -90,3 +90,14 @@ def test_the_family_beats_the_untrained_encoder_on_shapes(tmp_path, method, more
     result = tfssl.run(config)
     gain = result["pretrained"]["knn_20"]["top_1"] - result["untrained"]["knn_20"]["top_1"]
     assert gain > 0.12
+
+
+@pytest.mark.parametrize("groups,parts", [(5, 1), (8, 1), (4, 4)])
+def test_groups_that_do_not_suit_the_batch_are_refused_before_anything_is_written(
+    groups, parts, tmp_path
+):
+    changes = dict(method="mocov2", memory_size=32, method_options=f"bn_groups={groups}")
+    config = tiny_config(tmp_path / "run", train_batch_size=8, accumulate_steps=parts, **changes)
+    with pytest.raises(UsageError, match=f"--bn_groups must divide.*{groups} for"):
+        tfssl.run(config)
+    assert not (tmp_path / "run" / "flags.flags").exists()

@@ -8,7 +8,7 @@ from tfssl.config.google import check_schema
 from tfssl.config.methods import METHODS
 from tfssl.config.modes import TASKS
 from tfssl.config.schema import VIEW, VIEW2, kind
-from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, written
+from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, sides, written
 from tfssl.errors import UsageError, told
 
 NO_PROBE = (
@@ -159,7 +159,12 @@ def check_method(config):
 
 
 def check_number_of_views(config):
-    """Raises UsageError if the method does not take that many views, or no smaller ones."""
+    """Raises UsageError if the method does not take that many views, or no smaller ones.
+
+    Only for its own training: other modes take the encoder of any method with settings of another.
+    """
+    if not (config.trains and config.task == "pretrain"):
+        return
     takes, views = config.facts.num_views, config.num_views
     if takes is not None and views != takes or takes is None and views < 2:
         expected = "at least 2" if takes is None else takes
@@ -177,10 +182,22 @@ def check_number_of_views(config):
             raise UsageError(
                 f"--{name} has no effect without --local_views. Received: {getattr(config, name)}"
             )
+    if config.local_views and config.image_size and config.local_size:
+        check_local_size(config)
     if config.pred_hidden_dim and not config.facts.predictor:
         raise UsageError(
             f"--pred_hidden_dim concerns {named(of=lambda facts: facts.predictor)}. "
             f"Received: {config.pred_hidden_dim} with --method={config.method}"
+        )
+
+
+def check_local_size(config):
+    """Raises UsageError if the smaller views are larger."""
+    pairs = zip(sides(config.local_size), sides(config.image_size))
+    if any(local > large for local, large in pairs):
+        raise UsageError(
+            "--local_size must not exceed --image_size. "
+            f"Received: {config.local_size} and {config.image_size}"
         )
 
 

@@ -6,6 +6,11 @@ from typing import Literal
 
 from tfssl.errors import UsageError, told
 
+LOCAL = (
+    *("local_views", "local_size", "local_crop_area_min", "local_crop_area_max"),
+    "local_blur_p",
+)  # settings of multi-crop
+
 
 class EpochTable:
     """A default that depends on --train_epochs: given values, interpolated between them.
@@ -76,6 +81,15 @@ class Method:
     by_class: bool = False
     crops_only: bool = False
     has_target: bool = False
+
+    @property
+    def settings(self):
+        """Names of settings that concern it and not all methods, for the help."""
+        names = ["num_views"] if self.num_views is None else []
+        names += LOCAL if self.multi_crop else ()
+        names += self.takes
+        names += ["pred_hidden_dim"] if self.predictor else []
+        return names + (["base_target_decay"] if self.has_target else [])
 
     def normalizes(self, hidden_norm):
         """Whether the loss normalizes projections, given --hidden_norm."""

@@ -79,7 +79,7 @@ class Coupled(SelfSupervised):
         if labels is None:
             raise ValueError(
                 "Positives by class need labels: `x` must give ((view1, view2), label), as "
-                "tfssl.views((images, labels), ...) does. Received: views alone"
+                "tfssl.views((images, labels), ...) does, one of an image at least. Received: none"
             )
         return replicas.gather(tf.cast(labels, tf.float32))
 

@@ -626,6 +626,9 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             if clock and not options.get("_use_cached_eval_dataset"):
                 clock.set(None)
 
+    def check_batch(self, images: int | None) -> None:
+        """Raises ValueError for a number of images at once that does not suit; None: unknown."""
+
     def check_dataset(self, x: Dataset, y: None = None, name: str = "fit") -> None:
         """Checks a dataset and builds the model for its views."""
         spec = getattr(x, "element_spec", None)
@@ -640,7 +643,9 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             return
         views = batches.unpack(spec)["views"]
         checks.views(self, views)
-        checks.batch_size(self, views[0].shape[0])
+        size = views[0].shape[0]
+        checks.batch_size(self, size)
+        self.check_batch(size and size // self.accumulate_steps)
         self.build((None, *views[0].shape[1:]))
         clock = compat.clock_of(x)
         checks.classes(self, getattr(clock, "classes", 0))

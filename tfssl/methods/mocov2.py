@@ -140,11 +140,7 @@ class MoCoV2(Coupled):
         """The outputs of a network for groups of images, in the order of the images."""
         if self.bn_groups == 1:
             return network(images)
-        if images.shape[0] and images.shape[0] % self.bn_groups:
-            raise ValueError(
-                "`bn_groups` must divide the batch size. "
-                f"Received: bn_groups={self.bn_groups} for batches of {images.shape[0]}"
-            )
+        self.check_batch(images.shape[0])
         count = tf.shape(images)[0]
         order = tf.range(count)
         if shuffled:
@@ -155,6 +151,15 @@ class MoCoV2(Coupled):
         made = zip(*(network(group) for group in tf.split(images, self.bn_groups)), strict=True)
         back = tf.math.invert_permutation(order)
         return tuple(tf.gather(tf.concat(of, axis=0), back) for of in made)
+
+    def check_batch(self, images: int | None) -> None:
+        groups = self.bn_groups
+        if groups > 1 and images and (images % groups or images < 2 * groups):
+            raise ValueError(
+                "`bn_groups` must divide the images that pass through the network at once, batch "
+                "size / accumulate_steps, into groups of 2 or more. "
+                f"Received: bn_groups={groups} for {images} images"
+            )
 
     def compare(
         self, z: Tensors, companions: Tensors, labels: tf.Tensor | None = None

@@ -226,7 +226,7 @@ class SelfSupervised(Learner):
         if "label" not in batch:
             raise ValueError(
                 "The probe learns from labels: `x` must give ((view1, view2), label), as "
-                "tfssl.views((images, labels), ...) does. Received: views alone"
+                "tfssl.views((images, labels), ...) does, one of an image at least. Received: none"
             )
         labels, weights = batch["label"], batch.get("weight")
         weights = label_weights(labels) if weights is None else weights

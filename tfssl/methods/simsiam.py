@@ -47,6 +47,7 @@ class SimSiam(SelfSupervised):
 
     SCALARS = ("representation_loss",)
     PROBE_VIEWS = 1
+    least_batch = 2  # the heads normalize over the images
 
     def __init__(
         self,

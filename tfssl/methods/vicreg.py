@@ -61,6 +61,11 @@ class VICReg(Contrastive):
         }
         for name, value in self.weights_of_terms.items():
             checks.weight(name, value)
+        if not any(self.weights_of_terms.values()):
+            raise ValueError(
+                "`invariance`, `variance` and `covariance` must not all be 0: nothing would be "
+                "learned. Received: 0, 0 and 0"
+            )
 
     def make_heads(self, projector: keras.Layer | None) -> Layers:
         return super().make_heads(projector or expander(self.dim, self.seed + 1))

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import re
 from typing import Optional
 
 import keras
@@ -381,6 +382,11 @@ def compile_model(job, model, recipes):
         own = config.encoder == "resnet"
         which = f"--method={config.method}" if own else f"--encoder={config.encoder}"
         raise UsageError(f"{which}: {error}") from error
+    at_once = config.train_batch_size // config.accumulate_steps // job.distribution.replicas
+    try:
+        model.check_batch(at_once)
+    except ValueError as error:  # it names an argument of the method, which is a flag
+        raise UsageError(re.sub(r"`(\w+)`", r"--\1", str(error))) from error
     model.compile(
         build_optimizer(job),
         weight_decay=config.weight_decay,

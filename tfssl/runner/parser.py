@@ -273,19 +273,31 @@ def help_text(argv):
     fields, name = dataclasses.fields(Config), program(argv)
     command = f"python {name}" if name.endswith(".py") else name
     usage = USAGE.format(command=command)
-    method = last_value("method", with_flagfiles(argv[1:])) or STANDARD
+    named = last_value("method", with_flagfiles(argv[1:]))
+    method = named or STANDARD
     if any(word.lstrip("-") == "helpfull" for word in argv):
         rows = grouped(fields, functools.partial(describe, method=method))
         return f"{usage}\n{rows}\n" + "".join(map(of_method, METHODS))
     common = [field for field in fields if field.metadata["common"]]
     rows = grouped(common, functools.partial(in_short, method=method))
-    own = "".join(of_method(name) for name in METHODS if name == method or name not in BUILT_IN)
+    own = "".join(
+        of_method(name, shared=name == named)
+        for name in METHODS
+        if name == method or name not in BUILT_IN
+    )
     return f"{usage}\n{rows}\n{own}" + FULL.format(command=command, count=len(fields))
 
 
-def of_method(method):
-    """The help on the options that a method has for itself; "" if it has none."""
-    rows = [
+def of_method(method, shared=False):
+    """The help on the options that a method has for itself; "" if it has none.
+
+    Args:
+        method: its name.
+        shared: whether to list the settings too that it has in common with some others.
+    """
+    settings = Config.__dataclass_fields__
+    rows = [in_short(settings[name], method) for name in METHODS[method].settings if shared]
+    rows += [
         textwrap.fill(
             f"{field.metadata.get('help', '')} [{field.default}]",
             WIDTH,

@@ -36,6 +36,11 @@ def costly(*values):
     return pytest.param(*values, marks=[pytest.mark.slow, pytest.mark.ci])
 
 
+def spared(*values):
+    """A case of `parametrize` that CI does without too: others pass through the same code."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 # Runs ------------------------------------------------------------------------------------------
 
 # A pretraining that takes seconds, on the command line and as settings. What is tested of a run is

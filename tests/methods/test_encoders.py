@@ -65,11 +65,16 @@ def learns(method, encoder, size=SIZE, **options):
 
 
 LARGE = [pytest.mark.slow, pytest.mark.ci]
+ALIKE = ("npair", "triplet", "dcl", "dclw", "fastsiam", "sigreg", "nnclr", "vicreg", "mocov3")
+
+
+def marks_of(method, encoder):
+    """CI has the networks that take long; methods that pass views as others do are slow tests."""
+    return LARGE if encoder == "mobile_net" else [pytest.mark.slow] * (method in ALIKE)
 
 
 @pytest.mark.parametrize(
-    "method,encoder",
-    [pytest.param(*pair, marks=LARGE if pair[1] == "mobile_net" else []) for pair in PAIRS],
+    "method,encoder", [pytest.param(*pair, marks=marks_of(*pair)) for pair in PAIRS]
 )
 def test_a_method_learns_on_an_encoder(method, encoder):
     learns(method, encoder_of(method, encoder), SIZES.get(encoder, SIZE))

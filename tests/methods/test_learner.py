@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import tfssl
 from tests import networks
-from tests.helpers import costly
+from tests.helpers import costly, spared
 from tests.networks import METHODS, SELF_SUPERVISED, SIZE, dataset, elements, images, labels, made
 from tfssl import layers
 from tfssl.distribute.strategy import strategy_on
@@ -21,8 +21,8 @@ WITH_STATE = ["memory", "byol", "distilled"]
 SPANNING = [
     name
     if name in WITH_STATE
-    else pytest.param(name, marks=pytest.mark.slow)  # test_contract.py has them
-    if name in networks.PEERS
+    else spared(name)  # test_contract.py has them
+    if name in (*networks.PEERS, "npair", "triplet", "cpc")
     else costly(name)
     for name in METHODS
 ]
@@ -300,7 +300,7 @@ def test_what_is_saved_and_loaded_goes_on_as_it_would_have(method, tmp_path):
     assert ahead[1] == pytest.approx(ahead[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("method", [costly("memory"), "byol", costly("supervised")])
+@pytest.mark.parametrize("method", [spared("memory"), "byol", spared("supervised")])
 def test_weights_alone(method, tmp_path):
     model = made(method)
     model.fit(dataset(model), verbose=0)
@@ -423,7 +423,7 @@ def test_callbacks_of_keras(tmp_path):
     assert set(header.split(",")) == set(history) | {"epoch"} and len(rows) == len(history["loss"])
 
 
-@pytest.mark.parametrize("method", [costly("memory"), "byol"])
+@pytest.mark.parametrize("method", [spared("memory"), "byol"])
 def test_an_average_of_the_optimizer_leaves_the_following_network_alone(method):
     def follower(model):
         network = model.target_encoder if method == "byol" else model.memory_encoder

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers import costly, spared
 from tfssl import encoders, layers
 from tfssl.encoders.resnets import BLOCKS, STEMS, Parts
 
@@ -37,10 +38,7 @@ def large(depth, width, sk, *_):
 
 @pytest.mark.parametrize(
     "depth,width,sk,se,stem,features,trainable,fixed,tensors",
-    [
-        pytest.param(*row, marks=[pytest.mark.slow, pytest.mark.ci] if large(*row) else [])
-        for row in REFERENCE
-    ],
+    [(costly if row[0] == 152 else spared)(*row) if large(*row) else row for row in REFERENCE],
 )
 def test_parameter_counts(depth, width, sk, se, stem, features, trainable, fixed, tensors):
     model = encoders.resnet(depth, stem=stem, width_multiplier=width, sk_ratio=sk, se_ratio=se)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from tests.helpers import costly
+from tests.helpers import costly, spared
 from tfssl import encoders, layers
 from tfssl.methods import Supervised
 
@@ -64,7 +64,7 @@ KERAS = keras.layers.BatchNormalization
         {},
         costly({"se_ratio": 0.25, "normalization": KERAS}),
         costly({"depth": 50}),
-        costly({"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25}),
+        spared({"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25}),
     ],
     ids=str,
 )
@@ -99,7 +99,7 @@ def test_it_has_the_layers_variables_and_inference_of_the_plain_one(tmp_path):
     np.testing.assert_array_equal(remat(IMAGES), plain(IMAGES))
 
 
-@pytest.mark.parametrize("after_block", [costly(0), 2, costly(4)])
+@pytest.mark.parametrize("after_block", [spared(0), 2, spared(4)])
 def test_what_is_frozen_stays_and_is_not_computed_again(after_block, monkeypatch):
     plain, remat = pair()
     for encoder in (plain, remat):

@@ -11,7 +11,7 @@ from tests.networks import PEERS, dataset, elements, made, values
 from tfssl.distribute.strategy import strategy_on
 
 SMALL = (8, 8, 3)
-OF_THE_BATCH = ("barlow_twins", "mocov2", "swav", "dino", "supcon")  # a loss of each kind
+OF_THE_BATCH = ("barlow_twins", "mocov2", "swav")  # statistics, a queue, assignments
 REMEMBER = ("mocov2", "nnclr", "swav", "dino")  # something of earlier batches
 
 

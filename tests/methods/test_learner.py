@@ -22,7 +22,7 @@ SPANNING = [
     name
     if name in WITH_STATE
     else spared(name)  # test_contract.py has them
-    if name in (*networks.PEERS, "npair", "triplet", "cpc")
+    if name in (*networks.PEERS, "simclr", "npair", "triplet", "cpc")
     else costly(name)
     for name in METHODS
 ]
@@ -476,9 +476,7 @@ def replicated_head(in_dim, out_dim=4):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.ci
-@pytest.mark.parametrize("method", ["simclr", "byol"])
+@pytest.mark.parametrize("method", [spared("simclr"), costly("byol")])
 def test_two_replicas_begin_as_one_device(method):
     def losses(scope):
         with scope:

@@ -153,7 +153,6 @@ def weights(directory):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_labels_beside_the_teacher(teacher, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join(map(str, range(0, 64, 2))))
@@ -175,7 +174,6 @@ def test_the_teacher_answers_on_its_own_crops(distilled, teacher, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_each_computes_in_the_precision_of_its_own_width(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(  # a border between the student's width and its teacher's
         device,
@@ -208,7 +206,6 @@ def test_the_student_may_start_from_weights(teacher, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_images_without_labels(teacher, tmp_path):
     unsorted = tmp_path / "unsorted"
     for i in range(20):

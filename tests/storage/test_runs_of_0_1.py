@@ -97,8 +97,8 @@ def assert_same_end(one, other):
 
 
 def marks(name):
-    """CI runs a method with a network that follows, and a finetuning; below are the other forms."""
-    return [pytest.mark.slow, *([pytest.mark.ci] if name in ("byol", "finetune_folder") else [])]
+    """CI runs a finetuning; below are the other forms."""
+    return [pytest.mark.slow, *([pytest.mark.ci] if name == "finetune_folder" else [])]
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in COMMANDS])

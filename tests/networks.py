@@ -217,6 +217,29 @@ def made(method, encoder=functional, optimizer=None, compiled=None, **options):
     return model
 
 
+def followers(model):
+    """The weights of the networks that follow others."""
+    return [v for follower in model.followers.values() for v in follower.weights]
+
+
+def gradients_of(model, function):
+    """The gradients of what a function returns by all that a model learns."""
+    with tf.GradientTape() as tape:
+        loss = function()
+    return tape.gradient(loss, model.trainable_variables)
+
+
+def gradients_besides(model, views, held):
+    """Those of the loss of views; none may reach the variables `held`."""
+    with tf.GradientTape() as tape:
+        others = [v.value for v in held]
+        tape.watch(others)
+        loss = model.loss_on_views(views).loss
+    made_gradients, none = tape.gradient(loss, [model.trainable_variables, others])
+    assert all(gradient is None for gradient in none)
+    return made_gradients
+
+
 def values(model):
     """All that makes a model what it is: weights, the queue, and the optimizer's state."""
     return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]

@@ -5,6 +5,7 @@ import re
 
 from tfssl.config.defaults import default_of
 from tfssl.config.google import check_schema
+from tfssl.config.method import LOCAL
 from tfssl.config.methods import METHODS
 from tfssl.config.modes import TASKS
 from tfssl.config.schema import VIEW, VIEW2, kind
@@ -176,9 +177,9 @@ def check_number_of_views(config):
             f"--local_views concerns {named(of=lambda facts: facts.multi_crop)}. "
             f"Received: {config.local_views} with --method={config.method}"
         )
-    for name, field in type(config).__dataclass_fields__.items():
-        given = name.startswith("local_") and name != "local_views"
-        if given and not config.local_views and getattr(config, name) != default_of(field, config):
+    for name in LOCAL if not config.local_views else ():
+        field = type(config).__dataclass_fields__[name]
+        if getattr(config, name) != default_of(field, config) and name != "local_views":
             raise UsageError(
                 f"--{name} has no effect without --local_views. Received: {getattr(config, name)}"
             )

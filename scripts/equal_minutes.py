@@ -80,6 +80,7 @@ CLOSE = 0.05  # a training on so nearly as many images, relatively, stands for o
 PACE_STEPS = 40
 POINTS = 20  # of a curve
 KNN = "knn_20"
+DIAGNOSIS = "diagnosis.json"  # what run.py leaves where the loss is no longer finite
 RATE = "learning_rate"
 
 
@@ -176,7 +177,16 @@ class Records:
 def side_by_side(options, function, items):
     """`function(options, item)` of each item, `--jobs` of them at once."""
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        return list(pool.map(functools.partial(function, options), items))
+        return list(pool.map(functools.partial(reported, function, options), items))
+
+
+def reported(function, options, item):
+    """`function(options, item)`; a failure is told at once, as the others go on until the end."""
+    try:
+        return function(options, item)
+    except (Exception, SystemExit) as error:
+        print(f"{item} failed: {error}", flush=True)
+        raise
 
 
 def train(options, method, name, flags):
@@ -251,9 +261,20 @@ def best_rate(options, method, flags, images):
     tries = {}
     for rate in (base * factor for factor in FACTORS):
         more = ["--nolinear_probe", f"--{RATE}={rate:.3g}", f"--train_steps={steps}"]
-        record = train(options, method, f"rate_{rate:.3g}", [*flags, *more])
-        tries[rate] = record["accuracy"][KNN]
+        tries[rate] = tried(options, method, f"rate_{rate:.3g}", [*flags, *more])
     return max(tries, key=tries.get)
+
+
+def tried(options, method, name, flags):
+    """The accuracy of a training, whose loss may become infinite: then 0, which is recorded."""
+    try:
+        return train(options, method, name, flags)["accuracy"][KNN]
+    except SystemExit:
+        if not os.path.exists(os.path.join(options.models, method, name, DIAGNOSIS)):
+            raise
+    options.records.add(method, name, {"flags": flags, "accuracy": {KNN: 0.0}, "diverged": True})
+    print(f"{method} {name}: its loss became infinite", flush=True)
+    return 0.0
 
 
 def final(options, method, name, flags, seed, images):

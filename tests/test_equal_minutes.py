@@ -43,6 +43,37 @@ def compare(script, out, *words, methods="simclr,byol,dcl"):
     return (out / "table.md").read_text()
 
 
+def test_a_rate_at_which_the_loss_becomes_infinite_is_the_worst_and_recorded(
+    script, tmp_path, monkeypatch
+):
+    run = script.runs.run
+
+    def diverging(place, *flags, cores, log):
+        if place.endswith("rate_1.2"):
+            (tmp_path / "models" / "byol" / "rate_1.2").mkdir(parents=True)
+            (tmp_path / "models" / "byol" / "rate_1.2" / "diagnosis.json").write_text("{}")
+            raise SystemExit("the log says why")
+        return run(place, *flags, cores=cores, log=log)
+
+    monkeypatch.setattr(script.runs, "run", diverging)
+    compare(script, tmp_path, methods="byol")
+    records = json.loads((tmp_path / "runs.json").read_text())["byol"]
+    assert records["rate_1.2"]["diverged"] and records["rate_1.2"]["accuracy"] == {"knn_20": 0}
+    made = len(script.made)
+    compare(script, tmp_path, methods="byol")
+    assert len(script.made) == made  # not tried again
+
+
+def test_another_failure_of_a_training_ends_the_comparison(script, tmp_path, monkeypatch, capsys):
+    def failing(place, *flags, cores, log):
+        raise SystemExit("no memory")
+
+    monkeypatch.setattr(script.runs, "run", failing)
+    with pytest.raises(SystemExit, match="no memory"):
+        compare(script, tmp_path, methods="byol")
+    assert "byol failed: no memory" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_each_method_gets_its_speed_its_best_rate_and_the_same_minutes(script, tmp_path, jobs):
     table = compare(script, tmp_path, "--same_images", f"--jobs={jobs}")

@@ -22,9 +22,15 @@ EXACT = [
     ops.clip(),
     ops.maybe(ops.solarize(), 0.5),
     ops.maybe(ops.blur(), 0.5),
+    ops.flip_up_down(),
+    ops.elastic(),
+    ops.erase(),
+    ops.cutout(),
 ]
 ROUNDED = [  # a sum over a row or an image may be taken in another order
     ops.random_resized_crop((24, 20)),
+    ops.gamma(),
+    ops.levels(0.2, 0.5, per_channel=False),
     ops.color_jitter(0.8, 0.8, 0.0, 0.0),
     ops.color_jitter(0.0, 0.4, 0.0, 0.0),
     ops.maybe(ops.color_jitter(0.4, 0.4, 0.0, 0.0, brightness_mode="additive"), 0.8),

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tests.helpers import costly, spared
 from tfssl import augment, doctor, layers, losses, optim
-from tfssl.augment import colour, ops
+from tfssl.augment import basis, colour, intensity, ops
 from tfssl.doctor import bounds, comparison, references, steps
 from tfssl.doctor import layers as of_layers
 from tfssl.layers import norm, remat
@@ -34,6 +34,10 @@ def by_cost(*cases):
 def test_passes_on_a_cpu(name):
     outcome = doctor.run(CHECKS[name])
     assert outcome.passed, outcome
+
+
+def other_noise(real):
+    return lambda key, images: real(key + 1, images)
 
 
 # Faults -----------------------------------------------------------------------------------------
@@ -227,10 +231,10 @@ FAULTS = {
     "augment: flip, XLA": [replaced(tf, "reverse", lambda real: lambda images, axis: images)],
     "augment: rotate, reflect, XLA": [
         replaced(ops, "_turned", scaled(0, 1.001)),
-        replaced(ops, "_inside", of_fill("nearest")),
+        replaced(basis, "inside", of_fill("nearest")),
     ],
-    "augment: rotate, nearest, XLA": [replaced(ops, "_inside", of_fill("reflect"))],
-    "augment: rotate, constant, XLA": [replaced(ops, "_bilinear", scaled(4, 1.01))],
+    "augment: rotate, nearest, XLA": [replaced(basis, "inside", of_fill("reflect"))],
+    "augment: rotate, constant, XLA": [replaced(ops, "bilinear", scaled(4, 1.01))],
     "augment: quarter turns, XLA": [replaced(ops, "_turned", scaled(0, -1.0))],
     "augment: brightness, XLA": [
         replaced(ops, "_scale", told(brightness=lambda factor: 1.001 * factor)),
@@ -258,11 +262,28 @@ FAULTS = {
     "augment: clip, XLA": [
         replaced(tf, "clip_by_value", lambda real: lambda x, low, high: real(x, low, 0.99)),
     ],
+    "augment: upside down, XLA": [
+        replaced(tf, "reverse", lambda real: lambda images, axis: images),
+    ],
+    "augment: elastic, XLA": [replaced(ops, "_spline", lambda real: lambda *a: 1.1 * real(*a))],
+    "augment: gamma, XLA": [
+        replaced(tf, "clip_by_value", lambda real: lambda x, low, high: real(x, 0.01, high)),
+    ],
+    "augment: levels, XLA": [
+        replaced(tf, "reduce_mean", lambda real: lambda *a, **o: 1.001 * real(*a, **o)),
+    ],
+    "augment: noise, XLA": [replaced(intensity, "normal", other_noise)],
+    "augment: speckle, XLA": [replaced(intensity, "normal", other_noise)],
+    "augment: lost channels, XLA": [
+        replaced(tf, "where", lambda real: lambda chosen, one, other: real(~chosen, one, other)),
+    ],
+    "augment: erasing, XLA": [replaced(intensity, "rectangle", scaled(3, 1.1))],
+    "augment: cutout, XLA": [replaced(intensity, "rectangle", scaled(4, 0.9))],
     "augment: bytes, XLA": [
         replaced(ops, "_FULL_SCALE", lambda scales: {name: 256.0 for name in scales}),
     ],
     "augment: draws, XLA": [
-        replaced(ops, "_uniform", lambda real: lambda *a: 0.99999 * real(*a)),
+        replaced(ops, "uniform", lambda real: lambda *a: 0.99999 * real(*a)),
         replaced(tf.random, "split", lambda real: lambda seed, parts, alg: real(seed, parts)[::-1]),
     ],
     "augment: SimCLR's view, small, XLA": [WIDE_CROP],

@@ -14,6 +14,7 @@ from tfssl.augment.ops import (
 from tfssl.augment.recipes import (
     View,
     byol,
+    domain,
     simclr,
     simclr_view,
     supervised,
@@ -27,6 +28,7 @@ __all__ = [
     "as_float",
     "byol",
     "center_crop",
+    "domain",
     "identity",
     "in_blocks",
     "on_bytes",

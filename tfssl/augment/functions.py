@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfssl.augment import ops
+from tfssl.augment import basis, ops
 from tfssl.augment.recipes import View
 
 _OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -101,7 +101,7 @@ def _seeded(name, function):
     """Draws one seed per image, as every draw has the batch as first axis, and uses the first."""
     return ops.Op(
         name,
-        lambda seed, images: {"seed": ops.seeds(seed, tf.shape(images)[0])},
+        lambda seed, images: {"seed": basis.seeds(seed, tf.shape(images)[0])},
         lambda images, drawn: tf.cast(function(images, drawn["seed"][0]), tf.float32),
         per_image=False,
     )

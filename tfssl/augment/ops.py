@@ -12,15 +12,37 @@ an InvalidArgumentError at run time where the static shape does not have the num
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from tfssl import compat
 from tfssl.augment import colour
-
-Range = tuple[float, float]
-Seed = tf.Tensor | Sequence[int]
+from tfssl.augment.basis import (
+    Op,
+    Range,
+    bilinear,
+    fixed,
+    is_single,
+    like,
+    nothing,
+    require,
+    require_one_of,
+    separable,
+    shape_of,
+    split_seed,
+    unchanged,
+    uniform,
+)
+from tfssl.augment.intensity import (  # noqa: F401 - all operations are here for users
+    channel_dropout,
+    cutout,
+    erase,
+    gamma,
+    levels,
+    noise,
+    speckle,
+)
 
 BLOCK_PIXELS = 2**17  # RGB pixels that `in_blocks` augments at a time: 1.5 MB, for the cache
 LARGE = 2**12  # pixels of an image from which `one_by_one` splits a batch
@@ -29,38 +51,6 @@ _MIN_COVERED = 0.1
 _FULL_SCALE = {tf.uint8: 255.0, tf.uint16: 65535.0}
 _CHANGES = ("brightness", "contrast", "saturation", "hue")
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
-
-
-@dataclasses.dataclass(frozen=True)
-class Op:
-    """A random operation on a batch of images.
-
-    Attributes:
-        name: key of the op's draw within the draws of `compose` and `maybe`.
-        draw: `draw(seed, images) -> drawn`, a (possibly nested) dict of tensors whose first axis is
-            the batch. It depends on the shape of the images only.
-        apply: `apply(images, drawn) -> images`, deterministic.
-        per_image: whether the result for an image depends only on that image and its draw, so that
-            `in_blocks` and `one_by_one` may split a batch.
-        stateless: whether images and seed determine the result; False for ops with random state,
-            such as a Keras layer.
-
-    Example:
-
-    ```python
-    invert = tfssl.augment.Op("invert", lambda seed, x: {}, lambda x, drawn: 1 - x)
-    invert(tf.zeros((1, 2, 2, 3)), seed=[0, 1]).numpy().max()  # 1.0
-    ```
-    """
-
-    name: str
-    draw: Callable
-    apply: Callable
-    per_image: bool = dataclasses.field(default=True, kw_only=True)
-    stateless: bool = dataclasses.field(default=True, kw_only=True)
-
-    def __call__(self, images: tf.Tensor, seed: Seed) -> tf.Tensor:
-        return self.apply(images, self.draw(seed, images))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +101,7 @@ def identity() -> Op:
     bool(tf.reduce_all(tfssl.augment.identity()(images, seed=[0, 1]) == images))  # True
     ```
     """
-    return Op("identity", _nothing, _unchanged)
+    return Op("identity", nothing, unchanged)
 
 
 def compose(*ops: Op) -> Op:
@@ -122,10 +112,10 @@ def compose(*ops: Op) -> Op:
     come first.
     """
     names = [f"{place}_{op.name}" for place, op in enumerate(ops)]
-    random = any(op.draw is not _nothing for op in ops)
+    random = any(op.draw is not nothing for op in ops)
 
     def draw(seed, images):
-        own = _split(seed, len(ops))
+        own = split_seed(seed, len(ops))
         return {name: op.draw(own[i], images) for i, (name, op) in enumerate(zip(names, ops))}
 
     def apply(images, drawn):
@@ -135,7 +125,7 @@ def compose(*ops: Op) -> Op:
 
     return Op(
         "compose",
-        draw if random else _nothing,
+        draw if random else nothing,
         apply,
         per_image=all(op.per_image for op in ops),
         stateless=all(op.stateless for op in ops),
@@ -151,23 +141,23 @@ def maybe(op: Op, p: float) -> Op:
     Raises:
         ValueError: `p` lies outside [0, 1].
     """
-    _require(0 <= p <= 1, "p", "a probability in [0, 1]", p)
-    if p in (0, 1) or op.apply is _unchanged:
+    require(0 <= p <= 1, "p", "a probability in [0, 1]", p)
+    if p in (0, 1) or op.apply is unchanged:
         return op if p else identity()
 
     def draw(seed, images):
-        of_choice, of_op = _split(seed, 2)
-        chosen = _uniform(of_choice, [_shape(images)[0]]) < p
+        of_choice, of_op = split_seed(seed, 2)
+        chosen = uniform(of_choice, [shape_of(images)[0]]) < p
         return {"chosen": chosen, op.name: op.draw(of_op, images)}
 
     def apply(images, drawn):
         chosen = drawn["chosen"]
-        if _is_single(images):  # computes `op` only where it is chosen
+        if is_single(images):  # computes `op` only where it is chosen
             return tf.cond(chosen[0], lambda: op.apply(images, drawn[op.name]), lambda: images)
         # Unlike `tf.where`, this takes one condition per image, and is five times as fast on it.
         return tf.raw_ops.Select(condition=chosen, x=op.apply(images, drawn[op.name]), y=images)
 
-    return _like(op, f"maybe_{op.name}", draw, apply)
+    return like(op, f"maybe_{op.name}", draw, apply)
 
 
 def as_float(images: tf.Tensor) -> tf.Tensor:
@@ -190,11 +180,6 @@ def as_float(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / scale if scale else images
 
 
-def seeds(seed: Seed, count: int | tf.Tensor) -> tf.Tensor:
-    """Splits a seed into `count` seeds, int32 [count, 2]."""
-    return tf.random.split(seed, count, alg="philox")
-
-
 def on_bytes(op: Op) -> Op:
     """Makes an `Op` that also takes uint8 and uint16 images: it applies `as_float` first.
 
@@ -211,7 +196,7 @@ def on_bytes(op: Op) -> Op:
     op(np.zeros((2, 40, 40, 3), "uint8"), seed=[0, 1]).dtype.name  # float32
     ```
     """
-    return _like(op, op.name, op.draw, lambda images, drawn: op.apply(as_float(images), drawn))
+    return like(op, op.name, op.draw, lambda images, drawn: op.apply(as_float(images), drawn))
 
 
 def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
@@ -241,7 +226,7 @@ def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
         return op
 
     def apply(images, drawn):
-        batch, height, width, channels = shape = _shape(images)
+        batch, height, width, channels = shape = shape_of(images)
         if not all(isinstance(side, int) for side in shape):
             return op.apply(images, drawn)  # XLA, which profits most, knows every size
         blocks = -(-batch // max(1, 3 * pixels // (height * width * channels)))
@@ -261,7 +246,7 @@ def in_blocks(op: Op, pixels: int = BLOCK_PIXELS) -> Op:
         )
         return tf.reshape(made, [blocks * size, *made.shape[2:]])[:batch]
 
-    return _like(op, op.name, op.draw, apply)
+    return like(op, op.name, op.draw, apply)
 
 
 def one_by_one(op: Op) -> Op:
@@ -287,11 +272,11 @@ def one_by_one(op: Op) -> Op:
     blocks = in_blocks(op, pixels=1)
 
     def apply(images, drawn):
-        _, height, width, _ = _shape(images)
+        _, height, width, _ = shape_of(images)
         large = isinstance(height, int) and isinstance(width, int) and height * width >= LARGE
         return (blocks if large else op).apply(images, drawn)
 
-    return _like(op, op.name, op.draw, apply)
+    return like(op, op.name, op.draw, apply)
 
 
 def random_resized_crop(
@@ -318,32 +303,85 @@ def random_resized_crop(
     Raises:
         ValueError: a range is not ordered, or lies outside (0, 1] (`area`) or (0, inf).
     """
-    _require(min(size) > 0, "size", "two positive sides", size)
-    _require(0 < area[0] <= area[1] <= 1, "area", "an ordered range in (0, 1]", area)
-    _require(0 < aspect[0] <= aspect[1], "aspect", "an ordered positive range", aspect)
+    require(min(size) > 0, "size", "two positive sides", size)
+    require(0 < area[0] <= area[1] <= 1, "area", "an ordered range in (0, 1]", area)
+    require(0 < aspect[0] <= aspect[1], "aspect", "an ordered positive range", aspect)
     ratios = [bound * size[1] / size[0] for bound in aspect]
 
     def draw(seed, images):
-        batch, *sides, _ = _shape(images)
+        batch, *sides, _ = shape_of(images)
         full_height, full_width = (tf.cast(side, tf.float32) for side in sides)
-        shares = _uniform(seed, [batch, 2, 1 + _ATTEMPTS])
+        shares = uniform(seed, [batch, 2, 1 + _ATTEMPTS])
         height, width = _window(shares[:, :, 1:], full_height, full_width, area, ratios)
         top = tf.floor(shares[:, 0, 0] * (full_height - height))
         left = tf.floor(shares[:, 1, 0] * (full_width - width))
         return {"top": top, "left": left, "height": height, "width": width}
 
     def apply(images, drawn):
-        _, height, width, _ = _shape(images)
+        _, height, width, _ = shape_of(images)
         rows = _bicubic(drawn["top"], drawn["height"], size[0], height)
         columns = _bicubic(drawn["left"], drawn["width"], size[1], width)
-        return _separable(images, rows, columns)
+        return separable(images, rows, columns)
 
     return Crop("random_resized_crop", draw, apply, size)
 
 
 def flip_left_right(p: float = 0.5) -> Op:
     """Mirrors each image with probability `p`."""
-    return maybe(_fixed("flip_left_right", lambda images: tf.reverse(images, [2])), p)
+    return maybe(fixed("flip_left_right", lambda images: tf.reverse(images, [2])), p)
+
+
+def flip_up_down(p: float = 0.5) -> Op:
+    """Turns each image upside down with probability `p`, for images without an up: from above."""
+    return maybe(fixed("flip_up_down", lambda images: tf.reverse(images, [1])), p)
+
+
+def elastic(displacement: Range = (0.0, 0.05), grid: int = 4, fill: str = "reflect") -> Op:
+    """Deforms each image smoothly, as tissue is deformed.
+
+    Simard et al. 2003, with random displacements at the points of a grid, uniform in a square, and
+    cubic B-splines between them. The draw is `{"field": float32 [B, grid, grid, 2] in [-1, 1],
+    "displacement": float32 [B]}`.
+
+    Args:
+        displacement: range of the largest displacement along an axis, relative to the smaller side.
+        grid: points of the grid along an axis; more make a finer deformation.
+        fill: as for `rotate`: "reflect" or "nearest".
+
+    Raises:
+        ValueError: an argument lies outside its range.
+    """
+    require(
+        0 <= displacement[0] <= displacement[1],
+        "displacement",
+        "an ordered range from 0",
+        displacement,
+    )
+    require(isinstance(grid, int) and grid >= 2, "grid", "an integer of at least 2", grid)
+    require_one_of(fill, "fill", ("reflect", "nearest"))
+
+    def draw(seed, images):
+        of_field, of_size = split_seed(seed, 2)
+        batch = shape_of(images)[0]
+        share = uniform(of_size, [batch])
+        return {
+            "field": 2.0 * uniform(of_field, [batch, grid, grid, 2]) - 1.0,
+            "displacement": displacement[0] + (displacement[1] - displacement[0]) * share,
+        }
+
+    def apply(images, drawn):
+        _, height, width, _ = shape_of(images)
+        smaller = tf.cast(tf.minimum(height, width), tf.float32)
+        pixels = (drawn["displacement"] * smaller)[:, None, None, None]
+        moved = pixels * tf.einsum(
+            "yg,xk,bgkc->byxc", _spline(height, grid), _spline(width, grid), drawn["field"]
+        )
+        rows, columns = (tf.range(tf.cast(side, tf.float32)) for side in (height, width))
+        return bilinear(
+            images, rows[:, None] + moved[..., 0], columns + moved[..., 1], fill, value=0.0
+        )
+
+    return Op("elastic", draw, apply)
 
 
 def rotate(angle: Range = (-math.pi, math.pi), fill: str = "reflect", value: float = 0.0) -> Op:
@@ -365,17 +403,17 @@ def rotate(angle: Range = (-math.pi, math.pi), fill: str = "reflect", value: flo
         ValueError: `angle` is not an ordered range, `fill` is unknown, or `value` lies outside
             [0, 1].
     """
-    _require(-math.inf < angle[0] <= angle[1] < math.inf, "angle", "an ordered range", angle)
-    _require_one_of(fill, "fill", ("reflect", "nearest", "constant"))
-    _require(0 <= value <= 1, "value", "in [0, 1]", value)
+    require(-math.inf < angle[0] <= angle[1] < math.inf, "angle", "an ordered range", angle)
+    require_one_of(fill, "fill", ("reflect", "nearest", "constant"))
+    require(0 <= value <= 1, "value", "in [0, 1]", value)
 
     def draw(seed, images):
-        share = _uniform(seed, [_shape(images)[0]])
+        share = uniform(seed, [shape_of(images)[0]])
         return {"angle": angle[0] + (angle[1] - angle[0]) * share}
 
     def apply(images, drawn):
-        rows, columns = _turned(drawn["angle"], *_shape(images)[1:3])
-        return _bilinear(images, rows, columns, fill, value)
+        rows, columns = _turned(drawn["angle"], *shape_of(images)[1:3])
+        return bilinear(images, rows, columns, fill, value)
 
     return Op("rotate", draw, apply)
 
@@ -385,7 +423,7 @@ def quarter_turns(fill: str = "reflect") -> Op:
     turn = rotate(fill=fill)
 
     def draw(seed, images):
-        quarters = tf.floor(4.0 * _uniform(seed, [_shape(images)[0]]))
+        quarters = tf.floor(4.0 * uniform(seed, [shape_of(images)[0]]))
         return {"angle": math.pi / 2 * quarters}
 
     return Op("quarter_turns", draw, turn.apply)
@@ -423,9 +461,9 @@ def color_jitter(
     """
     strengths = (brightness, contrast, saturation, hue)
     for name, strength in zip(_CHANGES, strengths):
-        _require(strength >= 0, name, "non-negative", strength)
-    _require(hue <= 0.5, "hue", "at most 0.5", hue)
-    _require_one_of(brightness_mode, "brightness_mode", ("multiplicative", "additive"))
+        require(strength >= 0, name, "non-negative", strength)
+    require(hue <= 0.5, "hue", "at most 0.5", hue)
+    require_one_of(brightness_mode, "brightness_mode", ("multiplicative", "additive"))
     additive = brightness_mode == "additive"
     ranges = [(max(0.0, 1.0 - strength), 1.0 + strength) for strength in strengths[:3]]
     ranges = [(-brightness, brightness) if additive else ranges[0], *ranges[1:], (-hue, hue)]
@@ -435,7 +473,7 @@ def color_jitter(
         return identity()
 
     def draw(seed, images):
-        keys, shares = tf.unstack(_uniform(seed, [2, _shape(images)[0], len(codes)]))
+        keys, shares = tf.unstack(uniform(seed, [2, shape_of(images)[0], len(codes)]))
         drawn = {"order": tf.gather(codes, tf.argsort(keys))}
         for code, share in zip(codes, tf.unstack(shares, axis=1)):
             low, high = ranges[code]
@@ -444,7 +482,7 @@ def color_jitter(
 
     def apply(images, drawn):
         images = colour.ensure_rgb(images, *of_colours)
-        batch, height, width, channels = _shape(images)
+        batch, height, width, channels = shape_of(images)
         planes = tf.transpose(tf.reshape(images, [batch, height * width, channels]), [2, 0, 1])
 
         def change(planes, code, drawn=drawn):
@@ -468,7 +506,7 @@ def color_jitter(
         # change for every value that depends on it, at ten times the cost.
         # Not tf.transpose: oneDNN logs an error for it on integers.
         order = tf.stack(tf.unstack(drawn["order"], num=len(codes), axis=1))
-        planes = tf.foldl(change_one if _is_single(images) else change, order, planes)
+        planes = tf.foldl(change_one if is_single(images) else change, order, planes)
         return tf.reshape(tf.transpose(planes, [1, 2, 0]), [batch, height, width, channels])
 
     return Op("color_jitter", draw, apply)
@@ -480,7 +518,7 @@ def grayscale() -> Op:
     Raises:
         ValueError: when the op is applied: the images are not RGB.
     """
-    return _fixed("grayscale", colour.gray)
+    return fixed("grayscale", colour.gray)
 
 
 def blur(sigma: Range = (0.1, 2.0), taps: int | None = None, padding: str = "reflect") -> Op:
@@ -504,16 +542,16 @@ def blur(sigma: Range = (0.1, 2.0), taps: int | None = None, padding: str = "ref
         ValueError: `sigma` is not an ordered positive range, `taps` is not positive and odd, or
             the padding is unknown.
     """
-    _require(0 < sigma[0] <= sigma[1], "sigma", "an ordered positive range", sigma)
-    _require(taps is None or (taps > 0 and taps % 2 == 1), "taps", "positive and odd", taps)
-    _require_one_of(padding, "padding", ("reflect", "constant"))
+    require(0 < sigma[0] <= sigma[1], "sigma", "an ordered positive range", sigma)
+    require(taps is None or (taps > 0 and taps % 2 == 1), "taps", "positive and odd", taps)
+    require_one_of(padding, "padding", ("reflect", "constant"))
 
     def draw(seed, images):
-        share = _uniform(seed, [_shape(images)[0]])
+        share = uniform(seed, [shape_of(images)[0]])
         return {"sigma": sigma[0] + (sigma[1] - sigma[0]) * share}
 
     def apply(images, drawn):
-        _, height, width, _ = _shape(images)
+        _, height, width, _ = shape_of(images)
         if taps is not None:
             radius = taps // 2
         elif isinstance(height, int) and isinstance(width, int):
@@ -529,12 +567,12 @@ def blur(sigma: Range = (0.1, 2.0), taps: int | None = None, padding: str = "ref
 
 def solarize(threshold: float = 0.5) -> Op:
     """Inverts the values at or above `threshold` (BYOL, Appendix B)."""
-    return _fixed("solarize", lambda images: tf.where(images < threshold, images, 1.0 - images))
+    return fixed("solarize", lambda images: tf.where(images < threshold, images, 1.0 - images))
 
 
 def clip() -> Op:
     """Clips to [0, 1]."""
-    return _fixed("clip", lambda images: tf.clip_by_value(images, 0.0, 1.0))
+    return fixed("clip", lambda images: tf.clip_by_value(images, 0.0, 1.0))
 
 
 def center_crop(images: tf.Tensor, size: tuple[int, int], proportion: float) -> tf.Tensor:
@@ -562,8 +600,8 @@ def center_crop(images: tf.Tensor, size: tuple[int, int], proportion: float) -> 
     tfssl.augment.center_crop(images, (32, 32), proportion=0.875).shape  # (2, 32, 32, 3)
     ```
     """
-    _require(min(size) > 0, "size", "two positive sides", size)
-    _require(0 < proportion <= 1, "proportion", "in (0, 1]", proportion)
+    require(min(size) > 0, "size", "two positive sides", size)
+    require(0 < proportion <= 1, "proportion", "in (0, 1]", proportion)
     sides = tf.shape(images)[-3:-1]
     # Of the windows of this aspect ratio that span the height, and the width, the smaller one fits.
     # Multiplying first keeps the spanned side exact, so that halves round as in the reference.
@@ -624,11 +662,11 @@ def _gaussian(sigma, radius):
 
 def _filter(images, weights, radius, axis, padding):
     """Weighted sums of 2 * radius + 1 neighbours along an axis: 1 for rows, 2 for columns."""
-    batch, height, width, channels = _shape(images)
+    batch, height, width, channels = shape_of(images)
     padded = tf.pad(images, [[radius, radius] if i == axis else [0, 0] for i in range(4)], padding)
     # Pixels and channels in one axis, which XLA vectorizes.
     step = channels if axis == 2 else 1
-    padded = tf.reshape(padded, [batch, -1, _shape(padded)[2] * channels])
+    padded = tf.reshape(padded, [batch, -1, shape_of(padded)[2] * channels])
 
     def tap(place):
         start = [0, place * step * (axis == 1), place * step * (axis == 2)]
@@ -644,10 +682,14 @@ def _filter(images, weights, radius, axis, padding):
     return tf.reshape(total, [batch, height, width, channels])
 
 
-def _separable(images, rows, columns):
-    """Mixes rows by `rows` [B, h, H], then columns by `columns` [B, w, W]: [B, h, w, C]."""
-    mixed = tf.einsum("bhy,byxc->bhxc", rows, images)
-    return tf.einsum("bwx,bhxc->bhwc", columns, mixed)
+def _spline(size, grid):
+    """Weights [size, grid] of cubic B-splines at the pixels of an axis; rows add up to 1."""
+    places = (tf.range(size, dtype=tf.float32) + 0.5) * (grid / tf.cast(size, tf.float32)) - 0.5
+    distance = tf.abs(places[:, None] - tf.range(grid, dtype=tf.float32))
+    near = 2.0 / 3.0 + distance * distance * (0.5 * distance - 1.0)
+    far = (2.0 - distance) ** 3 / 6.0
+    weights = tf.where(distance < 1.0, near, tf.where(distance < 2.0, far, 0.0))
+    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
 
 
 def _turned(angle, height, width):
@@ -661,44 +703,6 @@ def _turned(angle, height, width):
     down = tf.range(tf.cast(height, tf.float32))[:, None] - middle
     right = tf.range(tf.cast(width, tf.float32)) - center
     return middle + sine * right + cosine * down, center + cosine * right - sine * down
-
-
-def _bilinear(images, rows, columns, fill, value):
-    """Samples images [B, H, W, C] at real-valued rows and columns [B, h, w]: [B, h, w, C].
-
-    See `rotate` for `fill` and `value`.
-    """
-    # With gather, as XLA has no kernel for TensorFlow's ImageProjectiveTransformV3.
-    batch, height, width, channels = _shape(images)
-    pixels = tf.reshape(images, [batch, height * width, channels])
-
-    def pixel(row, column):
-        found = tf.gather(
-            pixels, _inside(row, height, fill) * width + _inside(column, width, fill), batch_dims=1
-        )
-        if fill != "constant":
-            return found
-        within = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        return tf.where(within[..., None], found, value)
-
-    top, left = tf.floor(rows), tf.floor(columns)
-    down, right = (rows - top)[..., None], (columns - left)[..., None]
-    top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
-
-    def line(row):
-        first = pixel(row, left)
-        return first + right * (pixel(row, left + 1) - first)
-
-    upper = line(top)
-    return upper + down * (line(top + 1) - upper)
-
-
-def _inside(place, size, fill):
-    """Maps integer positions along an axis into [0, size), as `fill` says."""
-    if fill == "reflect":
-        place = tf.math.floormod(place, 2 * size)
-        return tf.minimum(place, 2 * size - 1 - place)
-    return tf.clip_by_value(place, 0, size - 1)
 
 
 def _scale(planes, code, drawn, additive):
@@ -731,54 +735,3 @@ def _scale(planes, code, drawn, additive):
 def _full_scale(images):
     """The value that represents 1 in integer images; None for other types."""
     return _FULL_SCALE.get(tf.as_dtype(images.dtype))
-
-
-def _fixed(name, apply):
-    return Op(name, _nothing, lambda images, drawn: apply(images))
-
-
-def _nothing(seed, images):
-    """The draw of ops that are not random."""
-    return {}
-
-
-def _unchanged(images, drawn):
-    """What `identity()` applies."""
-    return images
-
-
-def _like(op, name, draw, apply):
-    """An `Op` with the flags of another one."""
-    return Op(name, draw, apply, per_image=op.per_image, stateless=op.stateless)
-
-
-def _split(seed, parts):
-    return tf.unstack(seeds(seed, parts))
-
-
-def _uniform(seed, shape):
-    """Floats in [0, 1)."""
-    # With an explicit algorithm XLA draws the same bits as TensorFlow, but `stateless_uniform`
-    # converts them to other floats. So they are converted here, from 24 bits each.
-    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
-    return tf.cast(tf.bitwise.bitwise_and(bits, 2**24 - 1), tf.float32) * 2.0**-24
-
-
-def _is_single(images):
-    """Whether the static shape says that the batch has one image."""
-    return images.shape[0] == 1
-
-
-def _shape(images):
-    """Batch, height, width, channels: Python integers where statically known, else tensors."""
-    known, actual = images.shape, tf.shape(images)
-    return [known[i] if known[i] is not None else actual[i] for i in range(4)]
-
-
-def _require(condition, name, expected, value):
-    if not condition:
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value}")
-
-
-def _require_one_of(value, name, choices):
-    _require(value in choices, name, "one of " + ", ".join(map(repr, choices)), repr(value))

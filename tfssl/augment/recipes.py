@@ -1,12 +1,13 @@
 """The augmentations of the papers.
 
-`simclr`, `byol` and `supervised` use the settings of the papers; `simclr_view` and
-`supervised_view` take every setting.
+`simclr`, `byol` and `supervised` use the settings of the papers, `domain` those for a kind of
+images; `simclr_view` and `supervised_view` take every setting.
 
 Images of different sizes cannot share a batch before they are cropped, so a recipe has two stages:
 `crop` may run on one image at a time as [1, h, w, C], `pixels` on the batch of crops.
 """
 
+import math
 import numbers
 import sys
 import warnings
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfssl.augment import ops
+from tfssl import domains
+from tfssl.augment import basis, ops
 
 Size = int | tuple[int, int]  # a side, or (height, width)
 
@@ -41,7 +43,7 @@ class View(NamedTuple):
     crop: ops.Op
     pixels: ops.Op
 
-    def __call__(self, images: tf.Tensor, seed: ops.Seed) -> tf.Tensor:
+    def __call__(self, images: tf.Tensor, seed: basis.Seed) -> tf.Tensor:
         """Applies both stages, each with its own seed, to images [B, h, w, C] in [0, 1]."""
         return self.whole(images, seed)
 
@@ -164,6 +166,39 @@ def supervised(size: Size, channels: int = 3, **settings: Any) -> View:
     return supervised_view(size, channels, **settings)
 
 
+def domain(name: str, size: Size, channels: int = 3, **settings: Any) -> View:
+    """A view with the settings for a kind of images.
+
+    `tfssl.domains.DOMAINS` lists the settings of each, and where they come from.
+
+    Example:
+
+    ```python
+    view = tfssl.augment.domain("satellite", 32, channels=6)
+    images = np.random.rand(4, 40, 40, 6).astype("float32")
+    view(images, seed=[0, 1]).shape  # (4, 32, 32, 6)
+    ```
+
+    Args:
+        name: "natural" or "small" photographs, "grey_medical", "microscopy", "satellite", "texture"
+            or "drawing".
+        size: side of the result in pixels, or (height, width).
+        channels: number of channels of the images. With any other than 3, saturation, hue and
+            grayscale are left out.
+        **settings: arguments of `simclr_view` to use instead.
+
+    Returns:
+        A `View`; see `simclr`.
+
+    Raises:
+        ValueError: there is no such kind, or an argument lies outside its range.
+    """
+    known = domains.DOMAINS
+    basis.require_one_of(name, "name", tuple(known))
+    chosen = domains.NO_COLOURS if channels != 3 else {}
+    return simclr_view(size, channels, **{**chosen, **known[name].settings, **settings})
+
+
 def simclr_view(
     size: Size,
     channels: int = 3,
@@ -184,8 +219,32 @@ def simclr_view(
     blur_padding: str = "reflect",
     solarize_p: float = 0.0,
     solarize_threshold: float = 0.5,
+    flip_up_down_p: float = 0.0,
+    quarter_turns_p: float = 0.0,
+    rotate_p: float = 0.0,
+    rotate_degrees: float = 15.0,
+    elastic_p: float = 0.0,
+    elastic_displacement: float = 0.05,
+    gamma_p: float = 0.0,
+    gamma: ops.Range = (0.7, 1.5),
+    levels_p: float = 0.0,
+    levels_brightness: float = 0.2,
+    levels_contrast: float = 0.4,
+    noise_p: float = 0.0,
+    noise_deviation: float = 0.1,
+    speckle_p: float = 0.0,
+    speckle_deviation: float = 0.2,
+    channel_dropout_p: float = 0.0,
+    channel_dropout_share: float = 0.25,
+    erase_p: float = 0.0,
+    erase_area: ops.Range = (0.02, 0.33),
+    cutout_p: float = 0.0,
+    cutout_side: float = 0.5,
 ) -> View:
     """SimCLR's view (Chen et al. 2020, Appendix A); with `solarize_p` also BYOL's (Appendix B).
+
+    The settings from `flip_up_down_p` on are for other images than photographs; `domain` has values
+    for kinds of them. The operations are applied in the order of the arguments.
 
     Args:
         size: side of the result in pixels, or (height, width).
@@ -207,6 +266,19 @@ def simclr_view(
         blur_padding: "reflect", or "constant" as in google-research/simclr.
         solarize_p: probability of solarization.
         solarize_threshold: value from which solarization inverts.
+        flip_up_down_p: probability of turning an image upside down.
+        quarter_turns_p: probability of a rotation by 0, 90, 180 or 270 degrees.
+        rotate_p, rotate_degrees: probability of a rotation, and its largest angle to either side.
+        elastic_p, elastic_displacement: see `ops.elastic`; the displacement is at most this.
+        gamma_p, gamma: see `ops.gamma`.
+        levels_p, levels_brightness, levels_contrast: brightness and contrast of each channel by
+            itself; see `ops.levels`.
+        noise_p, noise_deviation: see `ops.noise`; the deviation is at most this.
+        speckle_p, speckle_deviation: see `ops.speckle`; likewise.
+        channel_dropout_p: probability that channels are set to 0.
+        channel_dropout_share: probability of each channel then; see `ops.channel_dropout`.
+        erase_p, erase_area: see `ops.erase`.
+        cutout_p, cutout_side: see `ops.cutout`.
 
     Returns:
         A `View` whose images are float32 [B, height, width, channels] in [0, 1].
@@ -240,6 +312,19 @@ def simclr_view(
             ops.clip(),
             ops.maybe(ops.blur(blur_sigma, padding=blur_padding), blur_p),
             ops.maybe(ops.solarize(solarize_threshold), solarize_p),
+            *_turned(
+                flip_up_down_p,
+                quarter_turns_p,
+                (rotate_p, rotate_degrees),
+                (elastic_p, elastic_displacement),
+            ),
+            ops.maybe(ops.gamma(gamma), gamma_p),
+            ops.maybe(ops.levels(levels_brightness, levels_contrast), levels_p),
+            ops.maybe(ops.noise((0.0, noise_deviation)), noise_p),
+            ops.maybe(ops.speckle((0.0, speckle_deviation)), speckle_p),
+            ops.maybe(ops.channel_dropout(channel_dropout_share), channel_dropout_p),
+            ops.maybe(ops.erase(erase_area), erase_p),
+            ops.maybe(ops.cutout(cutout_side), cutout_p),
         ),
     )
 
@@ -251,11 +336,19 @@ def supervised_view(
     crop_area: ops.Range = (0.08, 1.0),
     crop_aspect: ops.Range = (3 / 4, 4 / 3),
     flip_p: float = 0.5,
+    flip_up_down_p: float = 0.0,
+    quarter_turns_p: float = 0.0,
+    rotate_p: float = 0.0,
+    rotate_degrees: float = 15.0,
+    elastic_p: float = 0.0,
+    elastic_displacement: float = 0.05,
 ) -> View:
-    """The view for training with labels: crop and flip, no colour changes.
+    """The view for training with labels: crop and flip, or turns, no colour changes.
 
     Args:
         size, channels, crop_area, crop_aspect, flip_p: see `simclr_view`.
+        flip_up_down_p, quarter_turns_p, rotate_p, rotate_degrees: likewise.
+        elastic_p, elastic_displacement: likewise.
 
     Returns:
         A `View`; see `simclr`.
@@ -273,7 +366,28 @@ def supervised_view(
     _require_channels(channels)
     return View(
         crop=ops.random_resized_crop(_sides(size), crop_area, crop_aspect),
-        pixels=ops.compose(ops.flip_left_right(flip_p), ops.clip()),
+        pixels=ops.compose(
+            ops.flip_left_right(flip_p),
+            ops.clip(),
+            *_turned(
+                flip_up_down_p,
+                quarter_turns_p,
+                (rotate_p, rotate_degrees),
+                (elastic_p, elastic_displacement),
+            ),
+        ),
+    )
+
+
+def _turned(flip_up_down_p, quarter_turns_p, rotation, deformation):
+    """The operations on the places of pixels, each where its probability is above 0."""
+    (rotate_p, degrees), (elastic_p, displacement) = rotation, deformation
+    angle = math.radians(degrees)
+    return (
+        ops.flip_up_down(flip_up_down_p),
+        ops.maybe(ops.quarter_turns(), quarter_turns_p),
+        ops.maybe(ops.rotate((-angle, angle)), rotate_p),
+        ops.maybe(ops.elastic((0.0, displacement)), elastic_p),
     )
 
 

@@ -42,6 +42,15 @@ def operations():
         "blur, constant": (lambda: ops.blur(taps=5, padding="constant"), EXACT),
         "solarize": (lambda: ops.solarize(), EXACT),
         "clip": (lambda: ops.clip(), EXACT),
+        "upside down": (lambda: ops.flip_up_down(), EXACT),
+        "elastic": (lambda: ops.elastic(), PIXEL_PRODUCT),
+        "gamma": (lambda: ops.gamma(), EXACT),
+        "levels": (lambda: ops.levels(0.2, 0.4), EXACT),
+        "noise": (lambda: ops.noise(), EXACT),
+        "speckle": (lambda: ops.speckle(), EXACT),
+        "lost channels": (lambda: ops.channel_dropout(), EXACT),
+        "erasing": (lambda: ops.erase(), EXACT),
+        "cutout": (lambda: ops.cutout(), EXACT),
         "bytes": (lambda: ops.on_bytes(ops.flip_left_right()), EXACT),
     }
 

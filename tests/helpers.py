@@ -20,7 +20,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfssl
-from tfssl import Config, layers
+from tfssl import Config, data, layers
 from tfssl.callbacks import alarms
 from tfssl.data import folder
 from tfssl.methods import Supervised
@@ -240,6 +240,15 @@ def decode_all(source):
 
 
 # Datasets of tensorflow_datasets ---------------------------------------------------------------
+
+
+def read_source(source):
+    """{id: (image, label)} of a source, by the pipeline of the evaluation."""
+    batches = list(data.labelled(source, lambda image: image, batch_size=7))
+    images, labels = (
+        np.concatenate([batch[name] for batch in batches]) for name in ("image", "label")
+    )
+    return dict(zip(source.ids(), zip(images, labels), strict=True))
 
 
 def store_dataset(directory, features, examples):

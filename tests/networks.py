@@ -18,9 +18,9 @@ def functional(channels=3, size=None):
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name="cnn")
 
 
-def tiny():
+def tiny(input_shape):
     """The encoder of the small runs: one of each kind of layer that a run treats in its own way."""
-    inputs = keras.Input((None, None, 3))
+    inputs = keras.Input((None, None, input_shape[-1]))
     x = keras.layers.Conv2D(32, 3, strides=2, use_bias=False, name="conv")(inputs)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name="tiny")

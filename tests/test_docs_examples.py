@@ -1,5 +1,6 @@
 """The scripts of docs/examples and the Python blocks of docs/*.md run, at toy sizes."""
 
+import csv
 import json
 import pathlib
 import re
@@ -10,6 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -131,6 +133,19 @@ def test_finetune(example):
 def test_tf_data(example):
     losses = example("tf_data", images=16, batch_size=8)
     assert len(losses) == 5 and all(np.isfinite(loss) for loss in losses.values())
+
+
+@pytest.mark.slow
+def test_scans_and_tiles(example, tmp_path):
+    example("scans_and_tiles", count=40, side=16)
+    with open(tmp_path / "scans" / "scans.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 40 and len({row["patient"] for row in rows}) == 10
+    scan = np.asarray(Image.open(tmp_path / "scans" / rows[0]["path"]))
+    assert scan.dtype == np.uint16 and scan.shape == (16, 16) and 255 < scan.max() <= 4095
+    tiles = np.load(tmp_path / "tiles.npz")
+    assert tiles["images"].shape == (40, 16, 16, 6) and (tiles["images"] == 0).any()
+    assert set(tiles["split"]) == {"train", "test"}
 
 
 def test_scripts_are_short_and_linked_and_tested():

@@ -54,7 +54,7 @@ def register(
     - "encoder", `--encoder`: a function (input_shape) -> `keras.Layer`
     - "source", `--dataset`: a function (split) -> images, in any form that `tfssl.views` accepts;
       `tfssl.views(name, ...)` accepts the name too
-    - "recipe", `--recipe`: a function (size, channels) -> `tfssl.augment.View`, or a tuple
+    - "recipe", `--views`: a function (size, channels) -> `tfssl.augment.View`, or a tuple
       of these, one for each view
     - "protocol", `--protocols`: a class or function without arguments that returns an object like
       `tfssl.evaluation.Linear()`

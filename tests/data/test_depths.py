@@ -189,7 +189,9 @@ def test_values_that_are_no_numbers_are_refused(value, asked, tmp_path):
     images = images_of(np.float32, 1, "one", 0, 1)
     images[3][2, 2] = value
     config = stored(tmp_path, np.float32, images).replace(value_range=asked)
-    with pytest.raises(UsageError, match="--dataset must hold images of finite numbers. Received"):
+    with pytest.raises(
+        UsageError, match="--dataset must hold images of finite numbers; --no_data=nan .* Received"
+    ):
         sources.load(config, "train")
 
 

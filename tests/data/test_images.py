@@ -230,31 +230,7 @@ def test_a_range_can_be_given_for_8_bits_too(tmp_path):
                 save_all=True,
                 append_images=[random_picture(1), random_picture(2)],
             ),
-            "a TIFF of 3 pages",
-        ),
-        (
-            "bands.tif",
-            lambda: tiff(
-                deep_image(channels=4),
-                photometric="minisblack",
-                planarconfig="contig",
-                extrasamples=["unspecified"] * 3,
-            ),
-            "a TIFF of 4 channels",
-        ),
-        (
-            "bands13.tif",
-            lambda: tiff(deep_image(channels=13), photometric="minisblack", planarconfig="contig"),
-            "a TIFF of 13 channels",
-        ),
-        (
-            "bands.xyz",
-            lambda: tiff(
-                deep_image(channels=13)[..., :13].astype(np.uint8),
-                photometric="minisblack",
-                planarconfig="contig",
-            ),
-            "a TIFF of 13 channels",
+            "a TIFF of 3 pages: `channels=9` takes them as channels",
         ),
         (
             "nan.tif",
@@ -275,6 +251,72 @@ def test_what_cannot_be_used_says_why(name, content, said, tmp_path):
     with pytest.raises(UsageError, match=re.escape(said)) as refusal:
         load_folder(tmp_path, "train")
     assert "BytesIO" not in str(refusal.value)
+
+
+STACKS = {  # name: (type, channels, how tifffile writes them)
+    "16 bits, 13 channels": (np.uint16, 13, dict(planarconfig="contig")),
+    "16 bits, planes": (np.uint16, 6, dict(planarconfig="separate")),
+    "8 bits, 7 channels": (np.uint8, 7, dict(planarconfig="contig")),
+    "4 channels, no alpha": (
+        np.uint16,
+        4,
+        dict(planarconfig="contig", extrasamples=["unspecified"] * 3),
+    ),
+    "floats, 5 channels": (np.float32, 5, dict(planarconfig="contig")),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_channels_that_are_not_colours_are_all_kept(name, tmp_path):
+    dtype, channels, how = STACKS[name]
+    rng, stored = np.random.default_rng(0), {}
+    for number in range(3):
+        values = rng.integers(0, 256 if dtype == np.uint8 else 4096, (9 + number, 8, channels))
+        values = (values / 4095 if dtype == np.float32 else values).astype(dtype)
+        stored[f"{number}.tif"] = values
+        planes = np.moveaxis(values, -1, 0) if how["planarconfig"] == "separate" else values
+        write_image(tmp_path / f"{number}.tif", tiff(planes, photometric="minisblack", **how))
+    source, _ = load_folder(tmp_path, "train")
+    assert source.channels == channels
+    most = {np.uint8: 255, np.uint16: 4095, np.float32: 1}[dtype]
+    for file, (image, _) in zip(source.ids(), decode_all(source), strict=True):
+        image = image / 255 if dtype == np.uint8 else image
+        np.testing.assert_allclose(image, stored[file] / most, atol=1e-6)
+    with pytest.raises(UsageError, match=f"`channels` must be {channels} for images of {channels}"):
+        load_folder(tmp_path, "train", channels=3)
+
+
+def test_pages_are_channels_where_that_is_asked_for(tmp_path):
+    import tifffile
+
+    values = np.random.default_rng(0).integers(0, 65536, (5, 9, 8), dtype=np.uint16)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for plane in values:
+            file.write(plane, photometric="minisblack")
+        file.write(values[0, ::2, ::2], photometric="minisblack", subfiletype=1)
+    source, _ = load_folder(tmp_path, "train", channels=5)
+    ((image, _),) = decode_all(source)
+    np.testing.assert_allclose(image, np.moveaxis(values, 0, -1) / 65535, atol=1e-6)
+    with pytest.raises(UsageError, match="5 pages: `channels=5` takes them as channels"):
+        load_folder(tmp_path, "train", channels=4)
+
+
+def test_images_of_several_numbers_of_channels_are_refused(tmp_path):
+    write_image(tmp_path / "a.png")
+    deep = tiff(deep_image(channels=6), photometric="minisblack", planarconfig="contig")
+    write_image(tmp_path / "b.tif", deep)
+    with pytest.raises(UsageError, match="as many channels. Received: 3 in .*a.png, and 6 in .*b"):
+        load_folder(tmp_path, "train")
+
+
+def test_colours_become_grey(tmp_path):
+    write_image(tmp_path / "a.png")
+    ((colours, _),) = decode_all(load_folder(tmp_path, "train")[0])
+    source, _ = load_folder(tmp_path, "train", channels=1)
+    ((grey, _),) = decode_all(source)
+    assert source.channels == 1
+    luma = colours.astype(np.float64) @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(grey[..., 0], luma, atol=0.5 + 1e-3)
 
 
 def test_a_tiff_may_hold_itself_at_a_lower_resolution(tmp_path):
@@ -315,3 +357,49 @@ def test_the_flag_reaches_the_images(tmp_path):
     write_image(tmp_path / "a.png", tf.io.encode_png(deep_image(most=4095)).numpy())
     config = Config(dataset="folder", data_dir=str(tmp_path), value_range="0,8190")
     assert sources.load(config, "train").arrays[0].max() == 0.5
+
+
+@pytest.mark.parametrize("form", ["{split}/{label}/{scene}", "{label}/{scene}", "{scene}"])
+def test_a_folder_of_bands_is_an_image(form, tmp_path):
+    rng, stored = np.random.default_rng(0), {}
+    for number in range(8):
+        label, split = f"class{number % 2}", "train" if number < 6 else "test"
+        scene = tmp_path / form.format(split=split, label=label, scene=f"scene{number}")
+        bands = [rng.integers(0, 4096, (8, 10), dtype=np.uint16) for _ in range(4)]
+        for name, band in zip(("B02", "B03", "B04", "B08"), bands):
+            write_image(scene / f"{name}.tif", tiff(band))
+        write_image(scene / ".hidden.tif", b"nothing")
+        (scene / "metadata.txt").write_text("a text")
+        stored[str(scene.relative_to(tmp_path))] = np.stack(bands, axis=-1), number % 2
+    source, messages = load_folder(tmp_path, "train", layout="bands")
+    assert source.channels == 4 and source.image_shape == (8, 10)
+    assert source.num_classes == (0 if form == "{scene}" else 2)
+    assert source.num_examples == (6 if "split" in form else 8)
+    for name, (image, label) in zip(source.ids(), decode_all(source), strict=True):
+        np.testing.assert_allclose(image, stored[name][0] / 4095, atol=1e-6)
+        assert label == (-1 if form == "{scene}" else stored[name][1])
+
+
+def test_smaller_bands_are_resized_to_the_largest_and_missing_ones_refused(tmp_path):
+    rows, columns = np.mgrid[:8, :8]
+    fine = (100 * rows + columns).astype(np.uint16)
+    for scene in "ab":
+        write_image(tmp_path / scene / "B1.tif", tiff(fine))
+        write_image(tmp_path / scene / "B2.tif", tiff(fine[::2, ::2] + 50))
+    source, _ = load_folder(tmp_path, "train", layout="bands", value_range=(0, 1000))
+    (image, _), _ = decode_all(source)
+    np.testing.assert_allclose(image[..., 0], fine / 1000, atol=1e-6)
+    inner = np.abs(1000 * image[..., 1] - fine)[1:-1, 1:-1]  # the pixel centres are the same
+    assert inner.max() < 2
+    (tmp_path / "b" / "B2.tif").unlink()
+    with pytest.raises(UsageError, match="as many channels. Received: 3 in|Received: 1 in"):
+        load_folder(tmp_path, "train", layout="bands")
+    write_image(tmp_path / "b" / "B2.tif", tiff(np.zeros((8, 8, 3), np.uint8)))
+    colour = np.zeros((8, 8, 3), np.uint8)
+    colour[..., 1] = 9
+    write_image(tmp_path / "b" / "B2.png", encode_image(Image.fromarray(colour), "PNG"))
+    source, messages = load_folder(tmp_path, "train", layout="bands", max_bad_fraction=0.6)
+    assert source.num_examples == 1 and "a band in colours" in "".join(messages)
+    write_image(tmp_path / "c.png")
+    with pytest.raises(UsageError, match="holds images beside its folders"):
+        load_folder(tmp_path, "train", layout="bands")

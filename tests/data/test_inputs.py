@@ -267,7 +267,7 @@ def test_what_cannot_be_meant_is_refused(x, options, said):
             3.0,
             r"Floats must be finite and in \[0, 1\] in `x`. Received: values in \[0.5, 3\]",
         ),
-        ((0, 2), 3.0, r"`value_range` .0.0, 2.0. must hold all values of `x`.* \[0.25, 1.5\]"),
+        ((0, 2), 3.0, r"`value_range` .0, 2. must hold all values of `x`.* \[0.25, 1.5\]"),
     ],
 )
 def test_an_image_late_in_a_dataset_is_checked_too(value_range, wrong, said):

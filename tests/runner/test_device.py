@@ -104,7 +104,7 @@ def test_what_is_asked_for_is_not_chosen(machine):
 def test_a_recipe_of_a_plug_in_stays_on_the_processor(machine):
     """Its operations may be none that XLA, or a GPU, knows."""
     machine("amx_bf16", (9, 0))
-    assert device.choose(Config(recipe="mine", plugin="mine.py")).augment_on == "host"
+    assert device.choose(Config(views="mine", plugin="mine.py")).augment_on == "host"
 
 
 def test_images_are_held_where_they_take_a_quarter_of_the_memory_at_most(machine, monkeypatch):

@@ -388,8 +388,8 @@ def test_representations_that_are_not_finite_are_told_as_divergence(mode, traine
     """Finite weights do not vouch for what they make of an image."""
     batch_function = evaluate.batch_function
 
-    def overflowing(model, size):
-        encode = batch_function(model, size)
+    def overflowing(*arguments):
+        encode = batch_function(*arguments)
         return lambda images: encode(images) / 0.0
 
     monkeypatch.setattr(evaluate, "batch_function", overflowing)

@@ -327,7 +327,7 @@ def everything(tmp_path):
 
 
 def test_a_source_a_recipe_and_a_protocol_of_a_plugin(everything, tmp_path):
-    mine = [everything, *OWN, "--recipe=halves", "--protocols=centroid"]
+    mine = [everything, *OWN, "--views=halves", "--protocols=centroid"]
     result = run(*PLAIN, *mine, "--train_steps=2", f"--model_dir={tmp_path}/run")
     scores = result["pretrained"]["centroid"]
     assert scores["examples"] == 20 and scores["classes"] == 2
@@ -355,8 +355,11 @@ def test_views_take_the_name_of_a_source(everything):
 @pytest.mark.parametrize(
     "words,said",
     [
-        (["--recipe=other"], "--recipe must be a name that a file of --plugin registers .halves."),
-        (["--recipe=halves", "--flip_p=0.1"], "--flip_p has no effect with --recipe=halves"),
+        (
+            ["--views=other"],
+            "--views must be one of natural, .* drawing, halves, or FILE.py:function.",
+        ),
+        (["--views=halves", "--flip_p=0.1"], "--flip_p has no effect with --views=halves"),
         (["--protocols=other"], "--protocols must be names .* registers .centroid.. Received: oth"),
         (["--eval_split=other"], "--dataset=blobs cannot be used: its split other fails with Key"),
         (["--train_split=train[:0]"], "--train_split must hold at least one example"),
@@ -388,8 +391,8 @@ def test_a_recipe_that_does_not_suit_is_refused(tmp_path, recipe, said):
         "tfssl.register('odd', kind='recipe')("
         f"lambda size, channels: tfssl.augment.view({recipe}))"
     )
-    words = [f"--plugin={tmp_path}/r.py", "--recipe=odd", f"--model_dir={tmp_path}/run"]
-    with pytest.raises(UsageError, match="--recipe=odd " + said):
+    words = [f"--plugin={tmp_path}/r.py", "--views=odd", f"--model_dir={tmp_path}/run"]
+    with pytest.raises(UsageError, match="--views=odd " + said):
         run(*PLAIN, *words)
     assert not (tmp_path / "run").exists()
 

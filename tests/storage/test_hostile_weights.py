@@ -148,7 +148,7 @@ def other(inputs, outputs):
 @pytest.mark.parametrize(
     "inputs,outputs,said",
     [
-        ((None, None, 1), keras.layers.GlobalAveragePooling2D(), "from [?, ?, ?, 1] to [?, 1]"),
+        ((None, None, None), keras.layers.Flatten(), "from [?, ?, ?, ?] to [?, ?]"),
         ((None, None, 3), keras.layers.Conv2D(4, 1), "to [?, ?, ?, 4]"),
         ((7,), keras.layers.Dense(3), "from [?, 7]"),
         (
@@ -157,12 +157,12 @@ def other(inputs, outputs):
             "something else",
         ),
     ],
-    ids=["grey", "map", "vector", "two"],
+    ids=["channels", "map", "vector", "two"],
 )
 def test_networks_of_another_form(inputs, outputs, said, tmp_path):
     other(inputs, outputs).save(tmp_path / "a.keras")
     told = refusal(tfssl.load_encoder, str(tmp_path / "a.keras"))
-    assert "is not a network from images [B, H, W, 3] to [B, D]" in told and said in told
+    assert "is not a network from images [B, H, W, channels] to [B, D]" in told and said in told
 
 
 def test_nothing_in_a_file_is_run(tmp_path):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfssl import data, files
+from tfssl.data import channels
 
 COLUMNS = 12
 
@@ -25,7 +26,7 @@ def save_views(source, recipes, path, writer, seed=0, settings=None):
     )
     with data.reading(source.name):
         batch = next(iter(batches))
-    rows = framed(batch["views"])
+    rows = framed([channels.shown(view) for view in batch["views"]])
     grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in rows], axis=0)
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, 64 // rows[0].shape[1])  # so that 32 px can be seen

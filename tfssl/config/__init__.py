@@ -1,10 +1,10 @@
-"""The settings of a run, each defined once; imports the standard library only.
+"""The settings of a run, each defined once; nothing beyond the standard library is needed.
 
 options   type, default, help text and check of every setting ("knob")
 method    the properties of a method that the table of methods states
 methods   the table of methods: properties, defaults and options of each
 modes     the table of modes: function and properties of each
-defaults  defaults that depend on the method or the task; defaults for older records
+defaults  defaults that depend on method, task or kind of images; defaults for older records
 google    command lines of google-research/simclr
 values    parsing and checks of single values
 checks    checks of types, ranges and combinations
@@ -16,15 +16,34 @@ Nothing here imports TensorFlow, so an invalid flag is refused before it is load
 """
 
 from tfssl.config.checks import NO_PROBE, check_range, check_type
-from tfssl.config.defaults import ABSENT, CHOSEN, LATER, listed, without_later
+from tfssl.config.defaults import (
+    ABSENT,
+    CHOSEN,
+    LATER,
+    NEED_RGB,
+    VIEW_FLAGS,
+    listed,
+    view_flags,
+    without_later,
+)
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
 from tfssl.config.method import Method
 from tfssl.config.methods import BUILT_IN, METHODS, STANDARD
 from tfssl.config.modes import MODES, TASKS, Mode
-from tfssl.config.schema import COMPAT, DISTILL, SPEED, TRANSFER, VIEW, VIEW2, kind, knob
+from tfssl.config.schema import (
+    COMPAT,
+    DISTILL,
+    MORE_VIEW,
+    SPEED,
+    TRANSFER,
+    VIEW,
+    VIEW2,
+    kind,
+    knob,
+)
 from tfssl.config.settings import Config
-from tfssl.config.values import sides, value_range, within
+from tfssl.config.values import moments, no_data, sides, value_range, within
 
 __all__ = [
     "ABSENT",
@@ -38,7 +57,9 @@ __all__ = [
     "GOOGLE_DEFAULTS",
     "GOOGLE_DEFAULTS_LEFT",
     "LATER",
+    "NEED_RGB",
     "METHODS",
+    "MORE_VIEW",
     "MODES",
     "Method",
     "Mode",
@@ -49,6 +70,7 @@ __all__ = [
     "TRANSFER",
     "VIEW",
     "VIEW2",
+    "VIEW_FLAGS",
     "check_range",
     "check_type",
     "default_model_dir",
@@ -57,8 +79,11 @@ __all__ = [
     "kind",
     "knob",
     "listed",
+    "moments",
+    "no_data",
     "sides",
     "value_range",
+    "view_flags",
     "within",
     "without_later",
 ]

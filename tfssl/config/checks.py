@@ -3,13 +3,15 @@
 import math
 import re
 
+from tfssl.config import forms
 from tfssl.config.defaults import default_of
 from tfssl.config.google import check_schema
 from tfssl.config.method import LOCAL
 from tfssl.config.methods import METHODS
 from tfssl.config.modes import TASKS
-from tfssl.config.schema import VIEW, VIEW2, kind
+from tfssl.config.schema import MORE_VIEW, VIEW, VIEW2, kind
 from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, sides, written
+from tfssl.domains import DOMAINS
 from tfssl.errors import UsageError, told
 
 NO_PROBE = (
@@ -20,8 +22,11 @@ ORDERED = (
     ("crop_area_min", "crop_area_max"),
     ("crop_aspect_min", "crop_aspect_max"),
     ("blur_sigma_min", "blur_sigma_max"),
+    ("gamma_min", "gamma_max"),
+    ("erase_area_min", "erase_area_max"),
 )
-VIEWS = (VIEW, VIEW2)  # groups of knobs
+VIEWS = (VIEW, VIEW2, MORE_VIEW)  # groups of knobs
+STORED = (forms.FOLDER, *forms.FORMS)
 PATHS = ("model_dir", "checkpoint", "teacher", "label_list", "output")
 
 
@@ -83,8 +88,8 @@ def check_together(config):
 def check_paths(config):
     """Raises UsageError for an address such as gs://bucket in place of a local path."""
     names = [*PATHS]
-    names += ["data_dir"] if config.dataset == "folder" else []
-    names += ["probe_data_dir"] if config.probe_dataset == "folder" else []
+    names += ["data_dir"] if config.dataset in STORED else []
+    names += ["probe_data_dir"] if config.probe_dataset in STORED else []
     for name in names:
         value = getattr(config, name) or ""
         if re.match(r"[a-z][a-z0-9]*://", value, re.IGNORECASE):
@@ -96,8 +101,8 @@ def check_paths(config):
 
 
 def check_views(config):
-    if config.recipe:
-        check_recipe(config)
+    if config.own_views:
+        check_own_views(config)
     for view, prefix in ((1, ""), (2, "view2_")):
         for low, high in ORDERED:
             least, most = config.of_view(low, view), config.of_view(high, view)
@@ -120,19 +125,19 @@ def check_views(config):
             )
 
 
-def check_recipe(config):
-    """Raises UsageError if flags of augmentation are given together with --recipe."""
+def check_own_views(config):
+    """Raises UsageError if flags of augmentation are given together with views of the user's."""
     fields = type(config).__dataclass_fields__
     useless = [
         name
         for name, field in fields.items()
         if field.metadata["group"] in VIEWS
-        and name != "recipe"
+        and name != "views"
         and getattr(config, name) != default_of(field, config)
     ]
     if useless:
         raise UsageError(
-            f"--{useless[0]} has no effect with --recipe={config.recipe}, which defines the views."
+            f"--{useless[0]} has no effect with --views={config.views}, which defines the views."
         )
 
 
@@ -234,10 +239,11 @@ def check_task(config):
         check_distillation(config)
     elif config.trains:
         refuse(config, f"--mode={config.task}", "teacher", "distill_temperature", "distill_alpha")
-    if config.trains and config.task != "pretrain" and config.recipe:
+    if config.trains and config.task != "pretrain" and config.own_views:
         raise UsageError(
-            f"--recipe concerns pretraining; --mode={config.task} does not take it. "
-            f"Received: {config.recipe}"
+            "--views must be one of "
+            f"{', '.join(DOMAINS)} with --mode={config.task}: views of your own are for "
+            f"pretraining. Received: {config.views}"
         )
     if config.trains and config.task == "pretrain":
         check_pretraining(config)

@@ -14,6 +14,7 @@ ARCHITECTURE = (
     "method",
     "encoder",
     "encoder_size",
+    "channels",
     "input_range",
     "resnet_depth",
     "width_multiplier",
@@ -41,6 +42,7 @@ FREE = frozenset(
     "eval_split",
     "cache_dataset",
     "max_shared_fraction",
+    "max_similar_fraction",
     "plugin",
 }
 
@@ -60,8 +62,14 @@ def differences(config, other, goes_on=False):
     return [
         f.name
         for f in dataclasses.fields(Config)
-        if f.name not in free and getattr(config, f.name) != getattr(other, f.name)
+        if f.name not in free and compared(config, f.name) != compared(other, f.name)
     ]
+
+
+def compared(config, name):
+    """The value of a setting, for comparisons: no number of channels means 3."""
+    value = getattr(config, name)
+    return 3 if name == "channels" and value is None else value
 
 
 def default_model_dir(config, data):

@@ -7,6 +7,7 @@ from typing import Literal
 
 RUN, DATA, VIEW, NET = "Run", "Data", "Augmentation", "Network"
 VIEW2 = "Augmentation of view 2, where it differs"
+MORE_VIEW = "Augmentation of other images than photographs (--views chooses for a kind of images)"
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 LINEAR = "Linear evaluation (--mode=linear_eval)"
 TRANSFER = (

@@ -2,12 +2,14 @@
 
 import dataclasses
 
-from tfssl.config import checks
+from tfssl.config import checks, forms
 from tfssl.config.defaults import DECIDING, default_of
 from tfssl.config.methods import METHODS
 from tfssl.config.modes import MODES, TASKS
 from tfssl.config.options import augmentation, evaluation, general, network, training
 from tfssl.config.values import counts
+from tfssl.domains import DOMAINS
+from tfssl.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
     """
 
     def __post_init__(self):
+        self._take_paths()
         fields = {field.name: field for field in dataclasses.fields(self)}
         for name in DECIDING:
             self._set(fields.pop(name), getattr(self, name))
@@ -61,6 +64,22 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
             self._set(fields[name], defaults[name](self))
         checks.check_together(self)
 
+    def _take_paths(self):
+        """Replaces a path in place of a dataset by its form and the path as its data_dir."""
+        for name, place in (("dataset", "data_dir"), ("probe_dataset", "probe_data_dir")):
+            path = getattr(self, name)
+            form = forms.of_path(path) if isinstance(path, str) else None
+            if form is None:
+                continue
+            if place in self.asked:
+                raise UsageError(
+                    f"--{place} must not be given where --{name} is a path. "
+                    f"Received: {getattr(self, place)} and {path}"
+                )
+            object.__setattr__(self, name, form)
+            object.__setattr__(self, place, path)
+            object.__setattr__(self, "asked", self.asked | {place})
+
     def _set(self, field, value):
         value = checks.check_type(field, value)
         checks.check_range(field, value)
@@ -70,6 +89,11 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
         """The value of a setting of augmentation for view 1 or 2."""
         own = getattr(self, f"view2_{name}", None) if view == 2 else None
         return getattr(self, name) if own is None else own
+
+    @property
+    def own_views(self):
+        """The --views that replace those of the flags; None for a kind of images."""
+        return None if self.views in DOMAINS else self.views
 
     @property
     def facts(self):

@@ -35,15 +35,50 @@ def sides(size):
     return pair if pair and min(pair) >= 1 else None
 
 
+PERCENTILES = (1.0, 99.0)  # that --value_range=percentiles stands for
+
+
 def value_range(text):
-    """Parses --value_range: "auto", "dtype" or (low, high); None if invalid."""
+    """Parses --value_range; None if invalid.
+
+    Returns:
+        "auto", "dtype", (low, high) or ("percentiles", low, high).
+    """
     if text in ("auto", "dtype"):
         return text
+    if text == "percentiles":
+        return ("percentiles", *PERCENTILES)
+    kind, colon, pair = text.rpartition(":")
     try:
-        low, high = map(float, text.split(","))
+        low, high = map(float, pair.split(","))
     except ValueError:
         return None
+    if colon:
+        good = kind == "percentiles" and 0 <= low < high <= 100
+        return (kind, low, high) if good else None
     return (low, high) if math.isfinite(high - low) and low < high else None
+
+
+def no_data(text):
+    """Parses --no_data: different numbers, NaN among them, as a tuple; None if invalid."""
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        return None
+    good = not any(map(math.isinf, found)) and len(set(map(str, found))) == len(found)
+    return found if good else None
+
+
+def moments(text):
+    """Parses means and standard deviations, M1,M2/S1,S2; None if invalid."""
+    sides = [side.split(",") for side in text.split("/")]
+    try:
+        means, deviations = (tuple(map(float, side)) for side in sides)
+    except ValueError:
+        return None
+    finite = all(map(math.isfinite, means + deviations))
+    good = finite and len(means) == len(deviations) and min(deviations) > 0
+    return (means, deviations) if good else None
 
 
 def counts(text):
@@ -57,10 +92,18 @@ def counts(text):
 
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
 INPUT_RANGE = (
-    lambda x: x == "auto" or isinstance(value_range(x), tuple),
+    lambda x: x == "auto" or len(value_range(x) or ()) == 2,
     "auto, or LOW,HIGH such as 0,255",
 )
-RANGE = (lambda x: value_range(x) is not None, "auto, dtype, or LOW,HIGH such as 0,4095")
+RANGE = (
+    lambda x: value_range(x) is not None,
+    "auto, dtype, percentiles, percentiles:LOW,HIGH in percent, or LOW,HIGH such as 0,4095",
+)
+NO_DATA = (lambda x: no_data(x) is not None, "numbers separated by commas, or nan, or both")
+NORMALIZATION = (
+    lambda x: x in ("none", "imagenet", "dataset") or moments(x) is not None,
+    "none, imagenet, dataset, or MEAN,...,MEAN/DEVIATION,...,DEVIATION of the channels",
+)
 SUFFIX = (
     lambda x: re.fullmatch(r"[\w.-]{0,100}", x) is not None,
     "at most 100 letters, digits, dots, dashes and underscores",

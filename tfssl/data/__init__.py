@@ -1,5 +1,6 @@
 """Datasets as `Source`s, one per split, and the pipeline that makes batches of them."""
 
+from tfssl.data.near import alike
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
 from tfssl.data.source import (
     Source,
@@ -18,6 +19,7 @@ __all__ = [
     "Share",
     "Source",
     "WHOLE",
+    "alike",
     "balanced",
     "digest",
     "fingerprint",

@@ -21,8 +21,8 @@ def source_of(x, value_range=None):
         x: images [N, H, W, C] or [N, H, W] of uint8, uint16 or floats; or a pair of these and
             labels, integers [N] or [N, 1], negative where there is no label; or a dict of these,
             "image" and "label".
-        value_range: (low, high), the values that become 0 and 1; None: the whole range of the
-            integer type, and [0, 1] for floats.
+        value_range: (low, high), the values that become 0 and 1, each a number, or one for each
+            channel; None: the whole range of the integer type, and [0, 1] for floats.
 
     Raises:
         ValueError: images or labels have another form, or values lie outside their range.
@@ -88,8 +88,8 @@ def as_images(images):
 def scaled(images, value_range=None):
     """Images in a type that the pipeline takes: uint8, uint16, or float32 in [0, 1]."""
     if value_range is not None:
-        low, high = check_range(value_range)
-        images = (np.asarray(images, np.float32) - low) / np.float32(high - low)
+        low, high = check_range(value_range, images.shape[-1])
+        images = (np.asarray(images, np.float32) - low) / (high - low)
         return check_unit(images, value_range)
     if images.dtype.name in INTEGERS:
         return images
@@ -101,15 +101,17 @@ def scaled(images, value_range=None):
     return check_unit(images.astype(np.float32, copy=False), None)
 
 
-def check_range(value_range):
-    """(low, high) as floats; raises ValueError if it is not a range."""
+def check_range(value_range, channels=None):
+    """(low, high) as float32, each a number or [channels]; ValueError if it is not a range."""
     try:
-        low, high = map(float, value_range)
+        low, high = (np.asarray(side, np.float32) for side in value_range)
+        good = bool(np.all(low < high)) and {low.shape, high.shape} <= {(), (channels,)}
     except (TypeError, ValueError):
-        low = high = 0.0
-    if not low < high:
+        good = False
+    if not good:
         raise ValueError(
-            f"`value_range` must be (low, high), low below high. Received: {value_range!r}"
+            "`value_range` must be (low, high), low below high, each a number, or one for each "
+            f"channel. Received: {value_range!r}"
         )
     return low, high
 
@@ -169,7 +171,7 @@ def examples_of(dataset, value_range=None, strict=True):
             "`x` must be a dataset of images [H, W, C] or of batches [B, H, W, C] with C known. "
             f"Received: {image.dtype.name} {image.shape}"
         )
-    scale = scale_of(image.dtype, value_range, strict)
+    scale = scale_of(image.dtype, image.shape[-1], value_range, strict)
 
     def example(*element):
         image, label = parts(element[0] if len(element) == 1 else element)
@@ -205,12 +207,12 @@ def parts(element):
     )
 
 
-def scale_of(dtype, value_range, strict):
+def scale_of(dtype, channels, value_range, strict):
     """The function that converts images to a type that the pipeline takes."""
     check = in_unit if strict else lambda images, outside=None: images
     if value_range is not None:
-        low, high = check_range(value_range)
-        outside = f"`value_range` {(low, high)} must hold all values of `x`, which becomes"
+        low, high = check_range(value_range, channels)
+        outside = f"`value_range` {value_range} must hold all values of `x`, which becomes"
         return lambda images: check((tf.cast(images, tf.float32) - low) / (high - low), outside)
     if dtype.name in INTEGERS:
         return lambda images: images

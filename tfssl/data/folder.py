@@ -19,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tfssl.data import channels as colours
+from tfssl.data import groups as whole
 from tfssl.data import images, tree, values
 from tfssl.data.index import Index
 from tfssl.data.source import Source, parse_slice
@@ -44,22 +46,32 @@ def load(
     ranges=None,
     rules=2,
     again=False,
+    channels=None,
+    group_by=None,
+    table=None,
+    missing=values.NONE,
     report=print,
 ):
-    """Loads one split of a folder as a `Source`.
+    """Loads one split of a folder, or of the files that a table names, as a `Source`.
 
     Args:
-        directory: the folder.
+        directory: the folder, or the file of the table.
         split: a split or a slice of one; None: test, validation, valid or val.
         flag: the flag that `split` comes from, for messages.
         max_bad_fraction: fraction of the files of a split that may be unreadable.
         max_pixels: larger images are left out.
-        layout: "auto", "splits", "classes" or "flat"; see `tree.py`.
-        value_range: "auto", "dtype" or (low, high), the values that become 0 and 1; see
-            `values.py`.
-        ranges: {dtype: (low, high)} to use instead of what "auto" would choose.
+        layout: "auto", "splits", "classes", "flat" or "bands"; see `tree.py`.
+        value_range: "auto", "dtype", (low, high) or ("percentiles", low, high), the values that
+            become 0 and 1; see `values.py`.
+        ranges: {dtype: (low, high)} to use instead of those that would be found in the images.
         rules: 1: read files as tfssl 0.1 did; 2: the current rules.
         again: whether another split of the folder was just loaded, whose remarks are not repeated.
+        channels: number of channels to convert the images to, or to find in the pages of a TIFF;
+            None: those of the files, 3 for grey and colours.
+        group_by: regular expression for what files belong to, in their names; None: nothing. Not
+            for tables, which say it themselves.
+        table: the `tree.Tree` of a table; None: the folder is read.
+        missing: `values.Missing`.
         report: function that takes lines about the folder, one at a time.
 
     Returns:
@@ -68,26 +80,40 @@ def load(
     Raises:
         UsageError: no folder, no images, an unknown split, or too many unreadable files.
     """
-    found = tree.read(directory, layout, wanted_split(split), rules)
+    found = table or tree.read(directory, layout, wanted_split(split), rules)
+    if group_by and not table:
+        found = tree.grouped(found, group_by, (lambda line: None) if again else report)
     name, start, stop = part_of(found, directory, split, flag)
     split = split or name
     for line in () if again else (tree.summary(directory, found), *found.remarks):
         report(line)
     files = found.splits[name][start:stop]
-    pairs = list(zip(files, examined(directory, files, max_pixels, rules)))
+    pairs = [
+        (file, images.stacked(image, channels))
+        for file, image in zip(files, examined(directory, files, max_pixels, rules, missing))
+    ]
     good = [(file, image) for file, image in pairs if not image.problem]
     report_unreadable(directory, split, pairs, found.others.get(name, ()), max_bad_fraction, report)
+    of_files = channels_of(directory, good)
+    channels = colours.choose(of_files, channels)
     classes = classes_of(found, name, rules, report)
-    chosen = chosen_ranges([image for _, image in good], value_range, ranges or {}, report)
+    chosen = chosen_ranges(
+        [image for _, image in good],
+        value_range,
+        ranges or {},
+        report,
+        lambda places: (stored_values(*good[place], rules) for place in places),
+        missing,
+    )
     report_duplicates(good, split, report)
     sizes = {image.size for _, image in good}
-    alike = chosen == PLAIN and all(
+    deep = chosen != PLAIN or bool(missing.values)
+    alike = not deep and all(
         (image.reader, image.orientation) == (images.BY_TENSORFLOW, 1) for _, image in good
     )
     turned = any(image.orientation > 1 for _, image in good)
-    deep = chosen != PLAIN
     return Source(
-        name="folder",
+        name=name_of(directory, found),
         split=split,
         examples=(name, start, stop),
         kept=len(good),
@@ -97,17 +123,42 @@ def load(
         dtype=np.float32 if deep else np.uint8,
         value_ranges=chosen,
         records=functools.partial(records, good, chosen, alike, bool(classes)),
-        decode=lambda example: (images.decode(example, deep, rules), example["label"]),
+        decode=lambda example: (
+            colours.converted(images.decode(example, deep, rules, of_files, missing), channels),
+            example["label"],
+        ),
+        channels=channels,
         content=content_of,
         orientation=(lambda example: example["orientation"]) if turned else None,
         ids=lambda: [plain(file.name) for file, _ in good],
         digests=lambda: [image.digest for _, image in good],
+        thumbnails=lambda: images.thumbnails(found for _, found in good),
+        groups=(lambda: [file.group for file, _ in good]) if any(f.group for f in files) else None,
         origin=("folder", os.path.realpath(directory)),
         identity={
             **tree.identity(found, name),
             "content": content_digest(image for _, image in good),
         },
     )
+
+
+def name_of(directory, found):
+    """The name of the dataset: "folder", or the file of a table."""
+    return os.path.basename(directory) if found.layout == "table" else "folder"
+
+
+def channels_of(directory, good):
+    """The number of channels of the files; raises UsageError if they differ."""
+    seen = {}
+    for file, image in good:
+        seen.setdefault(image.channels, file.path)
+    if len(seen) > 1:
+        (few, one), (many, other), *_ = sorted(seen.items())
+        raise UsageError(
+            f"`data_dir={directory}` must hold images of as many channels. Received: {few} in "
+            f"{printable(one)}, and {many} in {printable(other)}"
+        )
+    return next(iter(seen))
 
 
 def wanted_split(split):
@@ -126,7 +177,9 @@ def part_of(found, directory, split, flag):
                 "`eval_split=train[90%:]`. Received: None"
             )
     sizes = {name: len(files) for name, files in found.splits.items()}
-    return parse_slice(split, sizes, flag, "folder")
+    name, start, stop = parse_slice(split, sizes, flag, name_of(directory, found))
+    groups = [file.group for file in found.splits[name]]
+    return (name, *whole.boundaries(groups, start, stop)) if any(groups) else (name, start, stop)
 
 
 def classes_of(found, split, rules, report):
@@ -142,13 +195,22 @@ def classes_of(found, split, rules, report):
     return found.classes
 
 
-def chosen_ranges(found, value_range, known, report):
+def stored_values(file, found, rules):
+    """The values of a file as they are stored, [H, W, C]."""
+    content = images.content_of(file.path)
+    if found.reader == images.BY_PYTHON:
+        return images.by_python(content, rules)
+    return np.asarray(images.READERS[found.reader](content))
+
+
+def chosen_ranges(found, value_range, known, report, sample, missing=values.NONE):
     """The values that become 0 and 1, {dtype: (low, high)} for each dtype in a split.
 
     Args:
         found: the `Found` of each image.
-        value_range, report: as for `load`.
+        value_range, report, missing: as for `load`.
         known: `ranges` of `load`.
+        sample: (places in `found`) -> the values of these images, [H, W, C].
     """
     seen = {}
     for image in found:
@@ -156,16 +218,24 @@ def chosen_ranges(found, value_range, known, report):
         seen[image.dtype] = (min(low, image.low), max(high, image.high))
     chosen = {}
     for dtype, extremes in seen.items():
-        if isinstance(value_range, tuple):
+        if values.by_data(value_range) and known.get(dtype):
+            chosen[dtype] = values.as_range(known[dtype])
+        elif values.between(value_range):
+            places = [place for place, image in enumerate(found) if image.dtype == dtype]
+            images_of = sample(values.spaced(places))
+            chosen[dtype] = values.percentiles(images_of, value_range, missing)
+        elif isinstance(value_range, tuple):
             chosen[dtype] = value_range
         elif dtype in PLAIN:
             chosen[dtype] = PLAIN[dtype]
         elif value_range == "dtype":
             chosen[dtype] = values.dtype_range(dtype)
         else:
-            chosen[dtype] = tuple(known.get(dtype) or values.choose_range(dtype, *extremes))
-        if dtype not in PLAIN or chosen[dtype] != PLAIN[dtype]:
-            report(values.range_summary(dtype, chosen[dtype], extremes))
+            chosen[dtype] = tuple(values.choose_range(dtype, *extremes))
+        line = values.range_summary(dtype, chosen[dtype], extremes)
+        known_and_wide = dtype in known and "clipped" not in line  # told for another split
+        if chosen[dtype] != PLAIN.get(dtype) and not known_and_wide:
+            report(line)
     return chosen
 
 
@@ -187,20 +257,20 @@ def content_digest(found):
     return hashlib.sha256("".join(image.digest for image in found).encode()).hexdigest()[:32]
 
 
-def identify(directory, split, *, flag="train_split", layout="auto", rules=2):
+def identify(directory, split, *, flag="train_split", layout="auto", rules=2, table=None):
     """The identity of a split from file names and sizes only; see `tree.identity` and `load`."""
-    found = tree.read(directory, layout, wanted_split(split), rules)
+    found = table or tree.read(directory, layout, wanted_split(split), rules)
     return tree.identity(found, part_of(found, directory, split, flag)[0])
 
 
-def examined(directory, files, max_pixels, rules):
+def examined(directory, files, max_pixels, rules, missing=values.NONE):
     """A `Found` for each file, in order. Files that are not in the index are decoded."""
-    index = Index(directory, rules)
+    index = Index(directory, rules, missing.values)
     known = index.known(files)
     new = [file for file in files if file.name not in known]
     for start in range(0, len(new), PERIOD):
         part = new[start : start + PERIOD]
-        found = examined_anew(part, max_pixels, rules)
+        found = examined_anew(part, max_pixels, rules, missing)
         index.add(zip(part, found))
         known |= {file.name: one for file, one in zip(part, found)}
         if start + PERIOD < len(new):
@@ -208,11 +278,11 @@ def examined(directory, files, max_pixels, rules):
     return [images.within(known[file.name], max_pixels) for file in files]
 
 
-def examined_anew(files, max_pixels, rules):
+def examined_anew(files, max_pixels, rules, missing=values.NONE):
     """Decodes files in parallel and returns a `Found` for each."""
     if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):  # Pillow's own limit
         Image.MAX_IMAGE_PIXELS = max_pixels
-    examine = functools.partial(images.examine, max_pixels=max_pixels, rules=rules)
+    examine = functools.partial(images.examine, max_pixels=max_pixels, rules=rules, missing=missing)
     with (
         warnings.catch_warnings(),
         concurrent.futures.ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool,
@@ -274,8 +344,15 @@ def records(good, ranges, alike, labelled):
             "high": np.array(high, np.float64),
         }
 
+    bands = any(os.path.isdir(file.path) for file, _ in good[:1])
+
     def read(example):
         path = example.pop("path")
-        return {"image": tf.io.read_file(path), **example}
+        content = (
+            tf.ensure_shape(tf.numpy_function(images.bands_of, [path], tf.string), [])
+            if bands
+            else tf.io.read_file(path)
+        )
+        return {"image": content, **example}
 
     return tf.data.Dataset.from_tensor_slices(columns).map(read)

@@ -9,6 +9,7 @@ Images are rotated as their EXIF orientation says.
 import functools
 import hashlib
 import io
+import os
 import struct
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, TiffImagePlugin
 
+from tfssl.data import near
 from tfssl.data.orientation import upright
-from tfssl.data.values import scaled, scaled_array
+from tfssl.data.values import NONE, scaled, scaled_array
 from tfssl.files import opened as opened_file
 
 BY_TENSORFLOW, BY_PNG16, BY_PYTHON = range(3)  # decoders
@@ -27,11 +29,14 @@ FORMATS = tuple(
     {"JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG2000", "PPM", "AVIF"} & Image.OPEN.keys()
 )
 ORIENTATION, BITS, SAMPLES, EXTRA_SAMPLES, SUBFILE = 274, 258, 277, 338, 254  # tags of TIFF
+WIDTH, HEIGHT = 256, 257
 UNSPECIFIED = 0  # an extra channel that is not alpha
+REDUCED = 0b101  # bits of SUBFILE: a thumbnail of another page, or a mask
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
 UNSIGNED, SIGNED, SAMPLE_FORMAT = 1, 2, 339
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # of Pillow: more than 8 bits
 TIFF = (b"II*\0", b"MM\0*")  # signatures
+BANDS = b"tfssl bands\0"  # the beginning of what `content_of` makes of a folder of bands
 PNG_DEPTH = 24  # offset of the bits per channel in a PNG
 SNIFFED = 4096  # bytes read to recognize a file
 MOST_BYTES = 16  # per pixel of a file: four channels of 32 bits
@@ -50,6 +55,9 @@ class Found(NamedTuple):
         dtype: name of the NumPy type of its values.
         low, high: smallest and largest value; 0 and 255 for uint8.
         problem: why it cannot be used, or "".
+        channels: number of channels; 3 for grey and colours, with or without alpha.
+        pages: number of pages of a TIFF, without thumbnails and masks.
+        thumb: its thumbnail, upright, as text; see `near.py`. "" if it is not known.
     """
 
     size: tuple = (0, 0)
@@ -60,6 +68,9 @@ class Found(NamedTuple):
     low: float = 0.0
     high: float = 255.0
     problem: str = ""
+    channels: int = 3
+    pages: int = 1
+    thumb: str = ""
 
 
 class Unusable(Exception):
@@ -96,34 +107,73 @@ def is_text(start):
     return b"\0" not in start and b"<svg" not in start
 
 
-def examine(path, max_pixels, rules=2):
+def examine(path, max_pixels, rules=2, missing=NONE):
     """Decodes a file and describes it.
 
     Args:
         path: the file.
         max_pixels: larger images are not decoded.
         rules: 1: read files as tfssl 0.1 did; as for `folder.load`.
+        missing: `values.Missing`, which `low` and `high` leave out.
 
     Returns:
         A `Found`.
     """
     try:
         content = content_of(path, MOST_BYTES * max_pixels)
-        found = (examine_content if rules == 2 else examine_by_rules_of_0_1)(content, max_pixels)
+        found = (
+            examine_content(content, max_pixels, missing)
+            if rules == 2
+            else examine_by_rules_of_0_1(content, max_pixels)
+        )
         return found._replace(digest=hashlib.sha256(content).hexdigest()[:32])
     except Exception as error:  # Pillow's plugins raise whatever they like on damaged input
         return Found(problem=reason(error))
 
 
-def content_of(path, most):
-    """The bytes of a file; raises Unusable if there are more than `most`."""
+def content_of(path, most=None):
+    """The bytes of a file, or of the files of a folder of bands one after the other.
+
+    Raises:
+        Unusable: there are more than `most`.
+    """
+    if os.path.isdir(path):
+        return bands_of(path, most)
     with opened_file(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        content = file.read(-1 if most is None else most + 1)
+    if most is not None and len(content) > most:
         raise Unusable(
             f"more than {most / 1e6:,.0f} MB, which no image of `max_image_megapixels` takes"
         )
     return content
+
+
+def bands_of(folder, most=None):
+    """The files of a folder that has one for each band, in one: BANDS, sizes, contents.
+
+    Bands are in the order of the names of their files. Hidden files and texts are left out.
+    """
+    folder = os.fsdecode(folder)
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    paths = [os.path.join(folder, name) for name in names]
+    parts = [content_of(path, most) for path in paths if kind_of(path) == "image"]
+    if most is not None and sum(map(len, parts)) > most:
+        raise Unusable(
+            f"more than {most / 1e6:,.0f} MB, which no image of `max_image_megapixels` takes"
+        )
+    sizes = struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts))
+    return b"".join([BANDS, sizes, *parts])
+
+
+def parts_of(content):
+    """The contents of the files in the result of `bands_of`."""
+    (count,) = struct.unpack_from("<Q", content, len(BANDS))
+    sizes = struct.unpack_from(f"<{count}Q", content, len(BANDS) + 8)
+    place, parts = len(BANDS) + 8 * (1 + count), []
+    for size in sizes:
+        parts.append(content[place : place + size])
+        place += size
+    return parts
 
 
 def reason(error):
@@ -140,16 +190,17 @@ def reason(error):
     return lines[0][:100] if lines else type(error).__name__
 
 
-def examine_content(content, max_pixels):
+def examine_content(content, max_pixels, missing=NONE):
     """`examine` for the bytes of a file; raises if they cannot be used."""
     if not content:
         raise EOFError
-    if content.startswith(TIFF):
-        check_channels(content)
+    if content.startswith(BANDS):
+        return examine_bands(content, max_pixels, missing)
+    layout = tiff_layout(content) if content.startswith(TIFF) else None
+    if layout and layout.stacked:
+        return examine_stack(content, layout, max_pixels, missing)
     with opened(content) as image:
         check_pixels(image, max_pixels)
-        if image.format == "TIFF":
-            check_pages(image)
         reader, orientation = reader_of(image, content), orientation_of(image, content)
         if image.format == "GIF":  # TensorFlow fills missing rows silently
             check_frames(content, max_pixels)
@@ -160,15 +211,60 @@ def examine_content(content, max_pixels):
         values = np.asarray(READERS[reader](content))
     except tf.errors.OpError:
         reader, values = BY_PYTHON, by_python(content)
+    return of_values(values, reader, orientation, missing)
+
+
+def examine_stack(content, layout, max_pixels, missing):
+    """`examine_content` for a TIFF of several pages, or of channels that are not colours."""
+    if layout.width * layout.height > max_pixels:
+        raise Unusable(too_large(layout.height, layout.width, max_pixels))
+    if layout.width * layout.height * layout.samples * layout.pages > MOST_BYTES * max_pixels:
+        raise Unusable(f"more values than {MOST_BYTES} times `max_image_megapixels`")
+    values = by_tifffile(content, layout.pages)
+    found = of_values(values, BY_PYTHON, layout.orientation, missing)
+    return found._replace(channels=layout.samples * layout.pages, pages=layout.pages)
+
+
+def examine_bands(content, max_pixels, missing):
+    """`examine_content` for the result of `bands_of`."""
+    founds = [examine_content(part, max_pixels) for part in parts_of(content)]
+    if {found.orientation for found in founds} - {1}:
+        raise Unusable("bands that are rotated by EXIF")
+    values = by_python(content)
+    if values.shape[0] * values.shape[1] > max_pixels:
+        raise Unusable(too_large(*values.shape[:2], max_pixels))
+    return of_values(values, BY_PYTHON, 1, missing)._replace(channels=values.shape[2])
+
+
+def of_values(values, reader, orientation, missing=NONE):
+    """The `Found` of an image with these values [H, W, C], as they are stored."""
     height, width = values.shape[:2]
     size = (width, height) if orientation > 4 else (height, width)
-    found = Found(size=size, reader=reader, orientation=orientation)
+    small = near.thumbnail(values)
+    if orientation > 1:
+        small = upright(tf.constant(small[..., np.newaxis]), orientation).numpy()[..., 0]
+    found = Found(size=size, reader=reader, orientation=orientation, thumb=near.packed(small))
     if values.dtype == np.uint8:
         return found
-    low, high = float(values.min()), float(values.max())
+    there = values[~missing.where(values)] if missing.values else values
+    if not there.size:
+        raise Unusable("no value that is not `no_data`")
+    low, high = float(there.min()), float(there.max())
     if not np.isfinite([low, high]).all():
         raise Unusable("values that are not finite")
     return found._replace(dtype=values.dtype.name, low=low, high=high)
+
+
+def thumbnails(founds):
+    """The thumbnails of images as they were found, uint8 [N, 16, 16]; None if one is not known.
+
+    Of an image that could not be read, black.
+    """
+    texts = [None if found.problem else found.thumb for found in founds]
+    if "" in texts:
+        return None
+    black = np.zeros((near.SIDE, near.SIDE), np.uint8)
+    return np.stack([black if text is None else near.unpacked(text) for text in texts])
 
 
 def opened(content):
@@ -252,29 +348,59 @@ def gif_frames(content):
         return
 
 
-def check_channels(content):
-    """Raises Unusable for a TIFF whose channels are not colours; Pillow opens some of them."""
-    file = io.BytesIO(content)
+class Layout(NamedTuple):
+    """What the header of a TIFF says.
+
+    Attributes:
+        width, height: in pixels, as stored.
+        samples: channels of a page.
+        colours: whether these are grey or colours, with or without alpha.
+        pages: number of pages, without thumbnails and masks.
+        orientation: from 1 to 8.
+    """
+
+    width: int
+    height: int
+    samples: int
+    colours: bool
+    pages: int
+    orientation: int
+
+    @property
+    def stacked(self):
+        """Whether it is read as channels one after the other."""
+        return self.pages > 1 or not self.colours
+
+
+def tiff_layout(content):
+    """The `Layout` of the bytes of a TIFF; None if the header cannot be read."""
+    file, pages, first = io.BytesIO(content), 0, None
     tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
-    file.seek(tags.next)
-    tags.load(file)
-    channels, extra = tags.get(SAMPLES, 1), tags.get(EXTRA_SAMPLES, ())
-    if channels > 4 or (channels == 4 and UNSPECIFIED in extra):
-        raise Unusable(f"a TIFF of {channels} channels: 1, 3, or those and alpha can be read")
-
-
-def check_pages(image):
-    """Raises Unusable for a TIFF of several pages."""
-    pages = sum(reduced(image, number) == 0 for number in range(image.n_frames))
-    if pages > 1:
-        raise Unusable(f"a TIFF of {pages} pages: save each as a file of its own")
-    image.seek(0)
-
-
-def reduced(image, number):
-    """Whether a page of a TIFF is a thumbnail of another page, or a mask."""
-    image.seek(number)
-    return image.tag_v2.get(SUBFILE, 0) & 0b101
+    seen, place = set(), tags.next
+    try:
+        while place and place not in seen:
+            seen.add(place)
+            file.seek(place)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+            tags.load(file)
+            place = tags.next
+            first = first or dict(tags)
+            pages += not tags.get(SUBFILE, 0) & REDUCED
+    except Exception:  # a damaged directory: left to the decoder
+        if first is None:
+            return None
+    if first is None or WIDTH not in first or HEIGHT not in first:
+        return None
+    samples, extra = first.get(SAMPLES, 1), first.get(EXTRA_SAMPLES, ())
+    orientation = first.get(ORIENTATION, 1)
+    return Layout(
+        first[WIDTH],
+        first[HEIGHT],
+        samples,
+        samples <= 4 and UNSPECIFIED not in extra,
+        max(1, pages),
+        orientation if orientation in range(1, 9) else 1,
+    )
 
 
 def orientation_of(image, content):
@@ -309,11 +435,18 @@ def by_png16(content):
 
 
 def by_python(content, rules=2):
-    """Decodes bytes to an array [H, W, 3] of the stored type: uint8, uint16, int32 or floats.
+    """Decodes bytes to an array [H, W, C] of the stored type: uint8, uint16, int32 or floats.
+
+    C is 3, but for a TIFF of several pages or of channels that are not colours.
 
     Args:
         rules: 1: always uint8, as in tfssl 0.1.
     """
+    if content.startswith(BANDS):
+        return stack_of(parts_of(content))
+    layout = tiff_layout(content) if rules == 2 and content.startswith(TIFF) else None
+    if layout and layout.stacked:
+        return by_tifffile(content, layout.pages)
     with Image.open(io.BytesIO(content)) as image:
         if rules == 1 or not (image.mode in DEEP_MODES or image.format == "TIFF"):
             return np.asarray(image.convert("RGB"))
@@ -325,6 +458,24 @@ def by_python(content, rules=2):
             values = np.asarray(image)
     values = values[..., np.newaxis] if values.ndim == 2 else values
     return np.repeat(values[..., :1], 3, axis=2) if values.shape[2] < 3 else values[..., :3]
+
+
+def stack_of(parts):
+    """The values [H, W, C] of bands, which are grey; smaller ones are resized to the largest."""
+    bands = [np.asarray(by_python(part)) for part in parts]
+    if any((band != band[..., :1]).any() for band in bands):
+        raise Unusable("a band in colours, which is one of several channels itself")
+    bands = [band[..., 0] for band in bands]
+    height, width = (max(band.shape[axis] for band in bands) for axis in (0, 1))
+    kind = np.result_type(*bands)
+    made = np.empty((height, width, len(bands)), kind)
+    for place, band in enumerate(bands):
+        if band.shape != (height, width):
+            shown = Image.fromarray(band.astype(np.float32))
+            band = np.asarray(shown.resize((width, height), Image.BILINEAR))
+            band = np.rint(band) if np.issubdtype(kind, np.integer) else band
+        made[..., place] = band
+    return made
 
 
 def of_tiff(image):
@@ -342,26 +493,39 @@ def of_tiff(image):
     return values
 
 
-def by_tifffile(content):
-    """Decodes a TIFF of several channels and more than 8 bits to [H, W, C]."""
+def by_tifffile(content, pages=1):
+    """Decodes a TIFF to [H, W, C]: of several channels and more than 8 bits, or of several pages.
+
+    The channels of pages follow each other.
+    """
     try:
         import tifffile
     except ImportError:
         raise Unusable(
-            "a TIFF of several channels and more than 8 bits needs the tiff extra: "
-            "pip install '.[tiff]'"
+            "a TIFF of several pages, of channels that are not colours, or of several channels and "
+            "more than 8 bits needs the tiff extra: pip install '.[tiff]'"
         ) from None
     with tifffile.TiffFile(io.BytesIO(content)) as file:
-        page = file.pages[0]
-        values = page.asarray()
-        return np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
+        there = [page for page in file.pages if pages == 1 or not page.subfiletype & REDUCED]
+        planes = [channels_last(page) for page in there[:pages]]
+    if len({(plane.shape, plane.dtype) for plane in planes}) > 1:
+        raise Unusable(f"a TIFF of {pages} pages of several sizes or types")
+    return planes[0] if pages == 1 else np.concatenate(planes, axis=-1)
+
+
+def channels_last(page):
+    """The values of a page of a TIFF, [H, W, C]."""
+    values = page.asarray()
+    if values.ndim == 2:
+        return values[..., np.newaxis]
+    return np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
 
 
 READERS = {BY_TENSORFLOW: by_tensorflow, BY_PNG16: by_png16, BY_PYTHON: by_python}
 
 
-def decode(example, deep, rules=2):
-    """Decodes an example of a folder to an image [H, W, 3], as graph code.
+def decode(example, deep, rules=2, channels=3, missing=NONE):
+    """Decodes an example of a folder to an image [H, W, channels], as graph code.
 
     Args:
         example: {"image": bytes of the file} and, if the files of a split differ in them,
@@ -369,42 +533,56 @@ def decode(example, deep, rules=2):
         deep: whether to return float32, with [low, high] mapped to [0, 1]; otherwise uint8 in
             [0, 255].
         rules: as for `by_python`.
+        channels: those of the files.
+        missing: `values.Missing`.
     """
     content = example["image"]
     if "reader" not in example:
-        return three_channels(by_tensorflow(content))
+        return shaped(by_tensorflow(content), channels)
     low, high = example["low"], example["high"]
 
     def by(reader):
         if reader == BY_PYTHON:
-            values = functools.partial(python_values, deep=deep, rules=rules)
+            values = functools.partial(python_values, deep=deep, rules=rules, missing=missing)
             return tf.numpy_function(
                 values, [content, low, high], tf.float32 if deep else tf.uint8, stateful=False
             )
         values = READERS[reader](content)
         if not deep:
             return tf.cast(values, tf.uint8)
-        return scaled(values, *tf.unstack(tf.cast([low, high], tf.float32)))
+        if low.shape.rank and channels != 3:  # files of such channels have another reader
+            return tf.zeros([*tf.unstack(tf.shape(values)[:2]), channels])
+        return scaled(values, low, high, missing)
 
     image = tf.switch_case(
         example["reader"],
         [functools.partial(by, reader) for reader in (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)],
     )
-    return upright(three_channels(image), example["orientation"])
+    return upright(shaped(image, channels), example["orientation"])
 
 
-def python_values(content, low, high, deep, rules):
+def python_values(content, low, high, deep, rules, missing):
     """`by_python`, scaled to [0, 1] if `deep`."""
     try:
         values = by_python(content, rules)
     except Exception as error:  # Pillow's plugins raise whatever they like on damaged input
         raise ValueError(reason(error)) from None  # as TensorFlow's own decoders do
-    return scaled_array(values, low, high) if deep else values
+    return scaled_array(values, low, high, missing) if deep else values
 
 
-def three_channels(image):
+def shaped(image, channels):
     """Sets the static shape of an image within a graph."""
-    return image if tf.executing_eagerly() else tf.ensure_shape(image, [None, None, 3])
+    return image if tf.executing_eagerly() else tf.ensure_shape(image, [None, None, channels])
+
+
+def stacked(found, wanted):
+    """The `Found`, with a problem if the image has pages that are not asked for as channels."""
+    if found.problem or found.pages == 1 or found.channels == wanted:
+        return found
+    return found._replace(
+        problem=f"a TIFF of {found.pages} pages: `channels={found.channels}` takes them as "
+        "channels, or save each as a file of its own"
+    )
 
 
 def within(found, max_pixels):

@@ -14,7 +14,7 @@ import time
 
 from tfssl.data.images import Found
 
-FORMAT = 2
+FORMAT = 4
 SETTLED = 2e9  # nanoseconds after which the modification time of a file is reliable
 
 
@@ -32,10 +32,12 @@ class Index:
     Args:
         directory: the folder.
         rules: version of the rules for reading files; as for `folder.load`.
+        missing: values that stand for no data, which extremes leave out.
     """
 
-    def __init__(self, directory, rules):
-        name = f"{FORMAT}\0{rules}\0{os.path.realpath(directory)}"
+    def __init__(self, directory, rules, missing=()):
+        without = f"{missing}\0" if missing else ""
+        name = f"{FORMAT}\0{rules}\0{without}{os.path.realpath(directory)}"
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
         self.path = os.path.join(cache_directory(), f"folder-{digest}.sqlite")
 

@@ -9,7 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment, registry
-from tfssl.data import arrays, folder, registered, shapes, tfds
+from tfssl.data import (
+    arrays,
+    folder,
+    manifest,
+    registered,
+    shapes,
+    stored,
+    tfds,
+    tfrecord,
+    tree,
+    values,
+)
 from tfssl.data.clock import Clock
 from tfssl.data.pipeline import (
     ORDER,
@@ -30,6 +41,7 @@ Images = (
 )
 Recipe = augment.View | Callable[..., tf.Tensor]  # an `Op` and a `keras.Layer` too
 
+ENDINGS = (*stored.ENDINGS, *manifest.ENDINGS, *tfrecord.ENDINGS)
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory
 BUFFER_BYTES = 2**28  # of the shuffle buffer, decoded
 BUFFER_MOST, BUFFER_UNKNOWN = 10_000, 256  # images in it, at most and if sizes are unknown
@@ -55,9 +67,11 @@ def views(
     Args:
         x: images: an array [N, H, W, C] or [N, H, W] of uint8, uint16 or floats in [0, 1]; a pair
             (images, labels) with integer labels [N]; a `tf.data.Dataset` of images, (image, label)
-            or {"image": ..., "label": ...}, batched or not; a directory of image files; "shapes",
-            the embedded dataset; or the name of a dataset of tensorflow_datasets, or of one that
-            `tfssl.register(name, kind="source")` added.
+            or {"image": ..., "label": ...}, batched or not; a directory of image files; a file of
+            arrays "FILE.npz", .npy or .h5, or a table of image files, .csv, .tsv or .parquet, or
+            records, .tfrecord;
+            "shapes", the embedded dataset; or the name of a dataset of tensorflow_datasets, or of
+            one that `tfssl.register(name, kind="source")` added.
         recipe: a view, such as `tfssl.augment.simclr(32)`, or anything that `tfssl.augment.view`
             takes: a function, a Keras layer, an `Op`. Or a tuple of these, one for each view.
         batch_size: images per batch; a smaller last batch is dropped.
@@ -150,11 +164,13 @@ def as_source(x, value_range=None, split=None, data_dir=None):
     if not isinstance(x, (str, os.PathLike)):
         return arrays.source_of(x, value_range)
     try:
-        if isinstance(x, os.PathLike) and not os.path.isdir(x):
-            raise ValueError(f"`x` must be an existing directory. Received: {x}")
+        if isinstance(x, os.PathLike) and not (os.path.isdir(x) or is_file(x)):
+            raise ValueError(
+                f"`x` must be an existing directory, or a file {', '.join(ENDINGS)}. Received: {x}"
+            )
         return held(opened(os.fspath(x), value_range, split, data_dir), MEMORY_LIMIT)
     except UsageError as error:  # the loaders have other names for `x`
-        own = "dataset|data_dir" if os.path.isdir(x) else "dataset"
+        own = "dataset|data_dir" if os.path.isdir(x) or is_file(x) else "dataset"
         message = re.sub(rf"`({own})(=[^`]*)?`", r"`x\2`", str(error))
         raise ValueError(
             message.replace("shapes, folder or", "an existing directory, shapes or")
@@ -164,17 +180,49 @@ def as_source(x, value_range=None, split=None, data_dir=None):
 def opened(x, value_range, split, data_dir):
     """Makes a `Source` of a directory or a named dataset."""
     given = value_range
-    value_range = "auto" if value_range is None else arrays.check_range(value_range)
+    value_range = "auto" if value_range is None else values.as_range(value_range)
     if x == "shapes":
         return shapes_source(split or "train")
     if registry.find("source", x):
         return registered.load(x, split or "train", value_range=given)
+    if x.lower().endswith(stored.ENDINGS):
+        return stored.load(
+            x,
+            split or "train",
+            flag="split",
+            value_range=value_range,
+            limit_bytes=MEMORY_LIMIT,
+            report=say,
+        )
+    if x.lower().endswith(tfrecord.ENDINGS):
+        return tfrecord.load(x, split or "train", flag="split", value_range=value_range, report=say)
+    if x.lower().endswith(manifest.ENDINGS):
+        table = manifest.read(x)
+        return folder.load(
+            x, split or "train", flag="split", value_range=value_range, table=table, report=say
+        )
     looks_like_a_path = x.startswith((".", os.sep, "~")) or x.endswith(os.sep)
     if looks_like_a_path and not os.path.isdir(x):
         raise ValueError(f"`x` must be an existing directory. Received: {x}")
     if os.path.isdir(x):
         return folder.load(x, split or "train", flag="split", value_range=value_range, report=say)
     return tfds.load(x, split or "train", data_dir=data_dir, flag="split", value_range=value_range)
+
+
+def is_file(x):
+    """Whether a path is that of a file of arrays or of a table, by its ending."""
+    return os.fspath(x).lower().endswith(ENDINGS)
+
+
+def splits_of(path):
+    """The names of the splits of a directory, a file of arrays or a table."""
+    if os.path.isdir(path):
+        return tuple(tree.read(path).splits)
+    if path.lower().endswith(manifest.ENDINGS):
+        return tuple(manifest.read(path).splits)
+    if path.lower().endswith(tfrecord.ENDINGS):
+        return tuple(tfrecord.opened(path, stored.Names(*[None] * 4))[0])
+    return tuple(stored.parts_of(stored.opened(path), path, stored.Names())[0])
 
 
 def shapes_source(split, size=(32, 32), seed=0):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,10 @@ class Source:
             in [0, 1].
         value_ranges: {name of a stored type: (low, high)}, the values that become 0 and 1.
         channels: number of channels of the decoded images.
+        thumbnails: () -> uint8 [N, 16, 16] in the order of `records`, by which images that look
+            alike are found; None if they are not known, or if the images are in memory.
+        groups: () -> list of strings [N], what each example belongs to, in the order of `records`;
+            None if nothing is known. Splits and few-label lists do not cut a group.
 
     Example:
 
@@ -84,6 +88,8 @@ class Source:
     dtype: type = np.uint8
     value_ranges: dict = dataclasses.field(default_factory=dict)
     channels: int = 3
+    groups: Callable[[], list[str]] | None = None
+    thumbnails: Callable[[], np.ndarray | None] | None = None
 
     @property
     def num_examples(self) -> int:
@@ -286,8 +292,17 @@ def labels_of(source: Source) -> np.ndarray:
         raise unreadable(source.name, source.split, reason(error)) from None
 
 
-def balanced(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -> np.ndarray:
+def balanced(
+    labels: np.ndarray,
+    num_classes: int,
+    fraction: float,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> np.ndarray:
     """Draws a class-balanced fraction of the labelled examples, for few-label protocols.
+
+    With groups, whole groups are drawn, in a random order, as long as a group has an example of a
+    class of which there are too few yet: classes may then have some more, and not all as many.
 
     Args:
         labels: int [N] in [0, num_classes), negative where there is no label.
@@ -295,6 +310,7 @@ def balanced(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -
         fraction: in (0, 1]. From each class, fraction * (number of labels) / num_classes examples
             are drawn: at least one, or the whole class if it has fewer.
         seed: integer; equal seeds draw equal examples.
+        groups: N strings, what each example belongs to; None: each is drawn by itself.
 
     Returns:
         Indices of the examples, int [n], ascending.
@@ -309,9 +325,37 @@ def balanced(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -
     """
     each = max(1, round(fraction * np.count_nonzero(labels >= 0) / num_classes))
     order = np.random.default_rng([seed, SUBSET]).permutation(len(labels))
+    if groups is not None:
+        return whole_groups(labels, np.asarray(groups), order, np.full(num_classes, each))
     return np.sort(
         np.concatenate([order[labels[order] == label][:each] for label in range(num_classes)])
     )
+
+
+def whole_groups(labels, groups, order, wanted):
+    """The labelled examples of groups, in the order of their first examples, up to `wanted`.
+
+    Args:
+        labels: int [N].
+        groups: str [N].
+        order: permutation of N.
+        wanted: int [C], number of examples of each class from which on it needs no more.
+
+    Returns:
+        Indices of the examples, int [n], ascending.
+    """
+    _, numbers = np.unique(groups, return_inverse=True)
+    members = np.split(
+        np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1]
+    )  # by number of the group
+    wanted, chosen = wanted.copy(), []
+    for number in dict.fromkeys(numbers[order].tolist()):
+        places = members[number][labels[members[number]] >= 0]
+        counts = np.bincount(labels[places], minlength=len(wanted))
+        if np.any((counts > 0) & (wanted > 0)):
+            wanted -= counts
+            chosen.append(places)
+    return np.sort(np.concatenate(chosen))
 
 
 def fingerprint(places: np.ndarray | None) -> str:
@@ -406,7 +450,7 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
     """
 
     def at_places(texts):
-        """Restricts a function of `Source.ids` or `Source.digests` to the chosen examples."""
+        """Restricts a function such as `Source.ids` to the chosen examples."""
 
         def chosen_texts():
             every = texts()
@@ -415,7 +459,12 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
         return texts and chosen_texts
 
     part = dataclasses.replace(
-        source, kept=len(chosen), ids=at_places(source.ids), digests=at_places(source.digests)
+        source,
+        kept=len(chosen),
+        ids=at_places(source.ids),
+        digests=at_places(source.digests),
+        groups=at_places(source.groups),
+        thumbnails=source.thumbnails and (lambda: at(source.thumbnails(), chosen)),
     )
     if source.arrays:
         return dataclasses.replace(part, arrays=tuple(a[chosen] for a in source.arrays))
@@ -427,6 +476,11 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
         return numbered.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
 
     return dataclasses.replace(part, records=records)
+
+
+def at(array, places):
+    """The rows of an array; None stays None."""
+    return None if array is None else array[places]
 
 
 def numbered(source: Source) -> Source:
@@ -465,7 +519,7 @@ def numbered(source: Source) -> Source:
 
 
 def unreadable(name, split, why):
-    if name == "folder":
+    if name == "folder" or name.lower().endswith((".csv", ".tsv", ".parquet")):
         return UsageError(
             f"`data_dir`: an image of {split} can no longer be read ({why}). "
             "Restore it, or leave it out."

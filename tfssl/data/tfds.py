@@ -12,6 +12,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from tfssl.data import channels as colours
 from tfssl.data import features, values
 from tfssl.data.source import Source, checked, parse_slice, unreadable
 from tfssl.data.source import reason as explained
@@ -23,7 +24,17 @@ DEFAULT_DIR = os.path.join("~", "tensorflow_datasets")
 LEAST = 16  # bytes of framing per record of a TFRecord file
 
 
-def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", ranges=None):
+def load(
+    name,
+    split,
+    *,
+    data_dir=None,
+    flag="train_split",
+    value_range="auto",
+    ranges=None,
+    channels=None,
+    missing=values.NONE,
+):
     """Loads one split as a `Source`; downloads and prepares the dataset if necessary.
 
     Args:
@@ -31,10 +42,12 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
         split: a split or a slice of one; None: the evaluation split of the dataset.
         data_dir: directory of prepared datasets; None: tensorflow_datasets' default.
         flag: the flag that `split` comes from, for messages.
-        value_range: "auto", "dtype" or (low, high), the values that become 0 and 1; see
-            `tfssl.config.value_range`.
-        ranges: {name of a type: (low, high)} to use instead of what "auto" would choose, so that
-            all splits are scaled alike.
+        value_range: "auto", "dtype", (low, high) or ("percentiles", low, high), the values that
+            become 0 and 1; see `tfssl.config.value_range`.
+        ranges: {name of a type: (low, high)} to use instead of those that would be found in the
+            images, so that all splits are scaled alike.
+        channels: number of channels to convert the images to, 1 or 3; None: 3.
+        missing: `values.Missing`.
 
     Raises:
         UsageError: the dataset or split is unknown, has no images, cannot be prepared, has missing
@@ -49,6 +62,7 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
     base, start, stop = part_of(builder, name, split, flag)
     check_files(name, split, builder.info.splits[base])  # before any of them is opened
     feature = builder.info.features[image]
+    channels = colours.choose(colours.RGB, channels)
     if remark:
         say(remark, str(builder.data_path))
     named = label and has_labels(builder, f"{base}[{start}:{stop}]", label)
@@ -59,8 +73,12 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
         value_range,
         ranges or {},
         f"{name} {split}",
-        functools.partial(extremes, builder, name, f"{base}[{start}:{stop}]", image),
+        functools.partial(extremes, builder, name, f"{base}[{start}:{stop}]", image, missing),
+        functools.partial(some, builder, base, (start, stop), image),
+        missing,
     )
+    plain = scale == (0, 255) and feature.np_dtype == np.uint8 and not missing.values
+    kept = None if plain else scale
     return Source(
         name=name,
         split=split,
@@ -70,15 +88,14 @@ def load(name, split, *, data_dir=None, flag="train_split", value_range="auto", 
         image_shape=tuple(feature.shape[:2]),
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image, label),
         decode=lambda example: (
-            as_rgb(pixels(feature, example[image], scale)),
+            colours.converted(as_rgb(pixels(feature, example[image], kept, missing)), channels),
             checked(example[label], num_classes) if label else tf.constant(-1, tf.int64),
         ),
-        content=(
-            (lambda example: example[image]) if feature.shape[-1] == 3 and scale is None else None
-        ),
+        content=((lambda example: example[image]) if feature.shape[-1] == 3 and plain else None),
         ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
-        dtype=np.uint8 if scale is None else np.float32,
-        value_ranges={np.dtype(feature.np_dtype).name: scale or (0.0, 255.0)},
+        dtype=np.uint8 if plain else np.float32,
+        channels=channels,
+        value_ranges={np.dtype(feature.np_dtype).name: scale},
         origin=("tfds", os.path.realpath(builder.data_path)),
         identity=identity(builder, base),
     )
@@ -323,28 +340,38 @@ def has_labels(builder, split, label):
         return True  # the error is reported where the split is read
 
 
-def scale_of(feature, asked, ranges, title, found):
-    """The (low, high) that become 0 and 1, or None for plain uint8; prints a newly chosen range.
+def scale_of(feature, asked, ranges, title, found, sample, missing):
+    """The (low, high) that become 0 and 1; prints a newly chosen range.
 
     Args:
         asked, ranges: `value_range` and `ranges` of `load`.
         title: beginning of the printed line.
-        found: as for `values.settle`.
+        found, sample, missing: as for `values.settle`.
     """
     dtype = np.dtype(feature.np_dtype)
-    known = ranges.get(dtype.name) if asked == "auto" else None
-    scale, line = values.settle(tuple(known) if known else asked, dtype, found)
+    known = ranges.get(dtype.name) if values.by_data(asked) else None
+    asked = values.as_range(known) if known else asked
+    scale, line = values.settle(asked, dtype, found, sample, missing)
     if line and not known:
         print(f"{title}: {line}", flush=True)
-    return None if dtype == np.uint8 and scale == (0, 255) else scale
+    return scale or (0.0, 255.0)
 
 
-def extremes(builder, name, split, image):
+def some(builder, split, place, image):
+    """Yields some images of a slice (start, stop) as they are stored, RGB."""
+    feature, (start, stop) = builder.info.features[image], place
+    for row in values.spaced(range(start, stop)):
+        for example in records(builder, f"{split}[{row}:{row + 1}]", image):
+            yield as_rgb(pixels(feature, example[image])).numpy()
+
+
+def extremes(builder, name, split, image, missing):
     """The smallest and largest value in the images of a split; NaN if one is not finite."""
     feature = builder.info.features[image]
 
     def bounds(example):
         made = tf.cast(pixels(feature, example[image]), tf.float32)
+        made = tf.boolean_mask(made, ~missing.of(made))
         wrong = tf.where(tf.reduce_all(tf.math.is_finite(made)), 0.0, float("nan"))
         return tf.stack([tf.reduce_min(made), tf.reduce_max(made)]) + wrong
 
@@ -353,23 +380,25 @@ def extremes(builder, name, split, image):
         lowest, highest = np.stack(list(found.as_numpy_iterator()), axis=1)
     except tf.errors.OpError as error:
         raise unreadable(name, split, explained(error)) from None
-    return float(lowest.min()), float(highest.max())
+    low, high = float(lowest.min()), float(highest.max())
+    return (0.0, 1.0) if low > high else (low, high)  # where all values are missing
 
 
-def pixels(feature, content, scale=None):
+def pixels(feature, content, scale=None, missing=values.NONE):
     """Decodes the bytes of an image to [H, W, channels].
 
     Of grey images with alpha, which the feature cannot decode, only the grey channel is decoded.
 
     Args:
         scale: (low, high), the values that become 0 and 1 in float32; None: the stored type.
+        missing: `values.Missing`, for `scale`.
     """
     if feature.shape[-1] != 2:
         image = feature.decode_example(content)
     else:
         image = tf.io.decode_png(content, channels=1, dtype=feature.np_dtype)
         image = tf.ensure_shape(image, [*feature.shape[:2], 1])
-    return image if scale is None else values.scaled(image, *scale)
+    return image if scale is None else values.scaled(image, *scale, missing)
 
 
 def as_rgb(image):

@@ -4,6 +4,8 @@
                DIR/<split>/*            Images in a split without classes have no label.
     classes    DIR/<class>/*            likewise, in one split named train
     flat       DIR/**                   without labels, in one split named train
+    bands      one of these, but that in place of each image there is a folder of files, one for
+               each band: DIR/<class>/<scene>/B02.tif
 
 `auto` chooses a layout, reports it, and refuses a folder that fits two of them.
 """
@@ -11,6 +13,7 @@
 import errno
 import hashlib
 import os
+import re
 import unicodedata
 from typing import NamedTuple
 
@@ -47,6 +50,8 @@ FORMS = {
     "splits": "DIR/<split>/<class>/*",
     "classes": "DIR/<class>/*",
     "flat": "images without labels",
+    "bands": "folders of bands",
+    "table": "a table of image files",
 }
 CLASSES_LISTED = 10
 NOWHERE = tuple(map(os.strerror, (errno.ENOENT, errno.ELOOP)))
@@ -61,6 +66,7 @@ class File(NamedTuple):
     bytes: int
     modified: int  # nanoseconds, time of the last change of the content
     changed: int  # nanoseconds, time of the last change of content or metadata
+    group: str = ""  # what it belongs to
 
 
 class Tree(NamedTuple):
@@ -106,6 +112,10 @@ def read(directory, layout="auto", wanted=None, rules=2):
     images = walk.images
     if not images:
         raise UsageError(f"`data_dir={directory}` holds no images.")
+    if layout == "bands":
+        images = scenes(directory, images)
+        layout = chosen_layout(directory, images, wanted)
+        walk.others = {}
     if layout == "auto":
         choose = chosen_layout if rules == 2 else layout_of_0_1
         layout = choose(directory, images, wanted)
@@ -121,6 +131,20 @@ def read(directory, layout="auto", wanted=None, rules=2):
         others.setdefault(split, []).extend(path for path, _ in files)
     names = tuple(plain(name) for name in classes)
     return Tree(layout, splits, names, others, (*walk.remarks, *lacking(splits, names)))
+
+
+def scenes(directory, images):
+    """The images of a folder of bands, as `Walk.images`: a path is that of the folder."""
+    found = {}
+    for folders in images:
+        if not folders:
+            raise UsageError(
+                f"`data_dir={directory}` holds images beside its folders, which are no bands of "
+                "one: `folder_layout=bands` expects a folder of files for each image."
+            )
+        path = os.path.join(directory, *folders)
+        found.setdefault(folders[:-1], []).append((path, os.path.realpath(path)))
+    return found
 
 
 def lacking(splits, classes):
@@ -388,17 +412,10 @@ def in_order(directory, split, files, classes, remarks):
     root, chosen = os.path.join(directory, ""), {}
     for path, real, of_class in files:
         try:
-            status = os.stat(path)
+            status = status_of(path)
         except OSError as error:  # no permission, or removed meanwhile
             raise unreadable(directory, path, error.strerror) from None
-        file = File(
-            path,
-            path[len(root) :],
-            labels.get(of_class, -1),
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
+        file = File(path, path[len(root) :], labels.get(of_class, -1), *status)
         other = chosen.setdefault(real, file)
         if other.label != file.label:
             raise UsageError(
@@ -407,12 +424,69 @@ def in_order(directory, split, files, classes, remarks):
             )
     if len(chosen) < len(files):
         remarks.append(f"left out: {len(files) - len(chosen):,} links to other images of {split}")
-    return sorted(chosen.values(), key=lambda file: place(file.name))
+    return sorted_files(chosen.values())
+
+
+def status_of(path):
+    """(bytes, time of modification, time of change) of a file, or of the files of a folder."""
+    folder = os.path.isdir(path)
+    paths = [os.path.join(path, name) for name in os.listdir(path)] if folder else [path]
+    found = [os.stat(path) for path in paths]
+    return (
+        sum(status.st_size for status in found),
+        max(status.st_mtime_ns for status in found),
+        max(status.st_ctime_ns for status in found),
+    )
+
+
+def sorted_files(files):
+    """Files in the order of a split: by a hash of their names, those of a group together."""
+    return sorted(files, key=lambda file: (file.group and place(file.group), place(file.name)))
 
 
 def place(name):
-    """The sort key of a file: a hash of its name below the folder."""
+    """A hash of a name, for sorting."""
     return hashlib.sha1(os.fsencode(name)).digest()
+
+
+def grouped(tree, pattern, report=print):
+    """A tree whose files are grouped by what a regular expression finds in their names.
+
+    Args:
+        tree: a `Tree`.
+        pattern: the expression, whose first parentheses, or else the whole, name the group.
+        report: function that takes a line about names without a match, each a group of its own.
+
+    Raises:
+        UsageError: it is no regular expression, or finds nothing in any name.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(
+            f"`group_by` must be a regular expression for names of files ({error}). "
+            f"Received: {pattern}"
+        ) from None
+    without = []
+
+    def of(file):
+        match = expression.search(file.name)
+        if match is None:
+            without.append(file.name)
+        group = match and match[1 if expression.groups else 0]
+        return file._replace(group=group or file.name)
+
+    splits = {name: sorted_files(map(of, files)) for name, files in tree.splits.items()}
+    every = sum(map(len, splits.values()))
+    if without:
+        said = f"{len(without):,} of {every:,} names of files, such as {printable(without[0])}"
+        if len(without) == every:
+            raise UsageError(
+                f"`group_by` must match the names of files below `data_dir`. Received: {pattern}, "
+                f"which matches none of {said}"
+            )
+        report(f"not matched by `group_by={pattern}`, each of its own group: {said}")
+    return tree._replace(splits=splits)
 
 
 def summary(directory, tree):

@@ -1,6 +1,10 @@
-"""Value ranges: which pixel values become 0 and 1 where images are not plain uint8."""
+"""Value ranges: which pixel values become 0 and 1 where images are not plain uint8.
+
+A range is (low, high), each a number, or a tuple with one for each channel.
+"""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +14,38 @@ from tfssl.errors import UsageError
 BITS = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
 FRACTIONS = ((0, 1), (-1, 1), (0, 255))  # usual ranges of floats
 BEYOND = 0.05  # fraction of a usual range by which resized images may exceed it
+SAMPLE = 256  # images of a split whose percentiles are taken
+PIXELS = 2**14  # of each of them
+SHOWN = 4  # channels whose ranges are printed
+
+
+class Missing(NamedTuple):
+    """Values that stand for no data.
+
+    Attributes:
+        values: numbers, NaN among them if it does.
+        fill: what replaces them, in [0, 1], after scaling.
+    """
+
+    values: tuple[float, ...] = ()
+    fill: float = 0.0
+
+    def where(self, array):
+        """Where a NumPy array has one of the values, bool; NaN is equal to NaN."""
+        found = np.zeros(array.shape, bool)
+        for value in self.values:
+            found |= np.isnan(array) if math.isnan(value) else array == value
+        return found
+
+    def of(self, image):
+        """`where` for a tensor of float32."""
+        found = tf.zeros_like(image, tf.bool)
+        for value in self.values:
+            found |= tf.math.is_nan(image) if math.isnan(value) else image == np.float32(value)
+        return found
+
+
+NONE = Missing()
 
 
 def choose_range(dtype, lowest, highest):
@@ -49,14 +85,72 @@ def dtype_range(dtype):
     return (limits.min, limits.max)
 
 
-def settle(asked, dtype, found):
+def between(asked):
+    """The two percentiles of ("percentiles", low, high); None for another range."""
+    return asked[1:] if isinstance(asked, tuple) and asked[0] == "percentiles" else None
+
+
+def by_data(asked):
+    """Whether a range is found in the training images, and then taken for all others."""
+    return asked == "auto" or between(asked) is not None
+
+
+def as_range(pair):
+    """A range of a record, in which tuples are lists."""
+    return tuple(tuple(map(float, side)) if np.ndim(side) else float(side) for side in pair)
+
+
+def as_lists(pair):
+    """A range for a record in JSON."""
+    return [list(side) if np.ndim(side) else side for side in pair]
+
+
+def percentiles(images, asked, missing=NONE):
+    """The range from one percentile to another of each channel, rounded to 6 digits.
+
+    Args:
+        images: arrays [h, w, C], or [n, h, w, C].
+        asked: ("percentiles", low, high).
+        missing: `Missing`, which does not count, nor do values that are not finite.
+
+    Returns:
+        (low, high), each a tuple of C numbers, or a number for a single channel.
+    """
+    each = [thinned(np.asarray(image), missing) for image in images]
+    low, high = [], []
+    for channel in zip(*each):
+        seen = np.concatenate(channel)
+        bounds = np.percentile(seen, between(asked)) if len(seen) else (0.0, 1.0)
+        first, last = (float(f"{bound:.6g}") for bound in bounds)
+        low.append(first)
+        high.append(last if last > first else first + 1.0)
+    return (tuple(low), tuple(high)) if len(low) > 1 else (low[0], high[0])
+
+
+def thinned(image, missing):
+    """The values that count of each channel of an image, at most PIXELS: C arrays."""
+    flat = image.reshape(-1, image.shape[-1])
+    flat = flat[:: -(-len(flat) // PIXELS)]
+    good = np.isfinite(flat) & ~missing.where(flat)
+    return [flat[good[:, place], place].astype(np.float64) for place in range(flat.shape[1])]
+
+
+def spaced(rows):
+    """At most SAMPLE of some rows, evenly spaced."""
+    return rows[:: max(1, -(-len(rows) // SAMPLE))]
+
+
+def settle(asked, dtype, found, sample, missing=NONE):
     """Decides which values become 0 and 1.
 
     Args:
-        asked: "auto", "dtype" or (low, high); see `tfssl.config.value_range`.
+        asked: "auto", "dtype", (low, high) or ("percentiles", low, high); see
+            `tfssl.config.value_range`.
         dtype: NumPy type of the stored values.
         found: () -> (lowest, highest) over all images; called for "auto", and for floats, which
             must be finite.
+        sample: () -> images [h, w, C] for percentiles.
+        missing: `Missing`; `found` leaves these out.
 
     Returns:
         A pair: (low, high), or None for uint8 that is not scaled; and a line about it, or "".
@@ -68,24 +162,35 @@ def settle(asked, dtype, found):
     extremes = found() if looks else None
     if extremes and not all(map(math.isfinite, extremes)):
         raise UsageError(
-            "`dataset` must hold images of finite numbers. Received: "
-            f"{np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}"
+            "`dataset` must hold images of finite numbers; `no_data=nan` takes NaN for no data. "
+            f"Received: {np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}"
         )
     if asked == "auto":
         chosen = choose_range(dtype, *extremes) if looks else None
+    elif between(asked):
+        chosen = percentiles(sample(), asked, missing)
     else:
         chosen = dtype_range(dtype) if asked == "dtype" else asked
     return chosen, range_summary(dtype, chosen, extremes) if chosen else ""
 
 
-def scaled(image, low, high):
-    """Maps [low, high] to float32 in [0, 1]; values beyond are clipped."""
-    return tf.clip_by_value((tf.cast(image, tf.float32) - low) / (high - low), 0.0, 1.0)
+def scaled(image, low, high, missing=NONE):
+    """Maps [low, high] to float32 in [0, 1]; values beyond are clipped, missing ones filled."""
+    image = tf.cast(image, tf.float32)
+    low, high = (
+        tf.cast(side, tf.float64) if tf.is_tensor(side) else tf.constant(side, tf.float64)
+        for side in (low, high)
+    )
+    span = tf.cast(high - low, tf.float32)
+    made = tf.clip_by_value((image - tf.cast(low, tf.float32)) / span, 0.0, 1.0)
+    return tf.where(missing.of(image), missing.fill, made) if missing.values else made
 
 
-def scaled_array(values, low, high):
+def scaled_array(values, low, high, missing=NONE):
     """`scaled` for a NumPy array, computed in float64."""
-    return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    made = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+    return np.where(missing.where(values), np.float32(missing.fill), made)
 
 
 def range_summary(dtype, value_range, found=None):
@@ -97,9 +202,11 @@ def range_summary(dtype, value_range, found=None):
         found: (lowest, highest) over all images, if they were read.
     """
     seen = found and f" found from {number(found[0])} to {number(found[1])}"
-    low, high = value_range
-    clipped = found and (found[0] < low or found[1] > high)
-    return f"values of {np.dtype(dtype).name}{seen or ''}: taken as {low:.6g} to {high:.6g}" + (
+    sides = [np.atleast_1d(side) for side in value_range]
+    each = [f"{low:.6g} to {high:.6g}" for low, high in zip(*sides)]
+    told = ", ".join(each[:SHOWN]) + (f" ... ({len(each)} channels)" if len(each) > SHOWN else "")
+    clipped = found and (found[0] < sides[0].max() or found[1] > sides[1].min())
+    return f"values of {np.dtype(dtype).name}{seen or ''}: taken as {told}" + (
         ", what is beyond is clipped" if clipped else ""
     )
 

@@ -2,9 +2,10 @@
 
 import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 
 from tfssl import layers
 
@@ -31,7 +32,7 @@ def resnet(
     sk_ratio: float = 0.0,
     se_ratio: float = 0.0,
     bn_momentum: float = 0.9,
-    input_normalization: str = "none",
+    input_normalization: str | tuple[Sequence[float], Sequence[float]] = "none",
     normalization: Callable[..., keras.Layer] | None = None,
     convolution: Callable[..., keras.Layer] | None = None,
     remat: Callable[..., keras.Model] | None = None,
@@ -57,7 +58,8 @@ def resnet(
         se_ratio: above 0, squeeze-and-excitation after each block (Hu et al. 2018).
         bn_momentum: momentum of the moving averages of batch normalization.
         input_normalization: "none", or "imagenet" for a first layer that standardises the channels
-            of images in [0, 1], as in DeepMind's BYOL.
+            of images in [0, 1], as in DeepMind's BYOL; or (means, standard deviations), a number
+            for each channel.
         normalization: class of the normalization layers; None: `tfssl.layers.synchronized`, which
             is faster and uses the statistics of all replicas of `tf.distribute`. Loading a saved
             model with it requires tfssl; `keras.layers.BatchNormalization` does not.
@@ -88,17 +90,21 @@ def resnet(
         raise ValueError(f"`depth` must be one of {sorted(BLOCKS)}. Received: depth={depth}")
     if stem not in STEMS:
         raise ValueError(f"`stem` must be one of {STEMS}. Received: stem={stem!r}")
-    if input_normalization not in INPUT_NORMALIZATIONS:
+    moments = input_normalization
+    if isinstance(input_normalization, str):
+        moments = INPUT_NORMALIZATIONS.get(input_normalization, input_normalization)
+    if moments is not None and not are_moments(moments):
         raise ValueError(
-            f"`input_normalization` must be one of {tuple(INPUT_NORMALIZATIONS)}. "
+            f"`input_normalization` must be one of {tuple(INPUT_NORMALIZATIONS)}, or a pair of as "
+            "many means and standard deviations above 0. "
             f"Received: input_normalization={input_normalization!r}"
         )
     if channels < 1:
         raise ValueError(f"`channels` must be at least 1. Received: channels={channels}")
-    if input_normalization == "imagenet" and channels != 3:
+    if moments is not None and channels != len(moments[0]):
         raise ValueError(
-            "`channels` must be 3 with input_normalization='imagenet'. "
-            f"Received: channels={channels}"
+            f"`channels` must be {len(moments[0])} with input_normalization="
+            f"{input_normalization!r}. Received: channels={channels}"
         )
     filters = first_filters(width_multiplier)
     if filters < 1:
@@ -117,7 +123,7 @@ def resnet(
     )
     block = parts.bottleneck if bottlenecks else parts.basic
     inputs = keras.Input((None, None, channels), name="images")
-    x = parts.stem(standardized(inputs, input_normalization), filters, stem)
+    x = parts.stem(standardized(inputs, moments), filters, stem)
     ends = [x]
     for group, count in enumerate(groups):
         for index in range(count):
@@ -165,9 +171,18 @@ def width(depth: int, width_multiplier: float) -> int:
     return first_filters(width_multiplier) * (32 if BLOCKS[depth][0] else 8)
 
 
-def standardized(images, input_normalization):
-    """Standardises the channels of images in [0, 1]."""
-    moments = INPUT_NORMALIZATIONS[input_normalization]
+def are_moments(value):
+    """Whether a value is a pair of as many means and positive standard deviations."""
+    try:
+        means, deviations = (np.asarray(side, np.float64) for side in value)
+    except (TypeError, ValueError):
+        return False
+    finite = np.isfinite(means).all() and np.isfinite(deviations).all()
+    return means.ndim == 1 and means.shape == deviations.shape and finite and (deviations > 0).all()
+
+
+def standardized(images, moments):
+    """Standardises the channels of images in [0, 1]; None: leaves them."""
     if moments is None:
         return images
     # Not keras.layers.Normalization: its constants become further inputs of an ONNX export. float32

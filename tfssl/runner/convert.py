@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfssl import files
 from tfssl.errors import UsageError
 from tfssl.storage import formats, pretrained
+from tfssl.storage.export import of_raw_values
 from tfssl.text import printable
 
 
@@ -16,7 +17,8 @@ def export(config, given):
 
     keras: Keras's own layers, float32. saved_model: `tf.saved_model.load(path).serve(images)`.
     onnx: one input, one output, for onnxruntime and others. npz: arrays by the names of their
-    variables, and "about". All take images [B, H, W, 3] in [0, 1], of any size if the encoder does.
+    variables, and "about". All take images [B, H, W, C] in [0, 1], or with --export_input=raw as
+    they are stored, of any size if the encoder does.
 
     Args:
         config: a `tfssl.Config`.
@@ -42,7 +44,10 @@ def export(config, given):
             f"--stem={found.about['stem']}."
         )
     directory = source if os.path.isdir(source) else os.path.dirname(source)
-    path = config.output or os.path.join(directory, formats.NAMES[config.format])
+    raw = config.export_input == "raw"
+    name = formats.NAMES[config.format]
+    name = name.replace("encoder", "encoder_raw") if raw else name
+    path = config.output or os.path.join(directory, name)
     if os.path.lexists(path):
         raise UsageError(
             f"--output must not exist yet. Received: {path}"
@@ -52,9 +57,12 @@ def export(config, given):
     if config.format == "keras" and not path.endswith(".keras"):
         raise UsageError(f"--output must end in .keras for --format=keras. Received: {path}")
     encoder = pretrained.load(found, config, keras.layers.BatchNormalization)
+    about = found.about
+    if raw:
+        encoder, about = of_raw_values(encoder, about, source)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        formats.WRITERS[config.format](encoder, path, found.about)
+        formats.WRITERS[config.format](encoder, path, about)
     except UsageError:
         raise
     except (OSError, ValueError, tf.errors.OpError) as error:  # ValueError: NUL in the name
@@ -63,7 +71,8 @@ def export(config, given):
             f"{printable(path)} ({files.why(error)})"
         ) from None
     print(
-        f"{path}: {config.format}, images [B, H, W, 3] in [0, 1] {sizes(encoder)} -> "
+        f"{path}: {config.format}, images [B, H, W, {encoder.input_shape[-1]}] "
+        f"{'as they are stored' if raw else 'in [0, 1]'} {sizes(encoder)} -> "
         f"[B, {encoder.output_shape[-1]}]"
     )
     return path

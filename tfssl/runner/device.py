@@ -64,9 +64,9 @@ def choose(config, steps=LONG, replicas=1):
             "--jit_compile=off, or --distribute=none"
         )
     gpu = bool(tf.config.list_physical_devices("GPU"))
-    on = "device" if gpu and not config.recipe else "host"
+    on = "device" if gpu and not config.own_views else "host"
     compiles = gpu and steps >= LONG and replicas == 1
-    compiles = compiles and not (config.recipe and config.augment_on == "device")
+    compiles = compiles and not (config.own_views and config.augment_on == "device")
     jit = "on" if compiles else "off"
     choices = {}
     if config.augment_on == "auto":

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from tfssl import files
+from tfssl.data import channels
 from tfssl.runner import cost, evaluate, frozen
 from tfssl.storage import rundir
 from tfssl.storage.pretrained import described
@@ -79,7 +80,7 @@ def thumbnails(job, shown):
     _, images = evaluate.crops(job.config, job.eval_source, job.eval_size)
     made, place = [], 0
     for batch in images:
-        for image in batch["image"].numpy():
+        for image in np.asarray(channels.shown(batch["image"])):
             if place in wanted:
                 whole = Image.fromarray((image * 255).round().astype(np.uint8))
                 made.append(np.asarray(whole.resize(size, Image.BOX)))

@@ -18,6 +18,7 @@ from tfssl.callbacks.progress import Progress
 from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
 from tfssl.runner import protocols
+from tfssl.storage import networks
 
 MAX_BYTES = 4 * 2**30  # limit of training representations in memory, for linear and kNN
 
@@ -92,9 +93,9 @@ def fits(source, dim):
     return source.num_examples * dim * 4 <= MAX_BYTES
 
 
-def batch_function(model, size):
-    """A model as a function float32 [B, *size, 3] -> float32 [B, D], traced once for any B."""
-    images = tf.TensorSpec([None, *size, 3], tf.float32)
+def batch_function(model, size, channels=3):
+    """A model as a function float32 [B, *size, channels] -> float32 [B, D], traced once."""
+    images = tf.TensorSpec([None, *size, channels], tf.float32)
     return tf.function(
         lambda batch: tf.cast(model(batch, training=False), tf.float32), input_signature=[images]
     )
@@ -104,7 +105,7 @@ def encoder_function(config, encoder, size):
     """`batch_function` of an encoder, or of its mean over --eval_patches."""
     if config.eval_patches > 1:
         encoder = encoders.patch_mean(encoder, config.eval_patches)
-    return batch_function(encoder, size)
+    return batch_function(encoder, size, networks.channels(config))
 
 
 def patches_of(config):

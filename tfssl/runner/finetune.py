@@ -4,6 +4,7 @@ Distillation is the same workflow with a teacher's logits as targets: see `disti
 """
 
 import contextlib
+import inspect
 import os
 
 import tensorflow as tf
@@ -12,7 +13,7 @@ from tfssl import augment, compat, data, encoders, files, layers
 from tfssl.encoders import stages
 from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
-from tfssl.runner import build, evaluate, loop
+from tfssl.runner import build, evaluate, loop, recipes
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -432,13 +433,11 @@ def announce(job, model, origin, start):
 
 
 def view_recipe(job):
-    """The view for training: crop and flip, with the ranges of the flags."""
-    config = job.config
+    """The view for training: crop, flips and turns, as the flags say."""
+    options = recipes.options_of(job.config, view=1)
+    wanted = inspect.signature(augment.supervised_view).parameters
     return augment.supervised_view(
-        job.size,
-        crop_area=(config.crop_area_min, config.crop_area_max),
-        crop_aspect=(config.crop_aspect_min, config.crop_aspect_max),
-        flip_p=config.flip_p,
+        job.size, **{name: value for name, value in options.items() if name in wanted}
     )
 
 
@@ -468,7 +467,7 @@ def train(job, model, checkpoints, start):
 def evaluate_and_record(job, model, step):
     """Evaluates, writes result.json and result_<step>.json, prints the table."""
     config = job.config
-    classify = evaluate.batch_function(model, job.eval_size)
+    classify = evaluate.batch_function(model, job.eval_size, job.channels)
     logits, labels = evaluate.represent(
         config,
         classify,

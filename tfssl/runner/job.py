@@ -14,12 +14,13 @@ from tfssl import data, encoders, layers, optim
 from tfssl.callbacks.board import Board
 from tfssl.callbacks.checkpoints import STOP
 from tfssl.config import MODES, Config, sides
-from tfssl.data import Source
+from tfssl.data import Source, values
+from tfssl.data.channels import Mismatch
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
 from tfssl.runner import build, demand, device, objective, plugins, protocols, sources
 from tfssl.runner.recipes import compiled
-from tfssl.storage import rundir, runs
+from tfssl.storage import networks, rundir, runs
 from tfssl.storage.networks import describe, network
 
 
@@ -42,6 +43,10 @@ class Job:
     distribution: strategy.Distribution
     label_indices: Optional[np.ndarray]  # of the images whose labels are used; None: all
     readable: int  # number of images in --train_split, including those whose labels are not used
+
+    @property
+    def channels(self):
+        return networks.channels(self.config)
 
     @property
     def evaluates(self):
@@ -94,12 +99,16 @@ class Job:
     @property
     def about(self):
         """The description stored with the weights."""
-        return describe(self.config, self.stem, self.size, value_ranges=self.value_ranges)
+        more = {"value_ranges": self.value_ranges}
+        if self.config.no_data:
+            more |= {name: getattr(self.config, name) for name in ("no_data", "no_data_fill")}
+        return describe(self.config, self.stem, self.size, **more)
 
     @property
     def value_ranges(self):
-        """{dtype: [value scaled to 0, value scaled to 1]} of the images."""
-        return {dtype: list(pair) for dtype, pair in self.train_source.value_ranges.items()}
+        """{dtype: [value scaled to 0, value scaled to 1]} of the images, or lists of channels."""
+        ranges = self.train_source.value_ranges
+        return {dtype: values.as_lists(pair) for dtype, pair in ranges.items()}
 
     @property
     def data(self):
@@ -136,7 +145,10 @@ def plan(config, distributed=None, ranges=None):
         labelled_source = eval_source = train_source
     else:
         train_source = sources.load(config, config.train_split, ranges=ranges)
-        labelled_source, eval_source = evaluation_sources(config, train_source)
+        labelled_source, eval_source = evaluation_sources(
+            config.replace(channels=train_source.channels), train_source
+        )
+    config = sources.with_moments(sources.with_channels(config, train_source), train_source)
     distills = config.task == "distill" and (config.trains or mode.needs_run)
     whole = labelled_source if mode.takes_labels else train_source
     learns = config.trains or mode.evaluates
@@ -241,11 +253,18 @@ def evaluation_sources(config, train_source):
         other = config.replace(
             dataset=config.probe_dataset, data_dir=config.probe_data_dir or config.data_dir
         )
+        if other.dataset != config.dataset:  # names of arrays and columns are those of a form
+            other = other.replace(**dict.fromkeys(sources.KEYS))
     ranges = train_source.value_ranges if other is config else None
     if not (config.trains or MODES[config.mode].evaluates):
         return labelled, sources.load(other, config.eval_split, "eval_split", ranges)
     if other is not config:
-        labelled = sources.load(other, config.probe_train_split, "probe_train_split")
+        try:
+            labelled = sources.load(other, config.probe_train_split, "probe_train_split")
+        except Mismatch as error:
+            raise UsageError(
+                f"--probe_dataset must have the channels of --dataset: {error}"
+            ) from None
     flag = "train_split" if other is config else "probe_train_split"
     if not labelled.num_classes:
         does_without = config.task == "pretrain" or (
@@ -377,7 +396,7 @@ def compile_model(job, model, recipes):
     """
     config, several = job.config, job.distribution.workers > 1
     try:
-        model.build((None, *job.size, 3))
+        model.build((None, *job.size, job.channels))
     except ValueError as error:
         own = config.encoder == "resnet"
         which = f"--method={config.method}" if own else f"--encoder={config.encoder}"

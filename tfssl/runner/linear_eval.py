@@ -107,7 +107,7 @@ def train_and_evaluate(job, encoder, origin, settings, directory):
         f"{directory}: " + (f"continues from step {start}" if start else "from scratch"),
         flush=True,
     )
-    classify = evaluate.batch_function(learner, job.eval_size)
+    classify = evaluate.batch_function(learner, job.eval_size, job.channels)
     cost.announce(
         "linear evaluation",
         cost.of_encoding(
@@ -157,7 +157,7 @@ def build_learner(job, encoder, schedule):
             name="head",
         ),
     )
-    learner.build((None, *job.eval_size, 3))
+    learner.build((None, *job.eval_size, job.channels))
     learner.compile(
         jit_compile=False,
         optimizer=keras.optimizers.SGD(schedule, momentum=MOMENTUM, nesterov=True),

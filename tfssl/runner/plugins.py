@@ -35,15 +35,15 @@ def split(paths):
     return [path.strip() for path in (paths or "").split(",") if path.strip()]
 
 
-def files_there(path):
-    """Raises UsageError if a plug-in cannot be read."""
+def files_there(path, flag=FLAG):
+    """Raises UsageError if a Python file of the user's cannot be read."""
     try:
         with files.opened(path):
             pass
     except OSError as error:
+        expected = "Python files, separated by commas" if flag == FLAG else "a function of a file"
         raise UsageError(
-            f"--{FLAG} must be Python files, separated by commas. "
-            f"Received: {printable(path)} ({error.strerror})"
+            f"--{flag} must be {expected}. Received: {printable(path)} ({error.strerror})"
         ) from None
 
 
@@ -57,14 +57,15 @@ def check_encoder(encoder):
 
 
 def digests(config):
-    """{file name: SHA-256} of the plug-ins, and of the file of --encoder."""
-    paths = split(config.plugin) + file_of(config.encoder)
+    """{file name: SHA-256} of the plug-ins, and of the files of --encoder and --views."""
+    of_views = filter(os.path.isfile, file_of(config.views or ""))  # evaluation does not need it
+    paths = split(config.plugin) + file_of(config.encoder) + [*of_views]
     return {path.rpartition("/")[2]: files.sha256(path) for path in paths}
 
 
-def file_of(encoder):
-    """A list of the file that --encoder names; empty if it names none."""
-    name = encoder.partition("(")[0]
+def file_of(value):
+    """A list of the file that --encoder or --views names; empty if it names none."""
+    name = value.partition("(")[0]
     path = name if name.endswith(".keras") else name.rpartition(":")[0]
     return [path] if path.endswith((".py", ".keras")) else []
 

@@ -61,7 +61,7 @@ def predict(config, given):
     )
     logits, labels = evaluate.represent(
         config,
-        evaluate.batch_function(network, size),
+        evaluate.batch_function(network, size, network.input_shape[-1]),
         source,
         size,
         "predict",
@@ -176,6 +176,9 @@ def as_evaluated(config, given, about, file):
         config = config.replace(
             **(dict(dataset="folder") if config.data_dir else its_data(about, file))
         )
+    for name in ("no_data", "no_data_fill"):
+        if name in about and name not in given:
+            config = config.replace(**{name: about[name]})
     if "seed" in about and "seed" not in given:  # the images of shapes depend on it
         config = config.replace(seed=about["seed"])
     return config.replace(

@@ -44,6 +44,8 @@ def build_model(job):
     config = job.config
     if config.facts.crops_only:
         check_patches(job)
+    # Without training there are no views, and no file of the user's is run to make them.
+    of_views = config if config.trains else config.replace(views=None)
     normalization, classes = training_layers(job)
     with job.distribution.scope(), compat.dtype_policy(job.precision):
         components = build.Components(
@@ -54,10 +56,10 @@ def build_model(job):
             normalization=normalization,
             total_steps=job.total_steps,
             size=job.size,
-            pixels=tuple(view.pixels for view in recipes.views(config, job.size)),
+            pixels=tuple(view.pixels for view in recipes.views(of_views, job.size)),
         )
         model = compile_model(
-            job, build.method(config, components), recipes.trained(config, job.size)
+            job, build.method(config, components), recipes.trained(of_views, job.size)
         )
         if config.information_scalars and config.train_summary_steps:
             parts = config.accumulate_steps * job.distribution.replicas

@@ -50,6 +50,8 @@ def run(
     if not isinstance(config, Config):
         raise UsageError(f"`config` must be a tfssl.Config. Received: {type(config).__name__}")
     given = config.asked if given is None else set(given)
+    for name, place in (("dataset", "data_dir"), ("probe_dataset", "probe_data_dir")):
+        given |= config.asked & {place} if name in given else set()  # where it was a path
     if "encoder" in given:
         plugins.permit(config.encoder)
     if config.deterministic:

@@ -5,10 +5,26 @@ Plug-ins add sources by `tfssl.register(name, kind="source")`.
 
 import dataclasses
 import functools
+import os
 
-from tfssl import memory, registry
-from tfssl.config import sides, value_range
-from tfssl.data import arrays, folder, registered, shapes, tfds
+import numpy as np
+import tensorflow as tf
+
+from tfssl import augment, memory, registry
+from tfssl.config import NEED_RGB, moments, no_data, sides, value_range
+from tfssl.data import (
+    arrays,
+    channels,
+    folder,
+    manifest,
+    registered,
+    shapes,
+    stored,
+    tfds,
+    tfrecord,
+    values,
+)
+from tfssl.data.near import alike
 from tfssl.data.source import (
     Source,
     balanced,
@@ -19,7 +35,9 @@ from tfssl.data.source import (
 )
 from tfssl.errors import UsageError
 from tfssl.runner.edge import naming_flags, with_flags
+from tfssl.text import printable
 
+SAMPLE = 1024  # images whose means and deviations are taken
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory by default
 
 
@@ -39,10 +57,14 @@ def load(config, split, flag="train_split", ranges=None, again=False):
     """
     entry = registry.find("source", config.dataset)
     loader = load_registered if entry else DATASETS.get(config.dataset, load_tfds)
-    if loader is load_folder:
-        loader = functools.partial(load_folder, again=again)
-    limit = {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
-    return held(loader(config, split, flag, ranges), limit)
+    if loader in (load_folder, load_table):
+        loader = functools.partial(loader, again=again)
+    return held(loader(config, split, flag, ranges), memory_limit(config))
+
+
+def memory_limit(config):
+    """Largest size in bytes of decoded images that are kept in memory."""
+    return {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
 
 
 @naming_flags()
@@ -51,21 +73,86 @@ def identify(config, split, flag="train_split", download=True):
 
     Args, Raises: as `load`; for `download` see `tfssl.data.tfds.identify`.
     """
-    if config.dataset == "folder":
+    if config.dataset in ("folder", *TABLES):
         return folder.identify(
-            config.data_dir,
+            place_of(config),
             split,
             flag=flag,
             layout=config.folder_layout,
             rules=config.reading_rules,
+            table=table_of(config) if config.dataset in TABLES else None,
         )
     if config.dataset == "shapes":
         return shapes_identity(config)
+    if config.dataset == "tfrecord":
+        return tfrecord.identify(
+            place_of(config), split, names=given_names(config), max_pixels=max_pixels(config)
+        )
+    if config.dataset in STORED:
+        return stored.identify(place_of(config), split, flag=flag, names=names_of(config))
     if registry.find("source", config.dataset):
         return registered.identify(config.dataset, split)
     return tfds.identify(
         config.dataset, split, data_dir=config.data_dir, flag=flag, download=download
     )
+
+
+def with_channels(config, source):
+    """The Config for the channels of a source; for other than RGB, without what needs RGB.
+
+    Raises:
+        UsageError: it was asked for.
+    """
+    if source.channels == channels.RGB:  # recorded as in runs that are older than the setting
+        return config.replace(channels=None) if config.channels else config
+    if config.own_views or not (config.trains and config.task == "pretrain"):
+        return config.replace(channels=source.channels)
+    views = [name for knob in NEED_RGB for name in (knob, f"view2_{knob}")]
+    asked = [name for name in views if name in config.asked and getattr(config, name)]
+    if asked:
+        raise UsageError(
+            f"--{asked[0]} needs images of 3 channels: --{asked[0]}=0 leaves it out, and "
+            "--jitter_brightness, --jitter_contrast, --use_blur and --solarize_p change images of "
+            f"any channels. Received: {getattr(config, asked[0]):g}, and images of "
+            f"{source.channels} channel{'s' if source.channels > 1 else ''}"
+        )
+    return config.replace(channels=source.channels, **{name: 0.0 for name in NEED_RGB})
+
+
+def with_moments(config, source):
+    """The Config with the means and deviations of a source where these are to normalize images."""
+    given = moments(config.input_normalization)
+    if given and len(given[0]) != source.channels:
+        raise UsageError(
+            f"--input_normalization must have {source.channels} means, as many as the images have "
+            f"channels. Received: {len(given[0])}"
+        )
+    if config.input_normalization != "dataset":
+        return config
+    if config.encoder != "resnet":
+        raise UsageError(
+            "--input_normalization=dataset is for --encoder=resnet: others are told by "
+            f"--input_range what values they take. Received: --encoder={config.encoder}"
+        )
+    text = "/".join(",".join(f"{value:.4g}" for value in side) for side in moments_of(source))
+    print(f"--input_normalization=dataset: {text}", flush=True)
+    return config.replace(input_normalization=text)
+
+
+def moments_of(source):
+    """Means and standard deviations of the channels of at most SAMPLE images in [0, 1]."""
+    every = -(-source.num_examples // SAMPLE)
+    if source.arrays:
+        images = (tf.constant(image) for image in source.arrays[0][::every])
+    else:
+        images = source.records().shard(every, 0).map(lambda one: source.decode(one)[0])
+    sums = []
+    for image in images:
+        values = augment.as_float(image).numpy().astype(np.float64)
+        sums.append([values.mean(axis=(0, 1)), np.square(values).mean(axis=(0, 1))])
+    mean, square = np.mean(sums, axis=0)
+    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return mean, np.where(deviation > 1e-4, deviation, 1.0)
 
 
 def refuse_shared(config, scored, used):
@@ -77,7 +164,8 @@ def refuse_shared(config, scored, used):
         used: {flag: `Source` for training}.
 
     Raises:
-        UsageError: slices overlap, or more images are shared than --max_shared_fraction allows.
+        UsageError: slices overlap, or more images are shared than --max_shared_fraction allows, or
+            look alike than --max_similar_fraction does.
     """
     for flag, source in used.items():
         if scored.shares_examples_with(source):
@@ -85,7 +173,9 @@ def refuse_shared(config, scored, used):
                 f"--eval_split must not share images with --{flag}: accuracies must be of images "
                 f"not used for training. Received: {scored.split} and {source.split}"
             )
+        refuse_shared_groups(config, scored, source, flag)
         copies = scored.copies_in(source)
+        refuse_similar(config, scored, source, flag, copies)
         if not copies:
             continue
         share = copies / scored.num_examples
@@ -99,6 +189,55 @@ def refuse_shared(config, scored, used):
                 f"--max_shared_fraction={config.max_shared_fraction:g}: {what}."
             )
         print(f"{what}: {share:.2%}")
+
+
+def refuse_similar(config, scored, used, flag, copies):
+    """Prints how many evaluation images look like a training image, and refuses too many.
+
+    Args:
+        config, scored: as for `refuse_shared`.
+        used: the `Source` for training, of a flag.
+        copies: number of images that are, byte for byte, in both.
+
+    Raises:
+        UsageError: more than --max_similar_fraction allows.
+    """
+    if scored.name == "shapes" or scored.channels != used.channels:
+        return
+    found = alike(scored, used)
+    if found is None or len(found[0]) <= copies * found[1] / scored.num_examples:
+        return
+    pairs, compared = found
+    place, other = pairs[-1]
+    what = (
+        f"{len(pairs):,} of {compared:,} images of {scored.name} {scored.split} look like one of "
+        f"{used.name} {used.split}: {printable(name_of(scored, place))} like "
+        f"{printable(name_of(used, other))}"
+    )
+    if len(pairs) / compared > config.max_similar_fraction:
+        raise UsageError(
+            f"--eval_split must not have images that look like those of --{flag}, beyond "
+            f"--max_similar_fraction={config.max_similar_fraction:g}: {what}."
+        )
+    print(f"{what}: {len(pairs) / compared:.2%}", flush=True)
+
+
+def name_of(source, place):
+    """The name of an example."""
+    return source.ids()[place] if source.ids else f"number {place}"
+
+
+def refuse_shared_groups(config, scored, used, flag):
+    """Raises UsageError if a group has images for evaluation and for training."""
+    if not (scored.groups and used.groups):
+        return
+    both = sorted(set(scored.groups()) & set(used.groups()))
+    if both:
+        named = ", ".join(map(printable, both[:3])) + (", ..." if len(both) > 3 else "")
+        raise UsageError(
+            f"--eval_split must have no group of --{flag}, by --group_by={config.group_by}. "
+            f"Received: {len(both):,} in both ({named})"
+        )
 
 
 @naming_flags()
@@ -121,7 +260,10 @@ def label_indices(config, source):
             "--label_fraction needs labels in --train_split: folders of classes. "
             f"Received: {config.label_fraction}"
         )
-    return balanced(labels_of(source), source.num_classes, config.label_fraction, config.seed)
+    groups = source.groups and source.groups()
+    return balanced(
+        labels_of(source), source.num_classes, config.label_fraction, config.seed, groups
+    )
 
 
 def with_labels(places, config, source):
@@ -144,46 +286,126 @@ def load_tfds(config, split, flag, ranges):
         flag=flag,
         value_range=value_range(config.value_range),
         ranges=ranges,
+        missing=missing_of(config),
+        channels=config.channels,
     )
 
 
-def load_folder(config, split, flag, ranges, again=False):
+def load_folder(config, split, flag, ranges, again=False, table=None):
     return folder.load(
-        config.data_dir,
+        place_of(config),
         split,
         flag=flag,
         max_bad_fraction=config.max_bad_fraction,
-        max_pixels=round(config.max_image_megapixels * 1e6),
+        max_pixels=max_pixels(config),
         layout=config.folder_layout,
         value_range=value_range(config.value_range),
         ranges=ranges,
+        missing=missing_of(config),
         rules=config.reading_rules,
         again=again,
+        channels=config.channels,
+        group_by=config.group_by,
+        table=table,
         report=lambda line: print(with_flags(line)),
     )
 
 
+def load_table(config, split, flag, ranges, again=False):
+    return load_folder(config, split, flag, ranges, again, table_of(config))
+
+
+def table_of(config):
+    """The `tree.Tree` of a table."""
+    fields = {"image": config.image_key, "label": config.label_key, "split": config.split_key}
+    given = [field for field, name in fields.items() if name]
+    names = manifest.USUAL._replace(
+        **{field: fields[field] for field in given}, group=config.group_by
+    )
+    return manifest.read(place_of(config), names, given)
+
+
 def load_registered(config, split, flag, ranges):
-    """Loads a dataset of a plug-in; a single channel is repeated three times."""
-    given = None if config.value_range == "auto" else value_range(config.value_range)
-    source = registered.load(config.dataset, split, flag, given)
-    if source.channels not in (1, 3):
+    """Loads a dataset of a plug-in; a single channel is repeated three times by default."""
+    given = value_range(config.value_range)
+    given = None if given in ("auto", "dtype") else given
+    for name in ("value_range",) * (len(given or ()) == 3) + ("no_data",) * bool(config.no_data):
         raise UsageError(
-            f"--dataset={config.dataset} must give images of 1 or 3 channels; Python takes others. "
-            f"Received: {source.channels}"
+            f"--{name}={getattr(config, name)} is for files: the function of --dataset="
+            f"{config.dataset} must return what it should become, floats in [0, 1]."
         )
-    return source if source.channels == 3 else in_three_channels(source)
+    source = registered.load(config.dataset, split, flag, given)
+    usual = channels.RGB if source.channels == 1 else None
+    return in_channels(source, config.channels or usual)
 
 
-def in_three_channels(source):
+def in_channels(source, wanted):
+    """A source of arrays with its images converted to `wanted` channels; None: as they are."""
+    wanted = channels.choose(source.channels, wanted)
     images, labels = source.arrays
-    images = images.repeat(3, axis=-1)
+    images = channels.converted_array(images, wanted)
     return dataclasses.replace(
         source,
         arrays=(images, labels),
         records=arrays.records_of(images, labels),
-        channels=3,
+        channels=wanted,
     )
+
+
+def load_stored(config, split, flag, ranges):
+    return stored.load(
+        place_of(config),
+        split,
+        flag=flag,
+        names=names_of(config),
+        value_range=value_range(config.value_range),
+        ranges=ranges,
+        missing=missing_of(config),
+        wanted_channels=config.channels,
+        limit_bytes=memory_limit(config),
+        report=lambda line: print(with_flags(line), flush=True),
+    )
+
+
+def load_tfrecord(config, split, flag, ranges):
+    return tfrecord.load(
+        place_of(config),
+        split,
+        flag=flag,
+        names=given_names(config),
+        value_range=value_range(config.value_range),
+        ranges=ranges,
+        missing=missing_of(config),
+        wanted_channels=config.channels,
+        max_bad_fraction=config.max_bad_fraction,
+        max_pixels=max_pixels(config),
+        report=lambda line: print(with_flags(line), flush=True),
+    )
+
+
+def missing_of(config):
+    """The `values.Missing` of the flags."""
+    return values.Missing(no_data(config.no_data) if config.no_data else (), config.no_data_fill)
+
+
+def given_names(config):
+    """The names in flags as `stored.Names`; None where there is none."""
+    return stored.Names(*(getattr(config, key) for key in KEYS))
+
+
+def max_pixels(config):
+    return round(config.max_image_megapixels * 1e6)
+
+
+def place_of(config):
+    """--data_dir with ~ expanded."""
+    return config.data_dir and os.path.expanduser(config.data_dir)
+
+
+def names_of(config):
+    """The `stored.Names` of the flags."""
+    pairs = zip(given_names(config), stored.Names())
+    return stored.Names(*(name or usual for name, usual in pairs))
 
 
 def load_shapes(config, split, flag, ranges):
@@ -201,7 +423,8 @@ def load_shapes(config, split, flag, ranges):
         ]
     )
     images, labels = shapes.generate(base, stop, size, config.seed)
-    images, labels = images[start:], labels[start:]
+    images = channels.converted_array(images[start:], channels.choose(3, config.channels))
+    labels = labels[start:]
     return Source(
         name="shapes",
         split=split,
@@ -212,6 +435,7 @@ def load_shapes(config, split, flag, ranges):
         records=arrays.records_of(images, labels),
         decode=lambda example: (example["image"], example["label"]),
         arrays=(images, labels),
+        channels=images.shape[-1],
         ids=lambda: [f"{base}:{i}" for i in range(start, stop)],
         origin=("shapes", config.seed),
         identity=shapes_identity(config),
@@ -229,7 +453,16 @@ def shapes_identity(config):
     return {"kind": "shapes", "seed": config.seed, "size": list(shapes_size(config))}
 
 
-DATASETS = {"shapes": load_shapes, "folder": load_folder}
+KEYS = ("image_key", "label_key", "split_key", "group_by")
+STORED = ("npy", "npz", "h5")  # forms that hold arrays
+TABLES = ("csv", "parquet")  # forms that name image files
+DATASETS = {
+    "shapes": load_shapes,
+    "folder": load_folder,
+    "tfrecord": load_tfrecord,
+    **dict.fromkeys(STORED, load_stored),
+    **dict.fromkeys(TABLES, load_table),
+}
 DEFAULT_SIZES = {"shapes": 32, "imagenette": 128}
 LARGE = 224  # for images of mixed sizes, as is common with ImageNet
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfssl import files
-from tfssl.config import ARCHITECTURE, LATER, METHODS
+from tfssl.config import ARCHITECTURE, LATER, METHODS, no_data
 from tfssl.errors import UsageError
 from tfssl.storage import networks, records
 
@@ -23,7 +23,7 @@ def export_encoder(config, stem, encoder, model_dir, about):
     """Writes the encoder as `encoder.keras`: float32, ResNets as Keras layers only.
 
     These load with `keras.models.load_model` without tfssl, on any Keras backend. Inputs are images
-    [B, H, W, 3] in [0, 1]; the output is h, [B, D].
+    [B, H, W, channels] in [0, 1]; the output is h, [B, D].
 
     Args:
         config: the `tfssl.Config` of the run.
@@ -60,7 +60,7 @@ def export_classifier(config, stem, model, model_dir, about):
     Returns:
         The path of the file.
     """
-    outputs = inputs = keras.Input((None, None, 3), name="images")
+    outputs = inputs = keras.Input((None, None, networks.channels(config)), name="images")
     for name, part in model.parts.items():
         plain = (
             networks.plain_encoder(config, stem, part) if name == "encoder" else plain_head(part)
@@ -71,8 +71,50 @@ def export_classifier(config, stem, model, model_dir, about):
     )
 
 
+def of_raw_values(encoder, about, path):
+    """An encoder that takes values as they are stored, and its description.
+
+    Args:
+        encoder: a `keras.Model` of images in [0, 1].
+        about: its description, with the `value_ranges` and `no_data` of its training images.
+        path: of the weights, for messages.
+
+    Raises:
+        UsageError: the images were of several types, or the range is of other channels.
+    """
+    ranges = about.get("value_ranges") or {"uint8": [0.0, 255.0]}
+    if len(ranges) > 1:
+        raise UsageError(
+            f"--export_input=raw needs images of one type. {path} was trained on images of "
+            f"{' and '.join(ranges)}; --export_input=unit takes them in [0, 1]."
+        )
+    ((dtype, pair),) = ranges.items()
+    low, high = (np.asarray(side, np.float64) for side in pair)
+    channels = encoder.input_shape[-1]
+    if low.shape not in ((), (channels,)):
+        raise UsageError(
+            f"--export_input=raw needs a value range of {channels} channels, as many as the "
+            f"network of {path} takes. Received: one of {len(low)}; --export_input=unit takes "
+            "images in [0, 1]."
+        )
+    scale = 1.0 / (high - low)
+    images = keras.Input(encoder.input_shape[1:], name="images")
+    made = keras.layers.Rescaling(scale.tolist(), (-low * scale).tolist(), dtype="float32")(images)
+    made = keras.layers.ReLU(max_value=1.0, dtype="float32")(made)
+    for value in no_data(about["no_data"]) if about.get("no_data") else ():
+        gone = keras.ops.isnan(images) if np.isnan(value) else keras.ops.equal(images, value)
+        made = keras.ops.where(gone, about.get("no_data_fill", 0.0), made)
+    said = f"values of {dtype} as they are stored: {pair[0]} becomes 0, and {pair[1]} 1"
+    about = {
+        **about,
+        "input": f"float [B, height, width, {channels}], {said}",
+        "export_input": "raw",
+    }
+    return keras.Model(images, encoder(made), name="encoder"), about
+
+
 def load_classifier(path, precision="float32"):
-    """Loads the file of `export_classifier`: float [B, H, W, 3] in [0, 1] -> logits.
+    """Loads the file of `export_classifier`: float [B, H, W, channels] in [0, 1] -> logits.
 
     Args:
         path: the file.
@@ -199,7 +241,7 @@ def check_about(about, path):
 
 
 def load_encoder(path: str | os.PathLike[str]) -> keras.Model:
-    """Loads the encoder of a run: float [B, H, W, 3] in [0, 1] -> h [B, D].
+    """Loads the encoder of a run: float [B, H, W, channels] in [0, 1] -> h [B, D].
 
     Args:
         path: directory of a run, or an `encoder.keras` file.
@@ -217,7 +259,7 @@ def load_encoder(path: str | os.PathLike[str]) -> keras.Model:
 
 
 def load_model(file):
-    """Loads a model from a .keras file: images [B, H, W, 3] -> [B, D].
+    """Loads a model from a .keras file: images [B, H, W, channels] -> [B, D].
 
     Raises:
         UsageError: it is not a Keras model, contains code, has other inputs or outputs, or has
@@ -232,10 +274,10 @@ def load_model(file):
         raise UsageError(f"{file} is not a Keras model ({reason[:200]}).") from None
     shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
     if not all(isinstance(shape, tuple) for shape in shapes) or (
-        [len(shape) for shape in shapes] != [4, 2] or shapes[0][-1] != 3
+        [len(shape) for shape in shapes] != [4, 2] or not shapes[0][-1]
     ):
         raise UsageError(
-            f"{file} is not a network from images [B, H, W, 3] to [B, D]: it is one "
+            f"{file} is not a network from images [B, H, W, channels] to [B, D]: it is one "
             f"from {shape_text(shapes[0])} to {shape_text(shapes[1])}."
         )
     require_finite(model, file)

@@ -31,7 +31,8 @@ def write_onnx(encoder, path, about):
     except ImportError:
         raise UsageError("--format=onnx needs the onnx extra: pip install '.[onnx]'.") from None
     height, width = (side or 64 for side in encoder.input_shape[1:3])
-    encoder(np.zeros((1, height, width, 3), np.float32))  # Keras exports only called models
+    channels = encoder.input_shape[-1]
+    encoder(np.zeros((1, height, width, channels), np.float32))  # Keras exports only called models
     with files.whole(path) as unfinished:
         encoder.export(unfinished, format="onnx", verbose=False)
         model = onnx.load(unfinished)

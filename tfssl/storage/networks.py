@@ -5,7 +5,7 @@ import os
 import keras
 
 from tfssl import encoders, registry
-from tfssl.config import ARCHITECTURE, sides, value_range
+from tfssl.config import ARCHITECTURE, moments, sides, value_range
 from tfssl.encoders import adapt, named
 from tfssl.errors import UsageError
 
@@ -22,18 +22,19 @@ def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes
         **classes: further classes for `encoders.resnet`.
 
     Returns:
-        A functional `keras.Model`: float [B, H, W, 3] in [0, 1] -> h [B, D].
+        A functional `keras.Model`: float [B, H, W, channels] in [0, 1] -> h [B, D].
     """
     if config.encoder != "resnet":
         return build_named(config, seed, name)
     return encoders.resnet(
         config.resnet_depth,
         stem=stem,
+        channels=channels(config),
         width_multiplier=config.width_multiplier,
         sk_ratio=config.sk_ratio,
         se_ratio=config.se_ratio,
         bn_momentum=config.batch_norm_decay,
-        input_normalization=config.input_normalization,
+        input_normalization=moments(config.input_normalization) or config.input_normalization,
         normalization=normalization,
         seed=seed,
         name=name,
@@ -56,11 +57,11 @@ def build_named(config, seed, name):
         )
     size = sides(config.encoder_size) if config.encoder_size else (None, None)
     try:
-        encoder = named.make(config.encoder, (*size, 3), seed)
+        encoder = named.make(config.encoder, (*size, channels(config)), seed)
         wanted = config.input_range
         wanted = wanted if wanted == "auto" else value_range(wanted)
         low, high = adapt.resolve_input_range(wanted, encoder)
-        shape = adapt.known_input_shape(encoder) or (None, *size, 3)
+        shape = adapt.known_input_shape(encoder) or (None, *size, channels(config))
         outputs = inputs = keras.Input(shape[1:], name="images")
         if (low, high) != (0.0, 1.0):
             outputs = keras.layers.Rescaling(high - low, low, dtype="float32")(outputs)
@@ -75,6 +76,11 @@ def build_named(config, seed, name):
         hint = ". --encoder_size may be what it needs" if size_may_help else ""
         which = "" if str(error).startswith("`encoder`") else f"--encoder={config.encoder}: "
         raise UsageError(f"{which}{error}{hint}") from error
+
+
+def channels(config):
+    """The number of channels of the images of a Config."""
+    return config.channels or 3
 
 
 def width(config):
@@ -103,7 +109,8 @@ def describe(config, stem, size, **more):
     return {
         **{name: getattr(config, name) for name in ARCHITECTURE},
         "stem": stem,
-        "input": "float [B, height, width, 3], RGB in [0, 1]; --input_normalization is a layer",
+        "input": f"float [B, height, width, {channels(config)}] in [0, 1]"
+        f"{'' if config.channels else ', RGB'}; --input_normalization is a layer",
         "output": "float [B, D], the representation h",
         "image_size": list(size),
         "dataset": config.dataset,

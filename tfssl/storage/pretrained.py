@@ -137,6 +137,11 @@ def find(path):
             f"--checkpoint={path} is a classifier, not an encoder: give the directory "
             f"of its run, or the {export.FILE} there."
         )
+    if about.get("export_input") == "raw":
+        raise UsageError(
+            f"--checkpoint={path} takes values as they are stored, for programs other than tfssl: "
+            "give the run that it was exported from, or an export with --export_input=unit."
+        )
     return Pretrained(path, about)
 
 
@@ -156,6 +161,7 @@ def adopt(config, given, about, path):
         UsageError: a flag that was given contradicts the checkpoint.
     """
     about = {**LATER, **about}
+    about["channels"] = about["channels"] or 3  # images of other numbers are converted or refused
     for name in ARCHITECTURE:
         value = getattr(config, name)
         if name in given and value != about[name]:
@@ -180,7 +186,7 @@ def load(pretrained, config, normalization, projector=None, **classes):
         **classes: further classes for `encoders.resnet`.
 
     Returns:
-        A functional `keras.Model`, images [B, H, W, 3] in [0, 1] -> h [B, D].
+        A functional `keras.Model`, images [B, H, W, channels] in [0, 1] -> h [B, D].
     """
 
     def build(stem):

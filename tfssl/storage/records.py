@@ -47,6 +47,11 @@ def optional(check):
     return lambda value: None if value is None else check(value)
 
 
+def either(one, other):
+    """A check that accepts what one of two accepts."""
+    return lambda value: other(value) and one(value)
+
+
 def several(check, *counts):
     """A check of a list: of its items and, if any are given, of its allowed lengths."""
 
@@ -121,7 +126,17 @@ RISING = checked(
     "a list of two numbers, the lower one first",
     lambda value: several(NUMBER, 2)(value) is None and value[0] < value[1],
 )
-VALUE_RANGES = by_name(RISING)
+RISING_BY_CHANNEL = checked(
+    "a list of two lists of as many numbers, the lower ones first",
+    lambda value: (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(several(NUMBER)(side) is None for side in value)
+        and len(value[0]) == len(value[1]) > 0
+        and all(low < high for low, high in zip(*value))
+    ),
+)
+VALUE_RANGES = by_name(either(RISING, RISING_BY_CHANNEL))
 # Descriptions of weights: the architecture, and the origin.
 NETWORK = {
     **{name: of_knob(name) for name in ARCHITECTURE if name not in LATER},
@@ -138,6 +153,8 @@ ORIGIN = {
     "seed": COUNT,
     "step": COUNT,
     "value_ranges": VALUE_RANGES,
+    "no_data": of_knob("no_data"),
+    "no_data_fill": of_knob("no_data_fill"),
     "weights": TEXT,
 }
 WEIGHTS = holding({**NETWORK, "path": TEXT, "step": COUNT}, ORIGIN)
@@ -149,6 +166,7 @@ ABOUT = holding(
         "classes": POSITIVE,
         "class_names": several(TEXT),
         "eval_size": SIZE,
+        "export_input": of_knob("export_input"),
         "eval_crop_proportion": of_knob("eval_crop_proportion"),
     }
 )

@@ -10,9 +10,11 @@ from tfssl.config import (
     FREE,
     LATER,
     METHODS,
+    NEED_RGB,
     Config,
     default_model_dir,
     differences,
+    moments,
 )
 from tfssl.errors import UsageError
 from tfssl.storage import rundir
@@ -67,7 +69,11 @@ def continued(config, there, given):
     """
     if there is None:
         return config
-    kept = [*ABSENT, *CHOSEN]
+    given = set(given)
+    if config.input_normalization == "dataset" and moments(there.input_normalization):
+        given -= {"input_normalization"}  # of the images, which are compared by themselves
+        config = config.replace(input_normalization=there.input_normalization)
+    kept = [*ABSENT, *CHOSEN, *(("channels", *NEED_RGB) if there.channels else ())]
     return config.replace(**{name: getattr(there, name) for name in kept if name not in given})
 
 

@@ -2,7 +2,8 @@
 
 from typing import Literal, Optional
 
-from tfssl.config.schema import VIEW, Schema, group, knob, second_view
+from tfssl import domains
+from tfssl.config.schema import MORE_VIEW, VIEW, Schema, group, knob, second_view
 from tfssl.config.values import (
     FRACTION,
     NON_NEGATIVE,
@@ -18,12 +19,16 @@ from tfssl.config.values import (
 class ViewOptions(Schema):
     """Augmentation of each view; view 2 uses the same settings unless it has its own."""
 
-    recipe: Optional[str] = knob(
+    views: Optional[str] = knob(
         None,
         VIEW,
-        "Registered name of a plug-in's augmentation, which replaces the one that the flags below "
-        "describe. Not given: these flags.",
+        "Defaults of these flags for a kind of images. "
+        + " ".join(f"{name}: {domain.images}." for name, domain in domains.DOMAINS.items())
+        + " Or views of your own, which replace those of the flags: FILE.py:function, a function "
+        "(size, channels) -> tfssl.augment.View or a tuple of them, or a name that a plug-in "
+        "registers.",
         NOT_EMPTY,
+        common=True,
     )
     num_views: int = knob(
         2,
@@ -66,7 +71,7 @@ class ViewOptions(Schema):
     color_jitter_strength: float = knob(
         0.25,
         VIEW,
-        "Multiplies the four ranges --jitter_* (Table 4: 0.25 is best at batch 512, 0.75 at 1024).",
+        "Multiplies the ranges --jitter_*. Table 4: 0.25 is best at batch 512, 0.75 at 1024.",
         NON_NEGATIVE,
         common=True,
     )
@@ -106,6 +111,71 @@ class ViewOptions(Schema):
     )
     solarize_p: float = knob(0.0, VIEW, "Probability of solarization.", PROBABILITY)
     solarize_threshold: float = knob(0.5, VIEW, "Values from here up are inverted.", PROBABILITY)
+    flip_up_down_p: float = knob(
+        0.0, MORE_VIEW, "Probability of turning an image upside down.", PROBABILITY
+    )
+    quarter_turns_p: float = knob(
+        0.0,
+        MORE_VIEW,
+        "Probability of a rotation by 0, 90, 180 or 270 degrees, at random.",
+        PROBABILITY,
+    )
+    rotate_p: float = knob(
+        0.0, MORE_VIEW, "Probability of a rotation by --rotate_degrees at most.", PROBABILITY
+    )
+    rotate_degrees: float = knob(
+        15.0, MORE_VIEW, "Largest rotation, in degrees, to either side.", within(0, 180)
+    )
+    elastic_p: float = knob(0.0, MORE_VIEW, "Probability of an elastic deformation.", PROBABILITY)
+    elastic_displacement: float = knob(
+        0.05,
+        MORE_VIEW,
+        "Largest displacement of a pixel by it, as a fraction of the smaller side.",
+        PROBABILITY,
+    )
+    gamma_p: float = knob(0.0, MORE_VIEW, "Probability of a change of gamma.", PROBABILITY)
+    gamma_min: float = knob(0.7, MORE_VIEW, "Smallest exponent of gamma: brightest.", POSITIVE)
+    gamma_max: float = knob(1.5, MORE_VIEW, "Largest exponent of gamma: darkest.", POSITIVE)
+    levels_p: float = knob(
+        0.0,
+        MORE_VIEW,
+        "Probability of a change of brightness and contrast of each channel by itself.",
+        PROBABILITY,
+    )
+    levels_brightness: float = knob(
+        0.2, MORE_VIEW, "Largest amount that it adds or takes, of [0, 1].", NON_NEGATIVE
+    )
+    levels_contrast: float = knob(0.4, MORE_VIEW, "Range of its contrast.", NON_NEGATIVE)
+    noise_p: float = knob(0.0, MORE_VIEW, "Probability of additive noise.", PROBABILITY)
+    noise_deviation: float = knob(
+        0.1, MORE_VIEW, "Largest standard deviation of it, of [0, 1].", NON_NEGATIVE
+    )
+    speckle_p: float = knob(
+        0.0, MORE_VIEW, "Probability of multiplicative noise, as of ultrasound.", PROBABILITY
+    )
+    speckle_deviation: float = knob(
+        0.2, MORE_VIEW, "Largest standard deviation of its factor.", NON_NEGATIVE
+    )
+    channel_dropout_p: float = knob(
+        0.0, MORE_VIEW, "Probability that channels of an image are set to 0.", PROBABILITY
+    )
+    channel_dropout_share: float = knob(
+        0.25,
+        MORE_VIEW,
+        "Probability of a channel to be one of them; one always stays.",
+        (lambda x: 0 <= x < 1, "a probability below 1"),
+    )
+    erase_p: float = knob(0.0, MORE_VIEW, "Probability of erasing a rectangle.", PROBABILITY)
+    erase_area_min: float = knob(
+        0.02, MORE_VIEW, "Smallest rectangle, as a fraction of the view's area.", FRACTION
+    )
+    erase_area_max: float = knob(
+        0.33, MORE_VIEW, "Largest rectangle, as a fraction of the view's area.", FRACTION
+    )
+    cutout_p: float = knob(0.0, MORE_VIEW, "Probability of cutting out a square.", PROBABILITY)
+    cutout_side: float = knob(
+        0.5, MORE_VIEW, "Side of the square, as a fraction of the smaller side.", FRACTION
+    )
     view2_crop_area_min: Optional[float] = second_view(crop_area_min)
     view2_crop_area_max: Optional[float] = second_view(crop_area_max)
     view2_flip_p: Optional[float] = second_view(flip_p)

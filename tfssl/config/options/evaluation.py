@@ -198,6 +198,13 @@ class ExportOptions(Schema):
         "TensorFlow SavedModel, ONNX (needs the onnx extra), or the weights for NumPy. Each "
         "takes images of any size.",
     )
+    export_input: Literal["unit", "raw"] = knob(
+        "unit",
+        EXPORT,
+        "What the file of --mode=export takes. unit: images in [0, 1]. raw: values as they are "
+        "stored, which it scales as the images of its training were, by --value_range and "
+        "--no_data.",
+    )
     output: Optional[str] = knob(
         None,
         EXPORT,

@@ -4,7 +4,7 @@ from typing import Literal, Optional
 
 from tfssl.config.modes import MODES, TASKS
 from tfssl.config.schema import DATA, RUN, Schema, group, knob
-from tfssl.config.values import NOT_EMPTY, POSITIVE, PROBABILITY, RANGE, SIZE
+from tfssl.config.values import NO_DATA, NOT_EMPTY, POSITIVE, PROBABILITY, RANGE, SIZE, at_least
 
 
 @group
@@ -70,11 +70,13 @@ class DataOptions(Schema):
     dataset: str = knob(
         "cifar10",
         DATA,
-        "shapes (embedded, no download), folder (your own images in --data_dir, "
-        "as DIR/<split>/<class>/*, DIR/<class>/*, or without classes), or the name of a "
-        "tensorflow_datasets builder of images: cifar10, cifar100, "
-        "imagenette/160px-v2, imagenet2012 and others. Not given with --mode=predict: folder "
-        "if --data_dir is given, otherwise the dataset that the network was trained on.",
+        "shapes (embedded, no download), your own images by their path (a folder, or FILE.npz, "
+        ".npy, .h5, .csv, .tsv, .parquet), or a builder of tensorflow_datasets: cifar10, "
+        "cifar100, imagenette/160px-v2, imagenet2012 and others. A folder is "
+        "DIR/<split>/<class>/*, DIR/<class>/*, or has no classes; a path begins with / or ./, or "
+        "has one of these endings. folder, npz, npy, h5, csv and parquet take the path in "
+        "--data_dir. Not given with --mode=predict: folder if --data_dir is given, otherwise the "
+        "dataset that the network was trained on.",
         NOT_EMPTY,
         common=True,
     )
@@ -82,8 +84,36 @@ class DataOptions(Schema):
         None,
         DATA,
         "Directory of prepared tensorflow_datasets (not given: its default), "
-        "or the folder of --dataset=folder.",
+        "or the path of your own images.",
         common=True,
+    )
+    image_key: Optional[str] = knob(
+        None,
+        DATA,
+        "Name of the images: of an array (not given: images), or of the column of paths in a table "
+        "(not given: path).",
+        NOT_EMPTY,
+    )
+    label_key: Optional[str] = knob(
+        None,
+        DATA,
+        "Name of the labels: of an array (not given: labels), or of a column (not given: label).",
+        NOT_EMPTY,
+    )
+    split_key: Optional[str] = knob(
+        None,
+        DATA,
+        "Name of the array or column with the split of each image. Not given: split, if there is "
+        "one.",
+        NOT_EMPTY,
+    )
+    group_by: Optional[str] = knob(
+        None,
+        DATA,
+        "What slices and few-label lists must not divide, such as a patient: the name of an array "
+        "or a column; in a folder, a regular expression for the names of files, whose first "
+        "parentheses are the group.",
+        NOT_EMPTY,
     )
     max_bad_fraction: float = knob(
         0.1,
@@ -99,12 +129,13 @@ class DataOptions(Schema):
         "takes at least three bytes per pixel.",
         POSITIVE,
     )
-    folder_layout: Literal["auto", "splits", "classes", "flat"] = knob(
+    folder_layout: Literal["auto", "splits", "classes", "flat", "bands"] = knob(
         "auto",
         DATA,
         "Meaning of the folders of --dataset=folder. splits: DIR/<split>/<class>/*; "
-        "classes: DIR/<class>/*; flat: none, all images are unlabelled. auto: detected; "
-        "if it is ambiguous, nothing starts.",
+        "classes: DIR/<class>/*; flat: none, all images are unlabelled; "
+        "bands: one of these, with a folder of files, one for each band, in place of each image. "
+        "auto: detected, but for bands; if it is ambiguous, nothing starts.",
     )
     reading_rules: Literal[2, 1] = knob(
         2,
@@ -134,6 +165,13 @@ class DataOptions(Schema):
         "files or pixels; their number is printed. With more, nothing starts.",
         PROBABILITY,
     )
+    max_similar_fraction: float = knob(
+        0.05,
+        DATA,
+        "Maximum fraction of evaluation images that look like a training image, as recompressed, "
+        "resized or brightened copies do; their number is printed. With more, nothing starts.",
+        PROBABILITY,
+    )
     image_size: Optional[str] = knob(
         None,
         DATA,
@@ -148,12 +186,31 @@ class DataOptions(Schema):
         DATA,
         "Keep the whole decoded dataset in memory. Not given: if it takes less than 2 GiB.",
     )
+    channels: Optional[int] = knob(
+        None,
+        DATA,
+        "Channels of the images. Not given: those of arrays, and 3 for image files and "
+        "tensorflow_datasets, where grey images get three equal channels. 1: colours become grey. "
+        "The encoder takes as many; a checkpoint says how many its own takes.",
+        at_least(1),
+    )
     value_range: str = knob(
         "auto",
         DATA,
         "Values that are scaled to 0 and 1, for images of more than 8 bits. auto: the range of the "
         "number of bits that the largest value needs, or of fractions; 8-bit images are unchanged. "
         "dtype: the range of the type (fractions: 0 to 1). LOW,HIGH: these values, such as 0,4095; "
-        "values outside are clipped.",
+        "values outside are clipped. percentiles: of each channel by itself, its 1st and 99th "
+        "percentile in 256 training images; percentiles:LOW,HIGH: others.",
         RANGE,
+    )
+    no_data: Optional[str] = knob(
+        None,
+        DATA,
+        "Values that stand for no data, such as -9999 or nan or nan,0. They do not count for "
+        "--value_range, and become --no_data_fill.",
+        NO_DATA,
+    )
+    no_data_fill: float = knob(
+        0.0, DATA, "What the values of --no_data become, in [0, 1].", PROBABILITY
     )

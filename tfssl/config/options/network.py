@@ -8,6 +8,7 @@ from tfssl.config.schema import METHOD, NET, Schema, group, knob
 from tfssl.config.values import (
     INPUT_RANGE,
     NON_NEGATIVE,
+    NORMALIZATION,
     NOT_EMPTY,
     POSITIVE,
     PROBABILITY,
@@ -71,12 +72,14 @@ class NetworkOptions(Schema):
     batch_norm_decay: float = knob(
         0.9, NET, "Momentum of the moving averages of batch normalization.", PROBABILITY
     )
-    input_normalization: Literal["none", "imagenet"] = knob(
+    input_normalization: str = knob(
         "none",
         NET,
-        "Normalization of images in [0, 1]: none, or subtract the mean of "
-        "ImageNet's channels and divide by their standard deviation. It is a layer of the encoder, "
-        "saved with it.",
+        "Normalization of images in [0, 1]: none, or subtract a mean from each channel and divide "
+        "it by a standard deviation: imagenet, those of ImageNet; dataset, those of the training "
+        "images, which are recorded; or numbers, M,M,M/S,S,S. It is a layer of the encoder, saved "
+        "with it.",
+        NORMALIZATION,
     )
 
 

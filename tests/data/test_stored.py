@@ -1,0 +1,224 @@
+"""Arrays in files as sources: what is read is what is in the file, split, labelled and scaled."""
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.helpers import read_source
+from tfssl.data import stored
+from tfssl.errors import UsageError
+
+RNG = np.random.default_rng(0)
+IMAGES = {  # name: (images, the values that become 0 and 1)
+    "8 bits, RGB": (RNG.integers(0, 256, (24, 7, 5, 3), np.uint8), (0, 255)),
+    "16 bits, grey": (RNG.integers(0, 65536, (24, 7, 5), np.uint16), (0, 65535)),
+    "12 bits in 16, grey": (RNG.integers(0, 4096, (24, 7, 5, 1), np.uint16), (0, 4095)),
+    "6 channels of floats": (RNG.random((24, 7, 5, 6), np.float32) * 2 - 1, (-1, 1)),
+    "2 channels of integers": (RNG.integers(-900, 3001, (24, 7, 5, 2), np.int32), None),
+}
+LABELS = np.arange(24) % 3
+
+
+def write(path, arrays):
+    """The arrays in a file of the form that its name says."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            for name, values in arrays.items():
+                values = values.astype("S") if values.dtype.kind == "U" else values
+                file.create_dataset(name, data=values)
+    elif path.suffix == ".npy":
+        np.save(path, arrays["images"])
+    else:
+        np.savez(path, **arrays)
+    return str(path)
+
+
+@pytest.mark.parametrize("limit", [0, 2**30], ids=["streamed", "in memory"])
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".npy"])
+@pytest.mark.parametrize("kind", IMAGES)
+def test_values_are_those_of_the_file(kind, suffix, limit, tmp_path):
+    images, scale = IMAGES[kind]
+    path = write(tmp_path / f"file{suffix}", {"images": images, "labels": LABELS})
+    lines = []
+    source = stored.load(path, "train", limit_bytes=limit, report=lines.append)
+    low, high = scale or (images.min(), images.max())
+    expected = np.float32((images.astype(np.float64) - low) / (high - low))
+    expected = expected[..., np.newaxis] if images.ndim == 3 else expected
+    found = read_source(source)
+    assert sorted(found) == sorted(f"images:{row}" for row in range(24))
+    for row in range(24):
+        image, label = found[f"images:{row}"]
+        np.testing.assert_allclose(image, expected[row], rtol=0, atol=1e-6)
+        assert label == (-1 if suffix == ".npy" else LABELS[row])
+    assert source.channels == expected.shape[-1] and source.image_shape == (7, 5)
+    assert source.num_classes == (0 if suffix == ".npy" else 3)
+    assert (source.arrays is None) == (limit == 0)
+    assert len(lines) == (images.dtype != np.uint8)
+    assert source.value_ranges == {images.dtype.name: (low, high)}
+
+
+def test_other_splits_are_scaled_as_the_one_that_was_learned_from(tmp_path):
+    images = RNG.integers(0, 1000, (10, 4, 4), np.uint16)
+    path = write(tmp_path / "file.npz", {"train_images": images, "test_images": images // 4})
+    ranges = stored.load(path, "train", report=lambda line: None).value_ranges
+    assert ranges == {"uint16": (0, 1023)}
+    for split, part in (("train", images), ("test", images // 4)):
+        for image, row in zip(*by_row(stored.load(path, split, ranges=ranges))):
+            np.testing.assert_allclose(image[..., 0], part[row] / 1023, atol=1e-6)
+
+
+def by_row(source):
+    found = read_source(source)
+    return [image for image, _ in found.values()], [int(name.split(":")[1]) for name in found]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+@pytest.mark.parametrize("form", ["prefix", "keras", "column"])
+def test_splits(form, suffix, tmp_path):
+    images = np.arange(20 * 16, dtype=np.uint16).reshape(20, 4, 4)
+    labels = np.arange(20) // 4
+    if form == "column":
+        words = np.array(["training"] * 12 + ["val"] * 3 + ["test"] * 5)
+        arrays = {"images": images, "labels": labels, "split": words}
+    else:
+        arrays = {}
+        for name, part in (
+            ("train", slice(0, 12)),
+            ("val", slice(12, 15)),
+            ("test", slice(15, 20)),
+        ):
+            names = f"{name}_images", f"{name}_labels"
+            names = (f"x_{name}", f"y_{name}") if form == "keras" else names
+            arrays |= {names[0]: images[part], names[1]: labels[part][:, np.newaxis]}
+    path = write(tmp_path / f"file{suffix}", arrays)
+    for split, first, last in (("train", 0, 12), ("val", 12, 15), ("test", 15, 20), (None, 15, 20)):
+        source = stored.load(path, split, value_range=(0, 65535), report=lambda line: None)
+        values = sorted(
+            (round(float(image[0, 0, 0] * 65535)) // 16, int(label))
+            for image, label in read_source(source).values()
+        )
+        assert values == [(row, row // 4) for row in range(first, last)]
+        assert source.num_classes == 5  # those of the whole file
+    with pytest.raises(UsageError, match="must be one of test, train, val, or a slice"):
+        stored.load(path, "validation")
+
+
+def test_slices_are_random_disjoint_and_together_the_whole(tmp_path):
+    path = write(
+        tmp_path / "file.npz",
+        {"images": np.zeros((100, 2, 2, 3), np.uint8), "labels": np.arange(100) // 10},
+    )
+    parts = [stored.load(path, f"train[{part}]") for part in (":60%", "60%:80%", "80%:")]
+    rows = [part.ids() for part in parts]
+    assert sorted(sum(rows, [])) == sorted(f"images:{row}" for row in range(100))
+    assert [len(part) for part in rows] == [60, 20, 20]
+    assert len(set(parts[1].arrays[1])) > 5  # sorted by class in the file
+    assert not parts[0].shares_examples_with(parts[1])
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_groups_are_not_cut(suffix, tmp_path):
+    patients = np.array([f"patient {number // 7}" for number in range(100)])
+    arrays = {"images": np.zeros((100, 2, 2, 3), np.uint8), "labels": np.arange(100) % 2}
+    path = write(tmp_path / f"file{suffix}", {**arrays, "patient": patients})
+    names = stored.Names(group="patient")
+    parts = [stored.load(path, f"train[{part}]", names=names) for part in (":50", "50:60", "60:")]
+    rows = [[int(name.split(":")[1]) for name in part.ids()] for part in parts]
+    assert sorted(sum(rows, [])) == list(range(100))
+    found = [{patients[row] for row in of} for of in rows]
+    assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]
+    assert 44 < len(rows[0]) < 57
+    for part, of in zip(parts, rows):
+        assert part.groups() == [patients[row] for row in of]
+
+
+def test_texts_are_classes_and_some_have_none(tmp_path):
+    words = np.array(["wolf", "", "bear", "wolf"])
+    for suffix in (".npz", ".h5"):
+        path = write(
+            tmp_path / f"file{suffix}", {"images": np.zeros((4, 2, 2), np.uint8), "labels": words}
+        )
+        source = stored.load(path, "train")
+        assert source.classes == ("bear", "wolf") and source.num_classes == 2
+        labels = {name: label for name, (_, label) in read_source(source).items()}
+        assert [labels[f"images:{row}"] for row in range(4)] == [1, -1, 0, 1]
+
+
+def test_channels_in_front_are_taken_where_they_are_asked_for(tmp_path):
+    images = RNG.integers(0, 256, (6, 3, 40, 41), np.uint8)
+    path = write(tmp_path / "file.npy", {"images": images})
+    with pytest.raises(UsageError, match="channels=3 may be meant. Received: None"):
+        stored.load(path, "train")
+    for limit in (0, 2**20):
+        source = stored.load(path, "train", wanted_channels=3, limit_bytes=limit)
+        assert source.image_shape == (40, 41) and source.channels == 3
+        for image, row in zip(*by_row(source)):
+            np.testing.assert_array_equal(image, np.moveaxis(images[row], 0, -1) / np.float32(255))
+
+
+def test_colours_become_grey_and_grey_becomes_three_channels(tmp_path):
+    grey = RNG.integers(0, 256, (6, 4, 4, 1), np.uint8)
+    for images, wanted in ((grey, 3), (grey.repeat(3, axis=-1), 1)):
+        path = write(tmp_path / f"{wanted}.npy", {"images": images})
+        source = stored.load(path, "train", wanted_channels=wanted)
+        for image, row in zip(*by_row(source)):
+            np.testing.assert_array_equal(image, (grey[row] / np.float32(255)).repeat(wanted, -1))
+    colours = write(tmp_path / "c.npy", {"images": np.uint8([[[[255, 0, 0], [10, 200, 30]]]])})
+    (image,) = by_row(stored.load(colours, "train", wanted_channels=1))[0]
+    np.testing.assert_array_equal(image[0, :, 0] * 255, [76, 124])  # 76.2, 123.8
+    with pytest.raises(UsageError, match="`channels` must be 3 or 1 for images of 3 channels"):
+        stored.load(colours, "train", wanted_channels=6)
+
+
+def test_copies_elsewhere_have_one_identity_and_other_images_have_another(tmp_path):
+    arrays = {"images": RNG.integers(0, 256, (50, 4, 4), np.uint8), "labels": np.arange(50) % 5}
+    (tmp_path / "there").mkdir()
+    first = stored.load(write(tmp_path / "a.npz", arrays), "train[:30]").identity
+    copy = stored.load(write(tmp_path / "there" / "b.h5", arrays), "train[30:]").identity
+    assert first == copy == stored.identify(str(tmp_path / "a.npz"), "train")
+    assert first["classes"] == {str(label): 10 for label in range(5)}
+    for change in (
+        {"labels": (np.arange(50) + 1) % 5},
+        {"images": 255 - arrays["images"]},
+    ):
+        other = write(tmp_path / "c.npz", arrays | change)
+        stored.of_file.cache_clear()
+        assert stored.identify(other, "train") != first
+
+
+def test_mistakes(tmp_path):
+    def said(arrays, split="train", suffix=".npz", **options):
+        stored.of_file.cache_clear()
+        with pytest.raises(UsageError) as caught:
+            stored.load(write(tmp_path / f"file{suffix}", arrays), split, **options)
+        return str(caught.value)
+
+    images = np.zeros((4, 5, 6, 3), np.uint8)
+    assert "It has labels, pictures. Received: images" in said(
+        {"pictures": images, "labels": np.zeros(4, int)}
+    )
+    assert "images must be images of one size" in said({"images": np.zeros((4, 5))})
+    assert "a value for each of 4 images. Received: [3]" in said(
+        {"images": images, "labels": np.zeros(3, int)}
+    )
+    assert "must have an array patient. It has images" in said(
+        {"images": images}, names=stored.Names(group="patient")
+    )
+    assert "labels must be integers, or texts. Received: float64" in said(
+        {"images": images, "labels": np.zeros(4)}
+    )
+    assert "must hold images of finite numbers" in said({"images": np.full((4, 5, 6), np.nan)})
+    assert "has no test or validation split" in said({"images": images}, split=None)
+    with pytest.raises(UsageError, match="must be a file of arrays. Received: None"):
+        stored.load(None, "train")
+    with pytest.raises(UsageError, match="No such file"):
+        stored.load(str(tmp_path / "nothing.npz"), "train")
+    with pytest.raises(UsageError, match="is a folder"):
+        stored.load(str(tmp_path), "train")
+    for suffix in (".npz", ".npy", ".h5"):
+        (tmp_path / f"damaged{suffix}").write_bytes(b"PK\x03\x04 nothing")
+        with pytest.raises(UsageError, match="damaged, or not of the form"):
+            stored.load(str(tmp_path / f"damaged{suffix}"), "train")
+    np.savez(tmp_path / "objects.npz", images=images, labels=np.array(["a", 1, 2, 3], object))
+    with pytest.raises(UsageError, match="labels must be of numbers or texts"):
+        stored.load(str(tmp_path / "objects.npz"), "train")

@@ -1,0 +1,321 @@
+"""Images of every form of storage through the whole job, as a user would run it."""
+
+import csv
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tfssl
+from tests.helpers import costly, tiny_config
+from tfssl import UsageError
+from tfssl.runner import sources
+from tfssl.storage import export, rundir
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(48) % 3
+SPLIT = np.array(["train"] * 32 + ["test"] * 16)
+KINDS = {  # name: (images, the values that become 0 and 1)
+    "rgb": (RNG.integers(0, 256, (48, 20, 16, 3), np.uint8), (0, 255)),
+    "grey": (RNG.integers(0, 65536, (48, 20, 16, 1), np.uint16), (0, 65535)),
+    "six": (RNG.random((48, 20, 16, 6), np.float32), (0, 1)),
+}
+
+
+def npz(path, images):
+    np.savez(path / "a.npz", images=images, labels=LABELS, split=SPLIT)
+    return path / "a.npz"
+
+
+def h5(path, images):
+    with h5py.File(path / "a.h5", "w") as file:
+        for split in ("train", "test"):
+            file[f"{split}_images"] = images[SPLIT == split]
+            file[f"{split}_labels"] = LABELS[SPLIT == split]
+    return path / "a.h5"
+
+
+def table(path, images):
+    import tifffile
+
+    rows = [("path", "label", "split")]
+    for number, (image, label, split) in enumerate(zip(images, LABELS, SPLIT)):
+        if image.dtype == np.uint8:
+            Image.fromarray(image).save(path / f"{number}.png")
+        else:
+            plane = image[..., 0] if image.shape[-1] == 1 else image
+            how = {} if plane.ndim == 2 else {"planarconfig": "contig"}
+            tifffile.imwrite(path / f"{number}.png", plane, photometric="minisblack", **how)
+        rows.append((f"{number}.png", f"class{label}", split))
+    with open(path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path / "a.csv"
+
+
+def tfrecord(path, images):
+    def of(**values):
+        return tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                    if isinstance(value, bytes)
+                    else tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+                    for name, value in values.items()
+                }
+            )
+        ).SerializeToString()
+
+    (path / "records.tfrecord").mkdir()
+    for split in ("train", "test"):
+        with tf.io.TFRecordWriter(str(path / "records.tfrecord" / f"{split}.tfrecord")) as file:
+            for image, label in zip(images[SPLIT == split], LABELS[SPLIT == split]):
+                height, width, depth = image.shape
+                pixels = dict(height=height, width=width, depth=depth, label=int(label))
+                file.write(of(image=image.tobytes(), **pixels))
+    return path / "records.tfrecord"
+
+
+FORMS = {"npz": npz, "h5": h5, "table": table, "tfrecord": tfrecord}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    return lambda form, kind: str(FORMS[form](tmp_path, KINDS[kind][0]))
+
+
+def config(path, model_dir, **changes):
+    settings = dict(
+        dataset=path,
+        data_dir=None,
+        train_split="train",
+        eval_split=None,
+        train_steps=2,
+        train_batch_size=8,
+        knn_k="3",
+        color_jitter_strength=1.0,
+    )
+    return tiny_config(model_dir, **settings | changes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_network_gets_the_values_of_the_file(form, kind, stored, tmp_path):
+    images, (low, high) = KINDS[kind]
+    path = stored(form, kind)
+    source = sources.load(config(path, tmp_path / "run"), "test")
+    channels = 3 if (form, kind) == ("table", "grey") else images.shape[-1]
+    expected = np.repeat(images, channels // images.shape[-1], axis=-1)[SPLIT == "test"]
+    expected = np.float32((expected.astype(np.float64) - low) / (high - low))
+    found = [
+        (tfssl.augment.as_float(image).numpy(), int(label))
+        for image, label in source.records().map(source.decode)
+    ]
+    assert len(found) == 16 and source.channels == channels and source.num_classes == 3
+    for image, label in found:
+        errors = np.abs(expected - image).max(axis=(1, 2, 3))
+        assert errors.min() < 1e-4 and LABELS[SPLIT == "test"][errors.argmin()] == label
+
+
+@pytest.mark.parametrize(
+    "form,kind",
+    [
+        ("npz", "six"),
+        costly("h5", "grey"),
+        costly("table", "six"),
+        costly("tfrecord", "grey"),
+        costly("table", "grey"),
+        costly("npz", "rgb"),
+    ],
+)
+def test_from_files_to_predictions(form, kind, stored, tmp_path):
+    path, channels = stored(form, kind), KINDS[kind][0].shape[-1]
+    channels = 3 if (form, kind) == ("table", "grey") else channels
+    run = str(tmp_path / "run")
+    result = tfssl.run(config(path, run))
+    assert result["pretrained"]["knn_3"]["examples"] == 16
+    encoder = keras.saving.load_model(f"{run}/encoder.keras")
+    assert encoder.input_shape[-1] == channels
+    again = tfssl.run(config(path, run))
+    assert again == result
+    tuned = tfssl.run(
+        config(
+            path,
+            tmp_path / "tuned",
+            mode="finetune",
+            checkpoint=run,
+            train_steps=2,
+            color_jitter_strength=None,
+            knn_k=None,
+        )
+    )
+    assert tuned["finetuned"]
+    predicted = tfssl.run(
+        tfssl.Config(
+            mode="predict",
+            checkpoint=str(tmp_path / "tuned"),
+            dataset=path,
+            eval_split="test",
+            output=str(tmp_path / "classes.csv"),
+        )
+    )
+    with open(predicted) as file:
+        assert len(list(csv.DictReader(file))) == 16
+    embedded = tfssl.run(tfssl.Config(mode="embed", model_dir=run))
+    assert len(np.load(f"{embedded}/embeddings.npz")["h"]) == 16
+
+
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(grayscale_p=0.2), "--grayscale_p needs images of 3 channels: --grayscale_p=0 leaves"),
+        (dict(view2_jitter_hue=0.1), "--view2_jitter_hue needs images of 3 channels"),
+        (dict(channels=3), "--channels must be 6 for images of 6 channels. Received: 3"),
+        (dict(data_dir="elsewhere"), "--data_dir must not be given where --dataset is a path"),
+        (dict(image_key="pictures"), "--image_key must name an array"),
+        (dict(probe_dataset="shapes"), "--probe_dataset must have the channels of --dataset"),
+    ],
+)
+def test_mistakes(changes, said, stored, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        tfssl.run(config(stored("npz", "six"), tmp_path / "run", **changes))
+    assert said in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_group_on_both_sides_is_refused(tmp_path):
+    groups = np.array([f"p{number % 20}" for number in range(48)])
+    path = tmp_path / "a.npz"
+    np.savez(path, images=KINDS["rgb"][0], labels=LABELS, split=SPLIT, patient=groups)
+    with pytest.raises(UsageError, match="no group of --train_split, by --group_by=patient"):
+        tfssl.run(config(str(path), tmp_path / "run", group_by="patient"))
+
+
+def multispectral(path):
+    """16 bits, six bands of different levels, with pixels without data; and where those are."""
+    images = RNG.normal(1000, 150, (48, 16, 16, 6)) * np.arange(1, 7)
+    images = np.clip(images, 1, 65535).astype(np.uint16)
+    images[:, :2, :5], images[3, :, 9, 4] = 0, 0
+    np.savez(path / "a.npz", images=images, labels=LABELS, split=SPLIT)
+    return images
+
+
+@pytest.mark.parametrize("suffix", ["", costly("saved_model")])
+def test_an_encoder_of_raw_values_gives_what_the_run_does(suffix, tmp_path, capsys):
+    images = multispectral(tmp_path)
+    path, run = str(tmp_path / "a.npz"), str(tmp_path / "run")
+    bands = dict(
+        value_range="percentiles",
+        no_data="0",
+        no_data_fill=0.5,
+        encoder="resnet",
+        resnet_depth=18,
+        width_multiplier=1 / 16,
+        input_normalization="dataset",
+        views="satellite",
+        color_jitter_strength=None,
+    )
+    tfssl.run(config(path, run, **bands))
+    seen = images[SPLIT == "train"].astype(np.float64)
+    low, high = np.nanpercentile(np.where(seen == 0, np.nan, seen).reshape(-1, 6), (1, 99), axis=0)
+    unit = np.clip((images - low) / (high - low), 0, 1)
+    unit = np.where(images == 0, 0.5, unit).astype(np.float32)
+    means, deviations = (
+        unit[SPLIT == "train"].mean((0, 1, 2)),
+        unit[SPLIT == "train"].std((0, 1, 2)),
+    )
+    recorded = rundir.read_json(run, "flags.json")["input_normalization"]
+    np.testing.assert_allclose(
+        [[float(v) for v in side.split(",")] for side in recorded.split("/")],
+        [means, deviations],
+        rtol=2e-3,
+    )
+    expected = tfssl.load_encoder(run)(unit).numpy()
+    raw = tfssl.run(
+        tfssl.Config(mode="export", checkpoint=run, export_input="raw", format=suffix or "keras")
+    )
+    given = images.astype(np.float32)
+    if suffix:
+        made = tf.saved_model.load(raw).serve(given).numpy()
+    else:
+        made = keras.saving.load_model(raw)(images).numpy()
+        with pytest.raises(UsageError, match="takes values as they are stored, for programs other"):
+            tfssl.run(tfssl.Config(mode="finetune", checkpoint=raw, dataset="shapes"))
+    assert raw == f"{run}/encoder_raw{'_saved_model' if suffix else '.keras'}"
+    np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4)
+    capsys.readouterr()
+    tfssl.run(config(path, run, **bands))  # the same command finds the finished run
+    assert "--input_normalization=dataset" not in capsys.readouterr().out
+
+
+def test_images_of_two_types_have_no_raw_values(tmp_path):
+    about = {"value_ranges": {"uint8": [0, 255], "uint16": [0, 4095]}}
+    with pytest.raises(UsageError, match="needs images of one type. x was trained on images of ui"):
+        export.of_raw_values(None, about, "x")
+    about = {"value_ranges": {"uint8": [[0, 1, 2], [3, 4, 5]]}}
+    model = keras.Sequential([keras.Input((None, None, 1)), keras.layers.GlobalMaxPooling2D()])
+    with pytest.raises(UsageError, match="needs a value range of 1 channels.*Received: one of 3"):
+        export.of_raw_values(model, about, "x")
+
+
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (dict(input_normalization="dataset", encoder="tiny"), "--input_normalization=dataset is f"),
+        (dict(input_normalization="1,2/0,1"), "--input_normalization must be none, imagenet, data"),
+        (
+            dict(input_normalization="0,0/1,1", encoder="resnet"),
+            "--input_normalization must have 6 means, as many as",
+        ),
+    ],
+)
+def test_a_normalization_that_does_not_suit(changes, said, stored, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        tfssl.run(config(stored("npz", "six"), tmp_path / "run", **changes))
+    assert said in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+OWN = dict(color_jitter_strength=None, flip_p=None, grayscale_p=None)  # no flags of views
+FILE = """
+import tfssl
+
+
+def pair(size, channels):
+    return tfssl.augment.domain("satellite", size, channels), tfssl.augment.supervised(size)
+
+
+broken = 3
+"""
+
+
+def test_views_of_a_function_in_a_file(stored, tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    run, path = tmp_path / "run", stored("npz", "six")
+    plain = dict(OWN, views=f"{tmp_path}/mine.py:pair")
+    tfssl.run(config(path, run, **plain))
+    assert list(rundir.read_json(run, "data.json")["plugins"]) == ["mine.py"]
+    (tmp_path / "mine.py").write_text(FILE + "# changed\n")
+    with pytest.raises(UsageError, match="mine.py is not the file that the run in --model_dir"):
+        tfssl.run(config(path, run, **plain))
+    (tmp_path / "mine.py").unlink()
+    assert tfssl.run(tfssl.Config(mode="eval", model_dir=str(run)))  # needs no views
+
+
+@pytest.mark.parametrize(
+    "views,said",
+    [
+        ("gone.py:pair", "--views must be a function of a file. Received: gone.py"),
+        ("{}/mine.py:other", "--views must name a function of .*mine.py. Received: other"),
+        ("{}/mine.py:broken", "--views must name a function of .*mine.py. Received: broken"),
+        ("landsat", "--views must be one of natural, .*, or FILE.py:function. Received: landsat"),
+    ],
+)
+def test_views_that_are_not_there(views, said, stored, tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    settings = dict(OWN, views=views.format(tmp_path))
+    with pytest.raises(UsageError, match=said):
+        tfssl.run(config(stored("npz", "six"), tmp_path / "run", **settings))
+    assert not (tmp_path / "run").exists()

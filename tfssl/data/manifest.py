@@ -1,0 +1,171 @@
+"""Tables of image files, CSV, TSV or Parquet: a row for each image, read into a `tree.Tree`.
+
+    path          the file; a relative path is one below the folder of the table
+    label         its class, any text or number; empty: none (this column may be missing)
+    split         train, test, ...; without this column, all images are of train
+    another       a patient, a field: `group_by` may name one
+
+Names of columns other than these are given by `stored.Names`.
+"""
+
+import csv
+import io
+import os
+
+from tfssl import files
+from tfssl.data import groups as whole
+from tfssl.data import tree
+from tfssl.data.stored import Names, spelled
+from tfssl.errors import UsageError
+from tfssl.text import plain, printable
+
+ENDINGS = (".csv", ".tsv", ".parquet")
+USUAL = Names("path", "label", "split", None)
+ALSO = {"image": ("path", "file", "filename", "image"), "label": ("label", "class")}
+LARGEST = 2**31  # bytes of a table
+FORM = "a table of image files"
+
+
+def read(path, names=USUAL, given=()):
+    """Reads a table.
+
+    Args:
+        path: the file.
+        names: `Names` of its columns.
+        given: those fields of `names` that were asked for, and must be there.
+
+    Returns:
+        A `tree.Tree`.
+
+    Raises:
+        UsageError: the table cannot be read, lacks a column or a path, or has an image twice with
+            different labels.
+    """
+    columns = columns_of(path)
+    paths = found(columns, names.image, ALSO["image"], "image" in given, path, "image_key")
+    if paths is None:
+        raise missing(path, columns, "image_key", " or ".join(ALSO["image"]))
+    labels = found(columns, names.label, ALSO["label"], "label" in given, path, "label_key")
+    splits = found(columns, names.split, (names.split,), "split" in given, path, "split_key")
+    grouped = names.group and found(columns, names.group, (), True, path, "group_by")
+    words = [""] * len(paths) if labels is None else [word.strip() for word in labels]
+    classes = sorted(set(words) - {""}, key=by_number)
+    places = {word: place for place, word in enumerate(classes)} | {"": -1}
+    root, made, remarks = os.path.dirname(os.path.realpath(path)), {}, []
+    for row, name in enumerate(paths):
+        if not name.strip():
+            raise UsageError(f"`data_dir={path}`: row {row + 1} must have a path. Received: none")
+        split = spelled(splits[row].strip()) if splits else "train"
+        file = file_of(root, name, places[words[row]], grouped[row] if grouped else "")
+        other = made.setdefault(split, {}).setdefault(file.path, file)
+        if other.label != file.label:
+            raise UsageError(
+                f"`data_dir={path}`: {printable(name)} must have one label. Received: "
+                f"{printable(classes[other.label] if other.label >= 0 else 'none')} and "
+                f"{printable(words[row] or 'none')}, in row {row + 1}"
+            )
+    twice = len(paths) - sum(map(len, made.values()))
+    if twice:
+        remarks.append(f"left out: {twice:,} rows of images that have another row")
+    made = {split: tree.sorted_files(of.values()) for split, of in made.items()}
+    return tree.Tree("table", made, tuple(map(plain, classes)), {}, tuple(remarks))
+
+
+def by_number(word):
+    """A sort key of classes: numbers by their value, before other texts."""
+    return (0, int(word), "") if word.isdecimal() and len(word) < 19 else (1, 0, word)
+
+
+def file_of(root, name, label, group):
+    """A `tree.File` of a path in a table; one that does not exist is reported when it is read."""
+    path = os.path.join(root, os.path.expanduser(name))
+    try:
+        status = os.stat(path)
+        times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    except (OSError, ValueError):
+        times = (0, 0, 0)
+    return tree.File(path, name, label, *times, group=group)
+
+
+def found(columns, name, usual, required, path, flag):
+    """The texts of a column, or None.
+
+    Args:
+        columns: {name: texts}.
+        name: the name that was asked for, if `required`.
+        usual: other names that it may have.
+        flag: name of the argument, for messages.
+
+    Raises:
+        UsageError: a required column is missing.
+    """
+    if required and name not in columns:
+        raise missing(path, columns, flag, name)
+    chosen = next((word for word in (name, *usual) if word in columns), None)
+    return None if chosen is None else columns[chosen]
+
+
+def missing(path, columns, flag, name):
+    return UsageError(
+        f"`{flag}` must name a column of `data_dir={path}`, which has "
+        f"{', '.join(map(printable, columns))}. Received: {name}"
+    )
+
+
+def columns_of(path):
+    """The columns of a table, {name: list of texts}.
+
+    Raises:
+        UsageError: the file is missing, no table, or has no rows.
+    """
+    if not path:
+        raise UsageError("`data_dir` must be the file of a table. Received: None")
+    try:
+        if path.lower().endswith(".parquet"):
+            columns = of_parquet(path)
+        else:
+            columns = of_text(files.text(path, LARGEST), path)
+    except OSError as error:
+        raise UsageError(
+            f"`data_dir` must be the file of a table. Received: {path} ({error.strerror})"
+        ) from None
+    if not columns or not len(next(iter(columns.values()))):
+        raise UsageError(f"`data_dir={path}` must have a line of names and rows below it.")
+    return columns
+
+
+def of_text(text, path):
+    """The columns of CSV or TSV; the separator is that of the first line."""
+    first = text.partition("\n")[0]
+    separator = max("\t;,", key=first.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        names, *rows = [row for row in lines if row] or [[]]
+    except csv.Error as error:
+        raise UsageError(f"`data_dir={path}` is no table ({error}).") from None
+    uneven = next((place for place, row in enumerate(rows, 1) if len(row) != len(names)), None)
+    if uneven:
+        raise UsageError(
+            f"`data_dir={path}`: row {uneven} must have {len(names)} values, as many as the first "
+            f"line has names. Received: {len(rows[uneven - 1])}"
+        )
+    return {name.strip(): [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def of_parquet(path):
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError(
+            f"`data_dir={path}` needs the parquet extra: pip install '.[parquet]'"
+        ) from None
+    if not os.path.isfile(path):
+        raise FileNotFoundError(2, os.strerror(2), path)
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except Exception as error:  # of pyarrow, on whatever the bytes are
+        raise UsageError(f"`data_dir={path}` is damaged ({str(error)[:200]}).") from None
+    return {
+        name: [whole.text(value) for value in table.column(name).to_pylist()]
+        for name in table.column_names
+    }

@@ -1,0 +1,453 @@
+"""TFRecord files of one's own, of `tf.train.Example`s, as a `Source`.
+
+    image     bytes of an image file, or of pixels beside the features height, width and, with
+              several channels, depth or channels: uint8, uint16 or float32, as many as there are
+    label     an integer, negative where there is none; or a text, empty where there is none
+
+A feature may also be called image/encoded, image/height, image/class/label and so on, as in older
+TensorFlow datasets; `stored.Names` gives other names. A directory holds a split for each of the
+usual names in the names of its files (train-00000-of-00010, mine-test.tfrecord); without any, and
+in a single file, all is train. Records are read in the order of the files. A slice is a random
+subset.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl import files
+from tfssl.data import channels as colours
+from tfssl.data import folder, images, values
+from tfssl.data import groups as whole
+from tfssl.data.source import Source, parse_slice, reason, subset
+from tfssl.data.stored import EVAL_SPLITS, Names, coded_labels, spelled
+from tfssl.data.tree import File
+from tfssl.errors import UsageError
+from tfssl.text import printable
+
+USUAL = {
+    "image": ("image", "image/encoded", "image_raw", "image_bytes"),
+    "label": ("label", "image/class/label", "labels", "class"),
+    "height": ("height", "image/height"),
+    "width": ("width", "image/width"),
+    "depth": ("depth", "channels", "image/channels"),
+}
+SPLIT = re.compile(
+    r"(?:^|[-_.])(training|train|testing|test|validation|valid|val)(?=[-_.\d]|$)", re.IGNORECASE
+)
+ENDINGS = (".tfrecord", ".tfrecords")
+GZIP = b"\x1f\x8b"
+TYPES = {1: np.uint8, 2: np.uint16, 4: np.float32}  # by bytes of a value
+AT_ONCE = 512  # records that are examined together
+
+
+class Keys(NamedTuple):
+    """Names of the features of a record; None: there is no such feature."""
+
+    image: str
+    label: str | None
+    group: str | None
+    height: str | None
+    width: str | None
+    depth: str | None
+
+    @property
+    def raw(self):
+        """Whether images are pixels instead of files."""
+        return self.height is not None and self.width is not None
+
+
+class Row(NamedTuple):
+    """What is known of a record: its name, label as stored, group, and `images.Found`."""
+
+    name: str
+    label: object
+    group: str
+    found: images.Found
+
+
+def load(
+    path,
+    split,
+    *,
+    flag="train_split",
+    names=Names(None, None, None, None),
+    value_range="auto",
+    ranges=None,
+    wanted_channels=None,
+    max_bad_fraction=0.1,
+    max_pixels=folder.MAX_PIXELS,
+    missing=values.NONE,
+    report=print,
+):
+    """Loads one split of a file, or of a directory of files, as a `Source`.
+
+    Args:
+        path: the file or directory.
+        split, flag, value_range, ranges, report: as for `stored.load`.
+        names: `Names` of features; None: the usual ones.
+        wanted_channels: number of channels to convert to; None: those of the records, 3 for grey
+            and colours in image files.
+        max_bad_fraction, max_pixels, missing: as for `folder.load`.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        UsageError: files cannot be read, or lack a feature; too many images are unreadable.
+    """
+    shards, keys = opened(path, names)
+    base = chosen_split(shards, path, split)
+    rows = scan(tuple(shards[base]), keys, max_pixels, missing)
+    named, start, stop = parse_slice(split or base, {base: len(rows)}, flag, os.path.basename(path))
+    grouped = [row.group for row in rows] if keys.group else None
+    order = whole.order([row.name for row in rows], grouped)
+    if grouped:
+        start, stop = whole.boundaries(np.array(grouped)[order], start, stop)
+    chosen = np.sort(order[start:stop])
+    pairs = [(File(rows[place].name, *[None] * 5), rows[place].found) for place in chosen]
+    folder.report_unreadable(path, split or base, pairs, (), max_bad_fraction, report)
+    good = np.array([place for place in chosen if not rows[place].found.problem])
+    founds = [rows[place].found for place in good]
+    coded, classes = all_labels(shards, keys)
+    labels = coded[base][good] if keys.label else np.full(len(good), -1, np.int64)
+    num_classes = len(classes) if (labels >= 0).any() else 0
+    scale = folder.chosen_ranges(
+        founds,
+        value_range,
+        ranges or {},
+        report,
+        lambda places: stored_values(tuple(shards[base]), keys, good[places]),
+        missing,
+    )
+    deep = scale != folder.PLAIN or bool(missing.values)
+    of_files = one_of({found.channels for found in founds}, "numbers of channels", path)
+    count = colours.choose(of_files, wanted_channels)
+    sizes = {found.size for found in founds}
+    turned = any(found.orientation > 1 for found in founds)
+    columns = {
+        "label": np.full(len(rows), -1, np.int64),
+        "reader": np.array([row.found.reader for row in rows], np.int32),
+        "orientation": np.array([row.found.orientation for row in rows], np.int32),
+    }
+    sides = np.shape(next(iter(scale.values()))[0])  # () or (channels,)
+    columns |= {"low": np.zeros((len(rows), *sides)), "high": np.ones((len(rows), *sides))}
+    columns["label"][good] = labels if num_classes else -1
+    for place, found in zip(good, founds):
+        columns["low"][place], columns["high"][place] = scale[found.dtype]
+    source = Source(
+        name=os.path.basename(os.path.normpath(path)),
+        split=split or base,
+        examples=(base, 0, len(rows)),
+        num_classes=num_classes,
+        classes=classes if num_classes else (),
+        image_shape=sizes.pop() if len(sizes) == 1 else (None, None),
+        dtype=np.float32 if deep else np.uint8,
+        channels=count,
+        value_ranges=scale,
+        records=functools.partial(records, tuple(shards[base]), keys, columns),
+        decode=functools.partial(decode, keys, of_files, count, deep, missing),
+        content=None if keys.raw else folder.content_of,
+        orientation=(lambda example: example["orientation"]) if turned else None,
+        ids=lambda: [row.name for row in rows],
+        digests=lambda: [row.found.digest for row in rows],
+        thumbnails=lambda: images.thumbnails(row.found for row in rows),
+        groups=(lambda: [row.group for row in rows]) if keys.group else None,
+        origin=("tfrecord", os.path.realpath(path)),
+        identity=identity_of(shards[base], rows, classes),
+    )
+    source = source if len(good) == len(rows) else subset(source, good)
+    return dataclasses.replace(source, examples=(base, start, stop))
+
+
+def identify(path, split, *, names=Names(None, None, None, None), max_pixels=folder.MAX_PIXELS):
+    """The `Source.identity` of a split; see `load`."""
+    shards, keys = opened(path, names)
+    base = chosen_split(shards, path, split)
+    rows = scan(tuple(shards[base]), keys, max_pixels)
+    return identity_of(shards[base], rows, all_labels(shards, keys)[1])
+
+
+def identity_of(shard, rows, classes):
+    return {
+        "kind": "tfrecord",
+        "images": len(rows),
+        "classes": list(classes),
+        "content": folder.content_digest(row.found for row in rows),
+    }
+
+
+def chosen_split(shards, path, split):
+    """The name of a split, or of the one of a slice."""
+    if split is None:
+        split = next((name for name in EVAL_SPLITS if name in shards), None)
+        if split is None:
+            raise UsageError(
+                f"`eval_split` must name what to evaluate on: `data_dir={path}` has no test or "
+                "validation files. A part of train will do: `train_split=train[:90%]` "
+                "`eval_split=train[90%:]`. Received: None"
+            )
+    base = split.partition("[")[0]
+    if base not in shards:
+        parse_slice(split, dict.fromkeys(shards, 1), "train_split", os.path.basename(path))
+    return base
+
+
+def opened(path, names):
+    """The files of each split, {name: paths}, and the `Keys` of their records.
+
+    Raises:
+        UsageError: there are no files, or no records, or none with an image.
+    """
+    why = files.absence(path) if path else "none"
+    if why:
+        raise UsageError(
+            "`data_dir` must be a file, or a directory of files, in TFRecord. "
+            f"Received: {path}{'' if path is None else f' ({why})'}"
+        )
+    paths = [path]
+    if os.path.isdir(path):
+        paths = sorted(
+            os.path.join(path, name)
+            for name in os.listdir(path)
+            if re.search(r"\.tfrecords?(?:\W|$)|-\d+-of-\d+", name) and not name.startswith(".")
+        )
+    if not paths:
+        raise UsageError(
+            f"`data_dir={path}` must hold files called .tfrecord or NAME-00000-of-00010. "
+            "Received: a directory without any"
+        )
+    found = [(SPLIT.search(os.path.basename(path)), path) for path in paths]
+    shards = {}
+    for match, file in found:
+        shards.setdefault(spelled(match[1].lower()) if match else "train", []).append(file)
+    first = first_record(paths[0])
+    return shards, keys_of(first, names, path)
+
+
+def first_record(path):
+    """The first `tf.train.Example` of a file."""
+    try:
+        record = next(iter(dataset_of((path,)).take(1).as_numpy_iterator()))
+        return tf.train.Example.FromString(record)
+    except (StopIteration, tf.errors.OpError, ValueError) as error:
+        why = "no record" if isinstance(error, StopIteration) else reason(error)
+        raise damaged(path, why) from None
+    except Exception as error:  # of protobuf
+        raise damaged(path, f"a record that is no tf.train.Example: {error}") from None
+
+
+def damaged(path, why):
+    return UsageError(f"`data_dir`: {printable(path)} is no whole TFRecord file ({why}).")
+
+
+def keys_of(example, names, path):
+    """The `Keys` of records like this one."""
+    there = example.features.feature
+
+    def key(given, usual, flag):
+        if given and given not in there:
+            raise UsageError(
+                f"`{flag}` must name a feature of the records in `data_dir={path}`, which have "
+                f"{', '.join(map(printable, sorted(there)))}. Received: {given}"
+            )
+        return given or next((name for name in usual if name in there), None)
+
+    usual = next((name for name in USUAL["image"] if name in there), USUAL["image"][0])
+    image = key(names.image or usual, (), "image_key")
+    sizes = [key(None, USUAL[name], name) for name in ("height", "width", "depth")]
+    content = there[image].bytes_list.value
+    if len(content) != 1:
+        raise UsageError(
+            f"`image_key` must name a feature of bytes, one for each record of `data_dir={path}`. "
+            f"Received: {image}"
+        )
+    encoded = is_image(content[0])
+    return Keys(
+        image,
+        key(names.label, USUAL["label"], "label_key"),
+        key(names.group, (), "group_by"),
+        *([None] * 3 if encoded else sizes),
+    )
+
+
+def is_image(content):
+    """Whether bytes are those of an image file."""
+    try:
+        images.examine_content(content, folder.MAX_PIXELS)
+    except images.Unusable:
+        return True
+    except Exception:  # of Pillow's plugins
+        return False
+    return True
+
+
+def dataset_of(shard):
+    """The serialized records of files, in order."""
+    with files.opened(shard[0]) as file:
+        compressed = file.read(2) == GZIP
+    return tf.data.TFRecordDataset(list(shard), "GZIP" if compressed else "")
+
+
+@functools.lru_cache(maxsize=4)
+def scan(shard, keys, max_pixels, missing=values.NONE):
+    """A `Row` for each record of files; every image is decoded once."""
+    examine = functools.partial(examined, keys, max_pixels, missing)
+    rows = []
+    with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+        for path in shard:
+            name, made = os.path.basename(path), []
+            try:
+                for batch in dataset_of((path,)).batch(AT_ONCE).as_numpy_iterator():
+                    made += pool.map(examine, batch)
+            except tf.errors.OpError as error:
+                raise damaged(path, reason(error)) from None
+            rows += [row._replace(name=f"{name}:{place}") for place, row in enumerate(made)]
+    if not rows:
+        raise damaged(shard[0], "no record")
+    return rows
+
+
+def examined(keys, max_pixels, missing, record):
+    """The `Row` of a serialized record, without its name."""
+    features = tf.train.Example.FromString(record).features.feature
+    content = features[keys.image].bytes_list.value
+    content = content[0] if len(content) else b""
+    try:
+        if keys.raw:
+            pixels = pixels_of(features, keys, content)
+            found = images.of_values(pixels, images.BY_PYTHON, 1, missing)
+            found = found._replace(channels=pixels.shape[2])
+        else:
+            found = images.examine_content(content, max_pixels, missing)
+        found = found._replace(digest=hashlib.sha256(content).hexdigest()[:32])
+    except Exception as error:  # of Pillow's plugins
+        found = images.Found(problem=images.reason(error))
+    return Row("", text_or_number(features, keys.label), group_of(features, keys.group), found)
+
+
+def pixels_of(features, keys, content):
+    """The pixels [H, W, C] of a record that has no image file."""
+    height, width = (number_of(features, name) for name in (keys.height, keys.width))
+    depth = number_of(features, keys.depth) if keys.depth else 0
+    values = height * width * (depth or 1)
+    if values <= 0 or len(content) % values or len(content) // values not in TYPES:
+        raise images.Unusable(
+            f"{len(content):,} bytes, which are no image of {height}x{width} px and "
+            f"{depth or 1} channels"
+        )
+    array = np.frombuffer(content, TYPES[len(content) // values])
+    return array.reshape(height, width, depth or 1)
+
+
+def number_of(features, name):
+    found = features[name].int64_list.value
+    return int(found[0]) if len(found) == 1 else 0
+
+
+def text_or_number(features, name):
+    """The label of a record: an integer, or a text; None if there is none."""
+    if name is None:
+        return None
+    feature = features[name]
+    if len(feature.int64_list.value) == 1:
+        return int(feature.int64_list.value[0])
+    if len(feature.bytes_list.value) == 1:
+        return feature.bytes_list.value[0].decode("utf-8", "replace")
+    return None
+
+
+def group_of(features, name):
+    found = text_or_number(features, name)
+    return "" if found is None else str(found)
+
+
+def all_labels(shards, keys):
+    """({split: int64 labels}, names of classes) over all splits."""
+    return coded_of(tuple((split, tuple(shard)) for split, shard in sorted(shards.items())), keys)
+
+
+@functools.lru_cache(maxsize=4)
+def coded_of(shards, keys):
+    """`all_labels`, without decoding images."""
+    raw = {}
+    for split, shard in shards:
+        found = [labels_in(record, keys.label) for record in dataset_of(shard).as_numpy_iterator()]
+        texts = any(isinstance(value, str) for value in found)
+        missing = "" if texts else -1
+        found = [missing if value is None else value for value in found]
+        raw[split] = np.array(found, object if texts else np.int64)
+    return coded_labels(raw, keys.label)
+
+
+def labels_in(record, name):
+    return text_or_number(tf.train.Example.FromString(record).features.feature, name)
+
+
+def one_of(found, what, path):
+    if len(found) > 1:
+        raise UsageError(
+            f"`data_dir={path}` must hold images of one kind. Received: several {what}, "
+            f"{', '.join(map(str, sorted(found)))}"
+        )
+    return next(iter(found))
+
+
+def records(shard, keys, columns):
+    """A dataset of {"image": bytes, ...} of all records, and what `decode` needs."""
+    wanted = {keys.image: tf.io.FixedLenFeature([], tf.string, "")}
+    for name in (keys.height, keys.width, keys.depth) if keys.raw else ():
+        if name:
+            wanted[name] = tf.io.FixedLenFeature([], tf.int64, 0)
+
+    def parsed(record, columns):
+        features = tf.io.parse_single_example(record, wanted)
+        shape = [features[name] for name in (keys.height, keys.width, keys.depth) if name]
+        return {"image": features[keys.image], **columns} | (
+            {"shape": tf.stack([*shape, *[1] * (3 - len(shape))])} if keys.raw else {}
+        )
+
+    of_columns = tf.data.Dataset.from_tensor_slices(columns)
+    return tf.data.Dataset.zip(dataset_of(shard), of_columns).map(parsed)
+
+
+def decode(keys, of_files, count, deep, missing, example):
+    """The image and the label of an example, as graph code."""
+    if keys.raw:
+        image = tf.numpy_function(
+            functools.partial(from_bytes, deep, missing),
+            [example["image"], example["shape"], example["low"], example["high"]],
+            tf.float32 if deep else tf.uint8,
+            stateful=False,
+        )
+        image = images.shaped(image, of_files)
+    else:
+        image = images.decode(example, deep, channels=of_files, missing=missing)
+    return colours.converted(image, count), example["label"]
+
+
+def from_bytes(deep, missing, content, shape, low, high):
+    array = np.frombuffer(content, TYPES[len(content) // int(np.prod(shape))]).reshape(shape)
+    return values.scaled_array(array, low, high, missing) if deep else array
+
+
+def stored_values(shard, keys, places):
+    """Yields the values of some records as they are stored, [H, W, C]."""
+    wanted = set(places.tolist())
+    for place, record in enumerate(dataset_of(shard).as_numpy_iterator()):
+        if place not in wanted:
+            continue
+        features = tf.train.Example.FromString(record).features.feature
+        content = features[keys.image].bytes_list.value[0]
+        if keys.raw:
+            yield pixels_of(features, keys, content)
+        else:
+            found = images.examine_content(content, folder.MAX_PIXELS)
+            yield np.asarray(images.READERS[found.reader](content))

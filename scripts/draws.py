@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture import providers
 
-from tfssl.config import VIEW, VIEW2, Config, kind
+from tfssl.config import MORE_VIEW, VIEW, VIEW2, Config, kind
 
 MOST = 6  # knobs that a draw changes
 NUMBERS = (0, 1, 2, 3, 4, 5, 8, 10, 16, 40, 64, 1 / 64, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1.5)
@@ -191,7 +191,9 @@ BASES = {  # what is done: the settings that it needs beside TINY
     "predict": dict(mode="predict", checkpoint="{tuned}"),
 }
 VIEWS = {
-    field.name for field in dataclasses.fields(Config) if field.metadata["group"] in (VIEW, VIEW2)
+    field.name
+    for field in dataclasses.fields(Config)
+    if field.metadata["group"] in (VIEW, VIEW2, MORE_VIEW)
 }
 
 

@@ -102,11 +102,12 @@ def parse(argv):
     return options
 
 
-def arguments(doc, methods):
-    """A parser of what this script and small_batches.py share."""
+def arguments(doc, methods=None):
+    """A parser of what this script, small_batches.py and kinds.py share."""
     parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     parser.add_argument("out", help="directory of the report")
-    parser.add_argument("--methods", default=methods, help="names, comma-separated")
+    if methods:
+        parser.add_argument("--methods", default=methods, help="names, comma-separated")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, each on its cores")
     parser.add_argument("--models", help="directory of the trainings; default: OUT/models")
     return parser
@@ -117,11 +118,9 @@ def read(parser, argv):
     words, rest = split(argv)
     options = parser.parse_args(words)
     options.rest = rest
-    options.methods = options.methods.split(",")
     options.models = options.models or os.path.join(options.out, "models")
-    unknown = [method for method in options.methods if method not in METHODS]
-    if unknown:
-        parser.error(f"--methods must be of {', '.join(METHODS)}. Received: {unknown[0]}")
+    if "methods" in options:
+        options.methods = chosen(parser, options.methods, "methods", METHODS)
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= options.jobs <= len(cores):
         parser.error(f"--jobs must be from 1 to {len(cores)}, the cores. Received: {options.jobs}")
@@ -131,6 +130,15 @@ def read(parser, argv):
         options.shares.put(cores[job :: options.jobs])
     options.records = Records(os.path.join(options.out, "runs.json"))
     return options
+
+
+def chosen(parser, text, flag, known):
+    """The names of a list, which are among those known."""
+    names = text.split(",")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"--{flag} must be of {', '.join(known)}. Received: {unknown[0]}")
+    return names
 
 
 def split(argv):

@@ -2,9 +2,12 @@
 
 A picture: some images, each operation by itself as when it happens, and the views that the encoder
 sees, with everything at its probability. The images are of --dataset, of the embedded one where
-none is given. Needs the `dev` extra.
+none is given. Under the images and views is the share of values that are black or white, 0 or 1:
+where it is much larger in the views, an operation is too strong for these images. Needs the `dev`
+extra.
 
     python scripts/views.py --color_jitter_strength=1 --use_blur
+    python scripts/views.py --dataset=./tiles --views=satellite
     python scripts/views.py --flagfile=flags/byol_imagenette.flags --images=4
 """
 
@@ -18,6 +21,7 @@ from tfssl.errors import UsageError
 from tfssl.runner import sources
 
 DRAWS = 2  # of each view
+SAMPLE = 64  # images whose values are counted
 SIZE = "96"  # of the embedded dataset, where --image_size is not given: large enough to look at
 INK, PALE = "#222222", "#777777"
 
@@ -108,7 +112,7 @@ def of_view(config, size, view):
         (
             "colour jitter",
             p * any(parts.values()),
-            "all four",
+            "all of them",
             ops.color_jitter(*parts.values(), mode),
         ),
         ("grayscale", of("grayscale_p"), "", ops.grayscale()),
@@ -125,6 +129,7 @@ def of_view(config, size, view):
             ops.solarize(of("solarize_threshold")),
         ),
     ]
+    found += others(config)
     return {
         name: ((f"p = {p:g}" if p < 1 else "always") + f"\n{told}", op)
         for name, p, told, op in found
@@ -132,15 +137,75 @@ def of_view(config, size, view):
     }
 
 
+def others(config):
+    """[(name, probability, what is set, op)] of the operations that both views share."""
+    import math
+
+    from tfssl.augment import ops
+
+    c, angle = config, math.radians(config.rotate_degrees)
+    return [
+        ("upside down", c.flip_up_down_p, "", ops.flip_up_down(1.0)),
+        ("quarter turns", c.quarter_turns_p, "", ops.quarter_turns()),
+        ("rotation", c.rotate_p, f"±{c.rotate_degrees:g}°", ops.rotate((-angle, angle))),
+        (
+            "elastic",
+            c.elastic_p,
+            f"up to {c.elastic_displacement:g}",
+            ops.elastic((0.0, c.elastic_displacement)),
+        ),
+        (
+            "gamma",
+            c.gamma_p,
+            f"{c.gamma_min:g} to {c.gamma_max:g}",
+            ops.gamma((c.gamma_min, c.gamma_max)),
+        ),
+        (
+            "levels",
+            c.levels_p,
+            f"±{c.levels_brightness:g}, ±{c.levels_contrast:g}",
+            ops.levels(c.levels_brightness, c.levels_contrast),
+        ),
+        ("noise", c.noise_p, f"σ to {c.noise_deviation:g}", ops.noise((0, c.noise_deviation))),
+        (
+            "speckle",
+            c.speckle_p,
+            f"σ to {c.speckle_deviation:g}",
+            ops.speckle((0, c.speckle_deviation)),
+        ),
+        (
+            "channel drop",
+            c.channel_dropout_p,
+            f"each {c.channel_dropout_share:g}",
+            ops.channel_dropout(c.channel_dropout_share),
+        ),
+        (
+            "erasing",
+            c.erase_p,
+            f"area {c.erase_area_min:g} to {c.erase_area_max:g}",
+            ops.erase((c.erase_area_min, c.erase_area_max)),
+        ),
+        ("cutout", c.cutout_p, f"side {c.cutout_side:g}", ops.cutout(c.cutout_side)),
+    ]
+
+
 def made(op, image, seed):
-    """An image after an operation, float32 [h, w, 3] in [0, 1]."""
+    """An image after an operation, float32 [h, w, C] in [0, 1]."""
     import tensorflow as tf
 
     return tf.clip_by_value(op(image[tf.newaxis], tf.constant(seed, tf.int32))[0], 0, 1).numpy()
 
 
-def columns(config, originals, size):
-    """[(group, name, what is set, one picture for each image)]."""
+def saturated(images):
+    """The share of values that are 0 or 1, as a text."""
+    import numpy as np
+
+    share = np.mean([np.mean((image <= 1 / 512) | (image >= 1 - 1 / 512)) for image in images])
+    return f"{100 * share:.2g} % at 0 or 1"
+
+
+def columns(config, originals, size, count=None):
+    """[(group, name, what is set, one picture for each of the first `count` images)]."""
     import tensorflow as tf
 
     from tfssl.augment import ops
@@ -151,9 +216,10 @@ def columns(config, originals, size):
         tf.clip_by_value(ops.center_crop(image[tf.newaxis], size, 1.0)[0], 0, 1).numpy()
         for image in originals
     ]
-    found = [("", "image", f"{config.dataset}\n{size[0]} x {size[1]} px", plain)]
+    told = f"{config.dataset}, {size[0]} x {size[1]}\n{saturated(plain)}"
+    found = [("", "image", told, plain[:count])]
     for place, (name, told, op) in enumerate(operations(config, size)):
-        sources = originals if name.startswith("crop") else map(tf.constant, plain)
+        sources = (originals if name.startswith("crop") else [*map(tf.constant, plain)])[:count]
         found.append(
             (
                 "each operation by itself",
@@ -167,17 +233,12 @@ def columns(config, originals, size):
         )
     for view, recipe in enumerate(recipes.views(config, size), start=1):
         for draw in range(DRAWS):
-            found.append(
-                (
-                    "what the encoder sees",
-                    f"view {view}",
-                    "",
-                    [
-                        made(recipe, image, [config.seed, 10_000 * view + 100 * draw + i])
-                        for i, image in enumerate(originals)
-                    ],
-                )
-            )
+            views = [
+                made(recipe, image, [config.seed, 10_000 * view + 100 * draw + i])
+                for i, image in enumerate(originals)
+            ]
+            told = saturated(views)
+            found.append(("what the encoder sees", f"view {view}", told, views[:count]))
     return found
 
 
@@ -187,6 +248,8 @@ def draw(found, path):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+
+    from tfssl.data.channels import shown
 
     groups = [group for group, *_ in found]
     gaps = [0.22 * (i > 0 and groups[i] != groups[i - 1]) for i in range(len(found))]
@@ -224,7 +287,7 @@ def draw(found, path):
                     (cell - gap) / total[1],
                 ]
             )
-            axis.imshow(picture, interpolation="nearest", aspect="auto")
+            axis.imshow(shown(picture), interpolation="nearest", aspect="auto")
             axis.set_axis_off()
         left += tile
     for group, places in starts.items():
@@ -252,8 +315,11 @@ def main():
         if options.images < 1:
             raise UsageError(f"--images must be 1 or more. Received: {options.images}")
         config = settings(words)
-        originals, size = images(config, options.images)
-        draw(columns(config, originals, size), options.output)
+        originals, size = images(config, max(options.images, SAMPLE))
+        found = columns(config, originals, size, options.images)
+        draw(found, options.output)
+        views = [told.strip() for group, _, told, _ in found if group == "what the encoder sees"]
+        print(f"values: images {found[0][2].splitlines()[-1]}; views {', '.join(views)}")
         print(options.output)
     except (UsageError, OSError) as error:
         print(f"views.py: {error}", file=sys.stderr)

@@ -30,6 +30,7 @@ from runs import write_table  # noqa: E402  (scripts/runs.py)
 TABLES = (
     "step",
     "input",
+    "channels",
     "loss",
     "ema",
     "accumulate",

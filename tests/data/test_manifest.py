@@ -178,3 +178,59 @@ def test_rows_of_one_image_count_once(directory):
     rows = [(name, label) for name, label, _ in ROWS] * 2
     source, lines = load(table(directory / "f.csv", ["path", "label"], rows))
     assert source.num_examples == 24 and "left out: 24 rows of images" in "".join(lines)
+
+
+def told_of(rows, tmp_path, **names):
+    """The tree of a table of these columns, with images that exist."""
+    for name in rows["path"]:
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    lines = [",".join(rows), *(",".join(row) for row in zip(*rows.values()))]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    return manifest.read(str(tmp_path / "t.csv"), manifest.USUAL._replace(**names))
+
+
+def labels_of(tree):
+    files = sorted(tree.splits["train"], key=lambda file: file.name)
+    return [tree.classes[file.label] if file.label >= 0 else None for file in files]
+
+
+@pytest.mark.parametrize(
+    "labels,expected",
+    [
+        (["1.0", "0.0", "", "-1.0"], ["1", "0", None, None]),
+        (["2", "10", "-1", "nan"], ["2", "10", None, None]),
+        (["cat", "None", "NULL", " dog "], ["cat", None, None, "dog"]),
+        (["1.5mm", "NA", "0.5mm", ""], ["1.5mm", "NA", "0.5mm", None]),
+    ],
+)
+def test_labels_as_programs_write_them(labels, expected, tmp_path):
+    rows = {"path": ["0.png", "1.png", "2.png", "3.png"], "label": labels}
+    assert labels_of(told_of(rows, tmp_path)) == expected
+
+
+def test_numbers_that_are_no_classes_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="labels must be integers, or texts. Received: 0.25"):
+        told_of({"path": ["0.png", "1.png"], "label": ["1.0", "0.25"]}, tmp_path)
+
+
+def test_images_without_a_group_are_groups_of_their_own(tmp_path):
+    rows = {"path": [f"{i}.png" for i in range(6)], "patient": ["a", "", "b", "", "a", " "]}
+    found = told_of(rows, tmp_path, group="patient")
+    groups = {file.name: file.group for file in found.splits["train"]}
+    assert groups["0.png"] == groups["4.png"] == "a" and len(set(groups.values())) == 5
+    assert "3 of 6 images have no group by `group_by`: each is one of its own" in found.remarks
+    rows["patient"] = [""] * 6
+    with pytest.raises(UsageError, match="`group_by=patient` must say what images belong to. Rec"):
+        told_of(rows, tmp_path, group="patient")
+
+
+def test_splits_are_spelled_in_several_ways_and_rows_without_one_are_left_out(tmp_path):
+    splits = ["Train ", "train", "TEST", "", "Fold1"]
+    rows = {"path": [f"{i}.png" for i in range(5)], "split": splits}
+    found = told_of(rows, tmp_path)
+    assert {name: len(files) for name, files in found.splits.items()} == {
+        "train": 2,
+        "test": 1,
+        "Fold1": 1,
+    }
+    assert "left out: 1 rows without a split, first row 4" in found.remarks

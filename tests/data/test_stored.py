@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import read_source
-from tfssl.data import stored
+from tfssl.data import stored, values
 from tfssl.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -147,7 +147,9 @@ def test_texts_are_classes_and_some_have_none(tmp_path):
 def test_channels_in_front_are_taken_where_they_are_asked_for(tmp_path):
     images = RNG.integers(0, 256, (6, 3, 40, 41), np.uint8)
     path = write(tmp_path / "file.npy", {"images": images})
-    with pytest.raises(UsageError, match="channels=3 may be meant. Received: None"):
+    with pytest.raises(
+        UsageError, match="channels=3 may be meant; or channels=41, where they are not"
+    ):
         stored.load(path, "train")
     for limit in (0, 2**20):
         source = stored.load(path, "train", wanted_channels=3, limit_bytes=limit)
@@ -205,7 +207,7 @@ def test_mistakes(tmp_path):
         {"images": images}, names=stored.Names(group="patient")
     )
     assert "labels must be integers, or texts. Received: float64" in said(
-        {"images": images, "labels": np.zeros(4)}
+        {"images": images, "labels": np.full(4, 0.5)}
     )
     assert "must hold images of finite numbers" in said({"images": np.full((4, 5, 6), np.nan)})
     assert "has no test or validation split" in said({"images": images}, split=None)
@@ -222,3 +224,54 @@ def test_mistakes(tmp_path):
     np.savez(tmp_path / "objects.npz", images=images, labels=np.array(["a", 1, 2, 3], object))
     with pytest.raises(UsageError, match="labels must be of numbers or texts"):
         stored.load(str(tmp_path / "objects.npz"), "train")
+
+
+def saved(tmp_path, **arrays):
+    np.savez(tmp_path / "x.npz", **arrays)
+    return str(tmp_path / "x.npz")
+
+
+def loaded(path, split="train", **options):
+    return stored.load(path, split, report=lambda line: None, **options)
+
+
+@pytest.mark.parametrize("shape", [(12, 3, 20, 20), (12, 1, 28, 28), (12, 13, 64, 64)])
+def test_channels_that_seem_to_be_in_front_are_asked_for(shape, tmp_path):
+    path = saved(tmp_path, images=np.zeros(shape, np.uint8))
+    said = rf"so channels={shape[1]} may be meant; or channels={shape[3]}, where they are not"
+    with pytest.raises(UsageError, match=said):
+        loaded(path)
+    assert loaded(path, wanted_channels=shape[1]).image_shape == shape[2:]
+    assert loaded(path, wanted_channels=shape[3]).image_shape == shape[1:3]
+
+
+def test_whole_labels_in_floats_are_classes_and_nan_is_none(tmp_path):
+    images = np.zeros((4, 8, 8), np.uint8)
+    path = saved(tmp_path, images=images, labels=np.array([2.0, np.nan, 0.0, -1.0]))
+    source = loaded(path)
+    assert source.num_classes == 3 and sorted(source.arrays[1]) == [-1, -1, 0, 2]
+    with pytest.raises(UsageError, match="labels must be integers, or texts. Received: float64"):
+        loaded(saved(tmp_path, images=images, labels=np.array([0.5, 1, 2, 3])))
+
+
+def test_a_slice_without_a_whole_group_is_refused(tmp_path):
+    groups = np.array(["a"] * 6 + ["b"] * 6)
+    path = saved(tmp_path, images=np.zeros((12, 8, 8), np.uint8), patient=groups)
+    names = stored.Names(group="patient")
+    with pytest.raises(
+        UsageError, match="`eval_split` must hold a whole group of `group_by`, of w"
+    ):
+        loaded(path, "train[80%:]", names=names, flag="eval_split")
+
+
+def test_images_of_nothing_but_missing_values_are_refused(tmp_path):
+    path = saved(tmp_path, images=np.full((4, 8, 8), 7, np.uint16))
+    with pytest.raises(UsageError, match="`no_data` must leave values of `dataset`. Received: 7"):
+        loaded(path, missing=values.Missing((7.0,)))
+
+
+def test_infinite_values_are_not_told_to_be_nan(tmp_path):
+    images = np.zeros((4, 8, 8), np.float32)
+    images[1, 2, 3] = np.inf
+    with pytest.raises(UsageError, match="of finite numbers. Received: float32 from 0.0 to inf"):
+        loaded(saved(tmp_path, images=images))

@@ -15,7 +15,7 @@ schema    the dataclass field of a setting
 Nothing here imports TensorFlow, so an invalid flag is refused before it is loaded.
 """
 
-from tfssl.config.checks import NO_PROBE, check_range, check_type
+from tfssl.config.checks import NO_PROBE, STORED, check_range, check_type
 from tfssl.config.defaults import (
     ABSENT,
     CHOSEN,
@@ -66,6 +66,7 @@ __all__ = [
     "NO_PROBE",
     "SPEED",
     "STANDARD",
+    "STORED",
     "TASKS",
     "TRANSFER",
     "VIEW",

@@ -179,7 +179,9 @@ def part_of(found, directory, split, flag):
     sizes = {name: len(files) for name, files in found.splits.items()}
     name, start, stop = parse_slice(split, sizes, flag, name_of(directory, found))
     groups = [file.group for file in found.splits[name]]
-    return (name, *whole.boundaries(groups, start, stop)) if any(groups) else (name, start, stop)
+    if not any(groups):
+        return name, start, stop
+    return (name, *whole.boundaries(groups, start, stop, split, flag))
 
 
 def classes_of(found, split, rules, report):

@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from tfssl.errors import UsageError
+
 
 def texts(values):
     """An array of values as texts; "" for those that are missing."""
@@ -20,6 +22,36 @@ def text(value):
     if value is None or value != value:
         return ""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def completed(groups, names, by):
+    """Groups [n] in which each image without one is a group of its own.
+
+    Args:
+        groups: str [n], "" where there is none.
+        names: n names of images.
+        by: the name of the column, for messages.
+
+    Raises:
+        UsageError: no image has a group.
+    """
+    if not any(groups):
+        raise UsageError(
+            f"`group_by={by}` must say what images belong to. Received: no value for any image"
+        )
+    made = [group or f"{ALONE}{name}" for group, name in zip(groups, names)]
+    return np.array(made) if isinstance(groups, np.ndarray) else made
+
+
+def remark(groups):
+    """A line about images that are groups of their own; "" if there are none."""
+    alone = sum(str(group).startswith(ALONE) for group in groups)
+    return alone and (
+        f"{alone:,} of {len(groups):,} images have no group by `group_by`: each is one of its own"
+    )
+
+
+ALONE = "no group: "  # begins the group of an image that has none
 
 
 def order(keys, groups=None):
@@ -45,16 +77,20 @@ def digest(key):
     return hashlib.sha1(str(key).encode("utf-8", "surrogateescape")).digest()
 
 
-def boundaries(groups, start, stop):
+def boundaries(groups, start, stop, split, flag):
     """Moves the ends of a slice to the next beginnings of groups.
 
     Args:
         groups: str [n], those of a group are together.
         start, stop: the slice, integers in [0, n].
+        split, flag: the slice as it was given, and by what, for messages.
 
     Returns:
         (start, stop); neither cuts a group. The parts [a:b] and [b:c] stay disjoint, and together
         are [a:c].
+
+    Raises:
+        UsageError: no whole group is in the slice.
     """
 
     def moved(place):
@@ -62,4 +98,10 @@ def boundaries(groups, start, stop):
             place += 1
         return place
 
-    return moved(start), moved(stop)
+    start, stop = moved(start), moved(stop)
+    if start == stop:
+        raise UsageError(
+            f"`{flag}` must hold a whole group of `group_by`, of which there are "
+            f"{len(set(groups)):,}. Received: {split}"
+        )
+    return start, stop

@@ -11,6 +11,7 @@ Names of columns other than these are given by `stored.Names`.
 import csv
 import io
 import os
+import re
 
 from tfssl import files
 from tfssl.data import groups as whole
@@ -23,6 +24,8 @@ ENDINGS = (".csv", ".tsv", ".parquet")
 USUAL = Names("path", "label", "split", None)
 ALSO = {"image": ("path", "file", "filename", "image"), "label": ("label", "class")}
 LARGEST = 2**31  # bytes of a table
+NO_LABEL = ("", "nan", "none", "null")  # as programs write what is missing
+NUMBER = re.compile(r"[-+]?\d{1,15}(\.\d{0,15})?")
 FORM = "a table of image files"
 
 
@@ -48,14 +51,20 @@ def read(path, names=USUAL, given=()):
     labels = found(columns, names.label, ALSO["label"], "label" in given, path, "label_key")
     splits = found(columns, names.split, (names.split,), "split" in given, path, "split_key")
     grouped = names.group and found(columns, names.group, (), True, path, "group_by")
-    words = [""] * len(paths) if labels is None else [word.strip() for word in labels]
+    if grouped:
+        grouped = whole.completed([word.strip() for word in grouped], paths, names.group)
+    words = [""] * len(paths) if labels is None else classes_in(labels)
     classes = sorted(set(words) - {""}, key=by_number)
     places = {word: place for place, word in enumerate(classes)} | {"": -1}
-    root, made, remarks = os.path.dirname(os.path.realpath(path)), {}, []
+    root, made, without = os.path.dirname(os.path.realpath(path)), {}, []
+    remarks = [whole.remark(grouped)] if grouped and whole.remark(grouped) else []
     for row, name in enumerate(paths):
         if not name.strip():
             raise UsageError(f"`data_dir={path}`: row {row + 1} must have a path. Received: none")
         split = spelled(splits[row].strip()) if splits else "train"
+        if not split:
+            without.append(row + 1)
+            continue
         file = file_of(root, name, places[words[row]], grouped[row] if grouped else "")
         other = made.setdefault(split, {}).setdefault(file.path, file)
         if other.label != file.label:
@@ -64,11 +73,33 @@ def read(path, names=USUAL, given=()):
                 f"{printable(classes[other.label] if other.label >= 0 else 'none')} and "
                 f"{printable(words[row] or 'none')}, in row {row + 1}"
             )
-    twice = len(paths) - sum(map(len, made.values()))
+    if not made:
+        raise UsageError(f"`split_key` must name the split of some row of `data_dir={path}`.")
+    if without:
+        remarks.append(f"left out: {len(without):,} rows without a split, first row {without[0]}")
+    twice = len(paths) - len(without) - sum(map(len, made.values()))
     if twice:
         remarks.append(f"left out: {twice:,} rows of images that have another row")
     made = {split: tree.sorted_files(of.values()) for split, of in made.items()}
     return tree.Tree("table", made, tuple(map(plain, classes)), {}, tuple(remarks))
+
+
+def classes_in(labels):
+    """The texts of labels: "" where there is none, and whole numbers without a decimal point.
+
+    Raises:
+        UsageError: they are numbers that are not all whole.
+    """
+    words = [word.strip() for word in labels]
+    words = ["" if word.lower() in NO_LABEL else word for word in words]
+    there = [word for word in words if word]
+    if not all(NUMBER.fullmatch(word) for word in there):
+        return words
+    broken = next((word for word in there if float(word) % 1), None)
+    if broken is not None:
+        raise UsageError(f"`label_key`: labels must be integers, or texts. Received: {broken}")
+    whole_ones = [word if word.isdecimal() or not word else str(int(float(word))) for word in words]
+    return ["" if word.startswith("-") else word for word in whole_ones]
 
 
 def by_number(word):

@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from tfssl.data import arrays
 from tfssl.data.source import Source
 
 SIDE, COARSE = 16, 8  # of thumbnails; the coarse ones find pairs to compare
@@ -63,14 +64,16 @@ def thumbnails(source, most):
     return None if every is None else (places, every[places])
 
 
-def alike(one: Source, other: Source) -> tuple[list[tuple[int, int]], int] | None:
+def alike(
+    one: Source | np.ndarray, other: Source | np.ndarray
+) -> tuple[list[tuple[int, int]], int] | None:
     """Finds the examples of one source that look like an example of another one.
 
     Of more than MOST examples of the first, and MOST_OTHERS of the other, an even sample is
     compared.
 
     Args:
-        one, other: `Source`s.
+        one, other: `Source`s, or arrays of images as `tfssl.views` takes them.
 
     Returns:
         The pairs (place in `one`, place in `other`) that look most alike, at most one for each
@@ -80,12 +83,11 @@ def alike(one: Source, other: Source) -> tuple[list[tuple[int, int]], int] | Non
     Example:
 
     ```python
-    from tfssl.data.arrays import source_of
-
     images = np.random.default_rng(0).integers(0, 200, (8, 32, 32, 3), "uint8")
-    tfssl.data.alike(source_of(images[3:5] + 20), source_of(images))  # ([(0, 3), (1, 4)], 2)
+    tfssl.data.alike(images[3:5] + 20, images)  # ([(0, 3), (1, 4)], 2)
     ```
     """
+    one, other = (x if isinstance(x, Source) else arrays.source_of(x) for x in (one, other))
     ours, theirs = thumbnails(one, MOST), thumbnails(other, MOST_OTHERS)
     if ours is None or theirs is None:
         return None

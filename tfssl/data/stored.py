@@ -28,6 +28,7 @@ from tfssl.text import printable
 ENDINGS = (".npy", ".npz", ".h5", ".hdf5")
 EVAL_SPLITS = ("test", "validation", "valid", "val")
 SPELLED = {"training": "train", "testing": "test"}
+USUAL_SPLITS = ("train", *EVAL_SPLITS)
 CHUNK = 2**26  # bytes of images that are looked at together
 SAMPLE = 256  # images of a split that identify it
 MOST_CHANNELS = 32  # a last axis that is longer is taken for a side, if another is this short
@@ -102,7 +103,9 @@ def load(
     base, start, stop = chosen_part(parts, path, split, flag)
     part = parts[base]
     if part.groups is not None:
-        start, stop = whole.boundaries(part.groups, start, stop)
+        start, stop = whole.boundaries(part.groups, start, stop, split, flag)
+        if whole.remark(part.groups):
+            report(f"{os.path.basename(path)} {base}: {whole.remark(part.groups)}")
     rows = part.rows[start:stop]
     labels = None if part.labels is None else part.labels[start:stop]
     stored, first = found[part.images], shape_of(found[part.images], part.images, wanted_channels)
@@ -267,11 +270,13 @@ def parts_of(found, path, names):
     parts = {}
     for split, (images, _) in triples.items():
         grouped = column(found, names.group, counts[split], path) if names.group else None
-        grouped = None if grouped is None else whole.texts(grouped)
+        if grouped is not None:
+            grouped = whole.completed(whole.texts(grouped), range(counts[split]), names.group)
         apart = {split: np.arange(counts[split])}
         if split == "train" and images == names.image and names.split in found:
             words = whole.texts(column(found, names.split, counts[split], path))
-            apart = {spelled(word): np.flatnonzero(words == word) for word in dict.fromkeys(words)}
+            words = np.array([spelled(word.strip()) for word in words])
+            apart = {word: np.flatnonzero(words == word) for word in dict.fromkeys(words.tolist())}
         for name, rows in apart.items():
             of_rows = None if grouped is None else grouped[rows]
             rows = rows[whole.order(rows, of_rows)]
@@ -299,7 +304,8 @@ def named_arrays(found, names):
 
 def spelled(split):
     """The name of a split in its usual spelling."""
-    return SPELLED.get(split.lower(), split)
+    small = split.lower()
+    return SPELLED.get(small, small if small in USUAL_SPLITS else split)
 
 
 def length(images, name, path):
@@ -321,13 +327,14 @@ def shape_of(images, name, wanted):
     """
     if len(images.shape) == 3:
         return (*images.shape[1:], 1)
-    front, last = images.shape[1], images.shape[3]
+    front, side, last = images.shape[1:]
     if wanted == front and last != front and (wanted, last) not in ((1, 3), (3, 1)):
         return (*images.shape[2:], front)
-    if last > MOST_CHANNELS >= front:
+    if MOST_CHANNELS >= front < last and (last > MOST_CHANNELS or last == side) and wanted != last:
         raise UsageError(
             f"`channels` must say how many there are where they are in front: {name} is "
-            f"{list(images.shape)}, so channels={front} may be meant. Received: {wanted}"
+            f"{list(images.shape)}, so channels={front} may be meant; or channels={last}, where "
+            f"they are not. Received: {wanted}"
         )
     return images.shape[1:]
 
@@ -379,15 +386,24 @@ def coded_labels(raw, name):
             for split, values in words.items()
         }
     else:
-        coded = {split: np.maximum(values.astype(np.int64), -1) for split, values in there.items()}
+        coded = {
+            split: np.maximum(np.nan_to_num(values, nan=-1).astype(np.int64), -1)
+            for split, values in there.items()
+        }
         most = max((int(values.max(initial=-1)) for values in coded.values()), default=-1)
         classes = tuple(map(str, range(most + 1)))
     return {split: coded.get(split) for split in raw}, classes
 
 
+def are_whole(labels):
+    """Whether floats are whole numbers; NaN stands for no label."""
+    there = labels[~np.isnan(labels)]
+    return bool(np.isfinite(there).all() and (there % 1 == 0).all())
+
+
 def kind_of(labels, name):
     """ "text" or "integer"."""
-    if labels.dtype.kind in "iub":
+    if labels.dtype.kind in "iub" or labels.dtype.kind == "f" and are_whole(labels):
         return "integer"
     if labels.dtype.kind in "OSU":
         return "text"
@@ -429,15 +445,15 @@ def chunks(stored, rows):
 
 
 def extremes(stored, rows, missing=values.NONE):
-    """The smallest and the largest value, without missing ones; NaN if one is not finite."""
+    """The smallest and the largest value; None if all are missing. Not finite if one is not."""
     low, high = np.inf, -np.inf
     for images in chunks(stored, rows):
         there = images[~missing.where(images)] if missing.values else images
         if not np.isfinite(there).all():
-            return (np.nan, np.nan)
+            return (float(there.min()), float(there.max()))
         if there.size:
             low, high = min(low, float(there.min())), max(high, float(there.max()))
-    return (low, high) if low <= high else (0.0, 1.0)
+    return (low, high) if low <= high else None
 
 
 def identity_of(found, part, classes):

@@ -381,7 +381,7 @@ def extremes(builder, name, split, image, missing):
     except tf.errors.OpError as error:
         raise unreadable(name, split, explained(error)) from None
     low, high = float(lowest.min()), float(highest.max())
-    return (0.0, 1.0) if low > high else (low, high)  # where all values are missing
+    return None if low > high else (low, high)  # where all values are missing
 
 
 def pixels(feature, content, scale=None, missing=values.NONE):

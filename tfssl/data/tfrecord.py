@@ -107,10 +107,15 @@ def load(
     base = chosen_split(shards, path, split)
     rows = scan(tuple(shards[base]), keys, max_pixels, missing)
     named, start, stop = parse_slice(split or base, {base: len(rows)}, flag, os.path.basename(path))
-    grouped = [row.group for row in rows] if keys.group else None
-    order = whole.order([row.name for row in rows], grouped)
+    names_of_rows = [row.name for row in rows]
+    grouped = None
+    if keys.group:
+        grouped = whole.completed([row.group for row in rows], names_of_rows, keys.group)
+        if whole.remark(grouped):
+            report(whole.remark(grouped))
+    order = whole.order(names_of_rows, grouped)
     if grouped:
-        start, stop = whole.boundaries(np.array(grouped)[order], start, stop)
+        start, stop = whole.boundaries(np.array(grouped)[order], start, stop, named, flag)
     chosen = np.sort(order[start:stop])
     pairs = [(File(rows[place].name, *[None] * 5), rows[place].found) for place in chosen]
     folder.report_unreadable(path, split or base, pairs, (), max_bad_fraction, report)
@@ -159,7 +164,7 @@ def load(
         ids=lambda: [row.name for row in rows],
         digests=lambda: [row.found.digest for row in rows],
         thumbnails=lambda: images.thumbnails(row.found for row in rows),
-        groups=(lambda: [row.group for row in rows]) if keys.group else None,
+        groups=(lambda: grouped) if keys.group else None,
         origin=("tfrecord", os.path.realpath(path)),
         identity=identity_of(shards[base], rows, classes),
     )

@@ -160,9 +160,15 @@ def settle(asked, dtype, found, sample, missing=NONE):
     """
     looks = np.issubdtype(dtype, np.floating) or (asked == "auto" and dtype != np.uint8)
     extremes = found() if looks else None
-    if extremes and not all(map(math.isfinite, extremes)):
+    if looks and extremes is None:
         raise UsageError(
-            "`dataset` must hold images of finite numbers; `no_data=nan` takes NaN for no data. "
+            "`no_data` must leave values of `dataset`. Received: "
+            f"{', '.join(map(str, missing.values))}, which all of them are"
+        )
+    if extremes and not all(map(math.isfinite, extremes)):
+        hint = "; `no_data=nan` takes NaN for no data" if any(map(math.isnan, extremes)) else ""
+        raise UsageError(
+            f"`dataset` must hold images of finite numbers{hint}. "
             f"Received: {np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}"
         )
     if asked == "auto":

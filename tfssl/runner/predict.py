@@ -10,8 +10,7 @@ import numpy as np
 from scipy.special import softmax
 
 from tfssl import encoders, evaluation, files
-from tfssl.config import ARCHITECTURE, NO_PROBE, TASKS, sides
-from tfssl.data import tree
+from tfssl.config import ARCHITECTURE, NO_PROBE, STORED, TASKS, sides
 from tfssl.errors import UsageError
 from tfssl.runner import device, evaluate, sources
 from tfssl.storage import export, pretrained, runs
@@ -195,13 +194,13 @@ def its_data(about, file):
 
 
 def images(config, about):
-    """The images to classify as a `Source`: --eval_split, or all images of a folder without splits.
+    """The images to classify as a `Source`: --eval_split, or all images where there is one split.
 
     Values of more than 8 bits are scaled as for the training of the network.
     """
     split = config.eval_split
-    if split is None and config.dataset == "folder":
-        splits = list(tree.read(config.data_dir, config.folder_layout).splits)
+    if split is None and config.dataset in STORED:
+        splits = sources.splits_of(config)
         split = splits[0] if len(splits) == 1 else None
     return sources.load(config, split, "eval_split", about.get("value_ranges"))
 

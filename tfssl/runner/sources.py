@@ -22,6 +22,7 @@ from tfssl.data import (
     stored,
     tfds,
     tfrecord,
+    tree,
     values,
 )
 from tfssl.data.near import alike
@@ -313,6 +314,19 @@ def load_folder(config, split, flag, ranges, again=False, table=None):
 
 def load_table(config, split, flag, ranges, again=False):
     return load_folder(config, split, flag, ranges, again, table_of(config))
+
+
+@naming_flags()
+def splits_of(config):
+    """The names of the splits of images of one's own."""
+    place = place_of(config)
+    if config.dataset in TABLES:
+        return list(table_of(config).splits)
+    if config.dataset == "tfrecord":
+        return list(tfrecord.opened(place, given_names(config))[0])
+    if config.dataset in STORED:
+        return list(stored.parts_of(stored.opened(place), place, names_of(config))[0])
+    return list(tree.read(place, config.folder_layout).splits)
 
 
 def table_of(config):

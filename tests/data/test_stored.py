@@ -53,7 +53,7 @@ def test_values_are_those_of_the_file(kind, suffix, limit, tmp_path):
     assert source.channels == expected.shape[-1] and source.image_shape == (7, 5)
     assert source.num_classes == (0 if suffix == ".npy" else 3)
     assert (source.arrays is None) == (limit == 0)
-    assert len(lines) == (images.dtype != np.uint8)
+    assert sum("values of" in line for line in lines) == (images.dtype != np.uint8)
     assert source.value_ranges == {images.dtype.name: (low, high)}
 
 
@@ -275,3 +275,18 @@ def test_infinite_values_are_not_told_to_be_nan(tmp_path):
     images[1, 2, 3] = np.inf
     with pytest.raises(UsageError, match="of finite numbers. Received: float32 from 0.0 to inf"):
         loaded(saved(tmp_path, images=images))
+
+
+@pytest.mark.parametrize(
+    "labels,said",
+    [
+        (np.array(["b", "", "a", "b"]), "4 images, 1 of them without a label; 2 classes: a, b"),
+        (np.arange(4), "4 images; 4 classes: 0, 1, 2, 3"),
+        (np.full(4, -1), "4 images, without labels"),
+    ],
+)
+def test_what_a_split_holds_is_told(labels, said, tmp_path):
+    lines = []
+    path = saved(tmp_path, images=np.zeros((4, 8, 8), np.uint8), labels=labels)
+    stored.load(path, "train", report=lines.append)
+    assert f"x.npz train: {said}" in lines

@@ -31,6 +31,7 @@ SPELLED = {"training": "train", "testing": "test"}
 USUAL_SPLITS = ("train", *EVAL_SPLITS)
 CHUNK = 2**26  # bytes of images that are looked at together
 SAMPLE = 256  # images of a split that identify it
+LISTED = 20  # classes that are printed
 MOST_CHANNELS = 32  # a last axis that is longer is taken for a side, if another is this short
 
 
@@ -140,6 +141,7 @@ def load(
     size = len(rows) * count * first[0] * first[1] * np.dtype(kept_type).itemsize
     num_classes = len(classes) if labels is not None and (labels >= 0).any() else 0
     labels = np.full(len(rows), -1, np.int64) if labels is None or not num_classes else labels
+    report(f"{os.path.basename(path)} {split or base}: {told(labels, classes, num_classes)}")
     held = (pixels(rows), labels) if size <= limit_bytes else None
     return Source(
         name=os.path.basename(path),
@@ -165,6 +167,17 @@ def load(
         origin=("file", os.path.realpath(path)),
         identity=identity_of(found, part, classes),
     )
+
+
+def told(labels, classes, num_classes):
+    """What a split holds, as text."""
+    images = f"{len(labels):,} images"
+    if not num_classes:
+        return f"{images}, without labels"
+    missing = np.count_nonzero(labels < 0)
+    without = f", {missing:,} of them without a label" if missing else ""
+    names = [printable(name) for name in classes[:LISTED]] + ["..."] * (len(classes) > LISTED)
+    return f"{images}{without}; {len(classes):,} classes: {', '.join(names)}"
 
 
 def identify(path, split, *, flag="train_split", names=Names()):

@@ -71,10 +71,10 @@ class DataOptions(Schema):
         "cifar10",
         DATA,
         "shapes (embedded, no download), your own images by their path (a folder, or FILE.npz, "
-        ".npy, .h5, .csv, .tsv, .parquet), or a builder of tensorflow_datasets: cifar10, "
-        "cifar100, imagenette/160px-v2, imagenet2012 and others. A folder is "
+        ".npy, .h5, .csv, .tsv, .parquet, .tfrecord), or a builder of tensorflow_datasets: "
+        "cifar10, cifar100, imagenette/160px-v2, imagenet2012 and others. A folder is "
         "DIR/<split>/<class>/*, DIR/<class>/*, or has no classes; a path begins with / or ./, or "
-        "has one of these endings. folder, npz, npy, h5, csv and parquet take the path in "
+        "has one of these endings. folder, npz, npy, h5, csv, parquet and tfrecord take it in "
         "--data_dir. Not given with --mode=predict: folder if --data_dir is given, otherwise the "
         "dataset that the network was trained on.",
         NOT_EMPTY,

@@ -1,7 +1,5 @@
 """Forms in which images are stored, and the paths that stand for them in --dataset."""
 
-import os
-
 FORMS = {  # name: endings of files
     "npy": (".npy",),
     "npz": (".npz",),
@@ -22,8 +20,3 @@ def of_path(text):
     if text.startswith(("/", "./", "../", "~")) or text in (".", "..") or text.endswith("/"):
         return FOLDER
     return None
-
-
-def expanded(path):
-    """A path with ~ replaced by the user's home."""
-    return os.path.expanduser(path)

@@ -23,11 +23,10 @@ from tfssl.data import channels as colours
 from tfssl.data import groups as whole
 from tfssl.data import images, tree, values
 from tfssl.data.index import Index
-from tfssl.data.source import Source, parse_slice
+from tfssl.data.source import Source, evaluation_split, parse_slice
 from tfssl.errors import UsageError
 from tfssl.text import plain, printable
 
-EVAL_SPLITS = ("test", "validation", "valid", "val")
 MAX_PIXELS = 89_000_000
 LISTED = 20  # names of unreadable files that are printed
 PERIOD = 10_000  # files between two lines of progress
@@ -169,13 +168,7 @@ def wanted_split(split):
 def part_of(found, directory, split, flag):
     """A split or a slice of one as (split, start, stop)."""
     if split is None:
-        split = next((name for name in EVAL_SPLITS if name in found.splits), None)
-        if split is None:
-            raise UsageError(
-                f"`eval_split` must name what to evaluate on: `data_dir={directory}` has no "
-                "test or validation folder. A part of train will do: `train_split=train[:90%]` "
-                "`eval_split=train[90%:]`. Received: None"
-            )
+        split = evaluation_split(found.splits, directory, "folder")
     sizes = {name: len(files) for name, files in found.splits.items()}
     name, start, stop = parse_slice(split, sizes, flag, name_of(directory, found))
     groups = [file.group for file in found.splits[name]]

@@ -43,12 +43,13 @@ def completed(groups, names, by):
     return np.array(made) if isinstance(groups, np.ndarray) else made
 
 
-def remark(groups):
-    """A line about images that are groups of their own; "" if there are none."""
+def remarks(groups):
+    """A list with a line about images that are groups of their own; empty if there are none."""
     alone = sum(str(group).startswith(ALONE) for group in groups)
-    return alone and (
+    line = (
         f"{alone:,} of {len(groups):,} images have no group by `group_by`: each is one of its own"
     )
+    return [line] if alone else []
 
 
 ALONE = "no group: "  # begins the group of an image that has none

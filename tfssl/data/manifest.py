@@ -16,7 +16,7 @@ import re
 from tfssl import files
 from tfssl.data import groups as whole
 from tfssl.data import tree
-from tfssl.data.stored import Names, spelled
+from tfssl.data.stored import Names
 from tfssl.errors import UsageError
 from tfssl.text import plain, printable
 
@@ -26,7 +26,6 @@ ALSO = {"image": ("path", "file", "filename", "image"), "label": ("label", "clas
 LARGEST = 2**31  # bytes of a table
 NO_LABEL = ("", "nan", "none", "null")  # as programs write what is missing
 NUMBER = re.compile(r"[-+]?\d{1,15}(\.\d{0,15})?")
-FORM = "a table of image files"
 
 
 def read(path, names=USUAL, given=()):
@@ -57,11 +56,11 @@ def read(path, names=USUAL, given=()):
     classes = sorted(set(words) - {""}, key=by_number)
     places = {word: place for place, word in enumerate(classes)} | {"": -1}
     root, made, without = os.path.dirname(os.path.realpath(path)), {}, []
-    remarks = [whole.remark(grouped)] if grouped and whole.remark(grouped) else []
+    remarks = whole.remarks(grouped) if grouped else []
     for row, name in enumerate(paths):
         if not name.strip():
             raise UsageError(f"`data_dir={path}`: row {row + 1} must have a path. Received: none")
-        split = spelled(splits[row].strip()) if splits else "train"
+        split = tree.split_name(splits[row].strip()) if splits else "train"
         if not split:
             without.append(row + 1)
             continue

@@ -24,8 +24,11 @@ def thumbnail(image):
 
     Each is stretched to the whole range of uint8; values that are not finite count as 0.
     """
-    with np.errstate(invalid="ignore", over="ignore"):
-        grey = np.nan_to_num(np.asarray(image, np.float32)).mean(axis=-1)
+    pixels = np.asarray(image, np.float32)
+    if np.issubdtype(image.dtype, np.floating):
+        pixels = np.nan_to_num(pixels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        grey = pixels @ np.full(pixels.shape[-1], 1 / pixels.shape[-1], np.float32)
     height, width = grey.shape[-2:]
     grey = parts_of(height) @ grey @ parts_of(width).T
     low = grey.min(axis=(-2, -1), keepdims=True)

@@ -18,6 +18,7 @@ from tfssl.text import printable
 
 SUBSET = 3  # a use of a seed, beside those in pipeline.py
 OUTSIDE = "label out of range:"
+EVAL_SPLITS = ("test", "validation", "valid", "val")  # of one's own images, the first there is
 PREFACE = re.compile(r"Graph execution error|Detected at node|<stack traces|\s|$")  # of an error
 
 
@@ -173,11 +174,9 @@ def held(source: Source, limit_bytes: float) -> Source:
             images[filled:stop], labels[filled:stop] = image, label
             filled = stop
     except (tf.errors.OpError, ValueError) as error:
-        raise unreadable(source.name, source.split, reason(error)) from None
+        raise damaged(source, reason(error)) from None
     if filled != source.num_examples:
-        raise unreadable(
-            source.name, source.split, f"{filled} of {source.num_examples} examples are there"
-        )
+        raise damaged(source, f"{filled} of {source.num_examples} examples are there")
     source = dataclasses.replace(source, arrays=(images, labels))
     without = source.num_examples - source.num_labelled
     if source.num_classes and without:
@@ -289,7 +288,7 @@ def labels_of(source: Source) -> np.ndarray:
     try:
         return np.fromiter(labels.as_numpy_iterator(), np.int64)
     except tf.errors.OpError as error:
-        raise unreadable(source.name, source.split, reason(error)) from None
+        raise damaged(source, reason(error)) from None
 
 
 def balanced(
@@ -518,16 +517,41 @@ def numbered(source: Source) -> Source:
     )
 
 
-def unreadable(name, split, why):
-    if name == "folder" or name.lower().endswith((".csv", ".tsv", ".parquet")):
+def damaged(source, why):
+    """The error for a source whose images could be read when it was opened."""
+    if source.origin[:1] == ("folder",):  # of single files
         return UsageError(
-            f"`data_dir`: an image of {split} can no longer be read ({why}). "
+            f"`data_dir`: an image of {source.split} can no longer be read ({why}). "
             "Restore it, or leave it out."
         )
+    return unreadable(source.name, source.split, why)
+
+
+def unreadable(name, split, why):
     return UsageError(
         f"`dataset={name}`: split {split} is damaged or half-written ({why}). "
         "Prepare it again, or point `data_dir` at a whole copy."
     )
+
+
+def evaluation_split(splits, path, what):
+    """The first of EVAL_SPLITS that there is.
+
+    Args:
+        splits: names of splits.
+        path, what: where they are, and what they are called there, for messages.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = next((name for name in EVAL_SPLITS if name in splits), None)
+    if found is None:
+        raise UsageError(
+            f"`eval_split` must name what to evaluate on: `data_dir={path}` has no test or "
+            f"validation {what}. A part of train will do: `train_split=train[:90%]` "
+            "`eval_split=train[90%:]`. Received: None"
+        )
+    return found
 
 
 def parse_slice(spec, sizes, flag, dataset):

@@ -21,14 +21,12 @@ import tensorflow as tf
 from tfssl import files, memory
 from tfssl.data import arrays, channels, values
 from tfssl.data import groups as whole
-from tfssl.data.source import Source, parse_slice
+from tfssl.data.source import Source, evaluation_split, parse_slice
+from tfssl.data.tree import split_name
 from tfssl.errors import UsageError
 from tfssl.text import printable
 
 ENDINGS = (".npy", ".npz", ".h5", ".hdf5")
-EVAL_SPLITS = ("test", "validation", "valid", "val")
-SPELLED = {"training": "train", "testing": "test"}
-USUAL_SPLITS = ("train", *EVAL_SPLITS)
 CHUNK = 2**26  # bytes of images that are looked at together
 SAMPLE = 256  # images of a split that identify it
 LISTED = 20  # classes that are printed
@@ -105,8 +103,8 @@ def load(
     part = parts[base]
     if part.groups is not None:
         start, stop = whole.boundaries(part.groups, start, stop, split, flag)
-        if whole.remark(part.groups):
-            report(f"{os.path.basename(path)} {base}: {whole.remark(part.groups)}")
+        for line in whole.remarks(part.groups):
+            report(f"{os.path.basename(path)} {base}: {line}")
     rows = part.rows[start:stop]
     labels = None if part.labels is None else part.labels[start:stop]
     stored, first = found[part.images], shape_of(found[part.images], part.images, wanted_channels)
@@ -288,7 +286,7 @@ def parts_of(found, path, names):
         apart = {split: np.arange(counts[split])}
         if split == "train" and images == names.image and names.split in found:
             words = whole.texts(column(found, names.split, counts[split], path))
-            words = np.array([spelled(word.strip()) for word in words])
+            words = np.array([split_name(word.strip()) for word in words])
             apart = {word: np.flatnonzero(words == word) for word in dict.fromkeys(words.tolist())}
         for name, rows in apart.items():
             of_rows = None if grouped is None else grouped[rows]
@@ -310,15 +308,9 @@ def named_arrays(found, names):
     for name in found:
         if name.endswith(f"_{names.image}"):
             prefix = name.removesuffix(names.image)
-            yield spelled(prefix[:-1]), name, prefix + names.label
+            yield split_name(prefix[:-1]), name, prefix + names.label
         elif names.image == "images" and name.startswith("x_"):
-            yield spelled(name[2:]), name, f"y_{name[2:]}"
-
-
-def spelled(split):
-    """The name of a split in its usual spelling."""
-    small = split.lower()
-    return SPELLED.get(small, small if small in USUAL_SPLITS else split)
+            yield split_name(name[2:]), name, f"y_{name[2:]}"
 
 
 def length(images, name, path):
@@ -428,13 +420,7 @@ def kind_of(labels, name):
 def chosen_part(parts, path, split, flag):
     """A split or a slice of one as (split, start, stop)."""
     if split is None:
-        split = next((name for name in EVAL_SPLITS if name in parts), None)
-        if split is None:
-            raise UsageError(
-                f"`eval_split` must name what to evaluate on: `data_dir={path}` has no test or "
-                "validation split. A part of train will do: `train_split=train[:90%]` "
-                "`eval_split=train[90%:]`. Received: None"
-            )
+        split = evaluation_split(parts, path, "split")
     sizes = {name: len(part.rows) for name, part in parts.items()}
     return parse_slice(split, sizes, flag, os.path.basename(path))
 

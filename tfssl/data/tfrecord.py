@@ -26,9 +26,9 @@ from tfssl import files
 from tfssl.data import channels as colours
 from tfssl.data import folder, images, values
 from tfssl.data import groups as whole
-from tfssl.data.source import Source, parse_slice, reason, subset
-from tfssl.data.stored import EVAL_SPLITS, Names, coded_labels, spelled
-from tfssl.data.tree import File
+from tfssl.data.source import Source, evaluation_split, parse_slice, reason, subset
+from tfssl.data.stored import Names, coded_labels
+from tfssl.data.tree import File, split_name
 from tfssl.errors import UsageError
 from tfssl.text import printable
 
@@ -111,8 +111,8 @@ def load(
     grouped = None
     if keys.group:
         grouped = whole.completed([row.group for row in rows], names_of_rows, keys.group)
-        if whole.remark(grouped):
-            report(whole.remark(grouped))
+        for line in whole.remarks(grouped):
+            report(line)
     order = whole.order(names_of_rows, grouped)
     if grouped:
         start, stop = whole.boundaries(np.array(grouped)[order], start, stop, named, flag)
@@ -129,7 +129,9 @@ def load(
         value_range,
         ranges or {},
         report,
-        lambda places: stored_values(tuple(shards[base]), keys, good[places]),
+        lambda places: stored_values(
+            tuple(shards[base]), keys, {good[place]: founds[place].reader for place in places}
+        ),
         missing,
     )
     deep = scale != folder.PLAIN or bool(missing.values)
@@ -192,13 +194,7 @@ def identity_of(shard, rows, classes):
 def chosen_split(shards, path, split):
     """The name of a split, or of the one of a slice."""
     if split is None:
-        split = next((name for name in EVAL_SPLITS if name in shards), None)
-        if split is None:
-            raise UsageError(
-                f"`eval_split` must name what to evaluate on: `data_dir={path}` has no test or "
-                "validation files. A part of train will do: `train_split=train[:90%]` "
-                "`eval_split=train[90%:]`. Received: None"
-            )
+        split = evaluation_split(shards, path, "files")
     base = split.partition("[")[0]
     if base not in shards:
         parse_slice(split, dict.fromkeys(shards, 1), "train_split", os.path.basename(path))
@@ -232,7 +228,7 @@ def opened(path, names):
     found = [(SPLIT.search(os.path.basename(path)), path) for path in paths]
     shards = {}
     for match, file in found:
-        shards.setdefault(spelled(match[1].lower()) if match else "train", []).append(file)
+        shards.setdefault(split_name(match[1].lower()) if match else "train", []).append(file)
     first = first_record(paths[0])
     return shards, keys_of(first, names, path)
 
@@ -443,16 +439,18 @@ def from_bytes(deep, missing, content, shape, low, high):
     return values.scaled_array(array, low, high, missing) if deep else array
 
 
-def stored_values(shard, keys, places):
-    """Yields the values of some records as they are stored, [H, W, C]."""
-    wanted = set(places.tolist())
+def stored_values(shard, keys, readers):
+    """Yields the values of some records as they are stored, [H, W, C].
+
+    Args:
+        readers: {place of a record: decoder of its image; see `images.Found`}.
+    """
     for place, record in enumerate(dataset_of(shard).as_numpy_iterator()):
-        if place not in wanted:
+        if place not in readers:
             continue
         features = tf.train.Example.FromString(record).features.feature
         content = features[keys.image].bytes_list.value[0]
         if keys.raw:
             yield pixels_of(features, keys, content)
         else:
-            found = images.examine_content(content, folder.MAX_PIXELS)
-            yield np.asarray(images.READERS[found.reader](content))
+            yield np.asarray(images.READERS[readers[place]](content))

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment
-from tfssl.data import Source, arrays, folder, inputs, tfds
+from tfssl.data import Source, arrays, inputs, tfds
 from tfssl.data.inputs import as_source
+from tfssl.data.source import EVAL_SPLITS
 from tfssl.errors import UsageError
 from tfssl.methods import checks
 from tfssl.notes import say
@@ -161,7 +162,7 @@ def evaluation_split(x):
     try:
         if os.path.isdir(x) or inputs.is_file(x):
             there = inputs.splits_of(x)
-            return next((split for split in folder.EVAL_SPLITS if split in there), None)
+            return next((split for split in EVAL_SPLITS if split in there), None)
         return tfds.default_split(tfds.find_builder(x, None))
     except UsageError:  # the loader raises it again, with the names of the arguments
         return None

@@ -285,9 +285,7 @@ def load_tfds(config, split, flag, ranges):
         split,
         data_dir=config.data_dir,
         flag=flag,
-        value_range=value_range(config.value_range),
-        ranges=ranges,
-        missing=missing_of(config),
+        **levels_of(config, ranges),
         channels=config.channels,
     )
 
@@ -300,9 +298,7 @@ def load_folder(config, split, flag, ranges, again=False, table=None):
         max_bad_fraction=config.max_bad_fraction,
         max_pixels=max_pixels(config),
         layout=config.folder_layout,
-        value_range=value_range(config.value_range),
-        ranges=ranges,
-        missing=missing_of(config),
+        **levels_of(config, ranges),
         rules=config.reading_rules,
         again=again,
         channels=config.channels,
@@ -372,9 +368,7 @@ def load_stored(config, split, flag, ranges):
         split,
         flag=flag,
         names=names_of(config),
-        value_range=value_range(config.value_range),
-        ranges=ranges,
-        missing=missing_of(config),
+        **levels_of(config, ranges),
         wanted_channels=config.channels,
         limit_bytes=memory_limit(config),
         report=lambda line: print(with_flags(line), flush=True),
@@ -387,9 +381,7 @@ def load_tfrecord(config, split, flag, ranges):
         split,
         flag=flag,
         names=given_names(config),
-        value_range=value_range(config.value_range),
-        ranges=ranges,
-        missing=missing_of(config),
+        **levels_of(config, ranges),
         wanted_channels=config.channels,
         max_bad_fraction=config.max_bad_fraction,
         max_pixels=max_pixels(config),
@@ -397,9 +389,14 @@ def load_tfrecord(config, split, flag, ranges):
     )
 
 
-def missing_of(config):
-    """The `values.Missing` of the flags."""
-    return values.Missing(no_data(config.no_data) if config.no_data else (), config.no_data_fill)
+def levels_of(config, ranges):
+    """What the loaders of stored images take about values, from the flags and another split."""
+    gone = no_data(config.no_data) if config.no_data else ()
+    return {
+        "value_range": value_range(config.value_range),
+        "ranges": ranges,
+        "missing": values.Missing(gone, config.no_data_fill),
+    }
 
 
 def given_names(config):

@@ -109,7 +109,7 @@ def test_pretrain_at_32_px_then_finetune_on_photos_of_any_shape(tmp_path, monkey
                 height, width = rng.integers(30, 90), rng.integers(91, 140)
                 write_image(
                     tmp_path / "photos" / split / f"class{label}" / f"{i}.png",
-                    seed=1000 * label + i,
+                    seed=1000 * label + i + 500 * (split == "test"),
                     height=int(height),
                     width=int(width),
                 )

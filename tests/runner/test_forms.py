@@ -236,7 +236,8 @@ def test_an_encoder_of_raw_values_gives_what_the_run_does(suffix, tmp_path, caps
     )
     given = images.astype(np.float32)
     if suffix:
-        made = tf.saved_model.load(raw).serve(given).numpy()
+        model = tf.saved_model.load(raw)  # its variables live as long as it does
+        made = model.serve(given).numpy()
     else:
         made = keras.saving.load_model(raw)(images).numpy()
         with pytest.raises(UsageError, match="takes values as they are stored, for programs other"):

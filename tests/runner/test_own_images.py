@@ -17,7 +17,7 @@ def images(tmp_path_factory):
     """20 images without labels, and 3 x (10 + 6) with, of mixed sizes; two are unreadable."""
     directory = tmp_path_factory.mktemp("images")
     for i in range(20):
-        write_image(directory / "flat" / f"{i}.png", seed=i, height=16 + i, width=40 - i)
+        write_image(directory / "flat" / f"{i}.png", seed=1000 + i, height=16 + i, width=40 - i)
     write_image(directory / "flat" / "broken.png", b"nothing")
     for label in range(3):
         for i in range(16):

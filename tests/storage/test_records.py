@@ -100,6 +100,15 @@ def test_a_number_of_400_digits_is_no_step():
     assert records.problem("time.json", {"train_seconds": 10**400, "images_per_second": 1})
 
 
+def test_an_encoder_is_described_in_the_words_that_name_directories_of_0_1():
+    """A linear evaluation's directory has a digest of them, by which it is found again."""
+    about = networks.describe(Config(), "cifar", (32, 32))
+    assert about["input"] == (
+        "float [B, height, width, 3], RGB in [0, 1]; --input_normalization is a layer"
+    )
+    assert about["output"] == "float [B, D], the representation h"
+
+
 def test_records_of_before_a_knob_mean_what_was_done_then(tmp_path):
     config = Config(model_dir=str(tmp_path), jit_compile="off")
     before = {k: v for k, v in config.to_dict().items() if k not in LATER}

@@ -109,8 +109,9 @@ def describe(config, stem, size, **more):
     return {
         **{name: getattr(config, name) for name in ARCHITECTURE},
         "stem": stem,
-        "input": f"float [B, height, width, {channels(config)}] in [0, 1]"
-        f"{'' if config.channels else ', RGB'}; --input_normalization is a layer",
+        # names of existing directories of linear evaluations depend on these two sentences
+        "input": f"float [B, height, width, {channels(config)}], "
+        f"{'' if config.channels else 'RGB '}in [0, 1]; --input_normalization is a layer",
         "output": "float [B, D], the representation h",
         "image_size": list(size),
         "dataset": config.dataset,

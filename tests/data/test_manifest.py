@@ -208,6 +208,20 @@ def test_labels_as_programs_write_them(labels, expected, tmp_path):
     assert labels_of(told_of(rows, tmp_path)) == expected
 
 
+def test_of_several_usual_columns_the_taken_one_is_told(directory):
+    path = table(
+        directory / "both.csv",
+        ["file", "path", "class"],
+        [("images/1.png", "images/0.png", "cat"), ("images/1.png", "images/2.png", "dog")],
+    )
+    names = manifest.USUAL._replace(label="class")
+    found = manifest.read(path, names)
+    assert found.remarks == ("image: column path; `image_key=file` takes that one instead",)
+    assert [file.name for file in found.splits["train"]] == ["images/0.png", "images/2.png"]
+    with pytest.raises(UsageError, match="images/1.png must have one label"):
+        manifest.read(path, names._replace(image="file"), ("image",))
+
+
 def test_numbers_that_are_no_classes_are_refused(tmp_path):
     with pytest.raises(UsageError, match="labels must be integers, or texts. Received: 0.25"):
         told_of({"path": ["0.png", "1.png"], "label": ["1.0", "0.25"]}, tmp_path)

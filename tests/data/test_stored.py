@@ -133,15 +133,15 @@ def test_groups_are_not_cut(suffix, tmp_path):
 
 
 def test_texts_are_classes_and_some_have_none(tmp_path):
-    words = np.array(["wolf", "", "bear", "wolf"])
+    words = np.array(["wolf", " None", "bear", "wolf", "", "nan"])
     for suffix in (".npz", ".h5"):
         path = write(
-            tmp_path / f"file{suffix}", {"images": np.zeros((4, 2, 2), np.uint8), "labels": words}
+            tmp_path / f"file{suffix}", {"images": np.zeros((6, 2, 2), np.uint8), "labels": words}
         )
         source = stored.load(path, "train")
         assert source.classes == ("bear", "wolf") and source.num_classes == 2
         labels = {name: label for name, (_, label) in read_source(source).items()}
-        assert [labels[f"images:{row}"] for row in range(4)] == [1, -1, 0, 1]
+        assert [labels[f"images:{row}"] for row in range(6)] == [1, -1, 0, 1, -1, -1]
 
 
 def test_channels_in_front_are_taken_where_they_are_asked_for(tmp_path):
@@ -168,7 +168,7 @@ def test_colours_become_grey_and_grey_becomes_three_channels(tmp_path):
     colours = write(tmp_path / "c.npy", {"images": np.uint8([[[[255, 0, 0], [10, 200, 30]]]])})
     (image,) = by_row(stored.load(colours, "train", wanted_channels=1))[0]
     np.testing.assert_array_equal(image[0, :, 0] * 255, [76, 124])  # 76.2, 123.8
-    with pytest.raises(UsageError, match="`channels` must be 3 or 1 for images of 3 channels"):
+    with pytest.raises(UsageError, match="`channels` must be 1 or 3 for grey or RGB images"):
         stored.load(colours, "train", wanted_channels=6)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfssl
-from tests.helpers import costly, tiny_config
+from tests.helpers import COLOURS, costly, tiny_config
 from tfssl import UsageError
 from tfssl.runner import sources
 from tfssl.storage import export, rundir
@@ -174,7 +174,7 @@ def test_from_files_to_predictions(form, kind, stored, tmp_path):
         (dict(view2_jitter_hue=0.1), "--view2_jitter_hue needs images of 3 channels"),
         (dict(channels=3), "--channels must be 6 for images of 6 channels. Received: 3"),
         (dict(data_dir="elsewhere"), "--data_dir must not be given where --dataset is a path"),
-        (dict(image_key="pictures"), "--image_key must name an array"),
+        (dict(image_key="pictures"), "--image_key must name an array of --dataset=/"),
         (dict(probe_dataset="shapes"), "--probe_dataset must have the channels of --dataset"),
     ],
 )
@@ -183,6 +183,28 @@ def test_mistakes(changes, said, stored, tmp_path):
         tfssl.run(config(stored("npz", "six"), tmp_path / "run", **changes))
     assert said in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changes,said",
+    [
+        (
+            dict(views="typo", **dict.fromkeys(COLOURS)),
+            "--views must be one of natural,",
+        ),
+        (dict(eval_split="typo"), "--eval_split must be one of test, train, or a slice of it"),
+        (dict(eval_split="typo[:4]"), "--eval_split must be one of test, train, or a slice of it"),
+        (
+            dict(probe_dataset="absent.npz"),
+            "--probe_dataset must be a file of arrays. Received: absent.npz",
+        ),
+    ],
+)
+def test_mistakes_that_are_found_before_images_are_read(changes, said, stored, tmp_path, capsys):
+    with pytest.raises(UsageError) as caught:
+        tfssl.run(config(stored("npz", "six"), tmp_path / "run", **changes))
+    assert said in str(caught.value)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_group_on_both_sides_is_refused(tmp_path):

@@ -25,10 +25,10 @@ def choose(stored, wanted):
     """
     if wanted in (None, stored) or {stored, wanted} == {1, RGB}:
         return wanted or stored
-    also = {1: " or 3", RGB: " or 1"}.get(stored, "")
+    if stored in (1, RGB):
+        raise Mismatch(f"`channels` must be 1 or 3 for grey or RGB images. Received: {wanted}")
     raise Mismatch(
-        f"`channels` must be {stored}{also} for images of {stored} channel"
-        f"{'s' if stored > 1 else ''}. Received: {wanted}"
+        f"`channels` must be {stored} for images of {stored} channels. Received: {wanted}"
     )
 
 

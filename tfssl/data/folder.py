@@ -291,6 +291,13 @@ def report_unreadable(directory, split, pairs, others, max_bad_fraction, report)
     bad = [(file.path, image.problem) for file, image in pairs if image.problem]
     bad = sorted([*bad, *((path, "not an image") for path in others)])
     total = len(pairs) + len(others)
+    if len(bad) > max_bad_fraction * total or len(bad) == total:
+        path, problem = bad[0]
+        raise UsageError(
+            f"{len(bad):,} of {total:,} files in `data_dir={directory}` {split} cannot be read, "
+            f"more than `max_bad_fraction={max_bad_fraction:g}` allows. The first: "
+            f"{printable(path)} ({printable(problem)})"
+        )
     for path, problem in bad[:LISTED]:
         report(f"unreadable, left out: {printable(path)} ({printable(problem)})")
     if len(bad) > LISTED:
@@ -299,13 +306,6 @@ def report_unreadable(directory, split, pairs, others, max_bad_fraction, report)
         report(
             f"{printable(directory)} {split}: {total - len(bad):,} of {total:,} images can be "
             f"read, {len(bad):,} are left out"
-        )
-    if len(bad) > max_bad_fraction * total or len(bad) == total:
-        path, problem = bad[0]
-        raise UsageError(
-            f"{len(bad):,} of {total:,} files in `data_dir={directory}` {split} cannot be read, "
-            f"more than `max_bad_fraction={max_bad_fraction:g}` allows. The first: "
-            f"{printable(path)} ({printable(problem)})"
         )
 
 

@@ -16,7 +16,7 @@ import re
 from tfssl import files
 from tfssl.data import groups as whole
 from tfssl.data import tree
-from tfssl.data.stored import Names
+from tfssl.data.stored import NO_LABEL, Names
 from tfssl.errors import UsageError
 from tfssl.text import plain, printable
 
@@ -24,7 +24,6 @@ ENDINGS = (".csv", ".tsv", ".parquet")
 USUAL = Names("path", "label", "split", None)
 ALSO = {"image": ("path", "file", "filename", "image"), "label": ("label", "class")}
 LARGEST = 2**31  # bytes of a table
-NO_LABEL = ("", "nan", "none", "null")  # as programs write what is missing
 NUMBER = re.compile(r"[-+]?\d{1,15}(\.\d{0,15})?")
 
 
@@ -57,6 +56,15 @@ def read(path, names=USUAL, given=()):
     places = {word: place for place, word in enumerate(classes)} | {"": -1}
     root, made, without = os.path.dirname(os.path.realpath(path)), {}, []
     remarks = whole.remarks(grouped) if grouped else []
+    for field, name, usual in (
+        ("image", names.image, ALSO["image"]),
+        ("label", names.label, ALSO["label"]),
+    ):
+        there = [word for word in dict.fromkeys((name, *usual)) if word in columns]
+        if len(there) > 1 and field not in given:
+            remarks.append(
+                f"{field}: column {there[0]}; `{field}_key={there[1]}` takes that one instead"
+            )
     for row, name in enumerate(paths):
         if not name.strip():
             raise UsageError(f"`data_dir={path}`: row {row + 1} must have a path. Received: none")

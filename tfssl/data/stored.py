@@ -27,6 +27,7 @@ from tfssl.errors import UsageError
 from tfssl.text import printable
 
 ENDINGS = (".npy", ".npz", ".h5", ".hdf5")
+NO_LABEL = ("", "nan", "none", "null")  # as programs write what is missing
 CHUNK = 2**26  # bytes of images that are looked at together
 SAMPLE = 256  # images of a split that identify it
 LISTED = 20  # classes that are printed
@@ -383,7 +384,12 @@ def coded_labels(raw, name):
     if len(kinds) > 1:
         raise UsageError(f"`label_key={name}`: labels must be integers, or texts. Received: both")
     if kinds == {"text"}:
-        words = {split: whole.texts(values) for split, values in there.items()}
+        words = {
+            split: [
+                "" if text.strip().lower() in NO_LABEL else text for text in whole.texts(values)
+            ]
+            for split, values in there.items()
+        }
         classes = tuple(sorted(set().union(*(set(values) for values in words.values())) - {""}))
         places = {word: place for place, word in enumerate(classes)} | {"": -1}
         coded = {

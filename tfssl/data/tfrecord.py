@@ -104,7 +104,7 @@ def load(
         UsageError: files cannot be read, or lack a feature; too many images are unreadable.
     """
     shards, keys = opened(path, names)
-    base = chosen_split(shards, path, split)
+    base = chosen_split(shards, path, split, flag)
     rows = scan(tuple(shards[base]), keys, max_pixels, missing)
     named, start, stop = parse_slice(split or base, {base: len(rows)}, flag, os.path.basename(path))
     names_of_rows = [row.name for row in rows]
@@ -177,7 +177,7 @@ def load(
 def identify(path, split, *, names=Names(None, None, None, None), max_pixels=folder.MAX_PIXELS):
     """The `Source.identity` of a split; see `load`."""
     shards, keys = opened(path, names)
-    base = chosen_split(shards, path, split)
+    base = chosen_split(shards, path, split, "train_split")
     rows = scan(tuple(shards[base]), keys, max_pixels)
     return identity_of(shards[base], rows, all_labels(shards, keys)[1])
 
@@ -191,13 +191,13 @@ def identity_of(shard, rows, classes):
     }
 
 
-def chosen_split(shards, path, split):
+def chosen_split(shards, path, split, flag):
     """The name of a split, or of the one of a slice."""
     if split is None:
         split = evaluation_split(shards, path, "files")
     base = split.partition("[")[0]
     if base not in shards:
-        parse_slice(split, dict.fromkeys(shards, 1), "train_split", os.path.basename(path))
+        parse_slice(split, dict.fromkeys(shards, 1), flag, os.path.basename(path))
     return base
 
 

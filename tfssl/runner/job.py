@@ -19,7 +19,7 @@ from tfssl.data.channels import Mismatch
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
 from tfssl.runner import build, demand, device, objective, plugins, protocols, sources
-from tfssl.runner.recipes import compiled
+from tfssl.runner.recipes import compiled, function_of
 from tfssl.storage import networks, rundir, runs
 from tfssl.storage.networks import describe, network
 
@@ -140,10 +140,14 @@ def plan(config, distributed=None, ranges=None):
     plugins.check_encoder(config.encoder)
     if config.task == "pretrain" and config.trains:
         build.class_of(config.method)  # refuses a plug-in's class that is no method
+        if config.own_views:
+            function_of(config.views)  # refuses what is no function
     if not (config.trains or mode.evaluates or config.probe_dataset):
         train_source = sources.load(config, getattr(config, mode.split), mode.split, ranges)
         labelled_source = eval_source = train_source
     else:
+        if config.eval_split or config.probe_dataset:
+            sources.check_split(probed(config), config.eval_split, "eval_split")
         train_source = sources.load(config, config.train_split, ranges=ranges)
         labelled_source, eval_source = evaluation_sources(
             config.replace(channels=train_source.channels), train_source
@@ -248,13 +252,7 @@ def evaluation_sources(config, train_source):
     Raises:
         UsageError: labels are needed and missing, or the two share images.
     """
-    other, labelled = config, train_source
-    if config.probe_dataset:
-        other = config.replace(
-            dataset=config.probe_dataset, data_dir=config.probe_data_dir or config.data_dir
-        )
-        if other.dataset != config.dataset:  # names of arrays and columns are those of a form
-            other = other.replace(**dict.fromkeys(sources.KEYS))
+    other, labelled = probed(config), train_source
     ranges = train_source.value_ranges if other is config else None
     if not (config.trains or MODES[config.mode].evaluates):
         return labelled, sources.load(other, config.eval_split, "eval_split", ranges)
@@ -285,6 +283,18 @@ def evaluation_sources(config, train_source):
     if config.evaluates:
         sources.refuse_shared(config, scored, {flag: labelled, "train_split": train_source})
     return labelled, scored
+
+
+def probed(config):
+    """The Config of the images that are evaluated: itself, or that of --probe_dataset."""
+    if not config.probe_dataset:
+        return config
+    other = config.replace(
+        dataset=config.probe_dataset, data_dir=config.probe_data_dir or config.data_dir
+    )
+    if other.dataset != config.dataset:  # names of arrays and columns are those of a form
+        other = other.replace(**dict.fromkeys(sources.KEYS))
+    return other
 
 
 def reopen(config, given):

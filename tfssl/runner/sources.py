@@ -3,9 +3,11 @@
 Plug-ins add sources by `tfssl.register(name, kind="source")`.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +44,6 @@ SAMPLE = 1024  # images whose means and deviations are taken
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory by default
 
 
-@naming_flags()
 def load(config, split, flag="train_split", ranges=None, again=False):
     """Loads a split of the dataset of a Config, into memory if requested or small.
 
@@ -60,7 +61,8 @@ def load(config, split, flag="train_split", ranges=None, again=False):
     loader = load_registered if entry else DATASETS.get(config.dataset, load_tfds)
     if loader in (load_folder, load_table):
         loader = functools.partial(loader, again=again)
-    return held(loader(config, split, flag, ranges), memory_limit(config))
+    with naming(config, flag):
+        return held(loader(config, split, flag, ranges), memory_limit(config))
 
 
 def memory_limit(config):
@@ -68,12 +70,16 @@ def memory_limit(config):
     return {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
 
 
-@naming_flags()
 def identify(config, split, flag="train_split", download=True):
     """The `Source.identity` of a split, without decoding images.
 
     Args, Raises: as `load`; for `download` see `tfssl.data.tfds.identify`.
     """
+    with naming(config, flag):
+        return identity_of(config, split, flag, download)
+
+
+def identity_of(config, split, flag, download):
     if config.dataset in ("folder", *TABLES):
         return folder.identify(
             place_of(config),
@@ -312,17 +318,67 @@ def load_table(config, split, flag, ranges, again=False):
     return load_folder(config, split, flag, ranges, again, table_of(config))
 
 
-@naming_flags()
-def splits_of(config):
-    """The names of the splits of images of one's own."""
+def check_split(config, split, flag):
+    """Raises UsageError if images of one's own have no such split, before any image is read.
+
+    Args:
+        config: the `tfssl.Config` of the dataset.
+        split, flag: as for `load`; None: whether the dataset is there.
+    """
+    if config.dataset not in (*FILES, "folder"):
+        return
+    there = splits_of(config, split)
+    if split is None:
+        return
+    name = "folder" if config.dataset == "folder" else os.path.basename(place_of(config))
+    with naming(config, flag):
+        parse_slice(split, dict.fromkeys(there, ANY), flag, name)
+
+
+def splits_of(config, wanted=None):
+    """The names of the splits of images of one's own.
+
+    Args:
+        config: a `tfssl.Config`.
+        wanted: a split or slice, which identifies the folder of a split with an unusual name.
+    """
+    with naming(config, "eval_split"):
+        return list(named_splits(config, wanted))
+
+
+def named_splits(config, wanted):
     place = place_of(config)
     if config.dataset in TABLES:
-        return list(table_of(config).splits)
+        return table_of(config).splits
     if config.dataset == "tfrecord":
-        return list(tfrecord.opened(place, given_names(config))[0])
+        return tfrecord.opened(place, given_names(config))[0]
     if config.dataset in STORED:
-        return list(stored.parts_of(stored.opened(place), place, names_of(config))[0])
-    return list(tree.read(place, config.folder_layout).splits)
+        return stored.parts_of(stored.opened(place), place, names_of(config))[0]
+    wanted = folder.wanted_split(wanted)
+    return tree.read(place, config.folder_layout, wanted, config.reading_rules).splits
+
+
+@contextlib.contextmanager
+def naming(config, flag):
+    """Names flags in errors about a dataset: a file by --dataset, and another set by --probe_*.
+
+    Args:
+        config: the `tfssl.Config` of the dataset.
+        flag: of the split.
+    """
+    probed = config.probe_data_dir or config.data_dir
+    of_probe = flag != "train_split" and (config.dataset, config.data_dir) == (
+        config.probe_dataset,
+        probed,
+    )
+    prefix, place = "probe_" * of_probe, "dataset" if config.dataset in FILES else "data_dir"
+    try:
+        with naming_flags():
+            yield
+    except UsageError as error:
+        text = re.sub(r"--dataset\b", f"--{prefix}dataset", str(error))
+        error.args = (re.sub(r"--data_dir\b", f"--{prefix}{place}", text),)
+        raise
 
 
 def table_of(config):
@@ -467,6 +523,8 @@ def shapes_identity(config):
 KEYS = ("image_key", "label_key", "split_key", "group_by")
 STORED = ("npy", "npz", "h5")  # forms that hold arrays
 TABLES = ("csv", "parquet")  # forms that name image files
+FILES = (*STORED, *TABLES, "tfrecord")
+ANY = 10**15  # examples of a split, where only its name is to be known
 DATASETS = {
     "shapes": load_shapes,
     "folder": load_folder,

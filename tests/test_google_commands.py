@@ -360,3 +360,23 @@ def test_a_record_from_before_a_flag_still_loads():
     del record["variable_schema"]
     assert Config(**record) == Config()
     assert "variable_schema" in {field.name for field in dataclasses.fields(Config)}
+
+
+@pytest.mark.parametrize(
+    "flag,without",
+    [
+        (
+            "temperature",
+            {"byol", "triplet", "simsiam", "barlow_twins", "vicreg", "sigreg", "emp_ssl"},
+        ),
+        ("hidden_norm", {"byol", "simsiam", "vicreg", "swav", "dcl", "cpc"}),
+        ("base_target_decay", {"simclr", "simsiam", "vicreg"}),
+    ],
+)
+def test_settings_that_a_method_does_not_take_are_told(flag, without, capsys):
+    value = {"temperature": "0.37", "hidden_norm": "False", "base_target_decay": "0.5"}[flag]
+    for method in sorted(without | {"simclr", "byol"}):
+        config, given = flags.parse(["run.py", f"--method={method}", f"--{flag}={value}"])
+        program.print_compatibility(config, given)
+        told = f"without effect here: --{flag}" in capsys.readouterr().out
+        assert told == (method in without), method

@@ -8,6 +8,10 @@ import contextlib
 import keras
 import tensorflow as tf
 
+# For functions without Python's `if` and `for` on tensors: AutoGraph, which `tf.data` applies to
+# every function, takes some tenths of a second for each that a function calls.
+as_it_is = tf.autograph.experimental.do_not_convert
+
 
 @contextlib.contextmanager
 def dtype_policy(policy):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfssl
 from tfssl import augment, data
 from tfssl.augment import ops
 
@@ -157,3 +158,61 @@ def test_batches_are_made_by_a_function(streamed, compiled):
         own = [part["views"][1] - images[part["label"]] for part in parts[2 * step : 2 * step + 2]]
         assert not np.any(np.isclose(own[0], own[1]).all(axis=(1, 2, 3)))
         assert 0.8 < np.std(second - expected) < 1.2
+
+
+def bright_or_dark(images, drawn):
+    """Control flow of Python on a tensor, which AutoGraph turns into that of a graph."""
+    if tf.reduce_mean(images) > 0.5:
+        return tf.ones_like(images)
+    return tf.zeros_like(images)
+
+
+OWN = augment.simclr(8)
+USERS = augment.Op("users", lambda seed, images: {}, bright_or_dark)
+
+
+def test_operations_of_tfssl_are_known_however_they_are_composed():
+    for op in (OWN.whole, augment.on_bytes(OWN.whole), augment.in_blocks(OWN.pixels)):
+        assert op.own
+    for op in (
+        USERS,
+        ops.compose(OWN.crop, USERS),
+        ops.maybe(USERS, 0.5),
+        ops.maybe(ops.compose(USERS, OWN.pixels), 0.5),
+        augment.one_by_one(augment.on_bytes(USERS)),
+        augment.view(lambda images: images).whole,
+        augment.view(lambda images, seed: images).whole,
+        augment.view(keras.layers.RandomContrast(0.4)).whole,
+        augment.Op("partial", lambda seed, images: {}, functools.partial(bright_or_dark)),
+    ):
+        assert not op.own
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_control_flow_of_python_in_an_operation_of_the_users(streamed):
+    images = np.repeat(np.uint8([40, 240]), 4)[:, None, None, None] * np.ones(
+        (8, 8, 8, 3), np.uint8
+    )
+    x = tf.data.Dataset.from_tensor_slices(images) if streamed else images
+    recipe = augment.View(augment.identity(), USERS)
+    for batch in tfssl.views(x, recipe, batch_size=2, compiled=False):
+        for view in batch["views"]:
+            assert np.ptp(view) == 0 and float(view[0, 0, 0, 0]) in (0, 1)
+
+
+def test_autograph_converts_nothing_of_tfssl_in_its_own_views(monkeypatch):
+    """A conversion takes some tenths of a second, and there are dozens of functions."""
+    from tensorflow.python.autograph.impl import api
+
+    converted, convert = [], api._convert_actual
+
+    def counted(entity, *rest):
+        converted.append(entity.__module__)
+        return convert(entity, *rest)
+
+    monkeypatch.setattr(api, "_convert_actual", counted)
+    images = np.zeros((4, 9, 9, 3), np.uint8)
+    next(iter(tfssl.views(images, OWN, batch_size=2, compiled=False)))
+    assert not [name for name in converted if name.startswith(("tfssl.augment", "tfssl.data.pip"))]
+    next(iter(tfssl.views(images, augment.View(OWN.crop, USERS), batch_size=2, compiled=False)))
+    assert __name__ in converted

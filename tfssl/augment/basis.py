@@ -22,6 +22,8 @@ class Op:
             `in_blocks` and `one_by_one` may split a batch.
         stateless: whether images and seed determine the result; False for ops with random state,
             such as a Keras layer.
+        own: whether it computes by this package's functions only, which need no AutoGraph; by
+            default whether `draw` and `apply` are of this package.
 
     Example:
 
@@ -36,6 +38,13 @@ class Op:
     apply: Callable
     per_image: bool = dataclasses.field(default=True, kw_only=True)
     stateless: bool = dataclasses.field(default=True, kw_only=True)
+    own: bool | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        if self.own is None:
+            made = (str(getattr(each, "__module__", None)) for each in (self.draw, self.apply))
+            own = all(name.startswith(f"{__package__}.") for name in made)
+            object.__setattr__(self, "own", own)
 
     def __call__(self, images: tf.Tensor, seed: Seed) -> tf.Tensor:
         return self.apply(images, self.draw(seed, images))
@@ -106,7 +115,7 @@ def unchanged(images, drawn):
 
 def like(op, name, draw, apply):
     """An `Op` with the flags of another one."""
-    return Op(name, draw, apply, per_image=op.per_image, stateless=op.stateless)
+    return Op(name, draw, apply, per_image=op.per_image, stateless=op.stateless, own=op.own)
 
 
 def split_seed(seed, parts):

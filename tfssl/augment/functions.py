@@ -94,6 +94,7 @@ def _stateful(name, function):
         lambda images, drawn: tf.cast(function(images), tf.float32),
         per_image=False,
         stateless=False,
+        own=False,
     )
 
 
@@ -104,4 +105,5 @@ def _seeded(name, function):
         lambda seed, images: {"seed": basis.seeds(seed, tf.shape(images)[0])},
         lambda images, drawn: tf.cast(function(images, drawn["seed"][0]), tf.float32),
         per_image=False,
+        own=False,
     )

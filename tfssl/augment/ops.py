@@ -61,7 +61,7 @@ class Crop(Op):
 
     Attributes:
         size: (height, width) of the result, in pixels.
-        name, draw, apply, per_image, stateless: see `Op`.
+        name, draw, apply, per_image, stateless, own: see `Op`.
 
     Example:
 
@@ -129,6 +129,7 @@ def compose(*ops: Op) -> Op:
         apply,
         per_image=all(op.per_image for op in ops),
         stateless=all(op.stateless for op in ops),
+        own=all(op.own for op in ops),
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tfssl.compat import as_it_is
 from tfssl.data import channels as colours
 from tfssl.data import groups as whole
 from tfssl.data import images, tree, values
@@ -341,6 +342,7 @@ def records(good, ranges, alike, labelled):
 
     bands = any(os.path.isdir(file.path) for file, _ in good[:1])
 
+    @as_it_is
     def read(example):
         path = example.pop("path")
         content = (

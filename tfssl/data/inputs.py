@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment, registry
+from tfssl.compat import as_it_is
 from tfssl.data import (
     arrays,
     folder,
@@ -256,6 +257,8 @@ def of_source(source, recipes, batch_size, seed, compiled):
             compiled=compiled,
         )
 
+    if all(recipe.whole.own for recipe in recipes):
+        of_epoch = as_it_is(of_epoch)
     return finished(Clock(source.num_classes, known(recipes)), of_epoch, source, steps)
 
 

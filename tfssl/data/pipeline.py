@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfssl import augment
+from tfssl.compat import as_it_is
 from tfssl.data.orientation import stored_window, upright, upright_shape
 from tfssl.data.source import Source
 
@@ -157,14 +158,16 @@ def finisher(
             return operation.apply(images, draw(operation, images, seed, part))
 
         # Traced once for views of the same recipe; one with state of its own may not be.
-        return tf.function(made) if recipe.stateless else made
+        return tf.function(made, autograph=not recipe.whole.own) if recipe.stateless else made
 
     steps = {recipe: step(recipe) for recipe in recipes}
     if device:
         with tf.device(device):
             held_images, held_labels = map(tf.identity, source.arrays)
 
-    @tf.function(jit_compile=compiled, reduce_retracing=True)
+    own = all(recipe.whole.own for recipe in recipes)
+
+    @tf.function(jit_compile=compiled, reduce_retracing=True, autograph=not own)
     def augmented(images, seeds, part):
         return [steps[recipe](images[i], seeds[i], part) for i, recipe in enumerate(recipes)]
 
@@ -194,7 +197,7 @@ def finisher(
         made = augmented(images, batch["seeds"], batch["part"])
         return {"views": tuple(made), "label": batch["label"]}
 
-    return finish
+    return as_it_is(finish) if own else finish
 
 
 def batches_in_memory(source, recipes, batch_size, seed, start_step, share, by_index=False):
@@ -205,7 +208,8 @@ def batches_in_memory(source, recipes, batch_size, seed, start_step, share, by_i
     images, labels = (None, None) if by_index else map(tf.convert_to_tensor, source.arrays)
     size = batch_size // share.parts
 
-    def of_part(step, indices, part):
+    @as_it_is
+    def of_part(step, indices, part=share.first):
         indices = tf.slice(indices, [part * size], [size])
         made = (
             {"indices": indices}
@@ -214,6 +218,7 @@ def batches_in_memory(source, recipes, batch_size, seed, start_step, share, by_i
         )
         return {**made, "seeds": view_seeds(seed, step, len(recipes)), "part": part}
 
+    @as_it_is
     def of_batch(step, indices):
         parts = tf.range(share.first, share.first + share.count)
         return tf.data.Dataset.from_tensor_slices(parts).map(
@@ -225,13 +230,14 @@ def batches_in_memory(source, recipes, batch_size, seed, start_step, share, by_i
         steps, order(source.num_examples, batch_size, seed, start_step * batch_size)
     )
     if share.count == 1:
-        return batches.map(lambda step, indices: of_part(step, indices, share.first))
+        return batches.map(of_part)
     return batches.flat_map(of_batch)
 
 
 def order(num_examples, batch_size, seed, first):
     """The indices of the endless stream from example `first` on, int32 [B] for each batch."""
 
+    @as_it_is
     def of_epoch(epoch):
         shuffled = tf.random.experimental.stateless_shuffle(
             tf.range(num_examples), fold(seed, ORDER, epoch), alg="philox"
@@ -251,19 +257,18 @@ def batches_streamed(source, recipes, batch_size, seed, start_step, share):
         seeds = tf.unstack(view_seeds(seed, place, len(recipes)))
         return crops(source, example, [recipe.crop for recipe in recipes], seeds)
 
+    @as_it_is
+    def batch(step, part, made):
+        seeds = view_seeds(seed, step, len(recipes), PIXELS)
+        return {"images": made[0], "label": made[1], "part": part, "seeds": seeds}
+
+    crop = as_it_is(crop) if all(recipe.crop.own for recipe in recipes) else crop
     stream = epochs(
         source.num_examples,
         start_step * batch_size,
         lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)),
     )
-    return in_parts(stream, crop, batch_size, start_step, share).map(
-        lambda step, part, made: {
-            "images": made[0],
-            "label": made[1],
-            "part": part,
-            "seeds": view_seeds(seed, step, len(recipes), PIXELS),
-        }
-    )
+    return in_parts(stream, crop, batch_size, start_step, share).map(batch)
 
 
 def in_parts(stream, function, batch_size, start_step, share):
@@ -283,6 +288,7 @@ def in_parts(stream, function, batch_size, start_step, share):
     if share != WHOLE:
         first, last = share.first, share.first + share.count - 1
 
+        @as_it_is
         def ours(place, _):
             part = (place % batch_size) // size
             return (first <= part) & (part <= last)
@@ -292,13 +298,13 @@ def in_parts(stream, function, batch_size, start_step, share):
         size, drop_remainder=True
     )
     numbers = tf.data.Dataset.range(start_step * share.count, tf.int64.max)
-    return tf.data.Dataset.zip(numbers, batches).map(
-        lambda number, batch: (
-            number // share.count,
-            tf.cast(share.first + number % share.count, tf.int32),
-            batch,
-        )
-    )
+
+    @as_it_is
+    def placed_part(number, batch):
+        part = tf.cast(share.first + number % share.count, tf.int32)
+        return number // share.count, part, batch
+
+    return tf.data.Dataset.zip(numbers, batches).map(placed_part)
 
 
 def crops(source, example, operations, seeds):
@@ -351,8 +357,8 @@ def crops(source, example, operations, seeds):
 
 def epochs(num_examples, first, one_epoch):
     """The endless stream of epochs from example `first` on; `one_epoch(epoch)` is a dataset."""
-    stream = tf.data.Dataset.range(first // num_examples, tf.int64.max).flat_map(one_epoch)
-    return stream.skip(first % num_examples)
+    numbers = tf.data.Dataset.range(first // num_examples, tf.int64.max)
+    return numbers.flat_map(as_it_is(one_epoch)).skip(first % num_examples)
 
 
 def shuffled(records, num_examples, seed):
@@ -366,6 +372,7 @@ def shuffled(records, num_examples, seed):
     )
     turned = records.skip(start).concatenate(records.take(start))
 
+    @as_it_is
     def permute(number, block):
         size = tf.shape(tf.nest.flatten(block)[0])[0]
         order = tf.random.experimental.stateless_shuffle(

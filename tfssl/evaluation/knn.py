@@ -112,7 +112,7 @@ def check_split(train_h, train_labels, test_h, num_classes):
     return train_h, train_labels, test_h
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _top(test_h, train_h, k):
     return tf.math.top_k(tf.matmul(test_h, train_h, transpose_b=True), k)
 

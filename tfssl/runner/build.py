@@ -197,6 +197,14 @@ def class_of(name):
     return getattr(importlib.import_module(module), class_name)
 
 
+def unused(method):
+    """The settings of SHARED that change nothing of a method."""
+    accepted = set(creation.parameters(class_of(method)))
+    if method in METHODS and METHODS[method].normalized != "flag":
+        accepted -= {"normalize"}
+    return [setting for argument, setting in SHARED.items() if argument not in accepted]
+
+
 def checked(name, cls):
     """Returns the class of a plug-in's method; raises UsageError if it has no loss."""
     base = SelfSupervised

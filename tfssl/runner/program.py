@@ -17,7 +17,7 @@ from tfssl.config import (
     google_defaults,
 )
 from tfssl.errors import UsageError
-from tfssl.runner import plugins, sources, workers
+from tfssl.runner import build, plugins, sources, workers
 from tfssl.runner.edge import naming_flags
 from tfssl.runner.job import reopen
 from tfssl.storage import rundir, runs
@@ -137,19 +137,21 @@ def spelled(settings):
 
 
 def without_effect(config, given):
-    """The given flags for compatibility, or for a TPU, that have no effect."""
+    """The given flags for compatibility, for a TPU or another method, that have no effect."""
     on_tpu = config.trains and (
         config.distribute == "tpu" or config.use_tpu and config.distribute == "auto"
     )
     honoured = {"eval_name"} | ({"variable_schema"} if config.loads else set())
     honoured |= set(OF_A_TPU) if on_tpu else set()
+    unused = build.unused(config.method) if config.trains and config.task == "pretrain" else ()
+    usual = Config(method=config.method)
     return [
         f.name
         for f in dataclasses.fields(Config)
-        if (f.metadata["group"] == COMPAT or f.name in OF_A_TPU)
+        if (f.metadata["group"] == COMPAT or f.name in (*OF_A_TPU, *unused))
         and f.name in given
         and f.name not in honoured
-        and getattr(config, f.name) != f.default
+        and getattr(config, f.name) != getattr(usual, f.name)
     ]
 
 

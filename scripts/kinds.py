@@ -38,6 +38,12 @@ COMMON = [
 HALVES = ["--train_split=train[:80%]", "--eval_split=train[80%:]"]
 SMALL = ["--image_size=16", "--eval_image_size=24"]
 KINDS = ("default", *DOMAINS)
+CIFAR10 = [
+    "--dataset=cifar10",
+    "--train_split=train[:10000]",
+    "--eval_split=test[:4000]",
+    *SMALL,
+]
 PROTOCOLS = ("knn_20", "linear")
 PATCH = 24  # side of a patch of a texture
 
@@ -56,7 +62,7 @@ def parse(argv):
     parser = equal_minutes.arguments(__doc__)
     parser.add_argument("--datasets", default=",".join(DATASETS), help="names, comma-separated")
     parser.add_argument("--kinds", default=",".join(KINDS), help="names, comma-separated")
-    parser.add_argument("--images", type=int, default=60_000, help="of each training")
+    parser.add_argument("--images", type=int, default=40_000, help="of each training")
     parser.add_argument("--seeds", default="0,1", help="integers, comma-separated")
     options = equal_minutes.read(parser, argv)
     options.datasets = equal_minutes.chosen(parser, options.datasets, "datasets", DATASETS)
@@ -143,12 +149,10 @@ def of_example(name, *flags):
 
 
 DATASETS = {
-    "cifar10": of_tfds("--dataset=cifar10", "--train_split=train[:20000]", *SMALL),
-    "cifar10_grey": of_tfds(
-        "--dataset=cifar10", "--train_split=train[:20000]", "--channels=1", *SMALL
-    ),
+    "cifar10": of_tfds(*CIFAR10),
+    "cifar10_grey": of_tfds(*CIFAR10, "--channels=1"),
     "imagenette": of_tfds(
-        "--dataset=imagenette/160px-v2", "--image_size=32", "--eval_image_size=48"
+        "--dataset=imagenette/160px-v2", "--image_size=24", "--eval_image_size=36"
     ),
     "digits": of_arrays(digits),
     "textures": of_arrays(textures),

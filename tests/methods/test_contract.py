@@ -255,6 +255,13 @@ def test_views_of_two_sizes_are_refused_where_they_do_not_suit(method):
         ("DeepInfoMax", {"estimator": "mine"}, "`estimator` must be one of jsd, infonce"),
         ("DeepInfoMax", {"local_weight": 0}, "`local_weight` or `global_weight` must be above 0"),
         ("SupCon", {"temperature": "low"}, "`temperature` must be positive"),
+        (
+            "MoCoV2",
+            {"symmetric": "no"},
+            "`symmetric` must be True or False. Received: symmetric='no",
+        ),
+        ("SimCLR", {"normalize": 0}, "`normalize` must be True or False"),
+        ("SimSiam", {"fixed_predictor_rate": None}, "`fixed_predictor_rate` must be True or Fals"),
         ("SimSiam", {"temperature": 0.1}, "SimSiam takes no argument `temperature`"),
     ],
 )

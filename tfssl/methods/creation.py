@@ -4,6 +4,7 @@ import difflib
 import inspect
 
 import keras
+import numpy as np
 
 from tfssl.encoders import adapt
 
@@ -16,8 +17,10 @@ class BuildsWhenItCan(type(keras.Model)):
     def __call__(cls, *args, **kwargs):
         refuse_unknown(cls, kwargs)
         model = super().__call__(*args, **kwargs)
+        given = arguments(cls, args, kwargs)
+        refuse_truthy(cls, given)
         if not model.built:
-            model.hidden.given = arguments(cls, args, kwargs)
+            model.hidden.given = given
             model.build_if_known()
         return model
 
@@ -30,6 +33,15 @@ def refuse_unknown(cls, given):
             near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise TypeError(f"{cls.__name__} takes no argument `{name}`.{hint}")
+
+
+def refuse_truthy(cls, given):
+    """Raises ValueError for a value other than True or False of an argument annotated as bool."""
+    known = parameters(cls)
+    for name, value in given.items():
+        wanted = name in known and known[name].annotation in (bool, "bool")
+        if wanted and not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
 
 
 def parameters(cls):

@@ -12,7 +12,7 @@ from PIL import Image
 import tfssl
 from tests.helpers import COLOURS, costly, tiny_config
 from tfssl import UsageError
-from tfssl.runner import sources
+from tfssl.runner import job, sources
 from tfssl.storage import export, rundir
 
 RNG = np.random.default_rng(0)
@@ -25,37 +25,45 @@ KINDS = {  # name: (images, the values that become 0 and 1)
 }
 
 
-def npz(path, images):
-    np.savez(path / "a.npz", images=images, labels=LABELS, split=SPLIT)
+# Each writes images with labels, of which -1 is none; or without labels.
+
+
+def npz(path, images, labels=LABELS):
+    labels = {} if labels is None else {"labels": labels}
+    np.savez(path / "a.npz", images=images, split=SPLIT, **labels)
     return path / "a.npz"
 
 
-def h5(path, images):
+def h5(path, images, labels=LABELS):
     with h5py.File(path / "a.h5", "w") as file:
         for split in ("train", "test"):
             file[f"{split}_images"] = images[SPLIT == split]
-            file[f"{split}_labels"] = LABELS[SPLIT == split]
+            if labels is not None:
+                file[f"{split}_labels"] = labels[SPLIT == split]
     return path / "a.h5"
 
 
-def table(path, images):
+def table(path, images, labels=LABELS):
     import tifffile
 
-    rows = [("path", "label", "split")]
-    for number, (image, label, split) in enumerate(zip(images, LABELS, SPLIT)):
+    rows = [("path", "label", "split")] if labels is not None else [("path", "split")]
+    for number, (image, split) in enumerate(zip(images, SPLIT)):
         if image.dtype == np.uint8:
             Image.fromarray(image).save(path / f"{number}.png")
         else:
             plane = image[..., 0] if image.shape[-1] == 1 else image
             how = {} if plane.ndim == 2 else {"planarconfig": "contig"}
             tifffile.imwrite(path / f"{number}.png", plane, photometric="minisblack", **how)
-        rows.append((f"{number}.png", f"class{label}", split))
+        named = []
+        if labels is not None:
+            named = [f"class{labels[number]}" if labels[number] >= 0 else ""]
+        rows.append((f"{number}.png", *named, split))
     with open(path / "a.csv", "w", newline="") as file:
         csv.writer(file).writerows(rows)
     return path / "a.csv"
 
 
-def tfrecord(path, images):
+def tfrecord(path, images, labels=LABELS):
     def of(**values):
         return tf.train.Example(
             features=tf.train.Features(
@@ -71,10 +79,12 @@ def tfrecord(path, images):
     (path / "records.tfrecord").mkdir()
     for split in ("train", "test"):
         with tf.io.TFRecordWriter(str(path / "records.tfrecord" / f"{split}.tfrecord")) as file:
-            for image, label in zip(images[SPLIT == split], LABELS[SPLIT == split]):
-                height, width, depth = image.shape
-                pixels = dict(height=height, width=width, depth=depth, label=int(label))
-                file.write(of(image=image.tobytes(), **pixels))
+            for number in np.flatnonzero(SPLIT == split):
+                height, width, depth = images[number].shape
+                values = dict(height=height, width=width, depth=depth)
+                if labels is not None:
+                    values["label"] = int(labels[number])
+                file.write(of(image=images[number].tobytes(), **values))
     return path / "records.tfrecord"
 
 
@@ -165,6 +175,34 @@ def test_from_files_to_predictions(form, kind, stored, tmp_path):
         assert len(list(csv.DictReader(file))) == 16
     embedded = tfssl.run(tfssl.Config(mode="embed", model_dir=run))
     assert len(np.load(f"{embedded}/embeddings.npz")["h"]) == 16
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_without_labels_are_evaluated_on_those_of_another_form(form, tmp_path):
+    images, other = KINDS["rgb"][0], [*FORMS, *FORMS][[*FORMS].index(form) + 1]
+    (tmp_path / "labelled").mkdir()
+    path = FORMS[form](tmp_path, images, None)
+    probe = FORMS[other](tmp_path / "labelled", 255 - images)
+    settings = dict(probe_dataset=str(probe), probe_train_split="train", train_split="train")
+    plan = job.plan(config(str(path), tmp_path / "run", **settings))
+    assert plan.train_source.num_classes == 0 and plan.train_source.num_examples == 32
+    for source, count in ((plan.labelled_source, 32), (plan.eval_source, 16)):
+        assert (source.name, source.num_classes, source.num_labelled) == (probe.name, 3, count)
+    with pytest.raises(UsageError, match="--train_split must have labels"):
+        job.plan(config(str(path), tmp_path / "run", mode="finetune", checkpoint="none"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_of_which_few_have_labels(form, tmp_path):
+    few = np.where(np.arange(48) < 20, -1, LABELS)  # 12 of 32, and all of the 16 for evaluation
+    path = str(FORMS[form](tmp_path, KINDS["rgb"][0], few))
+    plan = job.plan(config(path, tmp_path / "run"))
+    assert (plan.train_source.num_examples, plan.labelled_source.num_labelled) == (32, 12)
+    assert plan.eval_source.num_labelled == 16
+    half = dict(mode="finetune", checkpoint="none", label_fraction=0.5, train_batch_size=2)
+    colours = dict.fromkeys(COLOURS) | dict(knn_k=None)
+    plan = job.plan(config(path, tmp_path / "tuned", **half, **colours))
+    assert sorted(tfssl.data.labels_of(plan.train_source)) == [0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(

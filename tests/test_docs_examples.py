@@ -91,7 +91,6 @@ def test_own_method_learns_saves_and_loads(example, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_vision_transformer(example):
     model, history = example(
         "vision_transformer", images=16, epochs=1, batch_size=8, dim=12, depth=1, heads=2, patch=8

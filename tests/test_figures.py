@@ -129,7 +129,6 @@ def test_curves_of_byol_are_drawn_unsmoothed_too(figures, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_without_runs_chapters_2_and_3_are_drawn(tmp_path):
     subprocess.run(
         [sys.executable, "scripts/figures.py", tmp_path, "--image_size=16"],

@@ -317,7 +317,6 @@ def test_a_run_that_is_stopped_reports_and_continues(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_minute_is_a_minute(tmp_path):
     began = time.monotonic()
     done = finished(tmp_path, "--minutes=1", "--torch_python=none", "--stages=headline,doctor")

@@ -17,7 +17,6 @@ def wrong(outcomes):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_some_files_of_every_kind():
     outcomes = hostile.trial(2 * len(hostile.READERS), seed=1)
     assert not wrong(outcomes)

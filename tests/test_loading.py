@@ -220,7 +220,6 @@ def test_a_real_run_says_nothing_on_standard_error(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_real_error_of_tensorflow_itself_arrives():
     """oneDNN's complaint about transposed integers is written by the C++ in the middle of work."""
     done = python(

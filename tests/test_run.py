@@ -68,7 +68,6 @@ def test_refusals_that_need_the_data_have_no_traceback(args, said, tmp_path, mon
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_dataset_that_cannot_be_had_names_the_ways_out(tmp_path):
     """No network (every proxy points nowhere): --data_dir and --dataset=shapes are named."""
     nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}

@@ -100,7 +100,6 @@ def test_what_the_lab_book_says_of_the_thesis_follows_from_the_runs(
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_variant_of_the_benchmark_answers_in_turns():
     worker = [sys.executable, BENCH / "worker.py", "loss", "plain, 2,048 embeddings", "{}"]
     with subprocess.Popen(

@@ -245,7 +245,6 @@ def lines(log):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_killed_workers_are_replaced_and_no_trial_is_completed_twice(tmp_path):
     """Eight trials and two workers. The one is killed alone, the other together with its training;
     the same command, started again for both, finishes the sweep.

@@ -327,7 +327,6 @@ def test_information_needs_a_learner():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_the_runner_is_not_needed():
     program = (
         "import sys, tfssl; tfssl.callbacks.KNN, tfssl.callbacks.Probe, tfssl.evaluate;"

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests.helpers import costly, store_dataset
+from tests.helpers import costly, spared, store_dataset
 from tfssl import augment, data
 from tfssl.data.tfds import load
 from tfssl.errors import UsageError
@@ -112,7 +112,7 @@ def test_every_value_comes_through_the_pipeline(
             agree(image, expected[int(label)])
 
 
-@pytest.mark.parametrize("cache_dataset", [costly(True), False])
+@pytest.mark.parametrize("cache_dataset", [spared(True), False])
 def test_views_of_windows_are_those_of_the_scaled_images(cache_dataset, tmp_path):
     images = images_of(np.uint16, 3, "mixed", 12, 4011)
     config = stored(tmp_path, np.uint16, images, "mixed").replace(cache_dataset=cache_dataset)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers import costly
+from tests.helpers import costly, spared
 from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import pipeline
@@ -61,8 +61,8 @@ def test_a_run_that_starts_at_step_k_sees_what_it_would_have_seen(source):
 IN_PARTS = [[(0, 3)], [(0, 1), (1, 2)]]  # [(first, count) of each process], of three parts
 
 
-@pytest.mark.parametrize("source", ["held", costly("streamed")], indirect=True)
-@pytest.mark.parametrize("compiled", [False, costly(True)])
+@pytest.mark.parametrize("source", ["held", spared("streamed")], indirect=True)
+@pytest.mark.parametrize("compiled", [False, spared(True)])
 def test_a_batch_made_in_parts_is_the_batch(source, compiled):
     recipe = augment.simclr_view((8, 8), blur_p=0.5)
     options = dict(batch_size=9, seed=0, start_step=2, stop_step=5, compiled=compiled)
@@ -126,7 +126,6 @@ def test_batches_are_what_the_methods_expect(source):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 @pytest.mark.parametrize(
     "source",
     ["held", "streamed"],

@@ -129,7 +129,6 @@ def test_two_replicas_compute_what_one_device_does(choice, alone, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_run_goes_on_with_other_devices(alone, tmp_path):
     """What two replicas began, one device ends."""
     settings = options("streamed")
@@ -139,7 +138,6 @@ def test_a_run_goes_on_with_other_devices(alone, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_without_global_bn_every_replica_has_its_own_statistics(alone, tmp_path):
     """With it, the first loss is that of one device, as the test above says."""
     settings = {**options("streamed"), "train_steps": 1, "mode": "train", "train_mode": "pretrain"}

@@ -199,7 +199,7 @@ def start(addresses, place, *flags):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "place,number",
-    [pytest.param(0, signal.SIGTERM, marks=pytest.mark.ci), (1, signal.SIGINT)],
+    [(0, signal.SIGTERM), (1, signal.SIGINT)],
 )
 def test_a_worker_that_waits_can_be_stopped(place, number, addresses, tmp_path):
     process = start(addresses[:2], place, f"--model_dir={tmp_path / 'run'}")

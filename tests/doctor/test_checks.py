@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers import costly, spared
+from tests.helpers import spared
 from tfssl import augment, doctor, layers, losses, optim
 from tfssl.augment import basis, colour, intensity, ops
 from tfssl.doctor import bounds, comparison, references, steps
@@ -27,7 +27,7 @@ STEP = "step of simclr, float32, no XLA"
 
 def by_cost(*cases):
     """Cases of `parametrize` that begin with the name of a check; those of steps take seconds."""
-    return [costly(*case) if case[0] == STEP else pytest.param(*case) for case in cases]
+    return [spared(*case) if case[0] == STEP else pytest.param(*case) for case in cases]
 
 
 @pytest.mark.parametrize("name", by_cost(*((name,) for name in CHECKS)))
@@ -463,9 +463,9 @@ def test_only_the_measurement_is_on_the_device():
 @pytest.mark.parametrize(
     "method, precision, compiled, inside",
     [
-        costly("simclr", "float32", True, False),
+        spared("simclr", "float32", True, False),
         spared("simclr", "mixed_float16", True, True),
-        costly("byol", "mixed_bfloat16", False, False),
+        spared("byol", "mixed_bfloat16", False, False),
         spared("npair", "mixed_float16", False, False),
         spared("triplet", "float32", False, True),
         spared("cpc", "mixed_bfloat16", False, True),

@@ -199,7 +199,6 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_directory_of_theirs_is_a_checkpoint_for_every_mode(checkpoint, tmp_path):
     common = dict(
         checkpoint=str(checkpoint),

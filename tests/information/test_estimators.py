@@ -65,7 +65,6 @@ def test_a_trained_bound_comes_near_the_truth_from_below(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_infonce_saturates_at_log_n_and_the_others_vary():
     """Of 6 nats, InfoNCE sees log 16 = 2.8 at most; DV and NWJ vary more than at 1 nat."""
     kinds = ("infonce", "dv", "nwj")

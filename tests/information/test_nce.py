@@ -71,7 +71,6 @@ def test_a_gaussians_precision_and_normaliser_are_found():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_the_error_falls_with_the_root_of_the_sample():
     few, many = (
         [np.mean([fit_gaussian(count, seed=s)[k] for s in range(6)]) for k in (0, 1)]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from tests.helpers import costly, spared
+from tests.helpers import spared
 from tfssl import encoders, layers
 from tfssl.methods import Supervised
 
@@ -62,8 +62,8 @@ KERAS = keras.layers.BatchNormalization
     "options",
     [
         {},
-        costly({"se_ratio": 0.25, "normalization": KERAS}),
-        costly({"depth": 50}),
+        spared({"se_ratio": 0.25, "normalization": KERAS}),
+        spared({"depth": 50}),
         spared({"depth": 50, "stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25}),
     ],
     ids=str,
@@ -114,7 +114,6 @@ def test_what_is_frozen_stays_and_is_not_computed_again(after_block, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_batch_in_parts():
     """The gradient within the loop of --accumulate_steps."""
     made = []
@@ -145,7 +144,6 @@ def convolutions(encoder):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_the_second_computation_is_not_merged_with_the_first():
     """Else all would be kept as without."""
     plain, remat = pair()

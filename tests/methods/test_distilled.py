@@ -55,7 +55,6 @@ def test_the_loss_is_equation_3_over_the_images_of_the_batch(temperature, alpha)
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_it_comes_to_answer_as_the_teacher_does_without_a_label():
     model = student()
     model.compile(optimizer=keras.optimizers.Adam(0.05), jit_compile=False)
@@ -79,7 +78,6 @@ def test_labels_that_are_not_known_teach_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_classifier_on_weights_from_a_file_teaches_a_student(tmp_path):
     images, labels = np.random.default_rng(2).random((16, 8, 8, 3), np.float32), np.arange(16) % 4
     one_view = tfssl.views((images, labels), tfssl.augment.supervised(8), 8, num_views=1)

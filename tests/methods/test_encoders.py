@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfssl
 from tests import networks
-from tests.helpers import costly
+from tests.helpers import spared
 from tests.networks import (
     ENCODERS,
     FOLLOWED,
@@ -163,7 +163,7 @@ def test_what_is_built_by_a_call_takes_batches_of_any_size():
 
 @pytest.mark.parametrize(
     "method",
-    ["simclr", costly("byol"), "supervised"],
+    ["simclr", spared("byol"), "supervised"],
 )
 def test_a_batch_in_parts_learns_tokens_with_learned_places(method):
     """Whose gradient is sparse, and of what is not used there is none."""

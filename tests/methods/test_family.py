@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers import build_method as build
-from tests.helpers import costly
 from tests.helpers import random_views as batch
+from tests.helpers import spared
 from tfssl.losses import n_pair_loss
 from tfssl.methods import cpc, npair, triplet
 
@@ -151,7 +151,7 @@ def test_a_batch_of_one_class_has_no_negatives_and_no_gradient(method):
 
 
 @pytest.mark.parametrize("method", [pytest.param("npair", marks=pytest.mark.slow), "triplet"])
-@pytest.mark.parametrize("parts", [costly(1), 2])
+@pytest.mark.parametrize("parts", [spared(1), 2])
 def test_learning_by_class_draws_a_class_together(method, parts):
     model = build(method, positives="classes", optimizer=keras.optimizers.Adam(1e-3))
     model.accumulate_steps = parts

@@ -117,7 +117,6 @@ def test_weight_decay_is_half_the_squares():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_loss_falls_on_a_batch_seen_again_and_again():
     model = build(optimizer=keras.optimizers.Adam(1e-3), temperature=0.5)
     step = tf.function(model.train_step)

@@ -103,10 +103,7 @@ def test_parts_of_a_batch_are_the_batch_with_other_options(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.ci if name == "mocov2-groups" else [])
-        for name in OPTIONS
-    ],
+    OPTIONS,
 )
 def test_two_replicas_are_one_device_with_other_options(name):
     make, sizes = OPTIONS[name]
@@ -145,13 +142,12 @@ XLA = {
     **{method: (lambda method=method: made(method, plain), None) for method in PEERS},
     **OPTIONS,
 }
-XLA_IN_CI = ("swav-multicrop", "mocov2-groups")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.ci if name in XLA_IN_CI else []) for name in XLA],
+    XLA,
 )
 def test_xla_takes_the_steps_of_eager_execution(name):
     make, sizes = XLA[name]

@@ -54,7 +54,6 @@ def test_a_finetuned_run_says_what_its_classes_are_called(tuned):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_student_without_labels_takes_its_teachers_names(tuned, photos, tmp_path):
     teach = dict(mode="distill", teacher=str(tuned[0]))
     assert finetune_folder(photos / "flat", tmp_path / "flat", **teach) is None
@@ -117,7 +116,6 @@ def test_a_class_that_only_the_evaluation_has_is_one_too_many(tuned, photos, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_older_runs_do_without_names(tuned, photos, tmp_path):
     directory = tmp_path / "run"
     shutil.copytree(tuned[0], directory)

@@ -179,7 +179,6 @@ def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_baseline_without_the_linear_classifier_is_told_and_made_whole_when_asked(
     finished, trained, monkeypatch, capsys
 ):

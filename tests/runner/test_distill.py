@@ -76,7 +76,6 @@ def test_what_it_reports(distilled, teacher):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_its_exports_are_a_student_of_the_form_of_the_flags_and_a_teacher(distilled, tmp_path):
     directory, _ = distilled
     about = export.read_about(directory / "classifier.keras")
@@ -130,7 +129,6 @@ def test_a_classifier_of_listed_labels_is_another_than_that_of_all(distilled, tm
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_teacher(
     distilled, teacher, tmp_path
 ):
@@ -165,7 +163,6 @@ def test_labels_beside_the_teacher(teacher, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_the_teacher_answers_on_its_own_crops(distilled, teacher, tmp_path):
     """Whatever share of the side the student's own evaluation keeps."""
     distill(teacher, tmp_path / "run", eval_crop_proportion=0.5, train_steps=1)

@@ -323,7 +323,6 @@ def test_a_death_after_the_last_checkpoint_costs_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_signal_in_the_last_step_costs_no_points(straight, tmp_path):
     """The whole job is one step short of nothing when it is asked to stop."""
     settings = dict(**TRAIN, train_summary_steps=10)

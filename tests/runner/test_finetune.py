@@ -85,7 +85,6 @@ def test_the_same_again_does_nothing_and_eval_says_the_same(tuned, resnet, capsy
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_killed_one_ends_where_the_straight_one_does_without_the_checkpoint(
     tuned, resnet, tmp_path
 ):
@@ -179,7 +178,6 @@ def test_what_is_frozen_stays_with_its_batch_statistics(after_block, resnet):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_another_stem_starts_anew_alone(resnet, capsys, tmp_path):
     kept, _ = loaded(resnet, image_size=32)
     changed, config = loaded(resnet, image_size=32, stem="imagenet")
@@ -240,7 +238,6 @@ def test_few_labels_are_counted(simclr, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_from_scratch_is_the_network_of_the_flags(tmp_path):
     result = finetune_shapes("none", tmp_path / "run", width_multiplier=1 / 16, image_size=16)
     assert result["pretrained_weights"] is None
@@ -296,7 +293,6 @@ def test_checkpoints_that_are_none_or_damaged(simclr, tuned, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_linear_eval_and_knn_take_a_checkpoint_and_other_data(simclr, byol, tmp_path):
     for number, checkpoint in enumerate((simclr, byol / "encoder.keras")):
         common = dict(
@@ -341,7 +337,6 @@ def test_frozen_encoders_are_kept_whole(mode, resnet, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_finetuned_run_is_a_checkpoint_too(tuned, tmp_path):
     directory, _ = tuned
     result = finetune_shapes(directory, tmp_path / "again", image_size=16, train_steps=1)

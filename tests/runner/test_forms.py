@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tfssl
-from tests.helpers import COLOURS, costly, tiny_config
+from tests.helpers import COLOURS, costly, spared, tiny_config
 from tfssl import UsageError
 from tfssl.runner import job, sources
 from tfssl.storage import export, rundir
@@ -133,11 +133,11 @@ def test_the_network_gets_the_values_of_the_file(form, kind, stored, tmp_path):
     "form,kind",
     [
         ("npz", "six"),
-        costly("h5", "grey"),
-        costly("table", "six"),
+        spared("h5", "grey"),
+        spared("table", "six"),
         costly("tfrecord", "grey"),
-        costly("table", "grey"),
-        costly("npz", "rgb"),
+        spared("table", "grey"),
+        spared("npz", "rgb"),
     ],
 )
 def test_from_files_to_predictions(form, kind, stored, tmp_path):

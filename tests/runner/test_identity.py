@@ -72,7 +72,6 @@ def result_in(directory):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_second_folder_gets_a_run_of_its_own_and_a_copy_continues_the_first(photos, capsys):
     first = tfssl.run(settings("A"))
     tfssl.run(settings("B"))
@@ -163,7 +162,6 @@ def finetuning(data_dir, **changes):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_finetuning_on_a_second_folder_is_another_run(photos):
     one = tfssl.run(finetuning("A"))
     (tuned,) = os.listdir("runs")
@@ -181,7 +179,6 @@ def test_finetuning_on_a_second_folder_is_another_run(photos):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_frozen_encoders_on_a_second_folder_too(photos, trained):
     for mode, folders in (("knn", "AB"), ("linear_eval", "A")):
         for data_dir in folders:
@@ -272,7 +269,6 @@ def test_copies_are_found_by_their_pixels_where_there_are_no_files():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_the_values_that_are_white_stay_those_of_the_training(photos):
     """Embedding a darker split of 12 bits takes the scale of the run."""
     import tensorflow as tf
@@ -299,7 +295,6 @@ def test_the_values_that_are_white_stay_those_of_the_training(photos):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_other_weights_under_the_same_path_are_another_start(photos, trained):
     """The pretraining was made anew, with another seed, where it was before."""
     tuning = finetuning("A", model_dir="tuned").replace(checkpoint="run", train_steps=4)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfssl
-from tests.helpers import costly, prepare_dataset, read_scalars, store_dataset, tiny_config
+from tests.helpers import prepare_dataset, read_scalars, spared, store_dataset, tiny_config
 from tfssl import Config, UsageError, data, encoders, layers
 from tfssl.errors import TrainingError
 from tfssl.runner import evaluate, sources
@@ -96,7 +96,7 @@ def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
 @pytest.mark.parametrize(
     "cache_dataset",
     [
-        costly(True),
+        spared(True),
         pytest.param(False, marks=pytest.mark.slow),
     ],
 )  # streamed images are scored below
@@ -122,7 +122,6 @@ def test_pretraining_learns_from_all_and_scores_those_with_a_label(
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_held_and_streamed_are_scored_alike(partly, tmp_path):
     tfssl.run(
         tiny_config(tmp_path / "run", **settings(partly), mode="train", train_mode="pretrain")
@@ -224,7 +223,7 @@ def outside(directory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("baseline", [True, pytest.param(False, marks=pytest.mark.ci)])
+@pytest.mark.parametrize("baseline", [True, False])
 def test_labels_outside_of_the_classes_end_it_in_a_sentence(baseline, tmp_path):
     prepare_dataset(tmp_path / "data", (16, 16, 3))
     damaged = settings(outside(tmp_path / "data"), eval_baseline=baseline)
@@ -303,7 +302,6 @@ def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_one_class_is_a_class(tmp_path):
     features = {
         "image": tfds.features.Image(shape=(16, 16, 3)),

@@ -77,7 +77,6 @@ def test_the_same_again_does_nothing_and_other_settings_are_kept_apart(
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_killed_one_ends_where_the_straight_one_does(evaluated, copied):
     run_until_killed(lambda: classify(copied), at_step=5)
     assert not (only(copied) / "result.json").exists()

@@ -186,7 +186,6 @@ def test_two_files_cannot_share_a_name(plugin, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_an_encoder_of_a_file_trains_is_finetuned_larger_and_classifies(encoder, tmp_path, capsys):
     run(*TINY, f"--encoder={encoder}", f"--model_dir={tmp_path}/run")
     exported = keras.models.load_model(tmp_path / "run" / "encoder.keras")
@@ -243,7 +242,6 @@ def test_encoders_that_cannot_be_had_are_refused(encoder, tmp_path, words, said)
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_registered_encoder_has_its_name(tmp_path):
     (tmp_path / "named.py").write_text(
         "import tfssl\n"
@@ -342,7 +340,6 @@ def test_a_source_a_recipe_and_a_protocol_of_a_plugin(everything, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_views_take_the_name_of_a_source(everything):
     flags.parse(["run.py", everything])
     views = tfssl.views("blobs", tfssl.augment.simclr(16, channels=1), 8, split="train[:24]")

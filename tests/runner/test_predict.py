@@ -107,7 +107,6 @@ def test_the_numbers_are_the_networks_on_each_file(tuned, photos, tmp_path, caps
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_flags_say_how_images_are_seen_otherwise(tuned, photos, tmp_path):
     settings = dict(data_dir=str(photos / "flat"), eval_split="train[:3]")
     for i, (changes, seen) in enumerate(
@@ -220,7 +219,6 @@ def test_an_older_classifier_has_numbers_for_names(tuned, photos, tmp_path, caps
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_where_it_is_written_and_that_nothing_is_overwritten(tuned, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = dict(data_dir=str(photos / "flat"), eval_split="train[:1]")

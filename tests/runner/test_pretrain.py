@@ -10,7 +10,15 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfssl
-from tests.helpers import COLOURS, RESNET, costly, read_scalars, run_until_killed, tiny_config
+from tests.helpers import (
+    COLOURS,
+    RESNET,
+    costly,
+    read_scalars,
+    run_until_killed,
+    spared,
+    tiny_config,
+)
 from tfssl import Config, UsageError
 from tfssl.runner import device
 from tfssl.runner.evaluate import crop_proportion
@@ -108,7 +116,6 @@ def test_information_is_logged_at_every_step_and_bounded(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished, tmp_path):
     result = tfssl.run(tiny_config(tmp_path, information_scalars=False, eval_baseline=False))
     there = read_scalars(tmp_path)
@@ -121,7 +128,6 @@ def test_one_flag_turns_the_information_off_and_training_stays_the_same(finished
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_points_are_means_since_the_last_point(finished, tmp_path):
     """Points every 2 steps are the means of the points at every step."""
     tfssl.run(tiny_config(tmp_path, **TRAIN, train_summary_steps=2))
@@ -145,7 +151,7 @@ FASTER = [
     "changes",
     [
         costly(dict(augment_on="device", compile_augmentation=True, product_gradients=False)),
-        costly(
+        spared(
             dict(
                 compile_augmentation=True,
                 blockwise_loss_from=16,
@@ -165,7 +171,6 @@ def test_what_makes_it_faster_changes_no_number(finished_resnet, tmp_path, chang
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 @pytest.mark.parametrize("most", [3, 0])  # 0: by time, as on a GPU
 def test_several_steps_per_execution_change_nothing(finished, tmp_path, monkeypatch, most):
     """Four steps: points at 2 and 4, each a mean, and checkpoints at 3 and 4, as one at a time."""
@@ -278,7 +283,6 @@ def test_a_file_that_is_no_encoder_is_refused_in_one_sentence(finished, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_another_seed_is_another_run(finished, tmp_path):
     tfssl.run(tiny_config(tmp_path, **TRAIN, seed=1))
     losses = [read_scalars(d)["train/contrast_loss"] for d in (finished[0], tmp_path)]

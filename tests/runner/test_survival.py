@@ -228,7 +228,6 @@ def rename(directory, was):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_other_seeds_differ_in_all_that_is_learned(whole, survival, tmp_path):
     tfssl.run(tiny_config(tmp_path / "other", seed=1, eval_baseline=False, linear_probe=False))
     found = survival["compare"].differences(str(whole), str(tmp_path / "other"))

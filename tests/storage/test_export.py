@@ -86,7 +86,6 @@ def test_it_loads_without_tfssl_on_every_backend(backend, module, run, expected,
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_saved_model_serves_the_same_numbers_at_any_size(run, expected, tmp_path):
     path = export(model_dir=str(run), format="saved_model", output=str(tmp_path / "served"))
     model = tf.saved_model.load(path)
@@ -201,7 +200,6 @@ def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_equal_embeddings_for_equal_commands(run, tmp_path):
     made = []
     for name in ("a", "b"):

@@ -123,7 +123,7 @@ def test_a_finished_training_has_nothing_left_to_do(name, there, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["folder", pytest.param("shapes", marks=pytest.mark.ci)])
+@pytest.mark.parametrize("kind", ["folder", "shapes"])
 def test_runs_without_a_directory_are_found_by_their_old_names(kind, there, capsys):
     before = sorted(os.listdir("runs"))
     command = COMMANDS[{"folder": "folder", "shapes": "simclr"}[kind]]
@@ -138,7 +138,6 @@ def test_runs_without_a_directory_are_found_by_their_old_names(kind, there, caps
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_an_old_name_is_not_taken_for_another_folder(there):
     os.rename("photos/train/dog", "photos/train/fox")
     os.rename("photos/test/dog", "photos/test/fox")
@@ -163,7 +162,6 @@ def test_an_old_run_is_refused_for_another_folder_that_can_be_compared(there):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_copy_of_the_folder_continues_an_old_run(there, capsys):
     os.rename("photos", "moved")
     words = [word.replace("photos", "moved") for word in COMMANDS["folder"]]

@@ -33,7 +33,7 @@ ALLOWED = {
         *("data", "errors", "evaluation", "files", "information", "losses", "methods"),
         "terminal",
     },
-    "data": {"augment", "errors", "files", "memory", "notes", "registry", "text"},
+    "data": {"augment", "compat", "errors", "files", "memory", "notes", "registry", "text"},
     "distribute": {"data", "errors", "signals"},
     "doctor": {
         *("augment", "compat", "data", "distribute", "encoders", "layers", "loading", "losses"),

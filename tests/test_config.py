@@ -550,7 +550,7 @@ def made(settings):
         return str(error)
 
 
-@hypothesis.settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@hypothesis.settings(max_examples=150, derandomize=True, database=None, deadline=None)
 @hypothesis.given(some_knobs(), some_knobs())
 def test_a_replacement_is_as_if_it_had_been_asked_for_at_once(first, changes):
     together = {**first, **changes}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers import spared
 from tfssl.augment import intensity, ops
 
 SEED = tf.constant([3, 14])
@@ -180,10 +181,10 @@ def test_arguments_out_of_range(make, said):
     "op",
     [
         ops.noise(),
-        ops.speckle((0.1, 0.3)),
+        spared(ops.speckle((0.1, 0.3))),
         ops.channel_dropout(0.5),
         ops.levels(0.2, 0.4),
-        ops.gamma(per_channel=True),
+        spared(ops.gamma(per_channel=True)),
     ],
     ids=lambda op: op.name,
 )

@@ -92,10 +92,10 @@ def tiny(**options):
     "depth,options",
     [
         (18, {}),
-        (50, {}),
-        (50, {"sk_ratio": 0.0625}),
+        spared(50, {}),
+        spared(50, {"sk_ratio": 0.0625}),
         (18, {"sk_ratio": 0.0625}),
-        (50, {"se_ratio": 0.25}),
+        spared(50, {"se_ratio": 0.25}),
         (18, {"stem": "imagenet"}),
         (50, {"stem": "imagenet", "sk_ratio": 0.0625, "se_ratio": 0.25}),
     ],

@@ -118,7 +118,7 @@ def form(directory, kind):
         ("simclr", "run"),
         ("simclr", "checkpoint"),
         ("simclr", "encoder"),
-        ("byol", "run"),
+        pytest.param("byol", "run", marks=pytest.mark.slow),
         pytest.param("byol", "checkpoint", marks=pytest.mark.slow),
         pytest.param("byol", "encoder", marks=pytest.mark.slow),
     ],

@@ -349,6 +349,10 @@ def test_every_choice_trains_and_evaluates(tmp_path, name):
         (dict(stem="imagenet"), "--image_size must be at least 32"),
         (dict(eval_image_size=4), "--eval_image_size must be at least 8"),
         (dict(width_multiplier=0.001), "--width_multiplier"),
+        (
+            dict(method="dino", image_size=None, local_views=1, local_size="40"),
+            "--local_size must not exceed the size of the other views, 32x32. Received: 40",
+        ),
     ],
 )
 def test_refusals_come_before_anything_is_written(tmp_path, changes, said):

@@ -182,6 +182,13 @@ def plan(config, distributed=None, ranges=None):
                 f"--{flag} must be at least {smallest} for --stem={stem}. "
                 f"Received: {height}x{width}"
             )
+    if config.local_views and config.local_size:
+        local = sides(config.local_size)
+        if any(own > other for own, other in zip(local, size)):
+            raise UsageError(
+                f"--local_size must not exceed the size of the other views, {size[0]}x{size[1]}. "
+                f"Received: {config.local_size}"
+            )
     total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
     config = device.choose(config, total, distributed.replicas if distributed else 1)
     per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)

@@ -106,6 +106,7 @@ def test_one_image_by_itself_is_changed_alike(channels):
 @pytest.mark.parametrize(
     "channels", [n if n == 6 else pytest.param(n, marks=pytest.mark.slow) for n in CHANNELS]
 )
+@pytest.mark.slow
 def test_blocks_change_nothing(channels):
     images = random_images(7, 16, 16, channels)
     expected = WHOLE(images, SEED)

@@ -152,6 +152,7 @@ def test_a_batch_of_one_class_has_no_negatives_and_no_gradient(method):
 
 @pytest.mark.parametrize("method", [pytest.param("npair", marks=pytest.mark.slow), "triplet"])
 @pytest.mark.parametrize("parts", [spared(1), 2])
+@pytest.mark.slow
 def test_learning_by_class_draws_a_class_together(method, parts):
     model = build(method, positives="classes", optimizer=keras.optimizers.Adam(1e-3))
     model.accumulate_steps = parts

@@ -96,6 +96,7 @@ def test_a_run_does_not_go_on_with_other_images(tuned, photos, tmp_path):
         finetune_folder(fewer, tuned[0])
 
 
+@pytest.mark.slow
 def test_a_teacher_is_not_asked_about_other_classes(tuned, photos, tmp_path):
     teach = dict(mode="distill", teacher=str(tuned[0]))
     for changes, split in (({}, "test"), ({"distill_alpha": 0.5}, "train")):
@@ -147,6 +148,7 @@ def test_the_encoder_of_a_run_sees_images_of_any_classes(tuned, photos):
         assert np.load(f"{done}/embeddings.npz")["h"].shape == (count, 32)
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_has_names_too(tuned, photos):
     result = run_given(**LINEAR_EVAL_SETTINGS, model_dir=str(tuned[0]))
     assert result["class_names"] == CLASS_NAMES

@@ -204,6 +204,7 @@ def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(finished, train
     assert json.loads((trained / "flags.json").read_text())["eval_baseline"] is True
 
 
+@pytest.mark.slow
 def test_a_run_that_died_between_training_and_baseline_goes_on(finished, trained, monkeypatch):
     class Killed(Exception):
         pass

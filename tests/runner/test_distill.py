@@ -49,6 +49,7 @@ def distilled(teacher, tmp_path_factory):
     return directory, distill(teacher, directory)
 
 
+@pytest.mark.slow
 def test_the_answers_are_the_teachers_on_the_images_as_it_was_evaluated(distilled, teacher):
     directory, _ = distilled
     answers = np.load(directory / "teacher_logits.npy")

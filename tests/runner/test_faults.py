@@ -434,6 +434,7 @@ def test_a_finished_run_says_how_its_encoder_is_made_again(finished, copied, cap
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_an_older_step_does_not_take_the_place_of_the_newest(
     finished, copied, capsys
 ):

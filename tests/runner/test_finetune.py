@@ -45,6 +45,7 @@ def tuned(finished_resnet, tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_another_shape_of_images_and_exact_counts(tuned, resnet):
     directory, result = tuned
     scores = result["finetuned"]["network"]
@@ -216,6 +217,7 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_other_labels_in_the_list_are_another_run(simclr, tmp_path):
     listed, run = tmp_path / "list.txt", tmp_path / "run"
     listed.write_text("\n".join(map(str, range(32))))

@@ -199,6 +199,7 @@ def test_few_labels_are_a_fraction_of_the_labels():
     assert np.bincount(labels[places]).tolist() == [10, 10]
 
 
+@pytest.mark.slow
 def test_when_none_of_the_scored_images_has_a_label_a_sentence_says_so(tmp_path):
     late = prepare_dataset(
         tmp_path,
@@ -280,6 +281,7 @@ def test_two_replicas_learn_what_one_device_does(partly, tmp_path):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp_path, capsys):
     directory = prepare_dataset(tmp_path / "data", (16, 16, 3), labelled=False)
     assert tfssl.run(tiny_config(tmp_path / "run", **settings(directory))) is None

@@ -107,6 +107,7 @@ def run(*words):
     return program.run(config, given, flagfile=flags.dump)
 
 
+@pytest.mark.slow
 def test_siamese_from_outside_trains_resumes_and_is_evaluated(plugin, tmp_path, monkeypatch):
     mine = [f"--plugin={plugin}", "--method=siamese", "--units=8", f"--model_dir={tmp_path}/run"]
     result = run(*TINY, *mine)

@@ -185,6 +185,7 @@ def test_ten_classes_of_the_embedded_dataset_as_they_were_scored(tmp_path, capsy
     assert hits == scores["correct_top_5"]
 
 
+@pytest.mark.slow
 def test_in_bfloat16_too(tuned, photos, tmp_path):
     rows = ask(
         tuned[0],

@@ -34,6 +34,7 @@ def straight(tmp_path_factory):
         "cpc",
     ],
 )  # the others are SimCLR but for a function without state
+@pytest.mark.slow
 def test_it_is_exported_and_its_bound_is_below_its_ceiling(method, straight):
     encoder = tfssl.load_encoder(straight(method))
     assert encoder(np.zeros((1, 24, 40, 3), np.float32)).shape == (1, 32)

@@ -322,6 +322,7 @@ def damage(path, chance):
     return f"{kind} {path.name}"
 
 
+@pytest.mark.slow
 def test_500_damages_never_restore_a_wrong_checkpoint_or_begin_again(tmp_path):
     variable = tf.Variable(tf.zeros([50]))
     checkpoints = Checkpoints(str(tmp_path / "run"), values=variable)

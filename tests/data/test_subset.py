@@ -43,6 +43,7 @@ def test_the_seed_decides_and_streams_agree_with_arrays():
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     np.testing.assert_array_equal(images_of(few(streamed, label_fraction=0.2)), one)
+    np.testing.assert_array_equal(images_of(few(source, label_fraction=0.2)), one)  # records too
 
 
 def test_a_list_names_the_images(tmp_path):

@@ -457,16 +457,6 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
 
         return texts and chosen_texts
 
-    part = dataclasses.replace(
-        source,
-        kept=len(chosen),
-        ids=at_places(source.ids),
-        digests=at_places(source.digests),
-        groups=at_places(source.groups),
-        thumbnails=source.thumbnails and (lambda: at(source.thumbnails(), chosen)),
-    )
-    if source.arrays:
-        return dataclasses.replace(part, arrays=tuple(a[chosen] for a in source.arrays))
     wanted = np.zeros(source.num_examples, bool)
     wanted[chosen] = True
 
@@ -474,7 +464,16 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
         numbered = source.records().enumerate()
         return numbered.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
 
-    return dataclasses.replace(part, records=records)
+    return dataclasses.replace(
+        source,
+        kept=len(chosen),
+        records=records,
+        arrays=source.arrays and tuple(array[chosen] for array in source.arrays),
+        ids=at_places(source.ids),
+        digests=at_places(source.digests),
+        groups=at_places(source.groups),
+        thumbnails=source.thumbnails and (lambda: at(source.thumbnails(), chosen)),
+    )
 
 
 def at(array, places):

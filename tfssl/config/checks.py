@@ -136,8 +136,10 @@ def check_own_views(config):
         and getattr(config, name) != default_of(field, config)
     ]
     if useless:
+        why = "" if ".py:" in config.views else f" as it is none of {', '.join(DOMAINS)}"
         raise UsageError(
-            f"--{useless[0]} has no effect with --views={config.views}, which defines the views."
+            f"--{useless[0]} has no effect with --views={config.views}, which defines the views"
+            f"{why}."
         )
 
 

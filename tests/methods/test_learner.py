@@ -470,7 +470,8 @@ def replicated_head(in_dim, out_dim=4):
     )
 
 
-@pytest.mark.parametrize("method", [spared("simclr"), spared("byol")])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["simclr", "byol"])
 def test_two_replicas_begin_as_one_device(method):
     def losses(scope):
         with scope:

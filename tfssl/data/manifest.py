@@ -16,7 +16,7 @@ import re
 from tfssl import files
 from tfssl.data import groups as whole
 from tfssl.data import tree
-from tfssl.data.stored import NO_LABEL, Names
+from tfssl.data.stored import Names, unless_missing
 from tfssl.errors import UsageError
 from tfssl.text import plain, printable
 
@@ -97,8 +97,7 @@ def classes_in(labels):
     Raises:
         UsageError: they are numbers that are not all whole.
     """
-    words = [word.strip() for word in labels]
-    words = ["" if word.lower() in NO_LABEL else word for word in words]
+    words = [unless_missing(word.strip()) for word in labels]
     there = [word for word in words if word]
     if not all(NUMBER.fullmatch(word) for word in there):
         return words

@@ -385,10 +385,7 @@ def coded_labels(raw, name):
         raise UsageError(f"`label_key={name}`: labels must be integers, or texts. Received: both")
     if kinds == {"text"}:
         words = {
-            split: [
-                "" if text.strip().lower() in NO_LABEL else text for text in whole.texts(values)
-            ]
-            for split, values in there.items()
+            split: list(map(unless_missing, whole.texts(values))) for split, values in there.items()
         }
         classes = tuple(sorted(set().union(*(set(values) for values in words.values())) - {""}))
         places = {word: place for place, word in enumerate(classes)} | {"": -1}
@@ -404,6 +401,11 @@ def coded_labels(raw, name):
         most = max((int(values.max(initial=-1)) for values in coded.values()), default=-1)
         classes = tuple(map(str, range(most + 1)))
     return {split: coded.get(split) for split in raw}, classes
+
+
+def unless_missing(text):
+    """The text of a label, or "" where it says that there is none."""
+    return "" if text.strip().lower() in NO_LABEL else text
 
 
 def are_whole(labels):

@@ -1,11 +1,15 @@
 """Arrays in files as sources: what is read is what is in the file, split, labelled and scaled."""
 
+import dataclasses
+
 import h5py
 import numpy as np
 import pytest
 
 from tests.helpers import read_source
-from tfssl.data import stored, values
+from tfssl import augment
+from tfssl.data import pipeline, stored, values
+from tfssl.data import source as sources
 from tfssl.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -156,6 +160,33 @@ def test_channels_in_front_are_taken_where_they_are_asked_for(tmp_path):
         assert source.image_shape == (40, 41) and source.channels == 3
         for image, row in zip(*by_row(source)):
             np.testing.assert_array_equal(image, np.moveaxis(images[row], 0, -1) / np.float32(255))
+
+
+@pytest.mark.parametrize("share", [pipeline.WHOLE, pipeline.Share(1, 1, 2)], ids=["all", "half"])
+def test_images_that_are_read_together_are_those_that_are_read_one_by_one(share, tmp_path):
+    images = RNG.integers(0, 65536, (90, 9, 8, 2), np.uint16)
+    path = write(tmp_path / "file.npz", {"images": images, "labels": np.arange(90) % 3})
+    together = stored.load(path, "train", limit_bytes=0)
+    one_by_one = dataclasses.replace(together, fetch=None)
+    recipes = [augment.supervised(6)] * 2
+    options = dict(batch_size=20, seed=1, start_step=2, stop_step=9, share=share)
+    batches = [
+        [batch for batch in pipeline.views(source, recipes, **options)]
+        for source in (together, one_by_one)
+    ]
+    assert len(batches[0]) == 7
+    for many, single in zip(*batches, strict=True):
+        np.testing.assert_array_equal(many["label"], single["label"])
+        np.testing.assert_array_equal(many["views"], single["views"])
+    places = [
+        [
+            label
+            for batch in pipeline.labelled(s, lambda i: i, batch_size=32)
+            for label in batch["label"]
+        ]
+        for s in map(sources.numbered, (together, one_by_one))
+    ]
+    assert places[0] == places[1] == list(range(90))
 
 
 def test_colours_become_grey_and_grey_becomes_three_channels(tmp_path):

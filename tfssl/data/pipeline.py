@@ -268,14 +268,14 @@ def batches_streamed(source, recipes, batch_size, seed, start_step, share):
         start_step * batch_size,
         lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)),
     )
-    return in_parts(stream, crop, batch_size, start_step, share).map(batch)
+    return in_parts(stream, source, crop, batch_size, start_step, share).map(batch)
 
 
-def in_parts(stream, function, batch_size, start_step, share):
+def in_parts(stream, source, function, batch_size, start_step, share):
     """Batches a stream that begins at `start_step`, and makes the parts of a share.
 
     Args:
-        stream: `tf.data.Dataset` of examples.
+        stream: `tf.data.Dataset` of examples of the source.
         function: (place in the stream, example) -> element of a batch.
 
     Returns:
@@ -294,9 +294,8 @@ def in_parts(stream, function, batch_size, start_step, share):
             return (first <= part) & (part <= last)
 
         placed = placed.filter(ours)
-    batches = placed.map(function, num_parallel_calls=tf.data.AUTOTUNE).batch(
-        size, drop_remainder=True
-    )
+    made = source.fetched(placed).map(function, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = made.batch(size, drop_remainder=True)
     numbers = tf.data.Dataset.range(start_step * share.count, tf.int64.max)
 
     @as_it_is
@@ -411,7 +410,7 @@ def labelled(
     if source.arrays:
         examples, decode = tf.data.Dataset.from_tensor_slices(source.arrays), lambda *pair: pair
     else:
-        examples, decode = source.records(), source.decode
+        examples, decode = source.fetched(tf.data.Dataset.zip((source.records(),))), source.decode
 
     def prepare(*example):
         image, label = decode(*example)

@@ -13,9 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import files
+from tfssl.compat import as_it_is
 from tfssl.errors import TrainingError, UsageError
 from tfssl.text import printable
 
+FETCHED, FETCHED_BYTES = 64, 2**22  # images that are read at once, at most, and their bytes
 SUBSET = 3  # a use of a seed, beside those in pipeline.py
 OUTSIDE = "label out of range:"
 EVAL_SPLITS = ("test", "validation", "valid", "val")  # of one's own images, the first there is
@@ -57,6 +59,8 @@ class Source:
             alike are found; None if they are not known, or if the images are in memory.
         groups: () -> list of strings [N], what each example belongs to, in the order of `records`;
             None if nothing is known. Splits and few-label lists do not cut a group.
+        fetch: examples [n] -> the same with their images, for `decode`, as graph code: reads many
+            of them at once where a call costs more than an image; None if there is no such way.
 
     Example:
 
@@ -91,6 +95,7 @@ class Source:
     channels: int = 3
     groups: Callable[[], list[str]] | None = None
     thumbnails: Callable[[], np.ndarray | None] | None = None
+    fetch: Callable | None = None
 
     @property
     def num_examples(self) -> int:
@@ -134,6 +139,20 @@ class Source:
             return None
         pixels = self.num_examples * self.image_shape[0] * self.image_shape[1]
         return pixels * self.channels * np.dtype(self.dtype).itemsize
+
+    def fetched(self, examples: tf.data.Dataset) -> tf.data.Dataset:
+        """The elements of a dataset, (..., example), with images that are read many at a time."""
+        if self.fetch is None:
+            return examples
+        each = self.decoded_bytes // max(1, self.num_examples)
+        many = max(1, min(FETCHED, FETCHED_BYTES // each))
+
+        @as_it_is
+        def read(*element):
+            *before, example = element
+            return *before, self.fetch(example)
+
+        return examples.batch(many).map(read, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
 
 def held(source: Source, limit_bytes: float) -> Source:
@@ -502,7 +521,7 @@ def numbered(source: Source) -> Source:
     if source.arrays:
         images, labels = source.arrays
         return dataclasses.replace(source, arrays=(images, np.arange(len(labels))))
-    content, orientation = source.content, source.orientation
+    content, orientation, fetch = source.content, source.orientation, source.fetch
     return dataclasses.replace(
         source,
         records=lambda: (
@@ -511,6 +530,7 @@ def numbered(source: Source) -> Source:
             .map(lambda place, example: {"place": place, "example": example})
         ),
         decode=lambda record: (source.decode(record["example"])[0], record["place"]),
+        fetch=fetch and (lambda record: {**record, "example": fetch(record["example"])}),
         content=content and (lambda record: content(record["example"])),
         orientation=orientation and (lambda record: orientation(record["example"])),
     )

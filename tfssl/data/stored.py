@@ -160,6 +160,7 @@ def load(
         decode=(lambda example: (example["image"], example["label"]))
         if held
         else functools.partial(decode, pixels, (*first[:2], count), kept_type),
+        fetch=None if held else functools.partial(fetch, pixels, (*first[:2], count), kept_type),
         arrays=held,
         ids=lambda: [f"{part.images}:{row}" for row in rows],
         groups=None if part.groups is None else lambda: list(part.groups[start:stop]),
@@ -187,11 +188,17 @@ def identify(path, split, *, flag="train_split", names=Names()):
 
 
 def decode(pixels, shape, dtype, example):
-    """Reads the image of an example, as graph code."""
-    image = tf.numpy_function(
-        lambda row: pixels(np.array([row]))[0], [example["row"]], dtype, stateful=False
-    )
-    return tf.ensure_shape(image, shape), example["label"]
+    """Reads the image of an example, unless `fetch` has done so, as graph code."""
+    if "image" not in example:
+        rows = {name: value[tf.newaxis] for name, value in example.items()}
+        example = {**example, "image": fetch(pixels, shape, dtype, rows)["image"][0]}
+    return example["image"], example["label"]
+
+
+def fetch(pixels, shape, dtype, examples):
+    """Reads the images of several examples, as graph code."""
+    images = tf.numpy_function(pixels, [examples["row"]], dtype, stateful=False)
+    return {**examples, "image": tf.ensure_shape(images, [None, *shape])}
 
 
 # Files ----------------------------------------------------------------------------------------

@@ -149,7 +149,8 @@ def examples_in(source):
         image = tf.ensure_shape(image, [*source.image_shape, source.channels])
         return {"image": image, "label": label}
 
-    return source.records().map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    examples = source.fetched(tf.data.Dataset.zip((source.records(),)))
+    return examples.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def evaluation_split(x):

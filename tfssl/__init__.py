@@ -23,6 +23,7 @@ loading.watch()
 _LAZY = {
     "run": "tfssl.runner.program",
     "load_encoder": "tfssl.storage.export",
+    "open_images": "tfssl.data.opening",
     "views": "tfssl.data.inputs",
     "evaluate": "tfssl.evaluation",
     "represent": "tfssl.evaluation",

@@ -172,6 +172,18 @@ def test_unknown_names_are_refused(mixed_sizes):
         sources.load(Config(dataset="mixed", data_dir=mixed_sizes), "test")
 
 
+def test_a_path_in_place_of_a_name_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans" / "new").mkdir(parents=True)
+    (tmp_path / "scans" / "table.csv.gz").write_text("")
+    for path, said in (
+        ("scans/new", "a folder here: --dataset=./scans/new reads its images"),
+        ("scans/table.csv.gz", "a file here, of a form that its ending does not say"),
+    ):
+        with pytest.raises(UsageError, match=f"Received: {path} .{said}.$"):
+            sources.load(Config(dataset=path), "train")
+
+
 def test_a_data_dir_that_is_a_file_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

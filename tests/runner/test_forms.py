@@ -309,6 +309,36 @@ def test_an_encoder_of_raw_values_gives_what_the_run_does(suffix, tmp_path, caps
     assert "--input_normalization=dataset" not in capsys.readouterr().out
 
 
+def test_images_are_scaled_as_the_network_of_a_checkpoint_has_learned_them(tmp_path, capsys):
+    images = multispectral(tmp_path)
+    path, run, tuned = (str(tmp_path / name) for name in ("a.npz", "run", "tuned"))
+    levels = dict(value_range="percentiles", no_data="0", no_data_fill=0.5)
+    there = tfssl.run(config(path, run, knn_k="3", **levels))["pretrained"]["knn_3"]
+    assert "as the network has learned it" not in capsys.readouterr().out
+    learned = rundir.read_json(run, "data.json")["value_ranges"]
+    again = tfssl.run(config(path, str(tmp_path / "knn"), mode="knn", checkpoint=run, knn_k="3"))[
+        "results"
+    ]["knn_3"]
+    assert again["correct_top_1"] == there["correct_top_1"]
+    (first, *_), _ = learned["uint16"]
+    assert f"values of uint16: taken as {first:g} to" in (out := capsys.readouterr().out)
+    assert "as the network has learned it" in out
+    tuning = config(path, tuned, mode="finetune", checkpoint=run, train_steps=1)
+    tfssl.run(tuning)
+    flags = rundir.read_json(tuned, "flags.json")
+    assert rundir.read_json(tuned, "data.json")["value_ranges"] == learned
+    assert (flags["no_data"], flags["no_data_fill"]) == ("0", 0.5)
+    capsys.readouterr()
+    tfssl.run(tuning)
+    assert "finished; nothing left to do" in capsys.readouterr().out
+    own = tuning.replace(value_range="0,1500", model_dir=str(tmp_path / "own"), linear_probe=False)
+    tfssl.run(own)
+    assert rundir.read_json(own.model_dir, "data.json")["value_ranges"] == {"uint16": [0.0, 1500.0]}
+    share = (images[SPLIT == "train"] >= 1500).mean()
+    warning = f"WARNING: {share:.0%} of the values of a.npz train become 1, white"
+    assert warning in capsys.readouterr().out
+
+
 def test_images_of_two_types_have_no_raw_values(tmp_path):
     about = {"value_ranges": {"uint8": [0, 255], "uint16": [0, 4095]}}
     with pytest.raises(UsageError, match="needs images of one type. x was trained on images of ui"):

@@ -81,6 +81,27 @@ def test_scores_are_those_of_the_images_with_a_label(in_memory):
             assert value == pytest.approx(expected[protocol][name], rel=1e-4), (protocol, name)
 
 
+def test_labels_that_no_training_image_has_count_as_wrong_and_are_told(capsys):
+    source = sources.load(Config(dataset="shapes", image_size=16), "train[:60]")
+    labels = np.arange(60) % 3
+    seen = dataclasses.replace(source, arrays=(source.arrays[0], labels))
+    scored = dataclasses.replace(
+        source, arrays=(source.arrays[0], np.where(np.arange(60) < 5, 9, labels))
+    )
+    encoder = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
+    without, with_new = (
+        evaluate.evaluate(Config(knn_k="1"), encoder, seen, other, (16, 16), "test")
+        for other in (seen, scored)
+    )
+    assert "5 of 60 images of shapes train[:60] have labels that no image of train[:60] has, " in (
+        out := capsys.readouterr().out
+    )
+    assert out.count("count as wrong") == 1 and f"such as {source.classes[9]}:" in out
+    assert without["knn_1"]["correct_top_1"] == 60 and with_new["knn_1"]["correct_top_1"] == 55
+    assert with_new["linear"]["correct_top_1"] == without["linear"]["correct_top_1"] - 5
+    assert with_new["linear"]["information_bound"] is None
+
+
 def test_neighbours_that_are_not_there_are_left_out_and_told(capsys):
     source = sources.load(Config(dataset="shapes", image_size=16), "train[:40]")
     labels = np.where(np.arange(40) < 9, source.arrays[1], -1)

@@ -414,7 +414,7 @@ def test_an_encoder_of_a_file_that_is_not_there(tmp_path, name):
 @pytest.mark.parametrize(
     "code,said",
     [
-        ("return np.full([len(test_h), 1], 0.0)", r"must return finite scores \[20, 2\]"),
+        ("return np.full([len(test_h), 1], 0.0)", r"must return scores \[20, 2\] without NaN"),
         ("return 1 / 0", "--protocols=centroid fails: ZeroDivisionError"),
     ],
 )

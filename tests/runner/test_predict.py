@@ -183,6 +183,31 @@ def test_ten_classes_of_the_embedded_dataset_as_they_were_scored(tmp_path, capsy
         for row, label in zip(rows, labels)
     )
     assert hits == scores["correct_top_5"]
+    capsys.readouterr()
+    ask(directory, eval_split="train[8:40]", output=str(tmp_path / "q.csv"))
+    assert "The network may have learned from 8 of them" in capsys.readouterr().out
+
+
+def test_the_groups_of_the_run_are_those_of_its_slices(tmp_path, capsys):
+    patients = np.repeat(np.arange(12), 4)
+    images = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), np.uint8)
+    path = str(tmp_path / "scans.npz")
+    np.savez(path, images=images, labels=np.arange(48) % 3, patient=patients)
+    directory, halves = tmp_path / "run", ("train[:70%]", "train[70%:]")
+    slices = dict(zip(("train_split", "eval_split"), halves))
+    run_given(
+        **FOLDER_SETTINGS
+        | slices
+        | dict(mode="finetune", model_dir=str(directory), dataset=path, group_by="patient")
+    )
+    capsys.readouterr()
+    found = {}
+    for half in halves:
+        rows = ask(directory, dataset=path, eval_split=half, output=str(tmp_path / f"{half}.csv"))
+        found[half] = {patients[int(row["file"].rpartition(":")[2])] for row in rows}
+        warned = "may have learned from" in capsys.readouterr().out
+        assert warned == (half == halves[0])
+    assert not set.intersection(*found.values()) and set.union(*found.values()) == set(range(12))
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from tests.helpers import (
     tiny_config,
 )
 from tfssl import Config, UsageError
-from tfssl.runner import device
+from tfssl.runner import device, job, sources
 from tfssl.runner.evaluate import crop_proportion
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of
@@ -360,6 +360,16 @@ def test_refusals_come_before_anything_is_written(tmp_path, changes, said):
     with pytest.raises(UsageError, match=said):
         tfssl.run(tiny_config(directory, **RESNET | changes))
     assert not directory.exists()
+
+
+@pytest.mark.parametrize("labels,left", [(64, "20"), (16, "1")])
+def test_neighbours_by_default_are_those_that_there_are_labels_for(labels, left, capsys):
+    config = Config(dataset="shapes", train_split=f"train[:{labels}]", train_batch_size=8)
+    images = sources.load(config, config.train_split)
+    assert job.with_neighbours(config, images, images).knn_k == left
+    assert f"--knn_k={left}, as there are {labels} training labels" in capsys.readouterr().out
+    with pytest.raises(UsageError, match=f"--knn_k must be at most {labels}"):
+        job.with_neighbours(config.replace(knn_k="20,200"), images, images)
 
 
 def test_eval_of_a_directory_without_a_run_is_refused(tmp_path):

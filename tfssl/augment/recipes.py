@@ -29,6 +29,7 @@ class View(NamedTuple):
     Attributes:
         crop: the `Op` that brings images to their size.
         pixels: the `Op` for everything else.
+        channels: number of channels of the images that it is for; None: any.
 
     Example:
 
@@ -42,6 +43,7 @@ class View(NamedTuple):
 
     crop: ops.Op
     pixels: ops.Op
+    channels: int | None = None
 
     def __call__(self, images: tf.Tensor, seed: basis.Seed) -> tf.Tensor:
         """Applies both stages, each with its own seed, to images [B, h, w, C] in [0, 1]."""
@@ -50,7 +52,7 @@ class View(NamedTuple):
     @property
     def whole(self) -> ops.Op:
         """Both stages as one `Op`."""
-        return ops.compose(*self)
+        return ops.compose(self.crop, self.pixels)
 
     @property
     def stateless(self) -> bool:
@@ -326,6 +328,7 @@ def simclr_view(
             ops.maybe(ops.erase(erase_area), erase_p),
             ops.maybe(ops.cutout(cutout_side), cutout_p),
         ),
+        channels=None if channels == 3 else channels,
     )
 
 

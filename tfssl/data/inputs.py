@@ -2,27 +2,16 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tfssl import augment, registry
+from tfssl import augment
 from tfssl.compat import as_it_is
-from tfssl.data import (
-    arrays,
-    folder,
-    manifest,
-    registered,
-    shapes,
-    stored,
-    tfds,
-    tfrecord,
-    tree,
-    values,
-)
+from tfssl.data import arrays
 from tfssl.data.clock import Clock
+from tfssl.data.opening import ENDINGS, is_file, open_images
 from tfssl.data.pipeline import (
     ORDER,
     PARALLEL,
@@ -33,8 +22,7 @@ from tfssl.data.pipeline import (
     view_seeds,
 )
 from tfssl.data.pipeline import views as batches_of
-from tfssl.data.source import Source, held
-from tfssl.errors import UsageError
+from tfssl.data.source import Source
 from tfssl.notes import say
 
 Images = (
@@ -42,8 +30,6 @@ Images = (
 )
 Recipe = augment.View | Callable[..., tf.Tensor]  # an `Op` and a `keras.Layer` too
 
-ENDINGS = (*stored.ENDINGS, *manifest.ENDINGS, *tfrecord.ENDINGS)
-MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory
 BUFFER_BYTES = 2**28  # of the shuffle buffer, decoded
 BUFFER_MOST, BUFFER_UNKNOWN = 10_000, 256  # images in it, at most and if sizes are unknown
 
@@ -119,11 +105,32 @@ def views(
             "`split` and `data_dir` are for directories and named datasets. "
             f"Received: split={split!r}, data_dir={data_dir!r} with a {type(x).__name__}"
         )
+    channels = channels_of(recipes)
     if isinstance(x, tf.data.Dataset):
         return of_dataset(x, recipes, batch_size, seed, value_range, compiled)
-    return of_source(
-        as_source(x, value_range, split, data_dir), recipes, batch_size, seed, compiled
-    )
+    source = as_source(x, value_range, split, data_dir, channels)
+    check_channels(source.channels, channels)
+    return of_source(source, recipes, batch_size, seed, compiled)
+
+
+def channels_of(recipes):
+    """The number of channels that recipes are for; None: any."""
+    counts = sorted({recipe.channels for recipe in recipes if recipe.channels})
+    if len(counts) > 1:
+        raise ValueError(
+            "`recipe` must be of views for the same number of channels. "
+            f"Received: {' and '.join(map(str, counts))}"
+        )
+    return counts[0] if counts else None
+
+
+def check_channels(found, wanted):
+    """Raises ValueError for images of other channels than those that a recipe is for."""
+    if wanted and found not in (None, wanted):
+        raise ValueError(
+            f"`x` must have images [..., {wanted}], as `recipe` is for {wanted} "
+            f"channel{'s' if wanted > 1 else ''}. Received: [..., {found}]"
+        )
 
 
 def known(recipes):
@@ -158,80 +165,18 @@ def as_view(recipe):
         raise ValueError(message) from None
 
 
-def as_source(x, value_range=None, split=None, data_dir=None):
+def as_source(x, value_range=None, split=None, data_dir=None, channels=None):
     """Makes a `Source` of arrays, a directory or a named dataset. See `views`."""
     if isinstance(x, Source):
         return x
     if not isinstance(x, (str, os.PathLike)):
         return arrays.source_of(x, value_range)
-    try:
-        if isinstance(x, os.PathLike) and not (os.path.isdir(x) or is_file(x)):
-            raise ValueError(
-                f"`x` must be an existing directory, or a file {', '.join(ENDINGS)}. Received: {x}"
-            )
-        return held(opened(os.fspath(x), value_range, split, data_dir), MEMORY_LIMIT)
-    except UsageError as error:  # the loaders have other names for `x`
-        own = "dataset|data_dir" if os.path.isdir(x) or is_file(x) else "dataset"
-        message = re.sub(rf"`({own})(=[^`]*)?`", r"`x\2`", str(error))
+    if isinstance(x, os.PathLike) and not (os.path.isdir(x) or is_file(x)):
         raise ValueError(
-            message.replace("shapes, folder or", "an existing directory, shapes or")
-        ) from None
-
-
-def opened(x, value_range, split, data_dir):
-    """Makes a `Source` of a directory or a named dataset."""
-    given = value_range
-    value_range = "auto" if value_range is None else values.as_range(value_range)
-    if x == "shapes":
-        return shapes_source(split or "train")
-    if registry.find("source", x):
-        return registered.load(x, split or "train", value_range=given)
-    if x.lower().endswith(stored.ENDINGS):
-        return stored.load(
-            x,
-            split or "train",
-            flag="split",
-            value_range=value_range,
-            limit_bytes=MEMORY_LIMIT,
-            report=say,
+            f"`x` must be an existing directory, or a file {', '.join(ENDINGS)}. Received: {x}"
         )
-    if x.lower().endswith(tfrecord.ENDINGS):
-        return tfrecord.load(x, split or "train", flag="split", value_range=value_range, report=say)
-    if x.lower().endswith(manifest.ENDINGS):
-        table = manifest.read(x)
-        return folder.load(
-            x, split or "train", flag="split", value_range=value_range, table=table, report=say
-        )
-    looks_like_a_path = x.startswith((".", os.sep, "~")) or x.endswith(os.sep)
-    if looks_like_a_path and not os.path.isdir(x):
-        raise ValueError(f"`x` must be an existing directory. Received: {x}")
-    if os.path.isdir(x):
-        return folder.load(x, split or "train", flag="split", value_range=value_range, report=say)
-    return tfds.load(x, split or "train", data_dir=data_dir, flag="split", value_range=value_range)
-
-
-def is_file(x):
-    """Whether a path is that of a file of arrays or of a table, by its ending."""
-    return os.fspath(x).lower().endswith(ENDINGS)
-
-
-def splits_of(path):
-    """The names of the splits of a directory, a file of arrays or a table."""
-    if os.path.isdir(path):
-        return tuple(tree.read(path).splits)
-    if path.lower().endswith(manifest.ENDINGS):
-        return tuple(manifest.read(path).splits)
-    if path.lower().endswith(tfrecord.ENDINGS):
-        return tuple(tfrecord.opened(path, stored.Names(*[None] * 4))[0])
-    return tuple(stored.parts_of(stored.opened(path), path, stored.Names())[0])
-
-
-def shapes_source(split, size=(32, 32), seed=0):
-    """The dataset `shapes` as a `Source`."""
-    images, labels = shapes.generate(split, shapes.NUM_EXAMPLES[split], size, seed)
-    return dataclasses.replace(
-        arrays.source_of((images, labels)), name="shapes", classes=tuple(shapes.CLASSES)
-    )
+    by_default = "auto" if value_range is None else value_range
+    return open_images(x, split, data_dir=data_dir, channels=channels, value_range=by_default)
 
 
 def of_source(source, recipes, batch_size, seed, compiled):
@@ -267,6 +212,7 @@ def of_dataset(dataset, recipes, batch_size, seed, value_range, compiled):
     examples = arrays.examples_of(dataset, value_range)
     arrays.check_first(dataset, value_range)
     image = examples.element_spec["image"]
+    check_channels(image.shape[-1], channels_of(recipes))
     cropped = all(isinstance(recipe.crop, augment.Crop) for recipe in recipes)
     if not int(examples.cardinality()):
         raise ValueError("`x` must hold images. Received: an empty dataset")

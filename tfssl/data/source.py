@@ -24,7 +24,7 @@ EVAL_SPLITS = ("test", "validation", "valid", "val")  # of one's own images, the
 PREFACE = re.compile(r"Graph execution error|Detected at node|<stack traces|\s|$")  # of an error
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Source:
     """One split of an image-classification dataset.
 
@@ -96,6 +96,11 @@ class Source:
     groups: Callable[[], list[str]] | None = None
     thumbnails: Callable[[], np.ndarray | None] | None = None
     fetch: Callable | None = None
+
+    def __repr__(self) -> str:
+        sides = "x".join(str(side or "?") for side in (*self.image_shape, self.channels))
+        classes = f"{self.num_classes} classes" if self.num_classes else "no labels"
+        return f"<Source {self.name} {self.split}: {self.num_examples:,} of {sides}, {classes}>"
 
     @property
     def num_examples(self) -> int:

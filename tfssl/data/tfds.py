@@ -180,8 +180,18 @@ def find_builder(name, data_dir):
             ) from None
         raise UsageError(
             "`dataset` must be shapes, folder or an image dataset of "
-            f"tensorflow_datasets, or registered by a plug-in. Received: {name} ({reason(error)})"
+            f"tensorflow_datasets, or registered by a plug-in. Received: {name} "
+            f"({there_is(name) or reason(error)})"
         ) from None
+
+
+def there_is(name):
+    """Says that a name is a path after all; "" if there is none."""
+    if os.path.isdir(name):
+        return f"a folder here: `dataset={os.path.join('.', name)}` reads its images"
+    if os.path.exists(name):
+        return "a file here, of a form that its ending does not say"
+    return ""
 
 
 def check_place(data_dir):

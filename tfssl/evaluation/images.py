@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment
-from tfssl.data import Source, arrays, inputs, tfds
+from tfssl.data import Source, arrays, opening, tfds
 from tfssl.data.inputs import as_source
 from tfssl.data.source import EVAL_SPLITS
 from tfssl.errors import UsageError
@@ -161,8 +161,8 @@ def evaluation_split(x):
     if x == "shapes":
         return "test"
     try:
-        if os.path.isdir(x) or inputs.is_file(x):
-            there = inputs.splits_of(x)
+        if os.path.isdir(x) or opening.is_file(x):
+            there = opening.splits_of(x)
             return next((split for split in EVAL_SPLITS if split in there), None)
         return tfds.default_split(tfds.find_builder(x, None))
     except UsageError:  # the loader raises it again, with the names of the arguments

@@ -29,8 +29,8 @@ def distill(config, given, flagfile, distribution=None):
     Args, Returns, Raises: as `finetune.finetune`; a `UsageError` also if there is no teacher, or
     its classes differ from those of the data.
     """
-    config, found, origin = finetune.starting_point(config, given)
-    job = plan(config, distribution)
+    config, found, origin, ranges = finetune.starting_point(config, given)
+    job = plan(config, distribution, ranges)
     if config.distill_alpha < 1 and not job.train_source.num_classes:
         raise UsageError(
             "--distill_alpha below 1 needs labels in --train_split: folders of "
@@ -65,9 +65,7 @@ class Teacher:
         """
         config = job.config
         there = rundir.read_json(config.model_dir, TEACHER)
-        file = config.teacher
-        if os.path.isdir(file):
-            file = os.path.join(file, export.CLASSIFIER)
+        file = finetune.teacher_file(config)
         if not os.path.exists(file):
             if there and os.path.exists(os.path.join(config.model_dir, LOGITS)):
                 return cls(None, there)

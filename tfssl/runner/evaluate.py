@@ -19,6 +19,7 @@ from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
 from tfssl.runner import protocols
 from tfssl.storage import networks
+from tfssl.text import printable
 
 MAX_BYTES = 4 * 2**30  # limit of training representations in memory, for linear and kNN
 
@@ -60,6 +61,7 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
     train_h, train_labels = labelled(
         *represent(config, encode, train_source, size, title), "train_split"
     )
+    tell_new_labels(train_source, eval_source, train_labels, test_labels)
     ks = tuple(k for k in ks if k <= len(train_h))
     if len(ks) < len(config.neighbours):
         print(
@@ -69,7 +71,9 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
         protocol = evaluation.Linear()
         with timed(f"{title}: linear classifier on {len(train_h):,} frozen representations"):
             scores = protocol.scores(train_h, train_labels, test_h, num_classes)
-        results[protocol.name] = classified(config, scores, test_labels)
+        seen = np.unique(train_labels)  # other classes have a score of -inf
+        finite(scores[:, seen], "logits")
+        results[protocol.name] = informed(config, scores, test_labels)
     if ks:
         with timed(f"{title}: kNN with k = {', '.join(map(str, ks))}"):
             scores = evaluation.knn_scores(
@@ -203,6 +207,19 @@ def crop_proportion(config, size):
     return config.eval_crop_proportion or evaluation.crop_proportion(size)
 
 
+def tell_new_labels(train_source, eval_source, train_labels, test_labels):
+    """Prints how many images to score have a label that no image to learn from has."""
+    new = np.setdiff1d(test_labels, train_labels)
+    if len(new):
+        name = printable(eval_source.classes[new[0]]) if eval_source.classes else new[0]
+        print(
+            f"{np.isin(test_labels, new).sum():,} of {len(test_labels):,} images of "
+            f"{eval_source.name} {eval_source.split} have labels that no image of "
+            f"{train_source.split} has, such as {name}: they count as wrong",
+            flush=True,
+        )
+
+
 def score(scores, labels):
     """Exact counts of correct labelled images, and accuracies in [0, 1].
 
@@ -218,7 +235,12 @@ def score(scores, labels):
 
 def classified(config, logits, labels):
     """The `score` of logits, with their information about the labels."""
-    logits, labels = labelled(finite(logits, "logits"), labels, "eval_split")
+    return informed(config, finite(logits, "logits"), labels)
+
+
+def informed(config, logits, labels):
+    """`classified` for logits that may be -inf."""
+    logits, labels = labelled(logits, labels, "eval_split")
     information = label_information(logits, labels) if config.information_scalars else {}
     return score(logits, labels) | information
 

@@ -18,6 +18,7 @@ from tfssl.runner.job import (
     check_data,
     compile_model,
     plan,
+    scaled_as,
     train_as_worker,
     training_batches,
     training_layers,
@@ -54,8 +55,8 @@ def finetune(config, given, flagfile, distribution=None):
     Raises:
         UsageError: the request is invalid; nothing has been written.
     """
-    config, found, origin = starting_point(config, given)
-    job = plan(config, distribution)
+    config, found, origin, ranges = starting_point(config, given)
+    job = plan(config, distribution, ranges)
     check_selector(config)
     check_begun(job)
     return finished(job, print_result, evaluation_settings) or train_and_evaluate(
@@ -70,7 +71,7 @@ def starting_point(config, given):
 
     Returns:
         The Config with the architecture of the weights; a `Pretrained`, or None if it is not
-        needed; and the description of the weights, {} without any.
+        needed; the description of the weights, {} without any; and the `ranges` for `plan`.
     """
     there = runs.recorded(config.model_dir)
     config = runs.continued(config, there, given)
@@ -92,9 +93,22 @@ def starting_point(config, given):
                 f"--stem={config.stem} in place of the {origin['stem']} stem of "
                 f"--checkpoint={config.checkpoint} is a new one: nothing would train it."
             )
+    config, ranges = scaled_as(config, given, taught_by(config) or origin, there)
     if there:
         runs.check_same(config, there, config.model_dir)
-    return config, found, origin
+    return config, found, origin, ranges
+
+
+def teacher_file(config):
+    """The path of the classifier of --teacher, which may be missing."""
+    inside = os.path.join(config.teacher, CLASSIFIER)
+    return inside if os.path.isdir(config.teacher) else config.teacher
+
+
+def taught_by(config):
+    """The description of the teacher; None if there is none."""
+    file = config.teacher and teacher_file(config)
+    return read_about(file) if file and os.path.exists(file) else None
 
 
 def checkpoints_in(config):

@@ -8,7 +8,7 @@ from tfssl import compat, files, layers
 from tfssl.config import NO_PROBE
 from tfssl.errors import UsageError
 from tfssl.runner import cost, device, evaluate, finetune, pretrain
-from tfssl.runner.job import plan, reopen
+from tfssl.runner.job import plan, reopen, scaled_as
 from tfssl.storage import pretrained, rundir
 
 
@@ -39,7 +39,8 @@ def encoder(config, given):
             f"--mode={config.mode} needs the weights of a --checkpoint. Received: none"
         )
     found = pretrained.find(config.checkpoint)
-    job = plan(pretrained.adopt(config, given, found.about, config.checkpoint))
+    config, ranges = scaled_as(config, given, found.about)
+    job = plan(pretrained.adopt(config, given, found.about, config.checkpoint), ranges=ranges)
     if job.stem != found.about["stem"]:
         raise UsageError(
             f"--stem={job.stem} contradicts --checkpoint={config.checkpoint}, whose "

@@ -23,6 +23,9 @@ from tfssl.runner.recipes import compiled, function_of
 from tfssl.storage import networks, rundir, runs
 from tfssl.storage.networks import describe, network
 
+FEWEST_NEIGHBOURS = 1  # of kNN, where there are fewer labels than by default
+MOST_WHITE, MOST_BLACK = 0.5, 0.99  # of the values of images, beyond which it is told
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -149,6 +152,7 @@ def plan(config, distributed=None, ranges=None):
         if config.eval_split or config.probe_dataset:
             sources.check_split(probed(config), config.eval_split, "eval_split")
         train_source = sources.load(config, config.train_split, ranges=ranges)
+        tell_levels(config, train_source, ranges)
         labelled_source, eval_source = evaluation_sources(
             config.replace(channels=train_source.channels), train_source
         )
@@ -189,6 +193,7 @@ def plan(config, distributed=None, ranges=None):
                 f"--local_size must not exceed the size of the other views, {size[0]}x{size[1]}. "
                 f"Received: {config.local_size}"
             )
+    config = with_neighbours(config, labelled_source, eval_source)
     total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
     config = device.choose(config, total, distributed.replicas if distributed else 1)
     per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
@@ -213,13 +218,6 @@ def plan(config, distributed=None, ranges=None):
     )
     demand.check(job)
     objective.check(job)
-    nearest = mode.neighbours or (config.task == "pretrain" and (config.trains or mode.needs_run))
-    most = labelled_source.num_labelled
-    if nearest and eval_source and any(k > most for k in config.neighbours):
-        raise UsageError(
-            f"--knn_k must be at most {most}, the number of training labels. "
-            f"Received: {config.knn_k}"
-        )
     if config.memory_size > 2 * n and config.trains:
         print(
             f"--memory_size={config.memory_size} is more than two for each of the {n} images of "
@@ -238,6 +236,72 @@ def plan(config, distributed=None, ranges=None):
         }
     )
     return job
+
+
+def with_neighbours(config, labelled, scored):
+    """The Config without default values of --knn_k above the number of training labels.
+
+    Raises:
+        UsageError: it is such a value that was asked for.
+    """
+    mode, most = MODES[config.mode], labelled.num_labelled
+    nearest = mode.neighbours or (config.task == "pretrain" and (config.trains or mode.needs_run))
+    if not (nearest and scored and any(k > most for k in config.neighbours)):
+        return config
+    if "knn_k" in config.asked:
+        raise UsageError(
+            f"--knn_k must be at most {most}, the number of training labels. "
+            f"Received: {config.knn_k}"
+        )
+    fit = [k for k in config.neighbours if k <= most] or [FEWEST_NEIGHBOURS]
+    chosen = ",".join(map(str, fit))
+    print(f"--knn_k={chosen}, as there are {most:,} training labels", flush=True)
+    return config.replace(knn_k=chosen)
+
+
+def scaled_as(config, given, about, there=None):
+    """What becomes 0 and 1 and what is no data, as a network has learned it.
+
+    Args:
+        config: a `tfssl.Config`.
+        given: names of the flags that the user gave.
+        about: description of the network's weights; {} without any.
+        there: the recorded Config of the run that goes on, which has its own; None: it begins.
+
+    Returns:
+        The Config, and the `ranges` for `plan`; None: to be determined.
+    """
+    own = there.to_dict() if there else about
+    names = [name for name in ("no_data", "no_data_fill") if name in own and name not in given]
+    config = config.replace(**{name: own[name] for name in names})
+    if there:
+        about = rundir.read_json(config.model_dir, rundir.DATA) or {}
+    return config, about.get("value_ranges")
+
+
+def tell_levels(config, source, ranges):
+    """Prints which values become 0 and 1 if a network decides it, and whether images fit it.
+
+    Args:
+        config: the `tfssl.Config`.
+        source: the `Source` of the training images.
+        ranges: the `value_ranges` of a network, or None.
+    """
+    if source.dtype != np.float32 or not source.value_ranges:
+        return
+    used = source.value_ranges
+    if ranges and values.by_data(sources.value_range(config.value_range)):
+        for name in [name for name in used if name in ranges]:
+            line = values.range_summary(np.dtype(name), used[name])
+            print(f"{line}, as the network has learned it", flush=True)
+    low, high = sources.ends(source)
+    if high > MOST_WHITE or low > MOST_BLACK:
+        end, share = ("1, white", high) if high > MOST_WHITE else ("0, black", low)
+        print(
+            f"WARNING: {share:.0%} of the values of {source.name} {source.split} become {end}: "
+            f"does --value_range={config.value_range} fit these images?",
+            flush=True,
+        )
 
 
 def check_fixed(config, flag, size):

@@ -71,7 +71,7 @@ def predict(config, given):
     files.write_text(path, table(source.ids()[:count], logits, names))
     places = places_of(source, about.get("class_names"))
     if places is not None:
-        print(accuracy(logits, labels, places))
+        print(accuracy(logits, labels, places) + seen(learned_from(config, source, file)))
     elif source.num_classes:
         print(
             f"no accuracy: not all classes of {source.name} {source.split} are known to be the "
@@ -171,10 +171,13 @@ def as_evaluated(config, given, about, file):
         raise UsageError(
             f"--{flag} must be at least {smallest} for --stem={config.stem}. Received: {size}"
         )
+    run = runs.recorded(os.path.dirname(file))
     if "dataset" not in given:
         config = config.replace(
-            **(dict(dataset="folder") if config.data_dir else its_data(about, file))
+            **(dict(dataset="folder") if config.data_dir else its_data(about, run))
         )
+    if run and "group_by" not in given and place_of(config) == place_of(run):
+        config = config.replace(group_by=run.group_by)
     for name in ("no_data", "no_data_fill"):
         if name in about and name not in given:
             config = config.replace(**{name: about[name]})
@@ -187,10 +190,34 @@ def as_evaluated(config, given, about, file):
     )
 
 
-def its_data(about, file):
+def its_data(about, run):
     """The dataset that a network was trained on, and the --data_dir of its run."""
-    run = runs.recorded(os.path.dirname(file))
     return dict(dataset=about["dataset"], data_dir=run and run.data_dir)
+
+
+def place_of(config):
+    """Where the images of a Config are: (dataset, path)."""
+    return config.dataset, config.data_dir and os.path.realpath(os.path.expanduser(config.data_dir))
+
+
+def learned_from(config, source, file):
+    """The number of images of a source that the run of a network learned from; 0: none is known.
+
+    Args:
+        config: the `tfssl.Config` of the prediction.
+        source: the `Source` of its images.
+        file: path of the network.
+    """
+    run = runs.recorded(os.path.dirname(file))
+    if not run or place_of(config) != place_of(run):
+        return 0
+    with contextlib.redirect_stdout(io.StringIO()):  # what the images are has been told
+        split = config.replace(cache_dataset=False)
+        learned = sources.load(split, run.train_split, "train_split", source.value_ranges, True)
+    if not source.shares_examples_with(learned):
+        return 0
+    (_, start, stop), (_, first, last) = source.examples, learned.examples
+    return min(stop, last) - max(start, first)
 
 
 def images(config, about):
@@ -253,6 +280,16 @@ def accuracy(logits, labels, places):
     known = labels >= 0
     right, total = evaluation.topk_correct(logits[known], places[labels[known]], 1), known.sum()
     return f"accuracy {100 * right / max(1, total):.2f} %: {right:,} of {total:,} images"
+
+
+def seen(count):
+    """What an accuracy is worth if the network has learned from so many of the images, as text."""
+    if not count:
+        return ""
+    return (
+        f". The network may have learned from {count:,} of them: --eval_split names images that it "
+        "has not seen"
+    )
 
 
 def counts(logits, names):

@@ -70,9 +70,9 @@ def scores(name, protocol, train_h, train_labels, test_h, num_classes):
         values = np.asarray(protocol.scores(train_h, train_labels, test_h, num_classes), np.float64)
     except Exception as error:  # the class is the user's
         raise TrainingError(f"--protocols={name} fails: {type(error).__name__}: {error}") from error
-    if values.shape != (len(test_h), num_classes) or not np.isfinite(values).all():
+    if values.shape != (len(test_h), num_classes) or np.isnan(values).any():
         raise TrainingError(
-            f"--protocols={name} must return finite scores {[len(test_h), num_classes]}. "
+            f"--protocols={name} must return scores {[len(test_h), num_classes]} without NaN. "
             f"Received: an array of shape {list(values.shape)}"
         )
     return values

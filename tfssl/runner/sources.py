@@ -41,6 +41,7 @@ from tfssl.runner.edge import naming_flags, with_flags
 from tfssl.text import printable
 
 SAMPLE = 1024  # images whose means and deviations are taken
+LOOKED_AT = 32  # images whose values are counted that are black or white
 MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory by default
 
 
@@ -148,18 +149,29 @@ def with_moments(config, source):
 
 def moments_of(source):
     """Means and standard deviations of the channels of at most SAMPLE images in [0, 1]."""
-    every = -(-source.num_examples // SAMPLE)
+    sums = []
+    for image in spread(source, SAMPLE):
+        sums.append([image.mean(axis=(0, 1)), np.square(image).mean(axis=(0, 1))])
+    mean, square = np.mean(sums, axis=0)
+    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return mean, np.where(deviation > 1e-4, deviation, 1.0)
+
+
+def spread(source, most):
+    """Yields at most so many images of a source, evenly spaced, float64 [H, W, C] in [0, 1]."""
+    every = -(-source.num_examples // most)
     if source.arrays:
         images = (tf.constant(image) for image in source.arrays[0][::every])
     else:
         images = source.records().shard(every, 0).map(lambda one: source.decode(one)[0])
-    sums = []
     for image in images:
-        values = augment.as_float(image).numpy().astype(np.float64)
-        sums.append([values.mean(axis=(0, 1)), np.square(values).mean(axis=(0, 1))])
-    mean, square = np.mean(sums, axis=0)
-    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
-    return mean, np.where(deviation > 1e-4, deviation, 1.0)
+        yield augment.as_float(image).numpy().astype(np.float64)
+
+
+def ends(source):
+    """The shares of values that are 0 and 1 in LOOKED_AT images."""
+    found = [((image <= 0).mean(), (image >= 1).mean()) for image in spread(source, LOOKED_AT)]
+    return np.mean(found, axis=0)
 
 
 def refuse_shared(config, scored, used):

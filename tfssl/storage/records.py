@@ -177,7 +177,7 @@ SCORES = holding(
         "correct_top_1": COUNT,
         "correct_top_5": COUNT,
         "classes": POSITIVE,
-        "information_bound": NUMBER,
+        "information_bound": optional(NUMBER),
     },
 )
 PROTOCOLS = by_name(SCORES)

@@ -2,6 +2,7 @@
 
 from tfssl.config import Config as Config
 from tfssl.data.inputs import views as views
+from tfssl.data.opening import open_images as open_images
 from tfssl.errors import TrainingError as TrainingError
 from tfssl.errors import UsageError as UsageError
 from tfssl.evaluation import evaluate as evaluate
@@ -86,6 +87,7 @@ __all__ = [
     "layers",
     "load_encoder",
     "losses",
+    "open_images",
     "optim",
     "register",
     "represent",

@@ -68,8 +68,8 @@ def open_images(
         value_range: which values become 0 and 1: "auto", by the values that are found; "dtype",
             the whole range of the type; (low, high); "percentiles", the 1st and the 99th of each
             channel, or ("percentiles", low, high).
-        no_data: numbers that stand for no data, NaN among them, and `no_data_fill`, in [0, 1], what
-            replaces them.
+        no_data: a number, or numbers, NaN among them, that stand for no data.
+        no_data_fill: what replaces them after scaling, in [0, 1].
         group_by: name of a column or array, or, of a directory, a regular expression on the names
             of files: what has the same group is on one side of a slice.
         image_key, label_key, split_key: names of arrays, columns or features; None: the usual ones.
@@ -88,7 +88,7 @@ def open_images(
     np.savez("scans.npz", images=np.zeros((8, 20, 20), "uint16"), labels=np.arange(8) % 2)
     train = tfssl.open_images("scans.npz", "train[:75%]", value_range=(0, 4095))
     test = tfssl.open_images("scans.npz", "train[75%:]", like=train)
-    test.num_examples, test.channels, test.value_ranges  # (2, 1, {'uint16': (0, 4095)})
+    test.num_examples, test.channels, test.value_ranges  # (2, 1, {'uint16': (0.0, 4095.0)})
     ```
     """
     path = os.fspath(x)

@@ -96,6 +96,7 @@ class Source:
     groups: Callable[[], list[str]] | None = None
     thumbnails: Callable[[], np.ndarray | None] | None = None
     fetch: Callable | None = None
+    bands: tuple[str, ...] = ()
 
     @property
     def num_examples(self) -> int:

@@ -172,7 +172,7 @@ def refuse_shared(config, scored, used):
 
     Raises:
         UsageError: slices overlap, or more images are shared than --max_shared_fraction allows, or
-            look alike than --max_similar_fraction does.
+            look alike than --max_similar_fraction does; or the channels are other bands.
     """
     for flag, source in used.items():
         if scored.shares_examples_with(source):
@@ -180,6 +180,7 @@ def refuse_shared(config, scored, used):
                 f"--eval_split must not share images with --{flag}: accuracies must be of images "
                 f"not used for training. Received: {scored.split} and {source.split}"
             )
+        refuse_other_bands(scored, source, flag)
         refuse_shared_groups(config, scored, source, flag)
         copies = scored.copies_in(source)
         refuse_similar(config, scored, source, flag, copies)
@@ -232,6 +233,16 @@ def refuse_similar(config, scored, used, flag, copies):
 def name_of(source, place):
     """The name of an example."""
     return source.ids()[place] if source.ids else f"number {place}"
+
+
+def refuse_other_bands(scored, used, flag):
+    """Raises UsageError if the channels of two sources are other bands, by names that both use."""
+    both = {name.lower() for name in scored.bands} & {name.lower() for name in used.bands}
+    if both and folder.differ(scored.bands, used.bands):
+        raise UsageError(
+            f"--eval_split must hold images of the bands of --{flag}, "
+            f"{folder.bands_told(used.bands)}. Received: {folder.bands_told(scored.bands)}"
+        )
 
 
 def refuse_shared_groups(config, scored, used, flag):

@@ -242,7 +242,12 @@ def test_a_range_can_be_given_for_8_bits_too(tmp_path):
         (
             "half.tif",
             lambda: tiff(np.zeros((9, 9), np.float16)),
-            "a TIFF of values or channels that cannot be read",
+            "a TIFF of float16, which cannot be read: save it in 32 bits",
+        ),
+        (
+            "double.tif",
+            lambda: tiff(np.zeros((9, 9), np.float64)),
+            "a TIFF of float64, which cannot be read: save it in 32 bits",
         ),
     ],
 )

@@ -35,6 +35,8 @@ UNSPECIFIED = 0  # an extra channel that is not alpha
 REDUCED = 0b101  # bits of SUBFILE: a thumbnail of another page, or a mask
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
 UNSIGNED, SIGNED, SAMPLE_FORMAT = 1, 2, 339
+KINDS = {UNSIGNED: "uint", SIGNED: "int", 3: "float"}  # of SAMPLE_FORMAT
+UNREAD = ("float64", "uint64", "int64", "float16", "float24")  # unless there are several channels
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # of Pillow: more than 8 bits
 TIFF = (b"II*\0", b"MM\0*")  # signatures
 BANDS = b"tfssl bands\0"  # the beginning of what `content_of` makes of a folder of bands
@@ -297,9 +299,14 @@ def opened(content):
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        if content.startswith(TIFF):
-            raise Unusable("a TIFF of values or channels that cannot be read") from None
-        raise
+        if not content.startswith(TIFF):
+            raise
+        layout = tiff_layout(content)
+        if layout and layout.dtype in UNREAD:
+            raise Unusable(
+                f"a TIFF of {layout.dtype}, which cannot be read: save it in 32 bits"
+            ) from None
+        raise Unusable("a TIFF of values or channels that cannot be read") from None
 
 
 def reader_of(image, content):
@@ -382,6 +389,7 @@ class Layout(NamedTuple):
         colours: whether these are grey or colours, with or without alpha.
         pages: number of pages, without thumbnails and masks.
         orientation: from 1 to 8.
+        dtype: name of the type of its values.
     """
 
     width: int
@@ -390,6 +398,7 @@ class Layout(NamedTuple):
     colours: bool
     pages: int
     orientation: int
+    dtype: str
 
     @property
     def stacked(self):
@@ -425,6 +434,7 @@ def tiff_layout(content):
         samples <= 4 and UNSPECIFIED not in extra,
         max(1, pages),
         orientation if orientation in range(1, 9) else 1,
+        KINDS.get(first.get(SAMPLE_FORMAT, (UNSIGNED,))[0], "") + str(max(first.get(BITS, (1,)))),
     )
 
 

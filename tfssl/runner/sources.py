@@ -275,13 +275,18 @@ def label_indices(config, source):
         return None
     if not source.num_classes:
         raise UsageError(
-            "--label_fraction needs labels in --train_split: folders of classes. "
+            f"--label_fraction needs labels in --train_split ({labels_by(config)}). "
             f"Received: {config.label_fraction}"
         )
     groups = source.groups and source.groups()
     return balanced(
         labels_of(source), source.num_classes, config.label_fraction, config.seed, groups
     )
+
+
+def labels_by(config):
+    """What gives the images of a Config their labels, for messages."""
+    return "--label_key names them" if config.dataset in FILES else "a folder: one for each class"
 
 
 def with_labels(places, config, source):

@@ -3,8 +3,8 @@
 A picture: some images, each operation by itself as when it happens, and the views that the encoder
 sees, with everything at its probability. The images are of --dataset, of the embedded one where
 none is given. Under the images and views is the share of values that are black or white, 0 or 1:
-where it is much larger in the views, an operation is too strong for these images. Needs the `dev`
-extra.
+where it is much larger in the views, an operation is too strong for these images. A picture that is
+there already is not overwritten. Needs the `dev` extra.
 
     python scripts/views.py --color_jitter_strength=1 --use_blur
     python scripts/views.py --dataset=./tiles --views=satellite
@@ -12,25 +12,34 @@ extra.
 """
 
 import argparse
+import functools
+import os
 import sys
 
 import runs  # noqa: F401  (which finds `flags`)
 
 import flags
 from tfssl.errors import UsageError
-from tfssl.runner import sources
+from tfssl.runner import predict, recipes, sources
 
 DRAWS = 2  # of each view
 SAMPLE = 64  # images whose values are counted
 SIZE = "96"  # of the embedded dataset, where --image_size is not given: large enough to look at
+JITTER = ("brightness", "contrast", "saturation", "hue")
+NAMES = {
+    "jitter": "colour jitter",
+    "flip_up_down": "upside down",
+    "rotate": "rotation",
+    "channel_dropout": "channel drop",
+}  # of operations, where the setting is called otherwise
 INK, PALE = "#222222", "#777777"
 
 
 def settings(words):
-    """run.py's flags as a Config, on the embedded dataset where none is named.
+    """run.py's flags as a Config of a pretraining, on the embedded dataset where none is named.
 
     Raises:
-        UsageError: run.py would refuse them.
+        UsageError: run.py would refuse them, or they are of no pretraining.
     """
     parsed = flags.parse(["views.py", *words])
     if parsed is None:
@@ -41,13 +50,44 @@ def settings(words):
         for name, value in (("image_size", SIZE), ("train_split", "train[:100]")):
             if name not in given:
                 config = config.replace(**{name: value})
+    if config.task != "pretrain" or not config.trains:
+        raise UsageError(f"--mode must be pretrain, whose views are drawn. Received: {config.mode}")
+    if config.own_views:
+        recipes.function_of(config.views)  # refuses what is no function
     return config
 
 
-def images(config, count):
-    """The first images of as many classes, as decoded, and the (height, width) of the views."""
+def writable(output):
+    """The path to write to, in a directory that is there.
 
+    Raises:
+        UsageError: it exists, cannot be written, or is of no kind that can be drawn.
+    """
+    path = predict.target(output, "views.png")
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise UsageError("a picture needs the dev extra: pip install '.[dev]'") from None
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if os.path.splitext(path)[1].lstrip(".").lower() not in kinds:
+        raise UsageError(
+            f"--output must end in one of .{', .'.join(sorted(kinds))}. Received: {path}"
+        )
+    predict.check_place(path)
+    return path
+
+
+def images(config, count):
+    """The first images of as many classes, as decoded, and what they are augmented by.
+
+    Returns:
+        (images, Config for their number of channels, (height, width) of the views).
+
+    Raises:
+        UsageError: run.py would refuse them.
+    """
     source = sources.load(config, config.train_split)
+    config = sources.with_channels(config, source)
     chosen, spare = {}, []
     for example in source.records().take(1000):
         image, label = (part.numpy() for part in source.decode(example))
@@ -57,14 +97,18 @@ def images(config, count):
             spare.append(image)
         else:
             chosen[label] = image
-    return [*chosen.values(), *spare][:count], sources.image_size(config, source)
+    size = sources.image_size(config, source)
+    return [*chosen.values(), *spare][:count], config, size
 
 
 def operations(config, size):
     """Every operation in use: [(name, what is set, tfssl.augment.Op)], in their order.
 
-    Where the second view's settings differ, it has a line of its own.
+    Where the second view's settings differ, it has a line of its own. Of views of the user's own
+    the operations are not known.
     """
+    if config.own_views:
+        return []
     first, second = (of_view(config, size, view) for view in (1, 2))
     found = []
     for name in dict.fromkeys([*first, *second]):
@@ -81,112 +125,58 @@ def operations(config, size):
 
 
 def of_view(config, size, view):
-    """{name: (what is set, op)} of a view."""
-    from tfssl.augment import ops
+    """{name: (what is set, op)} of a view.
 
-    def of(name):
-        return config.of_view(name, view)
+    An operation is what the recipe does where one of its probabilities is 1 and the others are 0.
+    """
+    from tfssl.augment import simclr_view
+    from tfssl.runner.recipes import options_of
+    from tfssl.storage.networks import channels
 
-    area = (of("crop_area_min"), of("crop_area_max"))
-    strength, p = of("color_jitter_strength"), of("color_jitter_p")
-    parts = {
-        name: strength * of(f"jitter_{name}")
-        for name in ("brightness", "contrast", "saturation", "hue")
-    }
-    mode = config.brightness_mode
+    options, count = options_of(config, view), channels(config)
+    never = {name: 0.0 for name in options if name.endswith("_p")}
+    plain = {**options, **never}
 
-    def alone(part):
-        return ops.color_jitter(*(value * (name == part) for name, value in parts.items()), mode)
+    def alone(**settings):
+        return simclr_view(size, count, **{**plain, **settings}).pixels
 
-    aspect = (config.crop_aspect_min, config.crop_aspect_max)
-    sigma = (of("blur_sigma_min"), of("blur_sigma_max"))
-    found = [
-        (
-            "crop",
-            1,
-            f"area {area[0]:g} to {area[1]:g}",
-            ops.random_resized_crop(size, area, aspect),
-        ),
-        ("flip", of("flip_p"), "", ops.flip_left_right(1.0)),
-        *((name, p * (value > 0), f"±{value:.3g}", alone(name)) for name, value in parts.items()),
-        (
-            "colour jitter",
-            p * any(parts.values()),
-            "all of them",
-            ops.color_jitter(*parts.values(), mode),
-        ),
-        ("grayscale", of("grayscale_p"), "", ops.grayscale()),
-        (
-            "blur",
-            of("blur_p") * config.use_blur,
-            f"σ {sigma[0]:g} to {sigma[1]:g}",
-            ops.blur(sigma, padding=config.blur_padding),
-        ),
-        (
-            "solarize",
-            of("solarize_p"),
-            f"from {of('solarize_threshold'):g}",
-            ops.solarize(of("solarize_threshold")),
-        ),
-    ]
-    found += others(config)
-    return {
-        name: ((f"p = {p:g}" if p < 1 else "always") + f"\n{told}", op)
-        for name, p, told, op in found
-        if p > 0
-    }
+    found = {}
+
+    def add(name, p, settings, op):
+        if p > 0:
+            about = (f"p = {p:g}" if p < 1 else "always") + f"\n{told(settings)}"
+            found[name] = (about, op())
+
+    area = {"area": options["crop_area"]}
+    add("crop", 1.0, area, lambda: simclr_view(size, count, **plain).crop)
+    for chance in never:
+        own, p = chance.removesuffix("_p"), options[chance]
+        settings = {
+            name.removeprefix(own).strip("_"): value
+            for name, value in options.items()
+            if name.startswith(own) and not name.endswith(("_p", "_padding"))
+        }
+        if own == "jitter":
+            parts = {name: options["jitter_strength"] * options[name] for name in JITTER}
+            p, settings = p * any(parts.values()), {"all of them": ""}
+            for name, value in parts.items():
+                others = dict.fromkeys(set(JITTER) - {name}, 0.0)
+                op = functools.partial(alone, jitter_p=1.0, **others)
+                add(name, p * (value > 0), {f"±{value:.3g}": ""}, op)
+        name = NAMES.get(own, own.replace("_", " "))
+        add(name, p, settings, functools.partial(alone, **{chance: 1.0}))
+    return found
 
 
-def others(config):
-    """[(name, probability, what is set, op)] of the operations that both views share."""
-    import math
+def told(settings):
+    """{name: a number, a pair of them or ""} as lines."""
 
-    from tfssl.augment import ops
+    def text(value):
+        if isinstance(value, tuple):
+            return " to ".join(map(text, value))
+        return value if value == "" else f"{value:g}"
 
-    c, angle = config, math.radians(config.rotate_degrees)
-    return [
-        ("upside down", c.flip_up_down_p, "", ops.flip_up_down(1.0)),
-        ("quarter turns", c.quarter_turns_p, "", ops.quarter_turns()),
-        ("rotation", c.rotate_p, f"±{c.rotate_degrees:g}°", ops.rotate((-angle, angle))),
-        (
-            "elastic",
-            c.elastic_p,
-            f"up to {c.elastic_displacement:g}",
-            ops.elastic((0.0, c.elastic_displacement)),
-        ),
-        (
-            "gamma",
-            c.gamma_p,
-            f"{c.gamma_min:g} to {c.gamma_max:g}",
-            ops.gamma((c.gamma_min, c.gamma_max)),
-        ),
-        (
-            "levels",
-            c.levels_p,
-            f"±{c.levels_brightness:g}, ±{c.levels_contrast:g}",
-            ops.levels(c.levels_brightness, c.levels_contrast),
-        ),
-        ("noise", c.noise_p, f"σ to {c.noise_deviation:g}", ops.noise((0, c.noise_deviation))),
-        (
-            "speckle",
-            c.speckle_p,
-            f"σ to {c.speckle_deviation:g}",
-            ops.speckle((0, c.speckle_deviation)),
-        ),
-        (
-            "channel drop",
-            c.channel_dropout_p,
-            f"each {c.channel_dropout_share:g}",
-            ops.channel_dropout(c.channel_dropout_share),
-        ),
-        (
-            "erasing",
-            c.erase_p,
-            f"area {c.erase_area_min:g} to {c.erase_area_max:g}",
-            ops.erase((c.erase_area_min, c.erase_area_max)),
-        ),
-        ("cutout", c.cutout_p, f"side {c.cutout_side:g}", ops.cutout(c.cutout_side)),
-    ]
+    return "\n".join(f"{name} {text(value)}".strip() for name, value in settings.items())
 
 
 def made(op, image, seed):
@@ -209,22 +199,21 @@ def columns(config, originals, size, count=None):
     import tensorflow as tf
 
     from tfssl.augment import ops
-    from tfssl.runner import recipes
 
     originals = [tf.image.convert_image_dtype(image, tf.float32) for image in originals]
     plain = [
         tf.clip_by_value(ops.center_crop(image[tf.newaxis], size, 1.0)[0], 0, 1).numpy()
         for image in originals
     ]
-    told = f"{config.dataset}, {size[0]} x {size[1]}\n{saturated(plain)}"
-    found = [("", "image", told, plain[:count])]
-    for place, (name, told, op) in enumerate(operations(config, size)):
+    heading = f"{config.dataset}, {size[0]} x {size[1]}\n{saturated(plain)}"
+    found = [("", "image", heading, plain[:count])]
+    for place, (name, heading, op) in enumerate(operations(config, size)):
         sources = (originals if name.startswith("crop") else [*map(tf.constant, plain)])[:count]
         found.append(
             (
                 "each operation by itself",
                 name,
-                told,
+                heading,
                 [
                     made(op, image, [config.seed, 100 * place + i])
                     for i, image in enumerate(sources)
@@ -237,8 +226,8 @@ def columns(config, originals, size, count=None):
                 made(recipe, image, [config.seed, 10_000 * view + 100 * draw + i])
                 for i, image in enumerate(originals)
             ]
-            told = saturated(views)
-            found.append(("what the encoder sees", f"view {view}", told, views[:count]))
+            heading = saturated(views)
+            found.append(("what the encoder sees", f"view {view}", heading, views[:count]))
     return found
 
 
@@ -255,7 +244,7 @@ def draw(found, path):
     gaps = [0.22 * (i > 0 and groups[i] != groups[i - 1]) for i in range(len(found))]
     rows = len(found[0][3])
     height, width = found[0][3][0].shape[:2]
-    tile, cell, head, gap = 1.0, height / width, 0.86, 0.05  # inches; of a tile's width
+    tile, cell, head, gap = 1.0, height / width, 0.97, 0.05  # inches; of a tile's width
     total = (len(found) * tile + sum(gaps) + 0.1, rows * cell + head + 0.05)
     figure = plt.figure(figsize=total, facecolor="white")
     left, starts = 0.05, {}
@@ -265,11 +254,11 @@ def draw(found, path):
         middle = (left + tile / 2) / total[0]
         base = 1 - head / total[1]
         figure.text(
-            middle, base + 0.31 / total[1], name, ha="center", va="bottom", fontsize=9, color=INK
+            middle, base + 0.42 / total[1], name, ha="center", va="bottom", fontsize=9, color=INK
         )
         figure.text(
             middle,
-            base + 0.285 / total[1],
+            base + 0.395 / total[1],
             told,
             ha="center",
             va="top",
@@ -308,19 +297,19 @@ def draw(found, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--output", default="views.png", help="PNG or PDF (default: views.png)")
+    parser.add_argument("--output", help="a file that is not there (default: views.png)")
     parser.add_argument("--images", type=int, default=5, help="how many (default: 5)")
     options, words = parser.parse_known_args()
     try:
         if options.images < 1:
             raise UsageError(f"--images must be 1 or more. Received: {options.images}")
-        config = settings(words)
-        originals, size = images(config, max(options.images, SAMPLE))
+        config, path = settings(words), writable(options.output)
+        originals, config, size = images(config, max(options.images, SAMPLE))
         found = columns(config, originals, size, options.images)
-        draw(found, options.output)
-        views = [told.strip() for group, _, told, _ in found if group == "what the encoder sees"]
+        draw(found, path)
+        views = [text.strip() for group, _, text, _ in found if group == "what the encoder sees"]
         print(f"values: images {found[0][2].splitlines()[-1]}; views {', '.join(views)}")
-        print(options.output)
+        print(path)
     except (UsageError, OSError) as error:
         print(f"views.py: {error}", file=sys.stderr)
         return 2

@@ -147,6 +147,15 @@ def test_scans_and_tiles(example, tmp_path):
     assert set(tiles["split"]) == {"train", "test"}
 
 
+@pytest.mark.parametrize("name", ["scans", "tiles.npz"])
+def test_images_of_ones_own_are_not_overwritten(name, tmp_path, monkeypatch):
+    (tmp_path / name).write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=f"{name} must not exist yet"):
+        runpy.run_path(str(ROOT / "docs/examples/scans_and_tiles.py"), run_name="__main__")
+    assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
 def test_scripts_are_short_and_linked_and_tested():
     index = (ROOT / "docs" / "index.md").read_text()
     tests = pathlib.Path(__file__).read_text()

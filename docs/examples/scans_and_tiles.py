@@ -10,6 +10,7 @@ where the sensor saw nothing.
 
 import csv
 import os
+import sys
 
 import numpy as np
 from PIL import Image
@@ -87,4 +88,7 @@ def main(count=4000, side=32):
 
 
 if __name__ == "__main__":
+    for path in ("scans", "tiles.npz"):  # which may be the user's own
+        if os.path.lexists(path):
+            sys.exit(f"{path} must not exist yet in this directory.")
     main()

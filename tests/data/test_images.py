@@ -242,7 +242,12 @@ def test_a_range_can_be_given_for_8_bits_too(tmp_path):
         (
             "half.tif",
             lambda: tiff(np.zeros((9, 9), np.float16)),
-            "a TIFF of values or channels that cannot be read",
+            "a TIFF of float16, which cannot be read: save it in 32 bits",
+        ),
+        (
+            "double.tif",
+            lambda: tiff(np.zeros((9, 9), np.float64)),
+            "a TIFF of float64, which cannot be read: save it in 32 bits",
         ),
     ],
 )
@@ -403,3 +408,71 @@ def test_smaller_bands_are_resized_to_the_largest_and_missing_ones_refused(tmp_p
     write_image(tmp_path / "c.png")
     with pytest.raises(UsageError, match="holds images beside its folders"):
         load_folder(tmp_path, "train", layout="bands")
+
+
+def write_bands(directory, scenes):
+    """Folders of bands, {name: names of files}."""
+    for scene, names in scenes.items():
+        for number, name in enumerate(names):
+            write_image(directory / scene / name, tiff(np.full((4, 4), number, np.uint16)))
+
+
+@pytest.mark.parametrize(
+    "scene,names,expected",
+    [
+        ("a", ["B02.tif", "B10.tif", "B8A.tif"], ("B02", "B10", "B8A")),
+        ("a", ["B02_10m.jp2.tif", "B03_10m.jp2.tif"], ("B02", "B03")),
+        ("tile7", ["tile7_B02.tif", "tile7_B03.tif"], ("B02", "B03")),
+        ("tile7", ["tile7B02.tif", "tile7B03.tif"], ("B02", "B03")),
+        ("a", ["T32UNU_2020-01-01_B02_10m.tif", "T32UNU_2020-01-01_B05_20m.tif"], None),
+        ("a", ["1.tif", "2.tif"], ("1", "2")),
+        ("a", ["a.tif", "a_nir.tif"], ("", "nir")),
+        ("B", ["B02.tif", "B03.tif"], ("B02", "B03")),
+        ("a", ["B02.tif"], ()),
+    ],
+)
+def test_bands_are_what_tells_files_apart(scene, names, expected, tmp_path):
+    write_bands(tmp_path, {scene: names})
+    expected = ("B02_10m", "B05_20m") if expected is None else expected
+    assert images.names_of_bands(str(tmp_path / scene)) == expected
+
+
+@pytest.mark.parametrize(
+    "other,said",
+    [
+        ("B02 B03 B04 B08", "of the same bands. Received: B01 B02 B03 B04 in "),
+        ("B05 B06 B07 B08", ", and B05 B06 B07 B08 in DIR/c"),
+        ("B03 B02", "as many channels. Received: 2 in DIR/c (B02 B03), and 4 in DIR/"),
+        ("b01 B02 B03 B04", ", and B02 B03 B04 b01 in DIR/c"),  # the order is another one
+        ("b01 b02 b03 b04", ""),
+    ],
+)
+def test_images_of_other_bands_are_refused(other, said, tmp_path):
+    scenes = {"a": "B01 B02 B03 B04", "b": "B01 B02 B03 B04", "c": other}
+    write_bands(tmp_path, {s: [f"{s}_{name}.tif" for name in scenes[s].split()] for s in scenes})
+    if not said:
+        source, _ = load_folder(tmp_path, "train", layout="bands")
+        assert source.bands == ("B01", "B02", "B03", "B04")
+        return
+    with pytest.raises(UsageError) as refusal:
+        load_folder(tmp_path, "train", layout="bands")
+    assert said in str(refusal.value).replace(str(tmp_path), "DIR")
+
+
+def test_images_to_evaluate_have_the_bands_of_the_others(tmp_path):
+    write_bands(tmp_path / "train", {"a": ["B1.tif", "B2.tif"], "b": ["B1.tif", "B2.tif"]})
+    write_bands(tmp_path / "test", {"c": ["B2.tif", "B3.tif"]})
+    write_bands(tmp_path / "val", {"c": ["red.tif", "nir.tif"]})
+    train, test, val = (
+        load_folder(tmp_path, split, layout="bands")[0] for split in ("train", "test", "val")
+    )
+    with pytest.raises(UsageError, match="bands of --train_split, B1 B2. Received: B2 B3"):
+        sources.refuse_other_bands(test, train, "train_split")
+    sources.refuse_other_bands(val, train, "train_split")
+    sources.refuse_other_bands(train, train, "train_split")
+
+
+def test_names_that_no_two_images_have_are_not_compared(tmp_path):
+    write_bands(tmp_path, {"a": ["10.tif", "11.tif"], "b": ["12.tif", "13.tif"]})
+    source, _ = load_folder(tmp_path, "train", layout="bands")
+    assert source.channels == 2 and source.bands == ()

@@ -216,7 +216,7 @@ NAN = np.where(np.arange(24)[:, None, None, None] == 3, np.nan, IMAGES / 255).as
             {},
             r"Floats in `x` must be in \[0, 1\]. Received: values in \[0, 255",
         ),
-        (NAN, {}, "`x` must be finite"),
+        (NAN, {}, "`x` must be finite. Received: values that are not, first in image 3"),
         (np.int64(IMAGES), {}, "`x` must be of uint8, uint16 or floats. Received: int64"),
         (IMAGES[0, 0], {}, r"`x` must be images \[N, H, W, C\] or \[N, H, W\]"),
         ((IMAGES, LABELS[:3]), {}, r"Labels must be integers \[N\], N = 24"),

@@ -147,7 +147,13 @@ def test_mistakes(directory, tmp_path):
             manifest.read(table(tmp_path / "wrong.csv", columns, rows), **options)
         return str(caught.value)
 
-    assert "`image_key` must name a column" in said(["name", "label"], [("a.png", "cat")])
+    assert said(["name", "label"], [("a.png", "cat")]).endswith(
+        "which has name, label, and none called path or file or filename or image. Received: none"
+    )
+    assert (
+        "`label_key` must say which is meant of LABEL and Label, which differ only in case. Rec"
+        in said(["path", "Label", "LABEL"], [("a.png", "cat", "dog")])
+    )
     assert "row 2 must have 2 values" in said(["path", "label"], [("a.png", "cat"), ("b.png",)])
     assert "must have one label. Received: cat and dog, in row 3" in said(
         ["path", "label"], [("a.png", "cat"), ("b.png", "dog"), ("a.png", "dog")]
@@ -200,7 +206,8 @@ def labels_of(tree):
         (["1.0", "0.0", "", "-1.0"], ["1", "0", None, None]),
         (["2", "10", "-1", "nan"], ["2", "10", None, None]),
         (["cat", "None", "NULL", " dog "], ["cat", None, None, "dog"]),
-        (["1.5mm", "NA", "0.5mm", ""], ["1.5mm", "NA", "0.5mm", None]),
+        (["1.5mm", "NA", "0.5mm", ""], ["1.5mm", None, "0.5mm", None]),
+        (["1", "N/A", "<NA>", "0"], ["1", None, None, "0"]),
     ],
 )
 def test_labels_as_programs_write_them(labels, expected, tmp_path):
@@ -223,7 +230,7 @@ def test_of_several_usual_columns_the_taken_one_is_told(directory):
 
 
 def test_numbers_that_are_no_classes_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="labels must be integers, or texts. Received: 0.25"):
+    with pytest.raises(UsageError, match="or texts. Received: 0.25, in row 2"):
         told_of({"path": ["0.png", "1.png"], "label": ["1.0", "0.25"]}, tmp_path)
 
 
@@ -248,3 +255,47 @@ def test_splits_are_spelled_in_several_ways_and_rows_without_one_are_left_out(tm
         "Fold1": 1,
     }
     assert "left out: 1 rows without a split, first row 4" in found.remarks
+
+
+def test_usual_names_of_columns_may_be_in_any_case(tmp_path):
+    rows = {
+        "path": [f"{i}.png" for i in range(4)],
+        "Label": ["cat", "dog", "", "cat"],
+        "Split": ["train", "test", "train", "test"],
+    }
+    found = told_of(rows, tmp_path)
+    assert found.classes == ("cat", "dog") and found.remarks == ()
+    assert {split: len(files) for split, files in found.splits.items()} == {"train": 2, "test": 2}
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    (tmp_path / "t.csv").write_text("\n".join(["PATH,CLASS,sPLIT", *lines[1:]]))
+    again = manifest.read(str(tmp_path / "t.csv"))
+    assert again.classes == found.classes and again.splits == found.splits
+    path = table(tmp_path / "both.csv", ["Path", "path"], [("0.png", "1.png")])
+    found = manifest.read(path)
+    assert [file.name for file in found.splits["train"]] == ["1.png"]
+    assert found.remarks == ("image: column path; `image_key=Path` takes that one instead",)
+
+
+def test_a_table_without_labels_says_what_it_has(tmp_path):
+    rows = {"path": ["0.png", "1.png"], "Diagnosis": ["a", "b"], "patient": ["p", "q"]}
+    remark = "no column of labels among path, Diagnosis, patient: `label_key` names one"
+    assert told_of(rows, tmp_path).remarks == (remark,)
+    del rows["Diagnosis"]
+    assert told_of(rows, tmp_path, group="patient").remarks == ()
+
+
+def test_groups_that_are_missing_are_no_group(tmp_path):
+    rows = {"path": ["0.png", "1.png", "2.png"], "patient": ["NA", "nan", "a"]}
+    found = told_of(rows, tmp_path, group="patient")
+    assert len({file.group for file in found.splits["train"]}) == 3
+
+
+def test_spaces_around_a_path_count_where_there_is_such_a_file(tmp_path):
+    for name in (" a.png", "a.png", "b.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    path = table(tmp_path / "t.csv", ["path"], [(" a.png",), (" b.png ",), (" gone.png",)])
+    files = manifest.read(path).splits["train"]
+    assert {file.name for file in files} == {" a.png", "b.png", " gone.png"}
+    assert {file.path for file in files if file.bytes} == {
+        str(tmp_path / name) for name in (" a.png", "b.png")
+    }

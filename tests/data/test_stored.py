@@ -137,7 +137,7 @@ def test_groups_are_not_cut(suffix, tmp_path):
 
 
 def test_texts_are_classes_and_some_have_none(tmp_path):
-    words = np.array(["wolf", " None", "bear", "wolf", "", "nan"])
+    words = np.array(["wolf", " None", "bear", "wolf", "NA", "nan"])
     for suffix in (".npz", ".h5"):
         path = write(
             tmp_path / f"file{suffix}", {"images": np.zeros((6, 2, 2), np.uint8), "labels": words}
@@ -227,9 +227,15 @@ def test_mistakes(tmp_path):
         return str(caught.value)
 
     images = np.zeros((4, 5, 6, 3), np.uint8)
-    assert "It has labels, pictures. Received: images" in said(
-        {"pictures": images, "labels": np.zeros(4, int)}
+    pictures = {"pictures": images, "labels": np.zeros(4, int)}
+    assert "It has labels, pictures, of which none is called images. Received: none" in said(
+        pictures
     )
+    assert "It has labels, pictures. Received: image" in said(pictures, names=stored.Names("image"))
+    assert "`label_key` must say which is meant of LABELS and Labels, which differ" in said(
+        {"images": images, "Labels": np.zeros(4, int), "LABELS": np.zeros(4, int)}
+    )
+    assert "the split train of " in said({"x_train": images, "train_images": images})
     assert "images must be images of one size" in said({"images": np.zeros((4, 5))})
     assert "a value for each of 4 images. Received: [3]" in said(
         {"images": images, "labels": np.zeros(3, int)}
@@ -237,10 +243,18 @@ def test_mistakes(tmp_path):
     assert "must have an array patient. It has images" in said(
         {"images": images}, names=stored.Names(group="patient")
     )
-    assert "labels must be integers, or texts. Received: float64" in said(
-        {"images": images, "labels": np.full(4, 0.5)}
+    assert "labels must be integers, or texts. Received: 0.5, at index 2" in said(
+        {"images": images, "labels": np.array([1.0, np.nan, 0.5, 0.25])}
     )
-    assert "must hold images of finite numbers" in said({"images": np.full((4, 5, 6), np.nan)})
+    assert "labels must be integers, or texts. Received: complex128" in said(
+        {"images": images, "labels": np.zeros(4, complex)}
+    )
+    broken = np.zeros((4, 5, 6), np.float32)
+    broken[2:, 1] = np.nan
+    assert "finite numbers; `no_data=nan` takes NaN for no data. Received: float32 from nan to" in (
+        said({"images": broken})
+    )
+    assert said({"images": broken}).endswith(", first in images:2")
     assert "has no test or validation split" in said({"images": images}, split=None)
     with pytest.raises(UsageError, match="must be a file of arrays. Received: None"):
         stored.load(None, "train")
@@ -281,7 +295,7 @@ def test_whole_labels_in_floats_are_classes_and_nan_is_none(tmp_path):
     path = saved(tmp_path, images=images, labels=np.array([2.0, np.nan, 0.0, -1.0]))
     source = loaded(path)
     assert source.num_classes == 3 and sorted(source.arrays[1]) == [-1, -1, 0, 2]
-    with pytest.raises(UsageError, match="labels must be integers, or texts. Received: float64"):
+    with pytest.raises(UsageError, match="labels must be integers, or texts. Received: 0.5, at"):
         loaded(saved(tmp_path, images=images, labels=np.array([0.5, 1, 2, 3])))
 
 
@@ -321,3 +335,33 @@ def test_what_a_split_holds_is_told(labels, said, tmp_path):
     path = saved(tmp_path, images=np.zeros((4, 8, 8), np.uint8), labels=labels)
     stored.load(path, "train", report=lines.append)
     assert f"x.npz train: {said}" in lines
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        ("Images", "LABELS", "Split"),
+        ("Train_Images", "Train_Labels", "Test_images", "test_labels"),
+        ("X_train", "y_train", "X_test", "Y_TEST"),
+    ],
+)
+def test_usual_names_of_arrays_may_be_in_any_case(arrays, tmp_path):
+    images, split = np.zeros((6, 8, 8), np.uint8), np.array(["train"] * 4 + ["test"] * 2)
+    if len(arrays) == 3:
+        made = dict(zip(arrays, (images, np.arange(6), split)))
+    else:
+        parts = (images[:4], np.arange(4), images[:2], np.arange(4, 6))
+        made = dict(zip(arrays, parts))
+    path = saved(tmp_path, **made)
+    train, test = loaded(path), loaded(path, None)
+    assert (train.num_examples, test.num_examples, test.split) == (4, 2, "test")
+    assert sorted(train.arrays[1]) == [0, 1, 2, 3] and sorted(test.arrays[1]) == [4, 5]
+
+
+def test_a_file_without_labels_says_what_it_has(tmp_path):
+    lines, images = [], np.zeros((2, 8, 8), np.uint8)
+    path = saved(tmp_path, images=images, kind=np.arange(2))
+    stored.load(path, "train", report=lines.append)
+    assert "x.npz: no array of labels among images, kind: `label_key` names one" in lines
+    stored.load(saved(tmp_path, images=images), "train", report=(lines := []).append)
+    assert lines == ["x.npz train: 2 images, without labels"]

@@ -124,7 +124,9 @@ def test_damaged_images_are_left_out_and_damaged_files_refused(tmp_path):
 
 def test_mistakes(tmp_path):
     path = write(tmp_path / "a.tfrecord", [{"picture": encoded(np.zeros((4, 4, 3), np.uint8))}])
-    with pytest.raises(UsageError, match="`image_key` must name a feature .* have picture. Rec"):
+    with pytest.raises(
+        UsageError, match="`image_key` must name a feature .* have picture, and none"
+    ):
         tfrecord.load(path, "train", **QUIET)
     found = tfrecord.load(path, "train", names=NONE._replace(image="picture"), **QUIET)
     assert found.num_classes == 0
@@ -141,3 +143,19 @@ def test_mistakes(tmp_path):
         tfrecord.load(path, None, names=NONE._replace(image="picture"), **QUIET)
     with pytest.raises(UsageError, match="must be one of train"):
         tfrecord.load(path, "test", names=NONE._replace(image="picture"), **QUIET)
+
+
+def test_usual_names_of_features_may_be_in_any_case(tmp_path):
+    image, lines = encoded(np.zeros((6, 5, 3), np.uint8)), []
+    rows = [{"Image": image, "Label": label} for label in ("a", "NA", "b")]
+    source = tfrecord.load(write(tmp_path / "a.tfrecord", rows), "train", report=lines.append)
+    assert source.classes == ("a", "b") and not lines
+    assert [label for _, label in read_source(source).values()] == [0, -1, 1]
+    path = write(tmp_path / "b.tfrecord", [{"image": image, "kind": 1}])
+    tfrecord.load(path, "train", report=lines.append)
+    assert lines == ["b.tfrecord: no feature of labels among image, kind: `label_key` names one"]
+    path = write(tmp_path / "c.tfrecord", [{"picture": image}])
+    with pytest.raises(
+        UsageError, match="have picture, and none called image or .* Received: none"
+    ):
+        tfrecord.load(path, "train", **QUIET)

@@ -205,6 +205,17 @@ def test_images_of_which_few_have_labels(form, tmp_path):
     assert sorted(tfssl.data.labels_of(plan.train_source)) == [0, 0, 1, 1, 2, 2]
 
 
+def test_labels_that_are_not_found_are_asked_for_by_their_flag(tmp_path, capsys):
+    path = table(tmp_path, KINDS["rgb"][0])
+    path.write_text(path.read_text().replace("path,label,split", "Path,Diagnosis,split", 1))
+    asked = config(str(path), tmp_path / "run", mode="finetune", checkpoint="none")
+    with pytest.raises(UsageError, match=r"--train_split must have labels \(--label_key names t"):
+        job.plan(asked)
+    said = capsys.readouterr().out
+    assert "no column of labels among Path, Diagnosis, split: --label_key names one" in said
+    assert len(job.plan(asked.replace(label_key="Diagnosis")).train_source.classes) == 3
+
+
 @pytest.mark.parametrize(
     "changes,said",
     [

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import read_scalars
 from tfssl import Config
-from tfssl.runner import evaluate, results
+from tfssl.runner import evaluate, finetune, pretrain, results
 
 
 def scored(classes):
@@ -56,3 +56,11 @@ def test_tensorboard_has_no_top_5_of_few_classes_and_result_json_keeps_it(classe
     if classes > 5:
         expected |= {"eval/label_top_5_accuracy": 0.75, "eval/network_top_5_accuracy": 0.75}
     assert written == expected
+
+
+def test_a_command_to_paste_is_quoted(capsys):
+    result = {"dataset": "a", "eval_dataset": "a", "eval_split": "b", "global_step": 1, "labels": 2}
+    pretrain.print_result({**result, "untrained": {}, "pretrained": {}}, "runs/scan s")
+    done = next(iter(finetune.DONE.values()))
+    finetune.print_result({**result, done: {"network": scored(3) | {"examples": 8}}}, "runs/scan s")
+    assert capsys.readouterr().out.count("tensorboard --logdir 'runs/scan s'\n") == 2

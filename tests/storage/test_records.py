@@ -123,3 +123,10 @@ def test_records_of_before_a_knob_mean_what_was_done_then(tmp_path):
     assert "proj_batch_norm" in records.problem(
         "pretrained.json", {**weights, "proj_batch_norm": "no"}
     )
+
+
+def test_images_without_a_label_are_told_as_that():
+    here, there = {"c0": 1, "c1": 2}, {"": 1, "c1": 2}
+    assert runs.difference("classes", here, there) == "classes c0 c1 (there (without a label) c1)"
+    told = runs.difference("classes", {"": 3, "c1": 2}, there)
+    assert told == "images of (without a label) 3 (there 1)"

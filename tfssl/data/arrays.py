@@ -120,7 +120,9 @@ def check_unit(images, value_range):
     """Returns the images; raises ValueError if a value lies outside [0, 1]."""
     low, high = float(images.min()), float(images.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("`x` must be finite. Received: values that are not")
+        good = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+        first = f", first in image {int(np.argmin(good))}" if np.ndim(images) == 4 else ""
+        raise ValueError(f"`x` must be finite. Received: values that are not{first}")
     if low < -SLACK or high > 1 + SLACK:
         if value_range is None:
             raise ValueError(

@@ -8,6 +8,7 @@ stop the run later; `index.py` caches the results. A split is ordered by a hash 
 so that a slice of it is a random subset.
 """
 
+import collections
 import concurrent.futures
 import functools
 import hashlib
@@ -94,7 +95,8 @@ def load(
     ]
     good = [(file, image) for file, image in pairs if not image.problem]
     report_unreadable(directory, split, pairs, found.others.get(name, ()), max_bad_fraction, report)
-    of_files = channels_of(directory, good)
+    named = bands_of(good)
+    of_files = channels_of(directory, good, named)
     channels = colours.choose(of_files, channels)
     classes = classes_of(found, name, rules, report)
     chosen = chosen_ranges(
@@ -128,6 +130,7 @@ def load(
             example["label"],
         ),
         channels=channels,
+        bands=next(iter(named), ()),
         content=content_of,
         orientation=(lambda example: example["orientation"]) if turned else None,
         ids=lambda: [plain(file.name) for file, _ in good],
@@ -147,16 +150,60 @@ def name_of(directory, found):
     return os.path.basename(directory) if found.layout == "table" else "folder"
 
 
-def channels_of(directory, good):
-    """The number of channels of the files; raises UsageError if they differ."""
+def bands_of(good):
+    """The bands of images that are folders of files: {names: path of an image}, most usual first.
+
+    Empty where images are files, or where no two of them have a band of one name.
+    """
+    if not os.path.isdir(good[0][0].path):
+        return {}
+    paths, seen = {}, collections.Counter()
+    for file, _ in good:
+        paths.setdefault(images.names_of_bands(file.path), []).append(file.path)
+    for names, of_names in paths.items():
+        seen.update({name.lower(): len(of_names) for name in names if name})
+    matched = len(good) == 1 or max(seen.values(), default=0) > 1
+    usual = sorted(paths, key=lambda names: -len(paths[names]))
+    return {names: paths[names][0] for names in usual} if matched else {}
+
+
+def differ(bands, others):
+    """Whether names of bands, or their order, differ in more than case."""
+    return [name.lower() for name in bands] != [name.lower() for name in others]
+
+
+def bands_told(names):
+    return " ".join(printable(name or "-") for name in names)
+
+
+def channels_of(directory, good, bands):
+    """The number of channels of the files.
+
+    Args:
+        good: pairs of a `tree.File` and its `Found`.
+        bands: as returned by `bands_of`.
+
+    Raises:
+        UsageError: they differ, or other bands have their place.
+    """
     seen = {}
     for file, image in good:
         seen.setdefault(image.channels, file.path)
     if len(seen) > 1:
         (few, one), (many, other), *_ = sorted(seen.items())
+        named = {path: f" ({bands_told(names)})" for names, path in bands.items()}
         raise UsageError(
             f"`data_dir={directory}` must hold images of as many channels. Received: {few} in "
-            f"{printable(one)}, and {many} in {printable(other)}"
+            f"{printable(one)}{named.get(one, '')}, and {many} in {printable(other)}"
+            f"{named.get(other, '')}"
+        )
+    first, *others = bands or [()]
+    other = next((names for names in others if differ(names, first)), None)
+    if other:
+        raise UsageError(
+            f"`data_dir={directory}` must hold images of the same bands. Received: "
+            f"{bands_told(first)} in {printable(bands[first])}, and {bands_told(other)} in "
+            f"{printable(bands[other])}"
         )
     return next(iter(seen))
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import os
+import re
 import struct
 from typing import NamedTuple
 
@@ -34,9 +35,12 @@ UNSPECIFIED = 0  # an extra channel that is not alpha
 REDUCED = 0b101  # bits of SUBFILE: a thumbnail of another page, or a mask
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
 UNSIGNED, SIGNED, SAMPLE_FORMAT = 1, 2, 339
+KINDS = {UNSIGNED: "uint", SIGNED: "int", 3: "float"}  # of SAMPLE_FORMAT
+UNREAD = ("float64", "uint64", "int64", "float16", "float24")  # unless there are several channels
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # of Pillow: more than 8 bits
 TIFF = (b"II*\0", b"MM\0*")  # signatures
 BANDS = b"tfssl bands\0"  # the beginning of what `content_of` makes of a folder of bands
+WORDS = re.compile(r"[_\-. ]+")  # what is between the words of the name of a band
 PNG_DEPTH = 24  # offset of the bits per channel in a PNG
 SNIFFED = 4096  # bytes read to recognize a file
 MOST_BYTES = 16  # per pixel of a file: four channels of 32 bits
@@ -154,15 +158,38 @@ def bands_of(folder, most=None):
     Bands are in the order of the names of their files. Hidden files and texts are left out.
     """
     folder = os.fsdecode(folder)
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    paths = [os.path.join(folder, name) for name in names]
-    parts = [content_of(path, most) for path in paths if kind_of(path) == "image"]
+    parts = [content_of(os.path.join(folder, name), most) for name in files_of_bands(folder)]
     if most is not None and sum(map(len, parts)) > most:
         raise Unusable(
             f"more than {most / 1e6:,.0f} MB, which no image of `max_image_megapixels` takes"
         )
     sizes = struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts))
     return b"".join([BANDS, sizes, *parts])
+
+
+def files_of_bands(folder):
+    """The names of the image files of a folder of bands, in order."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    return [name for name in names if kind_of(os.path.join(folder, name)) == "image"]
+
+
+def names_of_bands(folder):
+    """What tells the files of a folder of bands apart, in their order: ("B02", "B03").
+
+    That is their names without the ending and without the words at either end that all of them
+    have, such as those of the tile or its date, or the name of the folder. () if nothing is left,
+    as of a single file.
+    """
+    own = os.path.basename(os.path.normpath(folder))
+    stems = [os.path.splitext(name)[0] for name in files_of_bands(folder)]
+    if len(own) > 2 and all(stem.startswith(own) for stem in stems):  # perhaps without a separator
+        stems = [stem.removeprefix(own).lstrip("_-. ") for stem in stems]
+    words = [WORDS.split(stem) for stem in stems]
+    for end in (0, -1):
+        while words and all(words) and len({each[end].lower() for each in words}) == 1:
+            for each in words:
+                each.pop(end)
+    return tuple("_".join(each) for each in words) if any(words) else ()
 
 
 def parts_of(content):
@@ -272,9 +299,14 @@ def opened(content):
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        if content.startswith(TIFF):
-            raise Unusable("a TIFF of values or channels that cannot be read") from None
-        raise
+        if not content.startswith(TIFF):
+            raise
+        layout = tiff_layout(content)
+        if layout and layout.dtype in UNREAD:
+            raise Unusable(
+                f"a TIFF of {layout.dtype}, which cannot be read: save it in 32 bits"
+            ) from None
+        raise Unusable("a TIFF of values or channels that cannot be read") from None
 
 
 def reader_of(image, content):
@@ -357,6 +389,7 @@ class Layout(NamedTuple):
         colours: whether these are grey or colours, with or without alpha.
         pages: number of pages, without thumbnails and masks.
         orientation: from 1 to 8.
+        dtype: name of the type of its values.
     """
 
     width: int
@@ -365,6 +398,7 @@ class Layout(NamedTuple):
     colours: bool
     pages: int
     orientation: int
+    dtype: str
 
     @property
     def stacked(self):
@@ -400,6 +434,7 @@ def tiff_layout(content):
         samples <= 4 and UNSPECIFIED not in extra,
         max(1, pages),
         orientation if orientation in range(1, 9) else 1,
+        KINDS.get(first.get(SAMPLE_FORMAT, (UNSIGNED,))[0], "") + str(max(first.get(BITS, (1,)))),
     )
 
 

@@ -5,7 +5,7 @@
     split         train, test, ...; without this column, all images are of train
     another       a patient, a field: `group_by` may name one
 
-Names of columns other than these are given by `stored.Names`.
+Names of columns other than these are given by `stored.Names`; these may be in any case.
 """
 
 import csv
@@ -16,7 +16,7 @@ import re
 from tfssl import files
 from tfssl.data import groups as whole
 from tfssl.data import tree
-from tfssl.data.stored import Names, unless_missing
+from tfssl.data.stored import Names, spelled, unlabelled, unless_missing
 from tfssl.errors import UsageError
 from tfssl.text import plain, printable
 
@@ -43,28 +43,37 @@ def read(path, names=USUAL, given=()):
             different labels.
     """
     columns = columns_of(path)
-    paths = found(columns, names.image, ALSO["image"], "image" in given, path, "image_key")
-    if paths is None:
-        raise missing(path, columns, "image_key", " or ".join(ALSO["image"]))
-    labels = found(columns, names.label, ALSO["label"], "label" in given, path, "label_key")
-    splits = found(columns, names.split, (names.split,), "split" in given, path, "split_key")
-    grouped = names.group and found(columns, names.group, (), True, path, "group_by")
-    if grouped:
-        grouped = whole.completed([word.strip() for word in grouped], paths, names.group)
+    used = {
+        field: column_of(columns, getattr(names, field), field, field in given, path)
+        for field in ("image", "label", "split")
+    }
+    if used["image"] is None:
+        raise UsageError(
+            f"`image_key` must name a column of `data_dir={path}`, which has "
+            f"{', '.join(map(printable, columns))}, and none called "
+            f"{' or '.join(ALSO['image'])}. Received: none"
+        )
+    paths, labels, splits = (columns.get(name) for name in used.values())
+    grouped = None
+    if names.group:
+        if names.group not in columns:
+            raise missing(path, columns, "group_by", names.group)
+        grouped = [unless_missing(word.strip()) for word in columns[names.group]]
+        grouped = whole.completed(grouped, paths, names.group)
     words = [""] * len(paths) if labels is None else classes_in(labels)
     classes = sorted(set(words) - {""}, key=by_number)
     places = {word: place for place, word in enumerate(classes)} | {"": -1}
     root, made, without = os.path.dirname(os.path.realpath(path)), {}, []
     remarks = whole.remarks(grouped) if grouped else []
-    for field, name, usual in (
-        ("image", names.image, ALSO["image"]),
-        ("label", names.label, ALSO["label"]),
-    ):
-        there = [word for word in dict.fromkeys((name, *usual)) if word in columns]
-        if len(there) > 1 and field not in given:
+    for field, usual in ALSO.items():
+        there = [name for name in columns if name.lower() in usual and name != used[field]]
+        if there and used[field] and field not in given:
             remarks.append(
-                f"{field}: column {there[0]}; `{field}_key={there[1]}` takes that one instead"
+                f"{field}: column {used[field]}; `{field}_key={there[0]}` takes that one instead"
             )
+    others = {name for name in columns if name.lower() not in ALSO["image"]}
+    if labels is None and others - {*used.values(), names.group}:
+        remarks.append(unlabelled(columns, "column"))
     for row, name in enumerate(paths):
         if not name.strip():
             raise UsageError(f"`data_dir={path}`: row {row + 1} must have a path. Received: none")
@@ -101,9 +110,11 @@ def classes_in(labels):
     there = [word for word in words if word]
     if not all(NUMBER.fullmatch(word) for word in there):
         return words
-    broken = next((word for word in there if float(word) % 1), None)
-    if broken is not None:
-        raise UsageError(f"`label_key`: labels must be integers, or texts. Received: {broken}")
+    for row, word in enumerate(words, 1):
+        if word and float(word) % 1:
+            raise UsageError(
+                f"`label_key`: labels must be integers, or texts. Received: {word}, in row {row}"
+            )
     whole_ones = [word if word.isdecimal() or not word else str(int(float(word))) for word in words]
     return ["" if word.startswith("-") else word for word in whole_ones]
 
@@ -114,32 +125,39 @@ def by_number(word):
 
 
 def file_of(root, name, label, group):
-    """A `tree.File` of a path in a table; one that does not exist is reported when it is read."""
-    path = os.path.join(root, os.path.expanduser(name))
-    try:
-        status = os.stat(path)
+    """A `tree.File` of a path in a table; one that does not exist is reported when it is read.
+
+    Spaces at its ends count where there is such a file.
+    """
+    for written in dict.fromkeys((name, name.strip())):
+        path = os.path.join(root, os.path.expanduser(written))
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            continue
         times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    except (OSError, ValueError):
-        times = (0, 0, 0)
-    return tree.File(path, name, label, *times, group=group)
+        return tree.File(path, written, label, *times, group=group)
+    path = os.path.join(root, os.path.expanduser(name))
+    return tree.File(path, name, label, 0, 0, 0, group=group)
 
 
-def found(columns, name, usual, required, path, flag):
-    """The texts of a column, or None.
+def column_of(columns, name, field, required, path):
+    """The name of a column, or None.
 
     Args:
         columns: {name: texts}.
-        name: the name that was asked for, if `required`.
-        usual: other names that it may have.
-        flag: name of the argument, for messages.
+        name: the name that was asked for, if `required`, or the most usual one.
+        field: of `Names`.
 
     Raises:
-        UsageError: a required column is missing.
+        UsageError: a required column is missing, or two could be meant.
     """
-    if required and name not in columns:
+    flag = f"{field}_key"
+    if not required:
+        return spelled(columns, (name, *ALSO.get(field, ())), flag)
+    if name not in columns:
         raise missing(path, columns, flag, name)
-    chosen = next((word for word in (name, *usual) if word in columns), None)
-    return None if chosen is None else columns[chosen]
+    return name
 
 
 def missing(path, columns, flag, name):

@@ -96,6 +96,7 @@ class Source:
     groups: Callable[[], list[str]] | None = None
     thumbnails: Callable[[], np.ndarray | None] | None = None
     fetch: Callable | None = None
+    bands: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         sides = "x".join(str(side or "?") for side in (*self.image_shape, self.channels))

@@ -5,9 +5,9 @@
     train_images, train_labels, test_images, ...          a split for each prefix, as in MedMNIST
     x_train, y_train, x_test, y_test                      likewise, as Keras stores its datasets
 
-Other names than images, labels and split are given by `Names`. Labels are classes: integers, of
-which negative ones mean that there is none, or texts, of which empty ones do. A split is ordered by
-a hash, so that a slice of it is a random subset, whatever the order in the file.
+These names may be in any case; others are given by `Names`. Labels are classes: integers, of which
+negative ones mean that there is none, or texts, of which those in NO_LABEL do. A split is ordered
+by a hash, so that a slice of it is a random subset, whatever the order in the file.
 """
 
 import functools
@@ -27,7 +27,7 @@ from tfssl.errors import UsageError
 from tfssl.text import printable
 
 ENDINGS = (".npy", ".npz", ".h5", ".hdf5")
-NO_LABEL = ("", "nan", "none", "null")  # as programs write what is missing
+NO_LABEL = ("", "nan", "none", "null", "na", "n/a", "<na>")  # as programs write what is missing
 CHUNK = 2**26  # bytes of images that are looked at together
 SAMPLE = 256  # images of a split that identify it
 LISTED = 20  # classes that are printed
@@ -123,6 +123,7 @@ def load(
         lambda: extremes(stored, rows, missing),
         lambda: (unmoved(taken(stored, np.array([row])))[0] for row in values.spaced(rows)),
         missing,
+        lambda: f"{part.images}:{first_broken(stored, rows, missing)}",
     )
     if line and not known:
         report(f"{os.path.basename(path)} {base}: {line}")
@@ -141,6 +142,10 @@ def load(
     num_classes = len(classes) if labels is not None and (labels >= 0).any() else 0
     labels = np.full(len(rows), -1, np.int64) if labels is None or not num_classes else labels
     report(f"{os.path.basename(path)} {split or base}: {told(labels, classes, num_classes)}")
+    of_images = {each.images for each in parts.values()}
+    others = set(found) - of_images - set(as_spelled(found, names)[2:])
+    if part.labels is None and others:
+        report(f"{os.path.basename(path)}: {unlabelled(found, 'array')}")
     held = (pixels(rows), labels) if size <= limit_bytes else None
     return Source(
         name=os.path.basename(path),
@@ -274,12 +279,27 @@ def parts_of(found, path, names):
     Raises:
         UsageError: arrays are missing or do not fit each other.
     """
-    triples = {split: (images, labels) for split, images, labels in named_arrays(found, names)}
+    asked, names = names, as_spelled(found, names)
+    triples = {}
+    for split, images, labels in named_arrays(found, names):
+        if split in triples:
+            raise UsageError(
+                f"`image_key` must name one array of images for the split {printable(split)} of "
+                f"`data_dir={path}`. Received: {printable(triples[split][0])} and "
+                f"{printable(images)}"
+            )
+        triples[split] = (images, labels)
     if not triples:
+        there = ", ".join(map(printable, sorted(found))) or "none"
+        usual = asked.image == Names().image
         raise UsageError(
             f"`image_key` must name an array of `data_dir={path}`, alone or after the name of a "
-            f"split. It has {', '.join(map(printable, sorted(found))) or 'none'}. "
-            f"Received: {names.image}"
+            f"split. It has {there}"
+            + (
+                f", of which none is called {asked.image}. Received: none"
+                if usual
+                else f". Received: {asked.image}"
+            )
         )
     raw, counts = {}, {}
     for split, (images, label) in triples.items():
@@ -290,7 +310,8 @@ def parts_of(found, path, names):
     for split, (images, _) in triples.items():
         grouped = column(found, names.group, counts[split], path) if names.group else None
         if grouped is not None:
-            grouped = whole.completed(whole.texts(grouped), range(counts[split]), names.group)
+            grouped = np.array([unless_missing(word) for word in whole.texts(grouped)], np.str_)
+            grouped = whole.completed(grouped, range(counts[split]), names.group)
         apart = {split: np.arange(counts[split])}
         if split == "train" and images == names.image and names.split in found:
             words = whole.texts(column(found, names.split, counts[split], path))
@@ -308,17 +329,67 @@ def parts_of(found, path, names):
     return parts, classes
 
 
+def as_spelled(found, names):
+    """`Names` in which those that are the usual ones are spelled as in a file."""
+    flags = ("image_key", "label_key", "split_key")
+    return names._replace(
+        **{
+            field: spelled(found, (name,), flag) or name
+            for field, name, usual, flag in zip(Names._fields, names, Names(), flags)
+            if name == usual
+        }
+    )
+
+
+def spelled(there, usual, flag):
+    """The first of the usual names that there is, or else one in another case; None if none is.
+
+    Args:
+        there: names in a file.
+        usual: names, the most usual first.
+        flag: name of the argument that says which one is meant, for messages.
+
+    Raises:
+        UsageError: two names differ only in case.
+    """
+    for name in usual:
+        if name in there:
+            return name
+    for name in usual:
+        alike = sorted(other for other in there if other.lower() == name.lower())
+        if len(alike) > 1:
+            raise UsageError(
+                f"`{flag}` must say which is meant of {' and '.join(map(printable, alike))}, which "
+                "differ only in case. Received: none"
+            )
+        if alike:
+            return alike[0]
+    return None
+
+
 def named_arrays(found, names):
     """Yields (split, name of its images, name of its labels) of the arrays of a file."""
     if names.image in found:
         yield "train", names.image, names.label
         return
+    usual = names.image == Names().image
     for name in found:
-        if name.endswith(f"_{names.image}"):
-            prefix = name.removesuffix(names.image)
-            yield split_name(prefix[:-1]), name, prefix + names.label
-        elif names.image == "images" and name.startswith("x_"):
-            yield split_name(name[2:]), name, f"y_{name[2:]}"
+        known = name.lower() if usual else name
+        if known.endswith(f"_{names.image}"):
+            prefix = name[: -len(names.image)]
+            label = prefix + names.label
+        elif usual and known.startswith("x_"):
+            prefix, label = f"{name[2:]}_", f"y_{name[2:]}"
+        else:
+            continue
+        label = (spelled(found, (label,), "label_key") if usual else None) or label
+        yield split_name(prefix[:-1]), name, label
+
+
+def unlabelled(there, what):
+    """A line about the names in a file without labels."""
+    names = ", ".join(map(printable, there))
+    return f"no {what} of labels among {names}: `label_key` names one"
 
 
 def length(images, name, path):
@@ -423,13 +494,17 @@ def are_whole(labels):
 
 def kind_of(labels, name):
     """ "text" or "integer"."""
+    received = labels.dtype
     if labels.dtype.kind in "iub" or labels.dtype.kind == "f" and are_whole(labels):
         return "integer"
     if labels.dtype.kind in "OSU":
         return "text"
-    raise UsageError(
-        f"`label_key={name}`: labels must be integers, or texts. Received: {labels.dtype}"
-    )
+    if labels.dtype.kind == "f":
+        place = next(
+            place for place in range(len(labels)) if not are_whole(labels[place : place + 1])
+        )
+        received = f"{labels[place]:g}, at index {place}"
+    raise UsageError(f"`label_key={name}`: labels must be integers, or texts. Received: {received}")
 
 
 def chosen_part(parts, path, split, flag):
@@ -468,6 +543,15 @@ def extremes(stored, rows, missing=values.NONE):
         if there.size:
             low, high = min(low, float(there.min())), max(high, float(there.max()))
     return (low, high) if low <= high else None
+
+
+def first_broken(stored, rows, missing):
+    """The first row that has a value that is not finite, and not missing."""
+    for row in np.sort(rows):
+        image = taken(stored, np.array([row]))
+        if not np.isfinite(image[~missing.where(image)]).all():
+            return int(row)
+    return None
 
 
 def identity_of(found, part, classes):

@@ -5,10 +5,10 @@
     label     an integer, negative where there is none; or a text, empty where there is none
 
 A feature may also be called image/encoded, image/height, image/class/label and so on, as in older
-TensorFlow datasets; `stored.Names` gives other names. A directory holds a split for each of the
-usual names in the names of its files (train-00000-of-00010, mine-test.tfrecord); without any, and
-in a single file, all is train. Records are read in the order of the files. A slice is a random
-subset.
+TensorFlow datasets, in any case; `stored.Names` gives other names. A directory holds a split for
+each of the usual names in the names of its files (train-00000-of-00010, mine-test.tfrecord);
+without any, and in a single file, all is train. Records are read in the order of the files. A slice
+is a random subset.
 """
 
 import concurrent.futures
@@ -27,7 +27,7 @@ from tfssl.data import channels as colours
 from tfssl.data import folder, images, values
 from tfssl.data import groups as whole
 from tfssl.data.source import Source, evaluation_split, parse_slice, reason, subset
-from tfssl.data.stored import Names, coded_labels
+from tfssl.data.stored import Names, coded_labels, spelled, unlabelled, unless_missing
 from tfssl.data.tree import File, split_name
 from tfssl.errors import UsageError
 from tfssl.text import printable
@@ -113,6 +113,9 @@ def load(
         grouped = whole.completed([row.group for row in rows], names_of_rows, keys.group)
         for line in whole.remarks(grouped):
             report(line)
+    there = sorted(first_record(shards[base][0]).features.feature)
+    if keys.label is None and set(there) - set(keys):
+        report(f"{os.path.basename(path)}: {unlabelled(there, 'feature')}")
     order = whole.order(names_of_rows, grouped)
     if grouped:
         start, stop = whole.boundaries(np.array(grouped)[order], start, stop, named, flag)
@@ -259,10 +262,15 @@ def keys_of(example, names, path):
                 f"`{flag}` must name a feature of the records in `data_dir={path}`, which have "
                 f"{', '.join(map(printable, sorted(there)))}. Received: {given}"
             )
-        return given or next((name for name in usual if name in there), None)
+        return given or spelled(there, usual, flag)
 
-    usual = next((name for name in USUAL["image"] if name in there), USUAL["image"][0])
-    image = key(names.image or usual, (), "image_key")
+    image = key(names.image, USUAL["image"], "image_key")
+    if image is None:
+        raise UsageError(
+            f"`image_key` must name a feature of the records in `data_dir={path}`, which have "
+            f"{', '.join(map(printable, sorted(there)))}, and none called "
+            f"{' or '.join(USUAL['image'])}. Received: none"
+        )
     sizes = [key(None, USUAL[name], name) for name in ("height", "width", "depth")]
     content = there[image].bytes_list.value
     if len(content) != 1:
@@ -367,7 +375,7 @@ def text_or_number(features, name):
 
 def group_of(features, name):
     found = text_or_number(features, name)
-    return "" if found is None else str(found)
+    return "" if found is None else unless_missing(str(found))
 
 
 def all_labels(shards, keys):

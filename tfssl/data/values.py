@@ -140,7 +140,7 @@ def spaced(rows):
     return rows[:: max(1, -(-len(rows) // SAMPLE))]
 
 
-def settle(asked, dtype, found, sample, missing=NONE):
+def settle(asked, dtype, found, sample, missing=NONE, broken=None):
     """Decides which values become 0 and 1.
 
     Args:
@@ -151,6 +151,7 @@ def settle(asked, dtype, found, sample, missing=NONE):
             must be finite.
         sample: () -> images [h, w, C] for percentiles.
         missing: `Missing`; `found` leaves these out.
+        broken: () -> the name of the first image that is not finite, for the message.
 
     Returns:
         A pair: (low, high), or None for uint8 that is not scaled; and a line about it, or "".
@@ -170,6 +171,7 @@ def settle(asked, dtype, found, sample, missing=NONE):
         raise UsageError(
             f"`dataset` must hold images of finite numbers{hint}. "
             f"Received: {np.dtype(dtype).name} from {extremes[0]} to {extremes[1]}"
+            + (f", first in {broken()}" if broken else "")
         )
     if asked == "auto":
         chosen = choose_range(dtype, *extremes) if looks else None

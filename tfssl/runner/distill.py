@@ -13,7 +13,7 @@ from tfssl import data, files
 from tfssl.config import ARCHITECTURE
 from tfssl.errors import UsageError
 from tfssl.files import sha256
-from tfssl.runner import device, evaluate, finetune
+from tfssl.runner import device, evaluate, finetune, sources
 from tfssl.runner.finetune import TEACHER
 from tfssl.runner.job import plan
 from tfssl.runner.results import equal, finished
@@ -33,8 +33,8 @@ def distill(config, given, flagfile, distribution=None):
     job = plan(config, distribution, ranges)
     if config.distill_alpha < 1 and not job.train_source.num_classes:
         raise UsageError(
-            "--distill_alpha below 1 needs labels in --train_split: folders of "
-            f"classes. Received: {config.distill_alpha}"
+            f"--distill_alpha below 1 needs labels in --train_split ({sources.labels_by(config)}). "
+            f"Received: {config.distill_alpha}"
         )
     finetune.check_begun(job)
     teacher = Teacher.find(job)

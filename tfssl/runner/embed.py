@@ -1,6 +1,7 @@
 """`--mode=embed`: writes representations of a split, a TensorBoard projector and a t-SNE plot."""
 
 import os
+import shlex
 
 import numpy as np
 from PIL import Image
@@ -58,7 +59,8 @@ def embed(config, given):
     write_projector(
         directory, h[shown], [ids[place] for place in shown], names, thumbnails(job, shown)
     )
-    print(f"tensorboard --logdir {directory}    (Projector, {len(shown):,} images)")
+    quoted = shlex.quote(str(directory))
+    print(f"tensorboard --logdir {quoted}    (Projector, {len(shown):,} images)")
     picture(
         directory,
         h[shown],

@@ -6,6 +6,7 @@ Distillation is the same workflow with a teacher's logits as targets: see `disti
 import contextlib
 import inspect
 import os
+import shlex
 
 import tensorflow as tf
 
@@ -529,6 +530,6 @@ def print_result(result, model_dir):
         f"\n{evaluate.table({done: result[done]})}\n\n"
         f"{result['eval_dataset']} {result['eval_split']}, {count:,} images, step "
         f"{result['global_step']}, {result['labels']:,} labels; {model_dir}/result.json\n"
-        f"tensorboard --logdir {model_dir}",
+        f"tensorboard --logdir {shlex.quote(str(model_dir))}",
         flush=True,
     )

@@ -341,14 +341,14 @@ def evaluation_sources(config, train_source):
         )
         if other is not config or not (config.trains and does_without):
             raise UsageError(
-                f"--{flag} must have labels (a folder: one for each class). Received: "
+                f"--{flag} must have labels ({sources.labels_by(other)}). Received: "
                 f"{labelled.split} of {other.dataset} {other.data_dir}, without any"
             )
         return labelled, None
     scored = sources.load(other, config.eval_split, "eval_split", labelled.value_ranges, again=True)
     if not scored.num_classes:
         raise UsageError(
-            "--eval_split must have labels (a folder: one for each class). Received: "
+            f"--eval_split must have labels ({sources.labels_by(other)}). Received: "
             f"{scored.split}, without any"
         )
     if config.evaluates:

@@ -39,7 +39,7 @@ def predict(config, given):
             exists; nothing has been written.
     """
     flag = "checkpoint" if config.checkpoint else "model_dir"
-    path = target(config)
+    path = target(config.output, os.path.join(config.model_dir or "", FILE))
     file, about = find(getattr(config, flag), flag)
     config = as_evaluated(config, given, about, file)
     source, size = images(config, about), sides(config.eval_image_size)
@@ -81,13 +81,13 @@ def predict(config, given):
     return path
 
 
-def target(config):
-    """The path to write to; raises UsageError if it exists."""
-    path = config.output or os.path.join(config.model_dir or "", FILE)
+def target(output, usual):
+    """The path to write to: --output, or the usual one; raises UsageError if it exists."""
+    path = output or usual
     if os.path.lexists(path):
         raise UsageError(
             "--output must not exist yet. Received: "
-            + (path if config.output else f"none, which means {path}")
+            + (path if output else f"none, which means {path}")
         )
     return path
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 
 from tfssl import compat, files, layers
 from tfssl.callbacks.alarms import WarnOfCollapse
@@ -390,6 +391,6 @@ def print_result(result, model_dir):
         f"\n{evaluate.table(columns)}\n\n{why}"
         f"{dataset} {result['eval_split']}, {count:,} images, "
         f"step {result['global_step']}; {model_dir}/result.json\n"
-        f"tensorboard --logdir {model_dir}",
+        f"tensorboard --logdir {shlex.quote(str(model_dir))}",
         flush=True,
     )

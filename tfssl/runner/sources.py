@@ -184,7 +184,7 @@ def refuse_shared(config, scored, used):
 
     Raises:
         UsageError: slices overlap, or more images are shared than --max_shared_fraction allows, or
-            look alike than --max_similar_fraction does.
+            look alike than --max_similar_fraction does; or the channels are other bands.
     """
     for flag, source in used.items():
         if scored.shares_examples_with(source):
@@ -192,6 +192,7 @@ def refuse_shared(config, scored, used):
                 f"--eval_split must not share images with --{flag}: accuracies must be of images "
                 f"not used for training. Received: {scored.split} and {source.split}"
             )
+        refuse_other_bands(scored, source, flag)
         refuse_shared_groups(config, scored, source, flag)
         copies = scored.copies_in(source)
         refuse_similar(config, scored, source, flag, copies)
@@ -246,6 +247,16 @@ def name_of(source, place):
     return source.ids()[place] if source.ids else f"number {place}"
 
 
+def refuse_other_bands(scored, used, flag):
+    """Raises UsageError if the channels of two sources are other bands, by names that both use."""
+    both = {name.lower() for name in scored.bands} & {name.lower() for name in used.bands}
+    if both and folder.differ(scored.bands, used.bands):
+        raise UsageError(
+            f"--eval_split must hold images of the bands of --{flag}, "
+            f"{folder.bands_told(used.bands)}. Received: {folder.bands_told(scored.bands)}"
+        )
+
+
 def refuse_shared_groups(config, scored, used, flag):
     """Raises UsageError if a group has images for evaluation and for training."""
     if not (scored.groups and used.groups):
@@ -276,13 +287,18 @@ def label_indices(config, source):
         return None
     if not source.num_classes:
         raise UsageError(
-            "--label_fraction needs labels in --train_split: folders of classes. "
+            f"--label_fraction needs labels in --train_split ({labels_by(config)}). "
             f"Received: {config.label_fraction}"
         )
     groups = source.groups and source.groups()
     return balanced(
         labels_of(source), source.num_classes, config.label_fraction, config.seed, groups
     )
+
+
+def labels_by(config):
+    """What gives the images of a Config their labels, for messages."""
+    return "--label_key names them" if config.dataset in FILES else "a folder: one for each class"
 
 
 def with_labels(places, config, source):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 from tfssl import files
 from tfssl.config import (
@@ -120,9 +121,9 @@ def difference(key, here, there):
     """The difference of two identities in one of their entries, as text."""
     if isinstance(here, dict) and isinstance(there, dict):
         if here.keys() != there.keys():
-            here, there = (" ".join(map(printable, one)) for one in (here, there))
+            here, there = (" ".join(map(class_told, one)) for one in (here, there))
         else:
-            key = "images of " + ", ".join(printable(k) for k in here if here[k] != there[k])
+            key = "images of " + ", ".join(class_told(k) for k in here if here[k] != there[k])
             here, there = (
                 "+".join(str(one[k]) for k in one if here[k] != there[k])
                 for one in (dict(here), dict(there))
@@ -130,6 +131,11 @@ def difference(key, here, there):
     if key in DIGESTS:
         return DIGESTS[key]
     return f"{key} {here} (there {there})"
+
+
+def class_told(name):
+    """The name of a class; of the images without one, whose name is empty, what they are."""
+    return printable(name) or "(without a label)"
 
 
 DIGESTS = {
@@ -172,5 +178,5 @@ def write_record(config, data, flagfile):
     files.write_json(config.model_dir, rundir.DATA, data)
     files.write_json(config.model_dir, "flags.json", config.to_dict())
     path = os.path.join(config.model_dir, "flags.flags")
-    header = f"Replay: python run.py --flagfile={path} --model_dir=ELSEWHERE"
+    header = f"Replay: python run.py --flagfile={shlex.quote(path)} --model_dir=ELSEWHERE"
     files.write_text(path, flagfile(config, header))

@@ -4,7 +4,7 @@ A picture: some images, each operation by itself as when it happens, and the vie
 sees, with everything at its probability. The images are of --dataset, of the embedded one where
 none is given. Under the images and views is the share of values that are black or white, 0 or 1:
 where it is much larger in the views, an operation is too strong for these images. A picture that is
-there already is not overwritten. Needs the `dev` extra.
+there already is not overwritten, unless this script drew it. Needs the `dev` extra.
 
     python scripts/views.py --color_jitter_strength=1 --use_blur
     python scripts/views.py --dataset=./tiles --views=satellite
@@ -17,6 +17,7 @@ import os
 import sys
 
 import runs  # noqa: F401  (which finds `flags`)
+from PIL import Image
 
 import flags
 from tfssl.errors import UsageError
@@ -32,6 +33,7 @@ NAMES = {
     "rotate": "rotation",
     "channel_dropout": "channel drop",
 }  # of operations, where the setting is called otherwise
+TITLE = "views.py of tfssl"  # by which it knows its own pictures
 INK, PALE = "#222222", "#777777"
 
 
@@ -57,13 +59,26 @@ def settings(words):
     return config
 
 
+def drawn_before(path):
+    """Whether a file is a picture that this script drew."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Title") == TITLE
+    except OSError:
+        return False
+
+
 def writable(output):
     """The path to write to, in a directory that is there.
 
     Raises:
-        UsageError: it exists, cannot be written, or is of no kind that can be drawn.
+        UsageError: it exists and is no picture of this script, cannot be written, or is of no kind
+            that can be drawn.
     """
-    path = predict.target(output, "views.png")
+    usual = "views.png"
+    path = output or usual
+    if not drawn_before(path):
+        predict.target(output, usual)
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
@@ -291,13 +306,14 @@ def draw(found, path):
             figure.text(
                 low / total[0], line + 0.05 / total[1], group, fontsize=9, color=PALE, va="bottom"
             )
-    figure.savefig(path, dpi=150)
+    metadata = {"Title": TITLE} if path.lower().endswith(".png") else None
+    figure.savefig(path, dpi=150, metadata=metadata)
     plt.close(figure)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--output", help="a file that is not there (default: views.png)")
+    parser.add_argument("--output", help="a new file, or an older picture (default: views.png)")
     parser.add_argument("--images", type=int, default=5, help="how many (default: 5)")
     options, words = parser.parse_known_args()
     try:

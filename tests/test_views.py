@@ -6,8 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.helpers import ROOT
+from tfssl import UsageError
 
 
 @pytest.fixture
@@ -125,6 +128,17 @@ def test_what_is_wrong_is_said_before_images_are_read(views, tmp_path, capsys, m
     assert "Received: none, which means views.png" in said(views, capsys, monkeypatch)
 
 
+def test_an_older_picture_of_its_own_is_drawn_again(views, tmp_path):
+    pytest.importorskip("matplotlib")
+    path, fields = str(tmp_path / "views.png"), PngInfo()
+    Image.new("RGB", (2, 2)).save(path)
+    with pytest.raises(UsageError, match="--output must not exist yet"):
+        views.writable(path)
+    fields.add_text("Title", views.TITLE)
+    Image.new("RGB", (2, 2)).save(path, pnginfo=fields)
+    assert views.writable(path) == path
+
+
 def test_directories_are_made(views, tmp_path):
     pytest.importorskip("matplotlib")
     path = str(tmp_path / "a" / "b" / "views.pdf")
@@ -144,5 +158,6 @@ def test_the_command_writes_a_picture_and_refuses_in_one_sentence(tmp_path):
     path = tmp_path / "views.png"
     assert run("--images=2", "--image_size=16", f"--output={path}").returncode == 0
     assert path.read_bytes().startswith(b"\x89PNG")
+    assert run("--images=1", "--image_size=16", f"--output={path}").returncode == 0
     refused = run("--temperature=0")
     assert refused.returncode == 2 and refused.stderr.startswith("views.py: --temperature must be")

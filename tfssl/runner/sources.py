@@ -4,7 +4,6 @@ Plug-ins add sources by `tfssl.register(name, kind="source")`.
 """
 
 import contextlib
-import dataclasses
 import functools
 import os
 import re
@@ -19,6 +18,7 @@ from tfssl.data import (
     channels,
     folder,
     manifest,
+    opening,
     registered,
     shapes,
     stored,
@@ -430,20 +430,7 @@ def load_registered(config, split, flag, ranges):
         )
     source = registered.load(config.dataset, split, flag, given)
     usual = channels.RGB if source.channels == 1 else None
-    return in_channels(source, config.channels or usual)
-
-
-def in_channels(source, wanted):
-    """A source of arrays with its images converted to `wanted` channels; None: as they are."""
-    wanted = channels.choose(source.channels, wanted)
-    images, labels = source.arrays
-    images = channels.converted_array(images, wanted)
-    return dataclasses.replace(
-        source,
-        arrays=(images, labels),
-        records=arrays.records_of(images, labels),
-        channels=wanted,
-    )
+    return opening.in_channels(source, config.channels or usual)
 
 
 def load_stored(config, split, flag, ranges):

@@ -169,11 +169,10 @@ def opened(x, split, data_dir, wanted, names, layout, settings):
         by_range = settings["value_range"]
         return registered.load(x, split, value_range=None if by_range == "auto" else by_range)
     if x.lower().endswith(stored.ENDINGS) and not os.path.isdir(x):
-        usual = [name or own for name, own in zip(names, stored.Names())]
         return stored.load(
             x,
             split,
-            names=stored.Names(*usual),
+            names=filled(names),
             wanted_channels=wanted,
             limit_bytes=MEMORY_LIMIT,
             report=say,
@@ -182,10 +181,7 @@ def opened(x, split, data_dir, wanted, names, layout, settings):
     if x.lower().endswith(tfrecord.ENDINGS) and not os.path.isdir(x):
         return tfrecord.load(x, split, names=names, wanted_channels=wanted, report=say, **common)
     if x.lower().endswith(manifest.ENDINGS) and not os.path.isdir(x):
-        fields = {name: getattr(names, name) for name in ("image", "label", "split")}
-        given = [field for field, name in fields.items() if name]
-        asked = {field: fields[field] for field in given}
-        table = manifest.read(x, manifest.USUAL._replace(**asked, group=names.group), given)
+        table = table_of(x, names)
         return folder.load(x, split, table=table, channels=wanted, report=say, **common)
     if not os.path.isdir(x) and (x.startswith((".", os.sep, "~")) or x.endswith(os.sep)):
         raise ValueError(f"`x` must be an existing directory. Received: {x}")
@@ -193,6 +189,18 @@ def opened(x, split, data_dir, wanted, names, layout, settings):
         options = dict(layout=layout, group_by=names.group, channels=wanted, report=say)
         return folder.load(x, split, **options, **common)
     return tfds.load(x, split, data_dir=data_dir, channels=wanted, **common)
+
+
+def filled(names):
+    """`stored.Names` with the usual names of arrays for those that are None."""
+    return stored.Names(*(name or usual for name, usual in zip(names, stored.Names())))
+
+
+def table_of(path, names):
+    """The `tree.Tree` of a table; `stored.Names` that are None are the usual ones."""
+    fields = {name: getattr(names, name) for name in ("image", "label", "split")}
+    given = {field: name for field, name in fields.items() if name}
+    return manifest.read(path, manifest.USUAL._replace(**given, group=names.group), [*given])
 
 
 def in_channels(source, wanted):

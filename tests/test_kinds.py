@@ -35,16 +35,21 @@ def script(monkeypatch):
 
 def test_every_kind_is_trained_on_as_many_images_and_the_best_is_marked(script, tmp_path):
     pytest.importorskip("matplotlib")
-    words = [str(tmp_path), "--datasets=cifar10,cifar10_grey", "--kinds=default,drawing"]
+    words = [str(tmp_path), "--datasets=cifar10,cifar10_grey", "--kinds=standard,drawing"]
     script.main([*words, "--images=1280"])
     assert len(script.made) == 2 * 2 * 2
-    assert sum(any(flag.startswith("--views") for flag in flags) for flags in script.made) == 4
+    assert sum("--views=standard" in flags for flags in script.made) == 4
     assert {script.equal_minutes.last(flags, "train_steps") for flags in script.made} == {"10"}
     table = (tmp_path / "table.md").read_text()
     assert "| cifar10, knn_20 | 51.0 ± 1.0 | **61.0** ± 1.0 |" in table
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
     script.main([*words, "--images=1280"])
     assert len(script.made) == 8  # from the records
+    script.main([str(tmp_path), "--datasets=imagenette", "--kinds=small", "--images=1280"])
+    table = (tmp_path / "table.md").read_text()
+    assert "| dataset | standard | small | drawing |" in table
+    assert "| cifar10, knn_20 | 51.0 ± 1.0 |  | **61.0** ± 1.0 |" in table
+    assert "| imagenette, linear |  | **51.0** ± 1.0 |  |" in table
 
 
 def test_a_package_that_is_missing_leaves_its_dataset_out(script, tmp_path, monkeypatch, capsys):

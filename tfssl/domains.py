@@ -24,6 +24,14 @@ class Domain(NamedTuple):
 NO_COLOURS = dict(saturation=0.0, hue=0.0, grayscale_p=0.0)
 
 DOMAINS = {
+    "standard": Domain(
+        "SimCLR's, with weak colour jitter: the default for images of 3 channels",
+        dict(jitter_strength=0.25),
+        {
+            "all": "Chen et al. 2020, SimCLR, Appendix A, without blur",
+            "jitter_strength": "Sáez Maldonado 2021, Table 4: best with batches of 512",
+        },
+    ),
     "natural": Domain(
         "photographs of 64 pixels and more",
         dict(jitter_strength=1.0, blur_p=0.5),
@@ -133,3 +141,11 @@ DOMAINS = {
 def settings(name):
     """The settings of a domain; {} for any other name."""
     return DOMAINS[name].settings if name in DOMAINS else {}
+
+
+def usual(channels):
+    """The domain for images of a number of channels, where nothing else is known about them.
+
+    It was the best, or level with it, on the datasets with so many channels in `results/kinds`.
+    """
+    return {1: "drawing", 3: "standard"}.get(channels, "microscopy")

@@ -11,9 +11,9 @@ from PIL import Image
 
 import tfssl
 from tests.helpers import COLOURS, costly, spared, tiny_config
-from tfssl import UsageError
-from tfssl.runner import job, sources
-from tfssl.storage import export, rundir
+from tfssl import Config, UsageError, domains
+from tfssl.runner import job, recipes, sources
+from tfssl.storage import export, rundir, runs
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(48) % 3
@@ -88,6 +88,7 @@ def tfrecord(path, images, labels=LABELS):
     return path / "records.tfrecord"
 
 
+OPEN = dict.fromkeys((*COLOURS, "color_jitter_strength"))  # not given
 FORMS = {"npz": npz, "h5": h5, "table": table, "tfrecord": tfrecord}
 
 
@@ -177,6 +178,41 @@ def test_from_files_to_predictions(form, kind, stored, tmp_path):
     assert len(np.load(f"{embedded}/embeddings.npz")["h"]) == 16
 
 
+@pytest.mark.parametrize("kind,usual", [("rgb", None), ("grey", "drawing"), ("six", "microscopy")])
+def test_the_number_of_channels_chooses_the_views_where_nothing_else_does(
+    kind, usual, stored, tmp_path, capsys
+):
+    asked = config(stored("npz", kind), tmp_path / "run", **OPEN)
+
+    def planned(**changes):
+        found = job.plan(asked.replace(**changes)).config
+        said = f"--views={usual} is chosen" in capsys.readouterr().out
+        return found, said
+
+    chosen, said = planned()
+    assert chosen.views == usual and said == bool(usual)
+    if usual:
+        no_colours = {} if kind == "rgb" else domains.NO_COLOURS
+        expected = recipes.options_of(Config(views=usual), 1) | no_colours
+        assert recipes.options_of(chosen, 1) == expected
+    assert planned(flip_p=0.25)[0].flip_p == 0.25
+    assert planned(views="standard")[0].crop_area_min == 0.08
+    for changes in (dict(views="standard"), dict(method="byol"), dict(method="swav")):
+        found, said = planned(**changes)
+        assert (found.views, said) == (changes.get("views"), False)
+
+
+def test_a_run_goes_on_with_the_views_that_it_began_with(stored, tmp_path, monkeypatch):
+    asked = config(stored("npz", "grey"), tmp_path / "run", **OPEN)
+    result = tfssl.run(asked)
+    monkeypatch.setattr(domains, "usual", lambda channels: "texture")  # as if in a later version
+    assert tfssl.run(asked) == result
+    there = runs.recorded(asked.model_dir)
+    assert (there.views, there.elastic_p) == ("drawing", 0.5)
+    with pytest.raises(UsageError, match="--views"):
+        tfssl.run(asked.replace(views="standard"))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_images_without_labels_are_evaluated_on_those_of_another_form(form, tmp_path):
     images, other = KINDS["rgb"][0], [*FORMS, *FORMS][[*FORMS].index(form) + 1]
@@ -239,7 +275,7 @@ def test_mistakes(changes, said, stored, tmp_path):
     [
         (
             dict(views="typo", **dict.fromkeys(COLOURS)),
-            "--views must be one of natural,",
+            "--views must be one of standard, natural,",
         ),
         (dict(eval_split="typo"), "--eval_split must be one of test, train, or a slice of it"),
         (dict(eval_split="typo[:4]"), "--eval_split must be one of test, train, or a slice of it"),

@@ -182,8 +182,8 @@ def domain(name: str, size: Size, channels: int = 3, **settings: Any) -> View:
     ```
 
     Args:
-        name: "natural" or "small" photographs, "grey_medical", "microscopy", "satellite", "texture"
-            or "drawing".
+        name: "standard", "natural" or "small" photographs, "grey_medical", "microscopy",
+            "satellite", "texture" or "drawing".
         size: side of the result in pixels, or (height, width).
         channels: number of channels of the images. With any other than 3, saturation, hue and
             grayscale are left out.

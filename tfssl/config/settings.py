@@ -3,7 +3,7 @@
 import dataclasses
 
 from tfssl.config import checks, forms
-from tfssl.config.defaults import DECIDING, default_of
+from tfssl.config.defaults import DECIDING, default_of, of_recipe
 from tfssl.config.methods import METHODS
 from tfssl.config.modes import MODES, TASKS
 from tfssl.config.options import augmentation, evaluation, general, network, training
@@ -94,6 +94,13 @@ class Config(  # dataclasses lists the fields of the last base first: read upwar
     def own_views(self):
         """The --views that replace those of the flags; None for a kind of images."""
         return None if self.views in DOMAINS else self.views
+
+    @property
+    def by_images(self):
+        """Whether neither --views nor the method says how the images are augmented."""
+        fields = type(self).__dataclass_fields__
+        of_method = any(of_recipe(fields[name]) for name in self.facts.defaults if name in fields)
+        return not (self.views or of_method)
 
     @property
     def facts(self):

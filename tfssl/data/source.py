@@ -61,6 +61,7 @@ class Source:
             None if nothing is known. Splits and few-label lists do not cut a group.
         fetch: examples [n] -> the same with their images, for `decode`, as graph code: reads many
             of them at once where a call costs more than an image; None if there is no such way.
+        bands: names of the channels where the data tell them, otherwise ().
 
     Example:
 

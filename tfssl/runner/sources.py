@@ -11,7 +11,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfssl import augment, memory, registry
+from tfssl import augment, domains, memory, registry
 from tfssl.config import NEED_RGB, moments, no_data, sides, value_range
 from tfssl.data import (
     arrays,
@@ -105,7 +105,10 @@ def identity_of(config, split, flag, download):
 
 
 def with_channels(config, source):
-    """The Config for the channels of a source; for other than RGB, without what needs RGB.
+    """The Config for the channels of a source.
+
+    For other than RGB, without what needs RGB, and with the views of `tfssl.domains.usual` where
+    neither the flags nor the method name others.
 
     Raises:
         UsageError: it was asked for.
@@ -123,7 +126,15 @@ def with_channels(config, source):
             f"any channels. Received: {getattr(config, asked[0]):g}, and images of "
             f"{source.channels} channel{'s' if source.channels > 1 else ''}"
         )
-    return config.replace(channels=source.channels, **{name: 0.0 for name in NEED_RGB})
+    usual = {}
+    if config.by_images:
+        usual["views"] = domains.usual(source.channels)
+        print(
+            f"Images of {source.channels} channel{'s' if source.channels > 1 else ''}: "
+            f"--views={usual['views']} is chosen, as no --views is given",
+            flush=True,
+        )
+    return config.replace(channels=source.channels, **usual, **dict.fromkeys(NEED_RGB, 0.0))
 
 
 def with_moments(config, source):

@@ -74,7 +74,7 @@ def continued(config, there, given):
     if config.input_normalization == "dataset" and moments(there.input_normalization):
         given -= {"input_normalization"}  # of the images, which are compared by themselves
         config = config.replace(input_normalization=there.input_normalization)
-    kept = [*ABSENT, *CHOSEN, *(("channels", *NEED_RGB) if there.channels else ())]
+    kept = [*ABSENT, *CHOSEN, *(("channels", "views", *NEED_RGB) if there.channels else ())]
     return config.replace(**{name: getattr(there, name) for name in kept if name not in given})
 
 

@@ -24,7 +24,8 @@ class ViewOptions(Schema):
         VIEW,
         "Defaults of these flags for a kind of images. "
         + " ".join(f"{name}: {domain.images}." for name, domain in domains.DOMAINS.items())
-        + " Or views of your own, which replace those of the flags: FILE.py:function, a function "
+        + " Not given, images of 1 channel have drawing, those of other numbers than 3 microscopy, "
+        "unless the method has views of its own. Or views of your own, which replace those of the flags: FILE.py:function, a function "
         "(size, channels) -> tfssl.augment.View or a tuple of them, or a name that a plug-in "
         "registers.",
         NOT_EMPTY,

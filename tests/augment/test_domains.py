@@ -137,7 +137,7 @@ def test_turns_and_flips_of_supervised_views_permute_the_pixels_of_square_images
         (
             lambda: augment.domain("xray", 32),
             ValueError,
-            "`name` must be one of 'natural', .*'drawing'. Received: name='xray'",
+            "`name` must be one of 'standard', .*'drawing'. Received: name='xray'",
         ),
         (lambda: augment.domain("small", 32, gamma=(2.0, 1.0)), ValueError, "`exponent` must be"),
         (lambda: Config(gamma_min=2.0), UsageError, "--gamma_min must not exceed --gamma_max"),

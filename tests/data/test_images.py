@@ -130,6 +130,24 @@ def test_all_16_bits_are_kept(name, held, tmp_path):
     np.testing.assert_allclose(batch["views"][0], shown, atol=1e-6)
 
 
+@pytest.mark.parametrize("value_range", ["dtype", "percentiles"])
+def test_files_of_16_bits_in_one_channel(value_range, tmp_path):
+    values = deep_image()
+    files = DEEP | {
+        "alpha.png": (lambda v: tf.io.encode_png(np.dstack([v[..., 0], v[..., 1]])).numpy(), 1)
+    }
+    for name, (make, _) in files.items():
+        write_image(tmp_path / name, make(values))
+    source, _ = load_folder(tmp_path, "train", channels=1, value_range=value_range)
+    shown = dict(zip(source.ids(), (image for image, _ in decode_all(source))))
+    (low, high) = np.reshape(source.value_ranges["uint16"], (2, -1))
+    for name, (_, channels) in files.items():
+        unit = np.clip((values[..., :channels] - low) / (high - low), 0, 1)
+        expected = unit @ [0.299, 0.587, 0.114] if channels == 3 else unit[..., 0]
+        assert shown[name].shape == (20, 30, 1)
+        np.testing.assert_allclose(shown[name][..., 0], expected, atol=1e-5, err_msg=name)
+
+
 def test_twelve_bits_in_sixteen_fill_the_range(tmp_path):
     values = deep_image(most=4095)
     write_image(tmp_path / "a.png", tf.io.encode_png(values).numpy())

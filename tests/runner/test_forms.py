@@ -447,7 +447,7 @@ def test_views_of_a_function_in_a_file(stored, tmp_path):
         ("gone.py:pair", "--views must be a function of a file. Received: gone.py"),
         ("{}/mine.py:other", "--views must name a function of .*mine.py. Received: other"),
         ("{}/mine.py:broken", "--views must name a function of .*mine.py. Received: broken"),
-        ("landsat", "--views must be one of natural, .*, or FILE.py:function. Received: landsat"),
+        ("landsat", "--views must be one of standard, .*, or FILE.py:function. Received: landsat"),
     ],
 )
 def test_views_that_are_not_there(views, said, stored, tmp_path):

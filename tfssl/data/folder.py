@@ -126,7 +126,7 @@ def load(
         value_ranges=chosen,
         records=functools.partial(records, good, chosen, alike, bool(classes)),
         decode=lambda example: (
-            colours.converted(images.decode(example, deep, rules, of_files, missing), channels),
+            images.decode(example, deep, rules, of_files, missing, channels),
             example["label"],
         ),
         channels=channels,

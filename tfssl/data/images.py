@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image, TiffImagePlugin
 
 from tfssl.data import near
+from tfssl.data.channels import converted
 from tfssl.data.orientation import upright
 from tfssl.data.values import NONE, scaled, scaled_array
 from tfssl.files import opened as opened_file
@@ -559,8 +560,8 @@ def channels_last(page):
 READERS = {BY_TENSORFLOW: by_tensorflow, BY_PNG16: by_png16, BY_PYTHON: by_python}
 
 
-def decode(example, deep, rules=2, channels=3, missing=NONE):
-    """Decodes an example of a folder to an image [H, W, channels], as graph code.
+def decode(example, deep, rules=2, channels=3, missing=NONE, wanted=None):
+    """Decodes an example of a folder to an image [H, W, wanted], as graph code.
 
     Args:
         example: {"image": bytes of the file} and, if the files of a split differ in them,
@@ -570,11 +571,15 @@ def decode(example, deep, rules=2, channels=3, missing=NONE):
         rules: as for `by_python`.
         channels: those of the files.
         missing: `values.Missing`.
+        wanted: number of channels, as `channels.choose` returns it; None: those of the files.
     """
-    content = example["image"]
+    content, wanted = example["image"], wanted or channels
     if "reader" not in example:
-        return shaped(by_tensorflow(content), channels)
+        return converted(shaped(by_tensorflow(content), channels), wanted)
     low, high = example["low"], example["high"]
+
+    def level(values):
+        return scaled(values, low, high, missing) if deep else tf.cast(values, tf.uint8)
 
     def by(reader):
         if reader == BY_PYTHON:
@@ -582,18 +587,32 @@ def decode(example, deep, rules=2, channels=3, missing=NONE):
             return tf.numpy_function(
                 values, [content, low, high], tf.float32 if deep else tf.uint8, stateful=False
             )
-        values = READERS[reader](content)
-        if not deep:
-            return tf.cast(values, tf.uint8)
-        if low.shape.rank and channels != 3:  # files of such channels have another reader
-            return tf.zeros([*tf.unstack(tf.shape(values)[:2]), channels])
-        return scaled(values, low, high, missing)
+        if deep and low.shape.rank and channels != 3:  # such files have another reader
+            return tf.zeros([1, 1, channels])
+        if reader == BY_PNG16 and wanted == 1 and not low.shape.rank:
+            return grey_png16(content, level)
+        return level(READERS[reader](content))
+
+    def made(reader):
+        image = by(reader)
+        stored = image.shape[-1] or channels
+        return converted(shaped(image, stored), wanted)
 
     image = tf.switch_case(
         example["reader"],
-        [functools.partial(by, reader) for reader in (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)],
+        [functools.partial(made, reader) for reader in (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)],
     )
-    return upright(shaped(image, channels), example["orientation"])
+    return upright(shaped(image, wanted), example["orientation"])
+
+
+def grey_png16(content, level):
+    """`level` of the values of a PNG of 16 bits in one channel, without making three of one."""
+    values = tf.io.decode_png(content, channels=0, dtype=tf.uint16)  # 1 to 4, the last one alpha
+    return tf.cond(
+        tf.shape(values)[-1] < 3,
+        lambda: level(shaped(values[..., :1], 1)),
+        lambda: converted(level(shaped(values[..., :3], 3)), 1),
+    )
 
 
 def python_values(content, low, high, deep, rules, missing):

@@ -436,10 +436,10 @@ def decode(keys, of_files, count, deep, missing, example):
             tf.float32 if deep else tf.uint8,
             stateful=False,
         )
-        image = images.shaped(image, of_files)
+        image = colours.converted(images.shaped(image, of_files), count)
     else:
-        image = images.decode(example, deep, channels=of_files, missing=missing)
-    return colours.converted(image, count), example["label"]
+        image = images.decode(example, deep, channels=of_files, missing=missing, wanted=count)
+    return image, example["label"]
 
 
 def from_bytes(deep, missing, content, shape, low, high):

@@ -146,7 +146,7 @@ def test_turns_and_flips_of_supervised_views_permute_the_pixels_of_square_images
         (
             lambda: Config(mode="finetune", checkpoint="none", views="mine.py:views"),
             UsageError,
-            "--views must be one of natural, .* drawing with --mode=finetune: views of your own",
+            "--views must be one of standard, .* drawing with --mode=finetune: views of your own",
         ),
         (
             lambda: Config(views="mine.py:views", noise_p=0.5),

@@ -117,7 +117,10 @@ def test_what_is_wrong_is_said_before_images_are_read(views, tmp_path, capsys, m
         ([f"--output={there}"], f"--output must not exist yet. Received: {there}\n"),
         ([f"--output={there}/a.png"], "--output must be a path that can be written. Received: "),
         (["--output=a.txt"], "--output must end in one of "),
-        (["--views=medical_grey"], "--views must be one of natural, small, grey_medical, "),
+        (
+            ["--views=medical_grey"],
+            "--views must be one of standard, natural, small, grey_medical, ",
+        ),
         (["--mode=finetune", "--checkpoint=none"], "--mode must be pretrain, "),
     ):
         words = [f"--output={tmp_path / 'new.png'}", *words]

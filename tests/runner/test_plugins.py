@@ -355,7 +355,7 @@ def test_views_take_the_name_of_a_source(everything):
     [
         (
             ["--views=other"],
-            "--views must be one of natural, .* drawing, halves, or FILE.py:function.",
+            "--views must be one of standard, .* drawing, halves, or FILE.py:function.",
         ),
         (["--views=halves", "--flip_p=0.1"], "--flip_p has no effect with --views=halves"),
         (["--protocols=other"], "--protocols must be names .* registers .centroid.. Received: oth"),

@@ -156,7 +156,7 @@ def test_turns_and_flips_of_supervised_views_permute_the_pixels_of_square_images
         (
             lambda: Config(views="typo", noise_p=0.5),
             UsageError,
-            "--noise_p has no effect with --views=typo, .* as it is none of standard, natural, small,",
+            "--noise_p has no effect with --views=typo, .* as it is none of standard, natural,",
         ),
     ],
 )

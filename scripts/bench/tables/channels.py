@@ -2,7 +2,7 @@
 
 Two views of 64 px of images of 96 px: crop, flip, brightness and contrast, blur. In memory: 16 bits
 are scaled when they are loaded. In files: a folder of 256 of them, PNG or TIFF, not kept in memory.
-MB are those of the decoded images.
+MB are those of the arrays or the files.
 """
 
 import os
@@ -31,12 +31,12 @@ def build(name, settings):
         SIZE, channels, saturation=0.0, hue=0.0, grayscale_p=0.0, blur_p=0.5
     )
     directory = tempfile.mkdtemp()
-    config = tfssl.Config(
-        channels=channels, cache_dataset=place == "in memory", **stored(directory, place, images)
-    )
+    how = stored(directory, place, images)
+    megabytes = sum(os.path.getsize(entry) for entry in os.scandir(directory)) / 1e6
+    config = tfssl.Config(channels=channels, cache_dataset=place == "in memory", **how)
     batches = iter(tfssl.views(sources.load(config, "train"), recipe, batch_size=BATCH).repeat())
     # Many at a time, as some are made before they are asked for.
-    return lambda: [next(batches) for _ in range(EACH)], EACH * BATCH * images[0].nbytes / 1e6, 0
+    return lambda: [next(batches) for _ in range(EACH)], EACH * BATCH * megabytes / len(images), 0
 
 
 def stored(directory, place, images):

@@ -128,7 +128,8 @@ def load(
     if line and not known:
         report(f"{os.path.basename(path)} {base}: {line}")
     scale = scale or (0.0, 255.0)
-    plain = dtype == np.uint8 and scale == (0, 255) and not missing.values
+    plain = dtype in (np.uint8, np.uint16) and not missing.values
+    plain = plain and scale == (0, np.iinfo(dtype).max)  # what the pipeline takes as it is
     count = channels.choose(first[-1], wanted_channels)
 
     def pixels(places):
@@ -137,7 +138,7 @@ def load(
         images = images if plain else values.scaled_array(images, *scale, missing)
         return channels.converted_array(images, count)
 
-    kept_type = np.uint8 if plain else np.float32
+    kept_type = dtype.type if plain else np.float32
     size = len(rows) * count * first[0] * first[1] * np.dtype(kept_type).itemsize
     num_classes = len(classes) if labels is not None and (labels >= 0).any() else 0
     labels = np.full(len(rows), -1, np.int64) if labels is None or not num_classes else labels

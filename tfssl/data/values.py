@@ -3,6 +3,7 @@
 A range is (low, high), each a number, or a tuple with one for each channel.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -196,6 +197,18 @@ def scaled(image, low, high, missing=NONE):
 
 def scaled_array(values, low, high, missing=NONE):
     """`scaled` for a NumPy array, computed in float64."""
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2 and np.ndim(low) == 0:
+        return scales(values.dtype.itemsize, float(low), float(high), missing)[values]
+    return computed(values, low, high, missing)
+
+
+@functools.lru_cache(maxsize=8)
+def scales(size, low, high, missing):
+    """What each unsigned integer of so many bytes becomes, float32 [256 ** size]."""
+    return computed(np.arange(256**size, dtype=f"u{size}"), low, high, missing)
+
+
+def computed(values, low, high, missing):
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     made = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
     return np.where(missing.where(values), np.float32(missing.fill), made)

@@ -287,7 +287,7 @@ def tell_levels(config, source, ranges):
         source: the `Source` of the training images.
         ranges: the `value_ranges` of a network, or None.
     """
-    if source.dtype != np.float32 or not source.value_ranges:
+    if source.dtype == np.uint8 or not source.value_ranges:
         return
     used = source.value_ranges
     if ranges and values.by_data(sources.value_range(config.value_range)):

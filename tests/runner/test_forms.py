@@ -202,6 +202,24 @@ def test_the_number_of_channels_chooses_the_views_where_nothing_else_does(
         assert (found.views, said) == (changes.get("views"), False)
 
 
+def test_grey_files_in_three_channels_are_told(tmp_path, capsys):
+    path = str(FORMS["table"](tmp_path, KINDS["grey"][0]))
+    told = "grey, in three equal channels: --channels=1 takes one, and --views=drawing with it"
+    for changes, expected in (
+        ({}, True),
+        (dict(channels=3), False),
+        (dict(channels=1), False),
+        (dict(views="grey_medical"), False),
+        (dict(method="byol"), False),
+    ):
+        job.plan(config(path, tmp_path / "run", **OPEN | changes))
+        assert (told in capsys.readouterr().out) == expected, changes
+    (tmp_path / "colours").mkdir()
+    colours = str(FORMS["table"](tmp_path / "colours", KINDS["rgb"][0]))
+    job.plan(config(colours, tmp_path / "run", **OPEN))
+    assert told not in capsys.readouterr().out
+
+
 def test_a_run_goes_on_with_the_views_that_it_began_with(stored, tmp_path, monkeypatch):
     asked = config(stored("npz", "grey"), tmp_path / "run", **OPEN)
     result = tfssl.run(asked)

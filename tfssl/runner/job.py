@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfssl import data, encoders, layers, optim
+from tfssl import data, domains, encoders, layers, optim
 from tfssl.callbacks.board import Board
 from tfssl.callbacks.checkpoints import STOP
 from tfssl.config import MODES, Config, sides
@@ -153,6 +153,7 @@ def plan(config, distributed=None, ranges=None):
             sources.check_split(probed(config), config.eval_split, "eval_split")
         train_source = sources.load(config, config.train_split, ranges=ranges)
         tell_levels(config, train_source, ranges)
+        tell_grey(config, train_source)
         labelled_source, eval_source = evaluation_sources(
             config.replace(channels=train_source.channels), train_source
         )
@@ -277,6 +278,17 @@ def scaled_as(config, given, about, there=None):
     if there:
         about = rundir.read_json(config.model_dir, rundir.DATA) or {}
     return config, about.get("value_ranges")
+
+
+def tell_grey(config, source):
+    """Prints what to do where the training images are grey, but have three channels."""
+    learns = config.trains and config.task == "pretrain"
+    if learns and config.by_images and not config.channels and sources.grey(source):
+        print(
+            f"The first images are grey, in three equal channels: --channels=1 takes one, and "
+            f"--views={domains.usual(1)} with it",
+            flush=True,
+        )
 
 
 def tell_levels(config, source, ranges):

@@ -178,15 +178,29 @@ def spread(source, most):
         yield augment.as_float(image).numpy().astype(np.float64)
 
 
+def first(source):
+    """Yields the first LOOKED_AT images of a source, [H, W, C] in its type."""
+    if source.arrays:
+        return iter(source.arrays[0][:LOOKED_AT])
+    images = source.records().take(LOOKED_AT).map(lambda one: source.decode(one)[0])
+    return images.as_numpy_iterator()
+
+
 def ends(source):
-    """The shares of values that are 0 and 1 in the first LOOKED_AT images."""
-    images = (
-        source.arrays[0][:LOOKED_AT]
-        if source.arrays
-        else source.records().take(LOOKED_AT).map(lambda one: source.decode(one)[0])
-    )
-    unit = (augment.as_float(tf.convert_to_tensor(image)).numpy() for image in images)
+    """The shares of values that are 0 and 1 in the first images."""
+    unit = (augment.as_float(tf.convert_to_tensor(image)).numpy() for image in first(source))
     return np.mean([((image <= 0).mean(), (image >= 1).mean()) for image in unit], axis=0)
+
+
+def grey(source):
+    """Whether the first images have three equal channels; False if they cannot be read."""
+    try:
+        return source.channels == channels.RGB and all(
+            np.array_equal(image, np.broadcast_to(image[..., :1], image.shape))
+            for image in first(source)
+        )
+    except tf.errors.OpError:  # told where they are used
+        return False
 
 
 def refuse_shared(config, scored, used):

@@ -10,8 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 import tfssl
-from tests.helpers import COLOURS, costly, spared, tiny_config
+from tests.helpers import COLOURS, RESNET, costly, spared, tiny_config
 from tfssl import Config, UsageError, domains
+from tfssl.config import moments
 from tfssl.runner import job, recipes, sources
 from tfssl.storage import export, rundir, runs
 
@@ -200,6 +201,25 @@ def test_the_number_of_channels_chooses_the_views_where_nothing_else_does(
     for changes in (dict(views="standard"), dict(method="byol"), dict(method="swav")):
         found, said = planned(**changes)
         assert (found.views, said) == (changes.get("views"), False)
+
+
+@pytest.mark.parametrize("kind", ["grey", spared("six")])
+def test_a_method_that_wants_the_means_of_imagenet_takes_those_of_the_images(
+    kind, stored, tmp_path
+):
+    asked = config(
+        stored("npz", kind), tmp_path / "run", method="byol", **OPEN, **RESNET, proj_hidden_dim=16
+    )
+    result = tfssl.run(asked)
+    assert tfssl.run(asked) == result
+    images, (_, high) = KINDS[kind]
+    there = runs.recorded(asked.model_dir)
+    mean, deviation = moments(there.input_normalization)
+    unit = images[SPLIT == "train"] / high
+    np.testing.assert_allclose(mean, unit.mean(axis=(0, 1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(deviation, unit.std(axis=(0, 1, 2)), rtol=1e-3)
+    with pytest.raises(UsageError, match="--input_normalization=imagenet needs images of 3 chann"):
+        job.plan(asked.replace(input_normalization="imagenet", model_dir=str(tmp_path / "other")))
 
 
 def test_grey_files_in_three_channels_are_told(tmp_path, capsys):

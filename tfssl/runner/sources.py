@@ -124,13 +124,13 @@ def with_channels(config, source):
             f"--{asked[0]} needs images of 3 channels: --{asked[0]}=0 leaves it out, and "
             "--jitter_brightness, --jitter_contrast, --use_blur and --solarize_p change images of "
             f"any channels. Received: {getattr(config, asked[0]):g}, and images of "
-            f"{source.channels} channel{'s' if source.channels > 1 else ''}"
+            f"{counted(source)}"
         )
     usual = {}
     if config.by_images:
         usual["views"] = domains.usual(source.channels)
         print(
-            f"Images of {source.channels} channel{'s' if source.channels > 1 else ''}: "
+            f"Images of {counted(source)}: "
             f"--views={usual['views']} is chosen, as no --views is given",
             flush=True,
         )
@@ -138,14 +138,27 @@ def with_channels(config, source):
 
 
 def with_moments(config, source):
-    """The Config with the means and deviations of a source where these are to normalize images."""
-    given = moments(config.input_normalization)
+    """The Config with the means and deviations of a source where these are to normalize images.
+
+    Those of ImageNet, the default of some methods, are of 3 channels: of images of other numbers,
+    their own take this place.
+
+    Raises:
+        UsageError: what is asked for is of another number of channels, or of another encoder.
+    """
+    given, usual = moments(config.input_normalization), config.input_normalization
+    of_rgb = usual == "imagenet" and source.channels != channels.RGB and config.encoder == "resnet"
+    if of_rgb and "input_normalization" in config.asked:
+        raise UsageError(
+            "--input_normalization=imagenet needs images of 3 channels: --input_normalization="
+            f"dataset takes the means of your own. Received: images of {counted(source)}"
+        )
     if given and len(given[0]) != source.channels:
         raise UsageError(
             f"--input_normalization must have {source.channels} means, as many as the images have "
             f"channels. Received: {len(given[0])}"
         )
-    if config.input_normalization != "dataset":
+    if usual != "dataset" and not of_rgb:
         return config
     if config.encoder != "resnet":
         raise UsageError(
@@ -155,6 +168,11 @@ def with_moments(config, source):
     text = "/".join(",".join(f"{value:.4g}" for value in side) for side in moments_of(source))
     print(f"--input_normalization=dataset: {text}", flush=True)
     return config.replace(input_normalization=text)
+
+
+def counted(source):
+    """The number of channels of a source, as text."""
+    return f"{source.channels} channel{'s' if source.channels > 1 else ''}"
 
 
 def moments_of(source):

@@ -71,7 +71,12 @@ def continued(config, there, given):
     if there is None:
         return config
     given = set(given)
-    if config.input_normalization == "dataset" and moments(there.input_normalization):
+    of_images = config.input_normalization == "dataset" or (
+        config.input_normalization == "imagenet"  # by the method, for which those of the images
+        and "input_normalization" not in given  # stand in where these are of other channels than 3
+        and there.channels
+    )
+    if of_images and moments(there.input_normalization):
         given -= {"input_normalization"}  # of the images, which are compared by themselves
         config = config.replace(input_normalization=there.input_normalization)
     kept = [*ABSENT, *CHOSEN, *(("channels", "views", *NEED_RGB) if there.channels else ())]

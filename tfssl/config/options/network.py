@@ -77,8 +77,8 @@ class NetworkOptions(Schema):
         NET,
         "Normalization of images in [0, 1]: none, or subtract a mean from each channel and divide "
         "it by a standard deviation: imagenet, those of ImageNet (by default, of images of other "
-        "than 3 channels their own); dataset, those of the training images, which are recorded; or numbers, M,M,M/S,S,S. It is a layer of the encoder, saved "
-        "with it.",
+        "than 3 channels their own); dataset, those of the training images, which are recorded; "
+        "or numbers, M,M,M/S,S,S. It is a layer of the encoder, saved with it.",
         NORMALIZATION,
     )
 

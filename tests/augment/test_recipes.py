@@ -8,7 +8,7 @@ import scipy.stats
 import tensorflow as tf
 
 from tfssl import augment
-from tfssl.augment import ops, recipes
+from tfssl.augment import recipes
 from tfssl.config import Config
 from tfssl.runner import recipes as of_flags
 

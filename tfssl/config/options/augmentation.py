@@ -24,10 +24,10 @@ class ViewOptions(Schema):
         VIEW,
         "Defaults of these flags for a kind of images. "
         + " ".join(f"{name}: {domain.images}." for name, domain in domains.DOMAINS.items())
-        + " Not given, images of 1 channel have drawing, those of other numbers than 3 microscopy, "
-        "unless the method has views of its own. Or views of your own, which replace those of the "
-        "flags: FILE.py:function, a function (size, channels) -> tfssl.augment.View or a tuple of "
-        "them, or a name that a plug-in registers.",
+        + f" Not given, images of 1 channel have {domains.usual(1)}, those of other numbers than 3 "
+        f"{domains.usual(2)}, unless the method has views of its own. Or views of your own, "
+        "which replace those of the flags: FILE.py:function, a function (size, channels) -> "
+        "tfssl.augment.View or a tuple of them, or a name that a plug-in registers.",
         NOT_EMPTY,
         common=True,
     )

@@ -24,6 +24,26 @@ def nt_xent_loop(z1, z2, temperature, normalize=True):
     return total / (2 * n)
 
 
+def poly_view_loop(views, temperature, normalize=True, negatives=()):
+    """Shidani et al. 2024, arXiv:2403.05490, the geometric loss: views[a][i] is view a of image i.
+
+    Of view a of image i, view b is the positive, and all views of the other images are negatives.
+    """
+    views = np.asarray(views, np.float64)
+    negatives = [np.asarray(row, np.float64) for row in negatives]
+    if normalize:
+        views = [[unit(row) for row in view] for view in views]
+        negatives = [unit(row) for row in negatives]
+    count, n, losses = len(views), len(views[0]), []
+    for a in range(count):
+        for b in range(count):
+            for i in range(n if a != b else 0):
+                others = [views[c][j] for c in range(count) for j in range(n) if j != i]
+                scores = [views[a][i] @ z / temperature for z in [views[b][i], *others, *negatives]]
+                losses.append(np.logaddexp.reduce(scores) - scores[0])
+    return np.mean(losses)
+
+
 def knn_votes_loop(train_h, train_labels, h, k, num_classes, temperature):
     """Wu et al. 2018, section 3.4, for one representation: votes [num_classes]."""
     h = np.asarray(h, np.float64)

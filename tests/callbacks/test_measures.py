@@ -15,7 +15,7 @@ from tfssl.callbacks import KNN, Information, Probe
 from tfssl.callbacks.measures import Measure
 from tfssl.distribute.strategy import strategy_on
 from tfssl.information import representation
-from tfssl.losses import nt_xent
+from tfssl.losses import multi_view_nt_xent, nt_xent
 
 CLASSES, SIDE = 3, 8
 
@@ -63,6 +63,8 @@ METHODS = {
     "simclr with a memory": lambda encoder: tfssl.SimCLR(encoder, memory_size=20),
     "byol": tfssl.BYOL,
     "triplet": tfssl.Triplet,
+    "mocov2": lambda encoder: tfssl.MoCoV2(encoder, memory_size=32),
+    "nnclr": lambda encoder: tfssl.NNCLR(encoder, memory_size=32),
 }
 
 
@@ -218,6 +220,27 @@ def test_a_memory_raises_the_ceiling_of_the_bound():
     )
 
 
+@pytest.mark.parametrize("views", [2, 3])
+def test_the_candidates_are_all_views_of_other_images_and_the_positive(views):
+    model = model_of()
+    batch = tuple(batch_of(seed=seed)[0] for seed in range(views))
+    callback = Information(batch)
+    callback.set_model(model)
+    z = [model.projector(model.encode(view), training=False) for view in batch]
+    expected = math.log(views * 15 + 1) - float(multi_view_nt_xent(z, 0.5))
+    assert callback.measure()["infonce_bound"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("method,candidates", [("mocov2", 1 + 32), ("nnclr", 16)])
+def test_the_bound_of_a_loss_of_one_direction(method, candidates):
+    model = model_of(method)
+    callback = Information(batch_of())
+    callback.set_model(model)
+    loss = model.loss_on_views(batch_of(), training=False).scalars["contrast_loss"]
+    expected = math.log(candidates) - float(loss)
+    assert callback.measure()["infonce_bound"] == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize("method", ["byol", "triplet"])
 def test_there_is_no_bound_without_such_a_loss(method):
     callback = Information(batch_of())
@@ -291,7 +314,7 @@ def test_bad_arguments(make, message):
     "views, message",
     [
         ((255 * batch_of()[0], batch_of()[1]), r"View 1 must be in \[0, 1\]"),
-        ((*batch_of(), batch_of()[0]), "SimCLR takes 2 views of each image: .* Received: 3"),
+        (batch_of()[:1], "SimCLR takes 2 or more views of each image: .* Received: 1"),
     ],
 )
 def test_views_that_the_model_does_not_take_are_refused(views, message):

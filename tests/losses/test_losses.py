@@ -11,9 +11,16 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers import spared
-from tests.reference import nt_xent_loop
+from tests.reference import nt_xent_loop, poly_view_loop
 from tfssl import losses
-from tfssl.losses import blockwise, nt_xent, nt_xent_with_scalars, regression_loss
+from tfssl.losses import (
+    blockwise,
+    multi_view_nt_xent,
+    multi_view_nt_xent_with_scalars,
+    nt_xent,
+    nt_xent_with_scalars,
+    regression_loss,
+)
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
@@ -297,6 +304,85 @@ def test_further_negatives_are_constants(in_blocks):
 def test_negatives_of_another_dimension_are_refused(shape):
     with pytest.raises(ValueError, match="`negatives` must be a matrix .* negatives.shape="):
         nt_xent(np.ones([2, 5]), np.ones([2, 5]), 0.5, negatives=np.ones(shape))
+
+
+# More than two views
+
+
+def many_views(count, n, d, seed=0):
+    return list(np.random.default_rng(seed).normal(size=(count, n, d)).astype(np.float32))
+
+
+@pytest.mark.parametrize("count,n,k", [(2, 5, 0), (3, 1, 0), (3, 7, 0), (5, 2, 4), (4, 6, 3)])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_many_views_equal_the_loop_over_pairs_of_views(count, n, k, normalize):
+    views, negatives = many_views(count, n, 6), many_views(1, k, 6, seed=1)[0]
+    loss = multi_view_nt_xent(views, 0.3, normalize=normalize, negatives=negatives)
+    expected = poly_view_loop(views, 0.3, normalize, negatives)
+    np.testing.assert_allclose(loss, expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [0, 5])
+def test_two_of_many_views_are_nt_xent(k):
+    views, negatives = many_views(2, 6, 8), many_views(1, k, 8, seed=1)[0]
+    many, pair = (
+        value_and_gradients(lambda a, b: loss(a, b), *views)
+        for loss in (
+            lambda *z: multi_view_nt_xent_with_scalars(z, 0.2, negatives=negatives),
+            lambda *z: nt_xent_with_scalars(*z, 0.2, negatives=negatives),
+        )
+    )
+    tf.nest.map_structure(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), many, pair
+    )
+
+
+def test_many_views_closed_forms():
+    equal = np.ones([9, 4])
+    np.testing.assert_allclose(multi_view_nt_xent([equal] * 3, 0.1), np.log(25), rtol=1e-6)
+    orthogonal = np.eye(8)
+    expected = np.log(1 + 4 * 7 * np.exp(-1 / 0.5))
+    np.testing.assert_allclose(multi_view_nt_xent([orthogonal] * 4, 0.5), expected, rtol=1e-6)
+    lone = many_views(4, 1, 5)
+    assert float(multi_view_nt_xent(lone, 0.1)) == 0.0
+
+
+def test_many_views_do_not_depend_on_their_order_nor_on_that_of_images():
+    views = many_views(4, 6, 5)
+    loss = multi_view_nt_xent(views, 0.2)
+    assert float(multi_view_nt_xent(views[::-1], 0.2)) == pytest.approx(float(loss), rel=1e-5)
+    turned = [np.roll(view, 2, axis=0) for view in views]
+    assert float(multi_view_nt_xent(turned, 0.2)) == pytest.approx(float(loss), rel=1e-5)
+
+
+@pytest.mark.parametrize("n,k", [(1, 0), (1, 3), (6, 0)])
+def test_gradients_of_many_views_are_finite_and_those_of_differences(n, k):
+    views = [np.float32(view) for view in many_views(3, n, 4)]
+    negatives = many_views(1, k, 4, seed=1)[0]
+    variables = [tf.Variable(view) for view in views]
+    with tf.GradientTape() as tape:
+        loss = multi_view_nt_xent(variables, 0.5, negatives=negatives)
+    gradient = tape.gradient(loss, variables[1]).numpy()
+    for place in ((0, 0), (0, 3)):
+        ends = []
+        for shift in (1e-2, -1e-2):
+            moved = [view.copy() for view in views]
+            moved[1][place] += shift
+            ends.append(poly_view_loop(moved, 0.5, negatives=negatives))
+        assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-2, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "views,why",
+    [
+        (np.ones([2, 3, 4]), "be lists of matrices"),
+        ([np.ones([3, 4])], "at least 2 matrices"),
+        ([np.ones([3, 4]), np.ones([3, 5])], "of one shape"),
+    ],
+)
+def test_views_that_are_not_matrices_of_one_shape_are_refused(views, why):
+    with pytest.raises(ValueError, match=f"`views` must .*{why}"):
+        multi_view_nt_xent(views, 0.5)
 
 
 def test_distillation_is_the_cross_entropy_of_the_softened_answers():

@@ -60,6 +60,8 @@ def both_critics():
 OPTIONS = {
     "mocov2-symmetric": (lambda: made("mocov2", plain, symmetric=True), (8, 8)),
     "mocov2-groups": (lambda: made("mocov2", plain, symmetric=True, bn_groups=2), (8, 8)),
+    "simclr-4": (lambda: made("simclr", plain, projector=head()), (8,) * 4),
+    "simclr-4-memory": (lambda: made("simclr", plain, projector=head(), memory_size=16), (8,) * 4),
     "fastsiam-4": (lambda: made("fastsiam", plain), (8,) * 4),
     "sigreg-3": (lambda: made("sigreg", plain), (8,) * 3),
     "emp_ssl-4": (lambda: made("emp_ssl", plain), (8,) * 4),
@@ -77,7 +79,14 @@ def some(names, default):
     return [pytest.param(n, marks=[] if n in default else pytest.mark.slow) for n in names]
 
 
-MOST = ("mocov2-groups", "sigreg-3", "swav-multicrop", "dino-multicrop", "deep_infomax-both")
+MOST = (
+    "simclr-4-memory",
+    "mocov2-groups",
+    "sigreg-3",
+    "swav-multicrop",
+    "dino-multicrop",
+    "deep_infomax-both",
+)
 
 
 @pytest.mark.parametrize("name", some(OPTIONS, default=MOST))

@@ -286,11 +286,11 @@ class Information(Measure):
         """Returns {"infonce_bound": nats}; {} if the method has no InfoNCE loss."""
         if not isinstance(self.model, SelfSupervised):
             return {}
-        candidates = self.model.candidates(len(self.batch["views"][0]))
-        if not candidates:
+        views = self.batch["views"]
+        ceiling = self.model.ceiling(len(views[0]), len(views))
+        if ceiling is None:
             return {}
-        # `contrast_loss` is the sum over two directions.
-        return {"infonce_bound": math.log(candidates) - float(scalars["contrast_loss"]) / 2}
+        return {"infonce_bound": ceiling - float(scalars["contrast_loss"]) / self.model.DIRECTIONS}
 
 
 def scores_of(h):

@@ -79,11 +79,14 @@ class InformationScalars(Points):
         every: steps between points; must equal that of `Scalars`.
         batch_size: images per step.
         temperature: temperature of NT-Xent.
+        num_views: views of each image.
     """
 
-    def __init__(self, start_step, total_steps, writer, every, batch_size, temperature):
+    def __init__(
+        self, start_step, total_steps, writer, every, batch_size, temperature, num_views=2
+    ):
         super().__init__(start_step, total_steps, writer, every)
-        self.batch_size, self.temperature = batch_size, temperature
+        self.batch_size, self.temperature, self.num_views = batch_size, temperature, num_views
 
     def write(self, step, logs):
         scalars, spectrum = self.measure(logs)
@@ -103,9 +106,9 @@ class InformationScalars(Points):
         }
         if self.model.NUM_VIEWS == 1:
             return of_one, spectrum
-        candidates = self.model.candidates(self.batch_size)
-        if candidates:
-            ceiling, loss = math.log(candidates), logs["contrast_loss"] / self.model.DIRECTIONS
+        ceiling = self.model.ceiling(self.batch_size, self.num_views)
+        if ceiling is not None:
+            loss = logs["contrast_loss"] / self.model.DIRECTIONS
         else:
             ceiling, loss = math.log(2 * len(z1) - 1), float(nt_xent(z1, z2, self.temperature))
         return {

@@ -57,7 +57,9 @@ FROZEN = (
 
 STANDARD = "simclr"  # the method whose defaults are those in `tfssl.config.options`
 METHODS = {
-    STANDARD: Method("tfssl.methods.simclr:SimCLR", takes=("memory_size",), **CONTRASTIVE),
+    STANDARD: Method(
+        "tfssl.methods.simclr:SimCLR", takes=("memory_size",), num_views=None, **CONTRASTIVE
+    ),
     "byol": Method(
         "tfssl.methods.byol:BYOL",
         defaults=BYOL,

@@ -2,7 +2,12 @@
 
 from tfssl.losses.assignment import sinkhorn, swav
 from tfssl.losses.coding import emp_ssl, total_coding_rate
-from tfssl.losses.contrastive import nt_xent, nt_xent_with_scalars
+from tfssl.losses.contrastive import (
+    multi_view_nt_xent,
+    multi_view_nt_xent_with_scalars,
+    nt_xent,
+    nt_xent_with_scalars,
+)
 from tfssl.losses.decoupled import dcl, dclw
 from tfssl.losses.distillation import distillation_loss
 from tfssl.losses.gaussian import epps_pulley, sigreg
@@ -31,6 +36,8 @@ __all__ = [
     "info_nce",
     "moco",
     "moco_with_scalars",
+    "multi_view_nt_xent",
+    "multi_view_nt_xent_with_scalars",
     "n_pair_loss",
     "negative_cosine",
     "nt_xent",

@@ -1,9 +1,14 @@
 """NT-Xent, the contrastive loss of SimCLR."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from tfssl.losses import blockwise
+from tfssl.losses.checks import float32_views
 from tfssl.losses.tensors import float32_pair, unit_rows
+
+_LEAST = -1e30  # a logit of no weight
 
 
 def nt_xent(
@@ -86,17 +91,102 @@ def nt_xent_with_scalars(
     ```
     """
     if in_blocks:
-        z, negatives = _comparable(z1, z2, temperature, normalize, negatives)
+        views = float32_pair(z1=z1, z2=z2)
+        z, negatives = _comparable(views, temperature, normalize, negatives)
         return blockwise.contrast(*tf.split(z, 2), temperature, negatives=negatives)
     logits, against_negatives = _pairwise_logits(z1, z2, temperature, normalize, negatives)
     return _mean_cross_entropy(logits, against_negatives), _cross_view_scalars(logits)
 
 
-def _comparable(z1, z2, temperature, normalize, negatives):
-    """Checks the arguments; returns stacked projections float32 [2N, D] and negatives [K, D]."""
+def multi_view_nt_xent(
+    views: Sequence[tf.Tensor],
+    temperature: float,
+    *,
+    normalize: bool = True,
+    negatives: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """NT-Xent of any number of views of each image.
+
+    Shidani et al. 2024, "Poly-View Contrastive Learning", arXiv:2403.05490, the geometric loss: the
+    mean, over all ordered pairs of views of an image, of the cross-entropy of the second view
+    against the views of the other images, in place of those of one view. The other views of the
+    same image are not among the candidates, V (N - 1) + 1 in number. With two views it is
+    `nt_xent`. At equal cost, more views of fewer images can be better than two views of many.
+
+    Args:
+        views: V >= 2 of float [N, D], projections of the views of the same images in the same
+            order; need not be normalised.
+        temperature, normalize, negatives: as for `nt_xent`.
+
+    Returns:
+        float32 scalar >= 0: log(V (N - 1) + 1 + K) if all projections are equal, 0 if N = 1 and
+        K = 0.
+
+    Raises:
+        ValueError: there are fewer than two views, or as for `nt_xent`.
+
+    Example:
+
+    ```python
+    z = np.eye(4, dtype="float32")  # orthogonal projections, equal for all views
+    loss = tfssl.losses.multi_view_nt_xent([z, z, z], temperature=1.0)
+    np.isclose(loss, np.log(np.e + 9) - 1)  # True
+    ```
+    """
+    return multi_view_nt_xent_with_scalars(
+        views, temperature, normalize=normalize, negatives=negatives
+    )[0]
+
+
+def multi_view_nt_xent_with_scalars(
+    views: Sequence[tf.Tensor],
+    temperature: float,
+    *,
+    normalize: bool = True,
+    negatives: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """`multi_view_nt_xent` and the scalars of `nt_xent_with_scalars`, of the first two views.
+
+    Args:
+        views, temperature, normalize, negatives: as for `multi_view_nt_xent`.
+
+    Returns:
+        A pair: the loss, and a dict of float32 scalars.
+
+    Raises:
+        ValueError: as for `multi_view_nt_xent`.
+
+    Example:
+
+    ```python
+    z = np.eye(4, dtype="float32")
+    loss, scalars = tfssl.losses.multi_view_nt_xent_with_scalars([z, z, z], temperature=1.0)
+    float(scalars["contrast_acc"])  # 1.0
+    ```
+    """
+    views = float32_views(views=views, least=2)
+    count = len(views)
+    z, negatives = _comparable(views, temperature, normalize, negatives)
+    n = tf.shape(z)[0] // count
+    logits = tf.matmul(z, z, transpose_b=True) / temperature
+    siblings = tf.tile(tf.eye(n, dtype=tf.bool), [count, count])
+    # A finite number, as for N = 1 the gradient of log 0 would not be finite.
+    others = [tf.where(siblings, _LEAST, logits), tf.matmul(z, negatives, transpose_b=True)]
+    others[1] /= temperature
+    totals = tf.stack([tf.reduce_logsumexp(part, axis=1) for part in others])
+    total = tf.reshape(tf.reduce_logsumexp(totals, axis=0), [count, 1, n])
+    by_view = tf.transpose(tf.reshape(logits, [count, n, count, n]), [0, 2, 1, 3])
+    losses = tf.nn.softplus(total - tf.linalg.diag_part(by_view))  # [anchor, positive, image]
+    of_pairs = tf.linalg.set_diag(tf.reduce_mean(losses, axis=2), tf.zeros([count]))
+    loss = tf.reduce_sum(of_pairs) / (count * (count - 1))
+    return loss, candidate_scalars(logits[:n, n : 2 * n], tf.range(n))
+
+
+def _comparable(views, temperature, normalize, negatives):
+    """Checks the arguments; stacks views float32 [N, D] as [VN, D], beside negatives [K, D]."""
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
-    z = tf.concat(float32_pair(z1=z1, z2=z2), axis=0)
+    z = tf.concat(views, axis=0)
     negatives = tf.zeros_like(z[:0]) if negatives is None else tf.cast(negatives, tf.float32)
     if negatives.shape.rank != 2 or not negatives.shape[1:].is_compatible_with(z.shape[1:]):
         raise ValueError(
@@ -109,7 +199,8 @@ def _comparable(z1, z2, temperature, normalize, negatives):
 
 def _pairwise_logits(z1, z2, temperature, normalize, negatives):
     """Logits of all 2N projections, [2N, 2N] with diagonal -inf, and of the negatives, [2N, K]."""
-    z, negatives = _comparable(z1, z2, temperature, normalize, negatives)
+    views = float32_pair(z1=z1, z2=z2)
+    z, negatives = _comparable(views, temperature, normalize, negatives)
     logits = tf.matmul(z, z, transpose_b=True) / temperature
     return (
         tf.linalg.set_diag(logits, tf.fill(tf.shape(z)[:1], -float("inf"))),

@@ -1,5 +1,6 @@
 """Base class of the self-supervised methods: heads, a linear probe, monitored values."""
 
+import math
 from typing import Any
 
 import keras
@@ -274,12 +275,19 @@ class SelfSupervised(Learner):
                 variable = self.watched[f"{name}{number}"]
                 variable.assign(tf.cast(value[: variable.shape[0]], tf.float32))
 
-    def candidates(self, batch_size: int) -> int | None:
+    def candidates(self, batch_size: int, num_views: int = 2) -> int | None:
         """The number of projections among which `contrast_loss` identifies the positive.
 
-        None for methods without such a loss, whose value is a sum over DIRECTIONS.
+        None for methods without such a loss, whose value is a sum over DIRECTIONS. `num_views` is
+        given to methods that take any number of views, those whose `NUM_VIEWS` is None.
         """
         return None
+
+    def ceiling(self, batch_size: int, num_views: int) -> float | None:
+        """The logarithm of `candidates`, in nats, above which no InfoNCE bound can be; or None."""
+        views = (num_views,) if self.NUM_VIEWS is None else ()
+        count = self.candidates(batch_size, *views)
+        return math.log(count) if count else None
 
 
 def joined(views):

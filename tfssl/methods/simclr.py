@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfssl import layers
-from tfssl.losses import nt_xent_with_scalars
+from tfssl.losses import multi_view_nt_xent_with_scalars, nt_xent_with_scalars
 from tfssl.methods import checks, queues, targets
 from tfssl.methods.coupled import Coupled, Tensors
 from tfssl.methods.hints import Dataset, Encoder, Layers, Scalars, Views
@@ -83,8 +83,11 @@ class SimCLR(Contrastive):
     2020, "Big Self-Supervised Models are Strong Semi-Supervised Learners", section 2, following He
     et al. 2020, "Momentum Contrast for Unsupervised Visual Representation Learning", section 3. The
     parameters of a second network are a moving average of the online ones, from equal initial
-    weights. Its projections of both views replace the oldest entries of the queue after the loss of
-    the step is computed. As in BYOL, its batch normalizations use batch statistics.
+    weights. Its projections of the first two views replace the oldest entries of the queue after
+    the loss of the step is computed. As in BYOL, its batch normalizations use batch statistics.
+
+    `fit` takes two views of each image or more: Shidani et al. 2024, "Poly-View Contrastive
+    Learning", `losses.multi_view_nt_xent`. Their number is that of `tfssl.views(..., num_views=4)`.
 
     Differs from MoCo: the positive is the other view's projection by the online network, and the
     batch also provides negatives, as in SimCLR.
@@ -95,7 +98,7 @@ class SimCLR(Contrastive):
         normalize: bool, whether z is L2-normalized before it is compared.
         temperature: float > 0, of NT-Xent.
         in_blocks: bool, whether to compute the loss in blocks, which saves memory for large
-            batches.
+            batches; with two views only.
         memory_size: integer, number of projections in the queue; 0: no queue.
         memory_decay: float in [0, 1], decay of the moving average.
         memory_encoder, memory_projector: networks with the structure of the online ones; None:
@@ -121,6 +124,8 @@ class SimCLR(Contrastive):
     """
 
     SCALARS = ("contrast_loss", "contrast_acc", "contrast_entropy", "z_std")
+    NUM_VIEWS = None
+    LEAST_VIEWS = 2
 
     def __init__(
         self,
@@ -151,20 +156,33 @@ class SimCLR(Contrastive):
         self.queue = queues.make(self.memory_size, self.dims["projector"], self.seed)
         return networks
 
-    def contrast(
-        self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None
+    def compare(
+        self, z: Tensors, companions: Tensors, labels: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, Scalars]:
-        negatives = tf.convert_to_tensor(self.queue) if self.memory_size else None
-        loss, scalars = nt_xent_with_scalars(
-            z1,
-            z2,
-            self.temperature,
-            normalize=self.normalize,
-            negatives=negatives,
-            in_blocks=self.in_blocks,
-        )
+        return self.contrast(*z, labels=labels)
+
+    def contrast(
+        self, z1: tf.Tensor, z2: tf.Tensor, *more: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, Scalars]:
+        """As for `Contrastive`, of two projections or more."""
+        settings = {
+            "normalize": self.normalize,
+            "negatives": tf.convert_to_tensor(self.queue) if self.memory_size else None,
+        }
+        if more and self.in_blocks:
+            raise ValueError(
+                "`in_blocks` takes two views of each image. Received: "
+                f"in_blocks=True and {2 + len(more)} views"
+            )
+        if more:
+            loss, scalars = multi_view_nt_xent_with_scalars(
+                [z1, z2, *more], self.temperature, **settings
+            )
+        else:
+            settings["in_blocks"] = self.in_blocks
+            loss, scalars = nt_xent_with_scalars(z1, z2, self.temperature, **settings)
         loss *= DIRECTIONS
-        z_std = direction_std(tf.concat([z1, z2], axis=0))
+        z_std = direction_std(tf.concat([z1, z2, *more], axis=0))
         return loss, {"contrast_loss": loss, **scalars, "z_std": z_std}
 
     @property
@@ -175,18 +193,18 @@ class SimCLR(Contrastive):
         super().check_dataset(x, y, name)
         queues.check(self, x, per_image=2)
 
-    def candidates(self, batch_size: int) -> int:
-        return 2 * batch_size - 1 + self.memory_size
+    def candidates(self, batch_size: int, num_views: int = 2) -> int:
+        return num_views * (batch_size - 1) + 1 + self.memory_size
 
     @property
     def num_companions(self) -> int:
         return 2 if self.memory_size else 0
 
     def companions(self, views: Views, training: bool = True) -> Tensors:
-        """Projections of both views by the moving-average network, [B, P] each."""
+        """Projections of the first two views by the moving-average network, [B, P] each."""
         if not (self.memory_size and training):
             return ()
-        h = self.encode_views(views, training, self.memory_encoder)
+        h = self.encode_views(views[:2], training, self.memory_encoder)
         z = self.through(self.memory_projector, h, training)
         z = tuple(tf.cast(view, tf.float32) for view in z)
         return tuple(tf.math.l2_normalize(view, axis=1) for view in z) if self.normalize else z

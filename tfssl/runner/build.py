@@ -84,7 +84,9 @@ def simclr(config, components):
                 config, components.normalization, width, "memory_projector"
             ),
         }
-    in_blocks = 0 < config.blockwise_loss_from <= config.train_batch_size
+    in_blocks = config.num_views == 2 and (
+        0 < config.blockwise_loss_from <= config.train_batch_size
+    )
     return SimCLR(
         **options,
         temperature=config.temperature,

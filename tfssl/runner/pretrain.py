@@ -353,6 +353,7 @@ def information(job, model, writer, start):
             config.train_summary_steps,
             config.train_batch_size,
             config.temperature,
+            config.num_views,
         )
     ]
 

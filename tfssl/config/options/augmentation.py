@@ -34,8 +34,8 @@ class ViewOptions(Schema):
     num_views: int = knob(
         2,
         VIEW,
-        "Views of each image. fastsiam, sigreg, swav, dino and emp_ssl take any number from 2 on; "
-        "the third and later ones are augmented as the first.",
+        "Views of each image. simclr, fastsiam, sigreg, swav, dino and emp_ssl take 2 or more; the "
+        "third and later ones are augmented as the first.",
         within(1, 1000),
     )
     local_views: int = knob(

@@ -157,7 +157,7 @@ class SpeedOptions(Schema):
     blockwise_loss_from: int = knob(
         1024,
         SPEED,
-        "SimCLR: from this --train_batch_size on, the loss is computed in blocks of "
+        "SimCLR of two views: from this --train_batch_size on, the loss is computed in blocks of "
         "the similarity matrix, so that memory does not grow quadratically; 0: never.",
         NON_NEGATIVE,
     )

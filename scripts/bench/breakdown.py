@@ -21,10 +21,12 @@ STEPS = 3
 
 def steps(arguments, trace_dir):
     """Trains some steps, traced into a directory where one is given; prints their mean time."""
+    import flags  # before TensorFlow, for which tfssl sets oneDNN as in a training
+
+    # isort: split
     import tensorflow as tf
     from tables import network
 
-    import flags
     from tfssl.runner.job import plan
     from tfssl.runner.pretrain import build_model
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import tfssl
 from tfssl.callbacks import KNN, Information, Probe
-from tfssl.callbacks.measures import Measure
+from tfssl.callbacks.measures import OF_ONE_VIEW, OF_TWO_VIEWS, Measure
 from tfssl.distribute.strategy import strategy_on
 from tfssl.information import representation
 from tfssl.losses import multi_view_nt_xent, nt_xent
@@ -197,17 +197,53 @@ def test_graphs_are_traced_once():
 
 def test_information_is_that_of_the_representations():
     model, views = model_of(), batch_of(seed=9)
-    history = fitted(model, Information(views))
+    before = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: before.append(np.asarray(model.encode(views[0])))
+    )
+    history = fitted(model, note, Information(views))
     h1, h2 = (np.asarray(model.encode(view)) for view in views)
     z1, z2 = (model.projector(h, training=False) for h in (h1, h2))
     expected = {
         "effective_rank": representation.effective_rank(representation.singular_values(h1)),
         "uniformity": representation.uniformity(h1),
         "alignment": representation.alignment(h1, h2),
+        "lidar": representation.lidar([h1, h2]),
+        "view_retrieval": representation.view_retrieval(h1, h2),
+        "neighbours_kept": representation.neighbours_kept(before[-1], h1, 10),
+        "loss_of_views": 2 * float(nt_xent(z1, z2, 0.5)),
         "infonce_bound": math.log(2 * 16 - 1) - float(nt_xent(z1, z2, 0.5)),
     }
     found = {name: history[name][-1] for name in expected}
     assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert math.isnan(history["spectrum_decay"][-1])  # of 6 features, the ranks from 11 on
+
+
+def test_information_of_several_batches():
+    model, batches = model_of(), [batch_of(seed=seed) for seed in (1, 2, 3)]
+    dataset = tf.data.Dataset.from_tensor_slices(
+        tuple(np.concatenate([batch[view] for batch in batches]) for view in range(2))
+    ).batch(16)
+    callback = Information(dataset, num_batches=3)
+    callback.set_model(model)
+    found = callback.measure()
+    h1, h2 = (np.concatenate([model.encode(batch[view]) for batch in batches]) for view in range(2))
+    assert found["lidar"] == pytest.approx(representation.lidar([h1, h2]), rel=1e-4)
+    losses = [model.loss_on_views(batch, training=False).loss for batch in batches]
+    assert found["loss_of_views"] == pytest.approx(np.mean(losses), rel=1e-5)
+    ceiling = math.log(2 * 16 - 1)
+    assert found["infonce_bound"] == pytest.approx(ceiling - np.mean(losses) / 2, abs=1e-5)
+
+
+def test_smaller_views_are_not_compared_with_larger_ones():
+    views = *batch_of(), batch_of(seed=8)[0][:, ::2, ::2]
+    model = tfssl.DINO(encoder_of(3), num_prototypes=6)
+    model.compile("sgd")
+    callback = Information(views)
+    callback.set_model(model)
+    model.build((None, SIDE, SIDE, 3))
+    h = [np.asarray(model.encode(view)) for view in views[:2]]
+    assert callback.measure()["lidar"] == pytest.approx(representation.lidar(h), rel=1e-3)
 
 
 def test_a_memory_raises_the_ceiling_of_the_bound():
@@ -245,7 +281,7 @@ def test_the_bound_of_a_loss_of_one_direction(method, candidates):
 def test_there_is_no_bound_without_such_a_loss(method):
     callback = Information(batch_of())
     callback.set_model(model_of(method))
-    assert set(callback.measure()) == {"effective_rank", "uniformity", "alignment"}
+    assert set(callback.measure()) == {*OF_ONE_VIEW, *OF_TWO_VIEWS, "loss_of_views"}
 
 
 @pytest.mark.parametrize(
@@ -264,7 +300,7 @@ def test_views_come_in_every_form_that_fit_takes(views):
     one, other = Information(batch_of()), Information(views)
     for callback in (one, other):
         callback.set_model(model)
-    assert one.measure() == other.measure()
+    assert one.measure() == pytest.approx(other.measure(), nan_ok=True)
 
 
 def test_a_network_that_has_diverged_is_logged_as_nan():
@@ -276,7 +312,7 @@ def test_a_network_that_has_diverged_is_logged_as_nan():
         callback.set_model(model)
         callback.on_train_begin()
         callback.on_epoch_end(0, logs)
-    names = {"knn_20", "linear", "effective_rank", "uniformity", "alignment", "infonce_bound"}
+    names = {"knn_20", "linear", *OF_ONE_VIEW, *OF_TWO_VIEWS, "loss_of_views", "infonce_bound"}
     assert set(logs) == names and np.isnan(list(logs.values())).all()
 
 
@@ -303,6 +339,7 @@ def test_two_replicas():
         (lambda: Information(np.zeros(3)), "`views` must give"),
         (lambda: Information(batch_of(count=1)), "`views` must be of at least 2 images"),
         (lambda: Information(views_of().take(0)), "`views` must hold a batch"),
+        (lambda: Information(views_of(), num_batches=0), "`num_batches` must be an integer"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -52,6 +52,113 @@ def test_effective_rank_of_equal_singular_values_is_their_number(rank):
     assert representation.effective_rank(3 * values) == pytest.approx(rank, rel=1e-3)
 
 
+def lidar_by_eigenvectors(views, delta=1e-4):
+    """Thilak et al. 2023, section 4, term by term, with the symmetric square root of W."""
+    count, n, dim = views.shape
+    means, centre = views.mean(axis=0), views.mean(axis=(0, 1))
+    between = sum(np.outer(m - centre, m - centre) for m in means) / n
+    within = delta * np.eye(dim)
+    for view in views:
+        for row, mean in zip(view, means):
+            within += np.outer(row - mean, row - mean) / (n * count)
+    values, vectors = np.linalg.eigh(within)
+    root = vectors @ np.diag(values**-0.5) @ vectors.T
+    p = np.maximum(np.linalg.eigvalsh(root @ between @ root), 0)
+    p = p[p > 1e-12] / p.sum()
+    return np.exp(-np.sum(p * np.log(p)))
+
+
+@pytest.mark.parametrize("count,n,dim", [(2, 30, 6), (4, 12, 20), (3, 2, 5)])
+def test_lidar_by_its_definition(count, n, dim):
+    views = RNG.normal(size=(1, n, dim)) + 0.3 * RNG.normal(size=(count, n, dim))
+    assert representation.lidar(views) == pytest.approx(lidar_by_eigenvectors(views), rel=1e-6)
+
+
+def test_lidar_counts_the_dimensions_in_which_images_differ_more_than_their_views():
+    signal = np.zeros((1, 4000, 10))
+    signal[..., :3] = RNG.normal(size=(1, 4000, 3))  # three dimensions tell images apart
+    noise = np.zeros((6, 4000, 10))
+    noise[..., 3:] = 30 * RNG.normal(size=(6, 4000, 7))  # seven differ between views alone
+    noise[..., :3] = 0.01 * RNG.normal(size=(6, 4000, 3))
+    assert representation.lidar(signal + noise) == pytest.approx(3, abs=0.05)
+    rank = representation.effective_rank(representation.singular_values((signal + noise)[0]))
+    assert rank > 6  # RankMe counts those of the views
+    turn = np.linalg.qr(RNG.normal(size=(10, 10)))[0]
+    assert representation.lidar((signal + noise) @ turn) == pytest.approx(3, abs=0.05)
+
+
+def test_lidar_of_equal_images_is_one():
+    assert representation.lidar(np.ones((2, 8, 4))) == 1.0
+    shared = np.broadcast_to(RNG.normal(size=(3, 1, 4)), (3, 8, 4))  # views differ, images do not
+    assert representation.lidar(shared) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_spectrum_decay_of_a_power_law(alpha):
+    values = np.arange(1, 61) ** -alpha
+    left = np.linalg.qr(RNG.normal(size=(200, 61)) - 0)[0]
+    left = np.linalg.qr(left - left.mean(axis=0))[0][:, :60]  # columns of mean zero
+    right = np.linalg.qr(RNG.normal(size=(60, 60)))[0]
+    h = left @ np.diag(values**0.5) @ right + 7.0  # a common offset is no variance
+    assert representation.spectrum_decay(h) == pytest.approx(alpha, abs=1e-3)
+    assert representation.spectrum_decay(100 * h, first=1, last=20) == pytest.approx(
+        alpha, abs=1e-3
+    )
+
+
+def test_spectrum_decay_needs_two_ranks_with_variance():
+    assert math.isnan(representation.spectrum_decay(RNG.normal(size=(40, 11))))
+    assert not math.isnan(representation.spectrum_decay(RNG.normal(size=(40, 12))))
+    assert math.isnan(representation.spectrum_decay(np.ones((40, 30))))
+
+
+def test_view_retrieval_by_a_loop_and_at_its_ends():
+    h1 = RNG.normal(size=(40, 3))
+    h2 = h1 + RNG.normal(size=(40, 3))
+    hits = 0
+    for i, row in enumerate(h1):
+        cosines = [row @ other / np.linalg.norm(row) / np.linalg.norm(other) for other in h2]
+        hits += np.argmax(cosines) == i
+    assert representation.view_retrieval(h1, h2) == pytest.approx(hits / 40) and 0 < hits < 40
+    assert representation.view_retrieval(h1, 2 * h1) == 1
+    assert representation.view_retrieval(np.ones((40, 3)), np.ones((40, 3))) == 0
+    assert representation.view_retrieval(h1, np.roll(h1, 1, axis=0)) == 0
+
+
+def test_neighbours_kept_by_a_loop_and_at_its_ends():
+    before, after = RNG.normal(size=(30, 4)), RNG.normal(size=(30, 6))
+    after[:, :4] = before + 0.5 * RNG.normal(size=(30, 4))
+    shares = []
+    for i in range(30):
+        sets = []
+        for h in (before, after):
+            u = h / np.linalg.norm(h, axis=1, keepdims=True)
+            others = sorted((j for j in range(30) if j != i), key=lambda j: -(u[i] @ u[j]))
+            sets.append(set(others[:5]))
+        shares.append(len(sets[0] & sets[1]) / 5)
+    assert representation.neighbours_kept(before, after, 5) == pytest.approx(np.mean(shares))
+    turn = np.linalg.qr(RNG.normal(size=(4, 4)))[0]
+    assert representation.neighbours_kept(before, 3 * before @ turn, 5) == 1
+    unrelated = RNG.normal(size=(2, 500, 8))
+    assert representation.neighbours_kept(*unrelated, 10) == pytest.approx(10 / 499, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: representation.lidar(np.ones((1, 5, 3))),
+        lambda: representation.lidar(np.ones((5, 3))),
+        lambda: representation.lidar(np.ones((2, 5, 3)), delta=0),
+        lambda: representation.spectrum_decay(np.ones((5, 3)), first=3, last=3),
+        lambda: representation.neighbours_kept(np.ones((5, 3)), np.ones((4, 3)), 2),
+        lambda: representation.neighbours_kept(np.ones((5, 3)), np.ones((5, 3)), 5),
+    ],
+)
+def test_what_has_no_such_property_is_refused(call):
+    with pytest.raises(ValueError, match="must be"):
+        call()
+
+
 def test_label_information_of_a_known_channel():
     """The label goes through a channel that keeps it with 0.8: with its own law as classifier the
     bound is the information of its table; with any other, less; it is never above H(Y)."""

@@ -76,11 +76,14 @@ def test_patches_that_leave_no_row_to_predict_are_refused(tmp_path, changes):
     ],
 )
 def test_the_family_beats_the_untrained_encoder_on_shapes(tmp_path, method, more):
-    """Less than half of the first run's length."""
+    """As the first run, of two views."""
     config, _ = flags.parse(
         [
             "run.py",
             "--flagfile=flags/shapes.flags",
+            "--num_views=2",
+            "--train_batch_size=128",
+            "--learning_rate=0.03",
             f"--method={method}",
             "--knn_k=20",
             "--nolinear_probe",

@@ -15,6 +15,11 @@ from tfssl.information import representation
 from tfssl.methods import Learner, SelfSupervised, batches, checks
 from tfssl.methods.hints import Batch, Scalars, Views
 
+OF_ONE_VIEW = ("effective_rank", "spectrum_decay", "uniformity", "neighbours_kept")
+OF_TWO_VIEWS = ("alignment", "lidar", "view_retrieval")
+LOSS = "loss_of_views"
+NEIGHBOURS = 10
+
 
 class Measure(keras.callbacks.Callback):
     """Base class of callbacks that add measurements to the logs of `fit`.
@@ -198,20 +203,26 @@ class Probe(Accuracy):
 
 
 class Information(Measure):
-    """Logs properties of the representations of a fixed batch of views at the end of epochs.
+    """Logs properties of the representations of fixed views at the end of epochs, without labels.
 
-    "effective_rank" (RankMe) and "uniformity" of the first view, "alignment" of the first two, and,
-    for methods with an InfoNCE loss, "infonce_bound": a lower bound in nats on the mutual
-    information of two views, log(candidates) minus the loss on the batch. The bound cannot exceed
+    Of the first view: "effective_rank" (RankMe), "spectrum_decay" (alpha-ReQ), "uniformity", and
+    "neighbours_kept", the share of the 10 nearest neighbours of an image that are the same as at
+    the last measurement; it rises as a training settles. Of all views of its size: "lidar". Of the
+    first two: "alignment", and "view_retrieval", how often the first view retrieves the second
+    among those of all images. Of the loss: "loss_of_views", which of held-out images is not that
+    of the training; and, for methods with an InfoNCE loss, "infonce_bound": a lower bound in nats
+    on the mutual information of two views, log(candidates) minus the loss. The bound cannot exceed
     log(candidates), which grows with the batch size. The network runs in inference mode: before the
     moving averages of batch normalization have converged, the bound is far below that of the
     training loss. Definitions and sources are in `tfssl.information.representation`. All values are
     NaN if representations are not finite.
 
     Args:
-        views: a dataset of views, of which the first batch is used, or one batch of views in any
-            form that `fit` takes; at least 2 images.
+        views: a dataset of views, of which the first batches are used, or one batch of views in any
+            form that `fit` takes; at least 2 images. Held-out images say more than training images.
         every: epochs between measurements; the first is at the end of the first epoch.
+        num_batches: integer, how many batches of a dataset are used. The losses are means over the
+            batches; all else is computed on their images together.
 
     Raises:
         ValueError: an argument has another form or value than described here, or the model does not
@@ -234,10 +245,12 @@ class Information(Measure):
         self,
         views: tf.data.Dataset | tf.Tensor | np.ndarray | tuple | list | dict[str, Any],
         every: int = 1,
+        num_batches: int = 1,
     ) -> None:
         super().__init__(every)
-        self.batch = batch_of(views)
-        self.measured = None
+        checks.integer("num_batches", num_batches, least=1)
+        self.batches = batches_of(views, num_batches)
+        self.measured = self.before = None
 
     def set_model(self, model: Learner) -> None:
         before = self.model
@@ -247,71 +260,96 @@ class Information(Measure):
                 f"Information needs a tfssl.methods.Learner. Received: {type(model).__name__}"
             )
         if self.measured is None or before is not model:
-            self.measured = tf.function(self.represented)
+            self.measured = tf.function(self.outputs_on)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        batches.check_values(self.batch, list(self.model.input_range))
-        checks.views(self.model, self.batch["views"])
-        self.check_sides()
-        self.measured(self.batch)  # raises an error here if the method does not take the views
+        for batch in self.batches:
+            batches.check_values(batch, list(self.model.input_range))
+            checks.views(self.model, batch["views"])
+            self.check_sides(batch)
+        # Raises an error here if the method does not take the views.
+        self.before = neighbours_of(self.represented()[0][0])
 
-    def check_sides(self) -> None:
+    def check_sides(self, batch: Batch) -> None:
         """Raises ValueError for views of another size or number of channels than the model's."""
-        expected, sides = self.model.views_shape[1:], self.batch["views"][0].shape[1:]
+        expected, sides = self.model.views_shape[1:], batch["views"][0].shape[1:]
         if any(one not in (None, other) for one, other in zip(expected, sides)):
             raise ValueError(
                 f"`views` must have images of shape {tuple(expected)}, as the model. "
                 f"Received: images {tuple(sides)}"
             )
 
-    def represented(self, batch: Batch) -> tuple[Views, Scalars]:
-        """Returns h, a tuple of float32 [B, D], and the scalars of the method."""
+    def outputs_on(self, batch: Batch) -> tuple[Views, Scalars]:
+        """Returns h, a tuple of float32 [B, D], and the loss and scalars of the method."""
         h, scalars = (), {}
         if isinstance(self.model, SelfSupervised):
             made = self.model.loss_on_views(batch["views"], batch.get("label"), training=False)
-            h, scalars = made.h, made.scalars
+            h, scalars = made.h, {**made.scalars, LOSS: made.loss}
         h = h or tuple(self.model.encode(view, training=False) for view in batch["views"])
         self.model.clear_losses()  # they are tensors of this graph
         return tuple(tf.cast(view, tf.float32) for view in h), scalars
 
-    def measure(self) -> dict[str, float]:
-        h, scalars = tf.nest.map_structure(np.asarray, self.measured(self.batch))
-        found = scores_of(h) if all(np.isfinite(view).all() for view in h) else {}
-        bound = self.bound(scalars)
-        names = ("effective_rank", "uniformity", *(("alignment",) if len(h) > 1 else ()))
-        return {name: found.get(name, math.nan) for name in names} | bound
+    def represented(self) -> tuple[list[np.ndarray], dict[str, float]]:
+        """Returns h of all images, a list of [N, D], and the means of the loss and scalars."""
+        made = [tf.nest.map_structure(np.asarray, self.measured(one)) for one in self.batches]
+        h = [np.concatenate(view) for view in zip(*(h for h, _ in made))]
+        return h, {name: float(np.mean([one[name] for _, one in made])) for name in made[0][1]}
 
-    def bound(self, scalars: dict[str, Any]) -> dict[str, float]:
+    def measure(self) -> dict[str, float]:
+        h, scalars = self.represented()
+        views = self.batches[0]["views"]
+        alike = [one for one, view in zip(h, views) if view.shape == views[0].shape]
+        finite = all(np.isfinite(view).all() for view in h)
+        found = scores_of(alike) if finite else {}
+        before, self.before = self.before, neighbours_of(h[0])
+        if before is not None and self.before is not None:
+            found["neighbours_kept"] = representation.shared(before, self.before)
+        names = OF_ONE_VIEW + (OF_TWO_VIEWS if len(alike) > 1 else ())
+        found = {name: found.get(name, math.nan) for name in names}
+        found |= {LOSS: scalars[LOSS]} if LOSS in scalars else {}
+        return found | self.bound(scalars)
+
+    def bound(self, scalars: dict[str, float]) -> dict[str, float]:
         """Returns {"infonce_bound": nats}; {} if the method has no InfoNCE loss."""
         if not isinstance(self.model, SelfSupervised):
             return {}
-        views = self.batch["views"]
+        views = self.batches[0]["views"]
         ceiling = self.model.ceiling(len(views[0]), len(views))
         if ceiling is None:
             return {}
-        return {"infonce_bound": ceiling - float(scalars["contrast_loss"]) / self.model.DIRECTIONS}
+        return {"infonce_bound": ceiling - scalars["contrast_loss"] / self.model.DIRECTIONS}
+
+
+def neighbours_of(h):
+    """The nearest neighbours of each image, int [N, k]; None if representations are not finite."""
+    k = min(NEIGHBOURS, len(h) - 1)
+    return representation.nearest(h, k) if np.isfinite(h).all() else None
 
 
 def scores_of(h):
-    """Returns {name: number} for the representations of one or more views, float32 [B, D]."""
+    """Returns {name: number} for the representations of one or more views, float32 [N, D]."""
     found = {
         "effective_rank": representation.effective_rank(representation.singular_values(h[0])),
+        "spectrum_decay": representation.spectrum_decay(h[0]),
         "uniformity": representation.uniformity(h[0]),
     }
-    return found | ({"alignment": representation.alignment(*h[:2])} if len(h) > 1 else {})
+    if len(h) > 1:
+        found["alignment"] = representation.alignment(*h[:2])
+        found["lidar"] = representation.lidar(np.stack(h))
+        found["view_retrieval"] = representation.view_retrieval(*h[:2])
+    return found
 
 
-def batch_of(views):
-    """One batch of views in the form of `batches.unpack`; the first of a dataset."""
-    if isinstance(views, tf.data.Dataset):
-        views = next(iter(views.take(1)), None)
-        if views is None:
-            raise ValueError("`views` must hold a batch. Received: an empty dataset")
+def batches_of(views, count):
+    """A list of batches of views in the form of `batches.unpack`; the first ones of a dataset."""
+    given = list(views.take(count)) if isinstance(views, tf.data.Dataset) else [views]
+    if not given:
+        raise ValueError("`views` must hold a batch. Received: an empty dataset")
     try:
-        batch = batches.unpack(views)
+        made = [batches.unpack(one) for one in given]
     except ValueError as error:
         raise ValueError(str(error).replace("`x`", "`views`")) from None
-    if len(batch["views"][0]) < 2:
+    if any(len(batch["views"][0]) < 2 for batch in made):
         raise ValueError("`views` must be of at least 2 images. Received: 1")
-    return tf.nest.map_structure(tf.convert_to_tensor, batch)
+    return [tf.nest.map_structure(tf.convert_to_tensor, batch) for batch in made]

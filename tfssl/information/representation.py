@@ -1,4 +1,4 @@
-"""Properties of representations: alignment, uniformity, effective rank, label information.
+"""Properties of representations: with labels, label information; all others without labels.
 
 Computed with NumPy, without gradients.
 """
@@ -7,6 +7,8 @@ import numpy as np
 from scipy.special import log_softmax
 
 from tfssl.information.discrete import entropy
+
+TIE = 1e-9  # difference of cosines that is rounding
 
 
 def alignment(h1, h2):
@@ -72,6 +74,118 @@ def effective_rank(values):
     """
     total = np.sum(values)
     return float(np.exp(entropy(np.asarray(values) / total))) if total > 0 else 1.0
+
+
+def lidar(views, delta=1e-4):
+    """LiDAR: the effective rank of what distinguishes images, relative to how their views differ.
+
+    Thilak et al. 2023, "LiDAR: Sensing Linear Probing Performance in Joint Embedding SSL
+    Architectures", arXiv:2312.04000, section 4: images are the classes of a linear discriminant
+    analysis, their views the examples. S = W^-1/2 B W^-1/2 with the covariance B of the means of
+    the images, and the mean covariance W of the views about their mean, plus delta I. Unlike
+    RankMe, it does not count dimensions in which the views of an image differ as much as images do.
+
+    Differs from the paper, which takes 50 views of 1,000 images: with few views W is noisier, and
+    with fewer images than dimensions the rank is at most their number less one.
+
+    Args:
+        views: float [V, N, D], V >= 2 views of the same N >= 2 images in the same order.
+        delta: float > 0, added to the diagonal of W; it matters where features are small.
+
+    Returns:
+        float in [1, min(N - 1, D)]; 1 if all images have the same mean.
+    """
+    views = np.asarray(views, np.float64)
+    if views.ndim != 3 or views.shape[0] < 2 or views.shape[1] < 2:
+        raise ValueError(
+            "`views` must be [V, N, D] of 2 views or more of 2 images or more. "
+            f"Received: shape {views.shape}"
+        )
+    if not delta > 0:
+        raise ValueError(f"`delta` must be positive. Received: delta={delta}")
+    means = views.mean(axis=0)
+    apart = (views - means).reshape(-1, views.shape[2])
+    within = apart.T @ apart / len(apart) + delta * np.eye(views.shape[2])
+    # W^-1/2 by its Cholesky factor, another square root: S has the same eigenvalues.
+    centred = np.linalg.solve(np.linalg.cholesky(within), (means - means.mean(axis=0)).T)
+    return effective_rank(singular_values(centred) ** 2)
+
+
+def spectrum_decay(h, first=11, last=100):
+    """alpha-ReQ: the exponent of the power law that the spectrum of representations follows.
+
+    Agrawal et al. 2022, "alpha-ReQ: Assessing Representation Quality in Self-Supervised Learning by
+    Measuring Eigenspectrum Decay": the eigenvalues of the covariance are about proportional to
+    rank^-alpha; near 1 is said to be good, large is near collapse, small is noise. The fit is by
+    least squares of the logarithms over a range of ranks, as the first ones follow no power law
+    (Stringer et al. 2019, who take ranks 11 to 500).
+
+    Args:
+        h: float [N, D].
+        first, last: the ranks of the fit, counted from 1; ranks without variance are left out.
+
+    Returns:
+        float, alpha; NaN if fewer than two of these ranks have variance.
+    """
+    if not 1 <= first < last:
+        raise ValueError(f"`first` and `last` must be 1 <= first < last. Received: {first}, {last}")
+    h = np.asarray(h, np.float64)
+    values = singular_values(h - h.mean(axis=0)) ** 2
+    values = values[: np.count_nonzero(values > 1e-12 * values[0])]
+    values = values[first - 1 : last]
+    if len(values) < 2:
+        return float("nan")
+    ranks = np.log(first + np.arange(len(values)))
+    return float(-np.polyfit(ranks, np.log(values), 1)[0])
+
+
+def view_retrieval(h1, h2):
+    """How often view 1 of an image retrieves view 2 of it among the views 2 of all images.
+
+    The accuracy, without labels, of the nearest neighbour by cosine, when each image is a class of
+    its own. A tie counts as a failure.
+
+    Args:
+        h1, h2: float [N, D]; row i of both belongs to the same image.
+
+    Returns:
+        float in [0, 1]; chance is 1 / N, and 0 if all are equal.
+    """
+    cosines = unit(h1) @ unit(h2).T
+    own = np.diagonal(cosines).copy()
+    np.fill_diagonal(cosines, -np.inf)
+    return float(np.mean(own > cosines.max(axis=1) + TIE))
+
+
+def neighbours_kept(before, after, k=10):
+    """Mean share of the k nearest neighbours of an image that it keeps from one time to another.
+
+    Args:
+        before, after: float [N, D] and [N, E], representations of the same images in the same
+            order, such as those of two checkpoints; the neighbours are among these images.
+        k: integer in [1, N - 1].
+
+    Returns:
+        float in [0, 1]; about k / (N - 1) if they are unrelated, 1 if nothing changed.
+    """
+    if len(before) != len(after) or not 1 <= k < len(before):
+        raise ValueError(
+            "`before` and `after` must be of the same N images, and `k` in [1, N - 1]. "
+            f"Received: {len(before)} and {len(after)} images, k={k}"
+        )
+    return shared(nearest(before, k), nearest(after, k))
+
+
+def nearest(h, k):
+    """The k nearest neighbours of each row by cosine, int [N, k], the nearest first."""
+    cosines = unit(h) @ unit(h).T
+    np.fill_diagonal(cosines, -np.inf)
+    return np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+
+
+def shared(one, other):
+    """Mean share of the elements of each row of int [N, k] that are in the other's row, too."""
+    return float(np.mean([np.isin(a, b).mean() for a, b in zip(one, other)]))
 
 
 def label_information(logits, labels):

@@ -15,7 +15,7 @@ RIGHT, WRONG, UNUSED = 0, 1, 3  # exit codes
 BUSY = 0.25  # of the cores, at work for others
 # {name: (flags of a standard recipe, images in its training split)}
 RECIPES = {
-    "shapes, the first run": (["--flagfile=flags/shapes.flags"], 8000),
+    "shapes, the first run": (["--flagfile=flags/shapes.flags"], 10_000),
     "CIFAR-10, fast": (["--flagfile=flags/fast/cifar10.flags"], 50_000),
     "CIFAR-10, 10 epochs": (["--flagfile=flags/cifar10.flags"], 50_000),
     "CIFAR-10, the thesis's ResNet-18": (

@@ -1,11 +1,13 @@
 """`--mode=pretrain`: trains an encoder without labels, then evaluates it."""
 
 import functools
+import math
 import os
 import shlex
 
-from tfssl import compat, files, layers
+from tfssl import compat, data, files, layers
 from tfssl.callbacks.alarms import WarnOfCollapse
+from tfssl.callbacks.heldout import HeldOutScalars
 from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
@@ -38,6 +40,8 @@ IF_COLLAPSED = (
     "--base_target_decay (byol), or --precision=float32."
 )
 WATCHED = 256  # images of a batch for the information/ scalars, at most
+HELD_OUT = 512  # images for those of held-out images, at most
+HELD_OUT_POINTS = 20  # how often these are computed in a training, at most
 
 
 def build_model(job):
@@ -345,15 +349,52 @@ def information(job, model, writer, start):
     config = job.config
     if not (model.watched and writer):
         return []
+    every = config.train_summary_steps
+    held_out = held_out_views(job)
     return [
         InformationScalars(
             start,
             job.total_steps,
             writer,
-            config.train_summary_steps,
+            every,
             config.train_batch_size,
             config.temperature,
             config.num_views,
+        ),
+        *(
+            HeldOutScalars(
+                start,
+                job.total_steps,
+                writer,
+                every * math.ceil(job.total_steps / (every * HELD_OUT_POINTS)),
+                views,
+                config.model_dir,
+            )
+            for views in held_out
+        ),
+    ]
+
+
+def held_out_views(job):
+    """A list of a dataset: views of images of the evaluation split, or of training images.
+
+    Training images where there is no split of such images. In batches no larger than those of the
+    training on a device; an empty list if these are of single images.
+    """
+    config, source = job.config, job.eval_source
+    if source is None or config.probe_dataset:
+        source = job.train_source
+    parts = config.accumulate_steps * job.distribution.replicas
+    batch_size = min(HELD_OUT, config.train_batch_size // parts, source.num_examples)
+    if batch_size < 2:
+        return []
+    return [
+        data.views(
+            source,
+            recipes.trained(config, job.size),
+            batch_size=batch_size,
+            seed=config.seed,
+            stop_step=min(HELD_OUT, source.num_examples) // batch_size,
         )
     ]
 

@@ -1,0 +1,48 @@
+"""Points of label-free measures on fixed views."""
+
+import numpy as np
+import pytest
+
+from tests.helpers import read_scalars, run_until_killed, tiny_config
+from tfssl import run
+from tfssl.callbacks import heldout
+
+NAMES = [f"information/{name}" for name in heldout.NAMES]
+ALL = {"train_steps": 6, "train_summary_steps": 1, "checkpoint_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("straight") / "run"
+    run(tiny_config(directory, **ALL))
+    return read_scalars(directory)
+
+
+def test_a_run_that_is_continued_has_the_points_of_one_that_was_not_interrupted(straight, tmp_path):
+    run_until_killed(lambda: run(tiny_config(tmp_path, **ALL)), at_step=5)
+    run(tiny_config(tmp_path, **ALL))
+    points = read_scalars(tmp_path)
+    for name in set(NAMES) & set(straight):
+        assert dict(points[name]) == dict(straight[name]), name
+    assert [step for step, _ in straight["information/neighbours_kept"]] == [2, 3, 4, 5, 6]
+
+
+def test_a_long_training_has_twenty_points(tmp_path):
+    run(tiny_config(tmp_path, train_steps=44, train_summary_steps=2, eval_baseline=False))
+    steps = [step for step, _ in read_scalars(tmp_path)["information/lidar"]]
+    assert steps == [*range(4, 44, 4), 44]
+
+
+@pytest.mark.parametrize("content", [b"", b"none", None])
+def test_without_a_file_that_can_be_read_there_is_no_past(tmp_path, content):
+    if content is not None:
+        (tmp_path / heldout.FILE).write_bytes(content)
+    assert heldout.remembered(str(tmp_path / heldout.FILE), 9) == {}
+
+
+def test_points_after_the_step_are_left_out(tmp_path):
+    history = {step: np.full((5, 2), step) for step in (3, 6, 9)}
+    heldout.remember(str(tmp_path / heldout.FILE), history)
+    found = heldout.remembered(str(tmp_path / heldout.FILE), 6)
+    assert list(found) == [3, 6]
+    np.testing.assert_array_equal(found[6], history[6])

@@ -57,10 +57,11 @@ def measure(records, sweep, images):
     for path in sorted(glob.glob(os.path.join(sweep, "*", "result.json"))):
         run = os.path.basename(os.path.dirname(path))
         accuracies = runs.scores(runs.read(path))
-        if run in records.all.get(name, {}) or not set(PROTOCOLS) <= set(accuracies):
+        there = [protocol for protocol in PROTOCOLS if protocol in accuracies]
+        if run in records.all.get(name, {}) or not there:
             continue
         record = measured(os.path.dirname(path), images)
-        record["accuracy"] = {protocol: accuracies[protocol]["top_1"] for protocol in PROTOCOLS}
+        record["accuracy"] = {protocol: accuracies[protocol]["top_1"] for protocol in there}
         records.add(name, run, record)
         print(f"{name} {run}: measured", flush=True)
 
@@ -76,7 +77,7 @@ def measured(directory, images):
     config = storage.recorded(directory).replace(model_dir=directory)
     job = jobs.plan(config)
     model, _, _ = pretrain.restored(job)
-    views = augment.simclr(job.size, recipes.channels_of(config))
+    view = augment.simclr(job.size, recipes.channels_of(config))
     information = Information(
         batches_of(job.eval_source, recipes.trained(config, job.size), config, images),
         num_batches=images,
@@ -84,7 +85,7 @@ def measured(directory, images):
     information.set_model(model)
     h = [
         [np.asarray(model.encode(view, training=False)) for view in batch["views"]]
-        for batch in batches_of(job.eval_source, (views[0],) * 4, config, images)
+        for batch in batches_of(job.eval_source, (view,) * 4, config, images)
     ]
     return {
         OWN: known(information.measure()),
@@ -141,7 +142,7 @@ def agreement(records, measure, views, protocol):
     pairs = [
         (MEASURES[measure] * one[views][measure], one["accuracy"][protocol])
         for one in records
-        if measure in one[views]
+        if measure in one[views] and protocol in one["accuracy"]
     ]
     if len(pairs) < LEAST or any(len(set(side)) == 1 for side in zip(*pairs)):
         return None

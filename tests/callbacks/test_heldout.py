@@ -1,14 +1,17 @@
 """Points of label-free measures on fixed views."""
 
+import types
+
 import numpy as np
 import pytest
 
 from tests.helpers import read_scalars, run_until_killed, tiny_config
 from tfssl import run
 from tfssl.callbacks import heldout
+from tfssl.runner.pretrain import points_of
 
 NAMES = [f"information/{name}" for name in heldout.NAMES]
-ALL = {"train_steps": 6, "train_summary_steps": 1, "checkpoint_steps": 2}
+ALL = {"train_steps": 5, "train_summary_steps": 1, "checkpoint_steps": 2}
 
 
 @pytest.fixture(scope="module")
@@ -19,18 +22,24 @@ def straight(tmp_path_factory):
 
 
 def test_a_run_that_is_continued_has_the_points_of_one_that_was_not_interrupted(straight, tmp_path):
-    run_until_killed(lambda: run(tiny_config(tmp_path, **ALL)), at_step=5)
+    run_until_killed(lambda: run(tiny_config(tmp_path, **ALL)), at_step=4)
     run(tiny_config(tmp_path, **ALL))
     points = read_scalars(tmp_path)
     for name in set(NAMES) & set(straight):
         assert dict(points[name]) == dict(straight[name]), name
-    assert [step for step, _ in straight["information/neighbours_kept"]] == [2, 3, 4, 5, 6]
+    assert [step for step, _ in straight["information/neighbours_kept"]] == [2, 3, 4, 5]
 
 
-def test_a_long_training_has_twenty_points(tmp_path):
+def test_a_short_training_has_five_points(tmp_path):
     run(tiny_config(tmp_path, train_steps=44, train_summary_steps=2, eval_baseline=False))
     steps = [step for step, _ in read_scalars(tmp_path)["information/lidar"]]
-    assert steps == [*range(4, 44, 4), 44]
+    assert steps == [10, 20, 30, 40, 44]
+
+
+@pytest.mark.parametrize("steps,points", [(469, 5), (2000, 15), (3910, 20), (10**6, 20)])
+def test_points_take_about_a_fiftieth_of_the_time(steps, points):
+    config = types.SimpleNamespace(train_batch_size=64)
+    assert points_of(types.SimpleNamespace(total_steps=steps, config=config)) == points
 
 
 @pytest.mark.parametrize("content", [b"", b"none", None])

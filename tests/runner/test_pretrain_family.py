@@ -72,7 +72,13 @@ def test_patches_that_leave_no_row_to_predict_are_refused(tmp_path, changes):
     [
         ("npair", ["--train_steps=700"]),
         ("triplet", ["--train_steps=700"]),
-        ("cpc", ["--train_steps=600", "--image_size=32", "--train_split=train[:6000]"]),
+        (
+            "cpc",
+            [
+                *("--train_steps=600", "--image_size=32", "--train_split=train[:6000]"),
+                *("--learning_rate=0.004", "--crop_area_min=0.5"),
+            ],
+        ),
     ],
 )
 def test_the_family_beats_the_untrained_encoder_on_shapes(tmp_path, method, more):

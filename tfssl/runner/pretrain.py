@@ -41,7 +41,9 @@ IF_COLLAPSED = (
 )
 WATCHED = 256  # images of a batch for the information/ scalars, at most
 HELD_OUT = 512  # images for those of held-out images, at most
-HELD_OUT_POINTS = 20  # how often these are computed in a training, at most
+HELD_OUT_BYTES = 2**28  # of their views, at most
+HELD_OUT_POINTS = 5, 20  # how often these are computed in a training, at least and at most
+HELD_OUT_SHARE = 0.02  # of the time of a training for them, about, beyond that least number
 
 
 def build_model(job):
@@ -349,54 +351,52 @@ def information(job, model, writer, start):
     config = job.config
     if not (model.watched and writer):
         return []
-    every = config.train_summary_steps
-    held_out = held_out_views(job)
     return [
         InformationScalars(
             start,
             job.total_steps,
             writer,
-            every,
+            config.train_summary_steps,
             config.train_batch_size,
             config.temperature,
             config.num_views,
         ),
-        *(
-            HeldOutScalars(
-                start,
-                job.total_steps,
-                writer,
-                every * math.ceil(job.total_steps / (every * HELD_OUT_POINTS)),
-                views,
-                config.model_dir,
-            )
-            for views in held_out
-        ),
+        *held_out(job, writer, start),
     ]
 
 
-def held_out_views(job):
-    """A list of a dataset: views of images of the evaluation split, or of training images.
+def held_out(job, writer, start):
+    """A list of the callback for the scalars of held-out images; empty for batches of one image.
 
-    Training images where there is no split of such images. In batches no larger than those of the
-    training on a device; an empty list if these are of single images.
+    They are views of images of the evaluation split; of training images where there is none. In
+    batches no larger than those of the training on a device.
     """
-    config, source = job.config, job.eval_source
+    config, source, views = job.config, job.eval_source, recipes.trained(job.config, job.size)
     if source is None or config.probe_dataset:
         source = job.train_source
+    of_image = 4 * len(views) * math.prod(job.size) * source.channels
+    images = min(HELD_OUT, HELD_OUT_BYTES // of_image, source.num_examples)
     parts = config.accumulate_steps * job.distribution.replicas
-    batch_size = min(HELD_OUT, config.train_batch_size // parts, source.num_examples)
+    batch_size = min(images, config.train_batch_size // parts)
     if batch_size < 2:
         return []
-    return [
-        data.views(
-            source,
-            recipes.trained(config, job.size),
-            batch_size=batch_size,
-            seed=config.seed,
-            stop_step=min(HELD_OUT, source.num_examples) // batch_size,
-        )
-    ]
+    batches = data.views(
+        source,
+        views,
+        batch_size=batch_size,
+        seed=config.seed,
+        stop_step=images // batch_size,
+    )
+    every = config.train_summary_steps
+    every *= math.ceil(job.total_steps / (every * points_of(job)))
+    return [HeldOutScalars(start, job.total_steps, writer, every, batches, config.model_dir)]
+
+
+def points_of(job):
+    """How often held-out images are measured in a training."""
+    passes = 3 * job.total_steps * job.config.train_batch_size  # forward, and backward as two
+    least, most = HELD_OUT_POINTS
+    return min(max(int(HELD_OUT_SHARE * passes / HELD_OUT), least), most)
 
 
 def evaluate_and_record(job, model, encode, step, why=""):

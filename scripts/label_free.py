@@ -134,7 +134,8 @@ def report(options, records):
         " uniformity, alignment, loss_of_views), so that +1 is a perfect ranking.\n\n"
     )
     runs.write(os.path.join(options.out, "table.md"), text + "\n\n".join(parts))
-    draw(os.path.join(options.out, "table.png"), means)
+    if means:
+        draw(os.path.join(options.out, "table.png"), means)
 
 
 def agreement(records, measure, views, protocol):

@@ -30,6 +30,13 @@ def test_a_run_that_is_continued_has_the_points_of_one_that_was_not_interrupted(
     assert [step for step, _ in straight["information/neighbours_kept"]] == [2, 3, 4, 5]
 
 
+def test_neighbours_among_another_number_of_images_are_dropped(tmp_path):
+    heldout.remember(str(tmp_path / heldout.FILE), {0: np.zeros((5, 2), int)})
+    run(tiny_config(tmp_path, train_steps=2, eval_baseline=False))
+    assert [step for step, _ in read_scalars(tmp_path)["information/neighbours_kept"]] == [2]
+    assert list(heldout.remembered(str(tmp_path / heldout.FILE), 9)) == [1, 2]
+
+
 def test_a_short_training_has_five_points(tmp_path):
     run(tiny_config(tmp_path, train_steps=44, train_summary_steps=2, eval_baseline=False))
     steps = [step for step, _ in read_scalars(tmp_path)["information/lidar"]]

@@ -38,6 +38,9 @@ class HeldOutScalars(Points):
         if self.information is None:
             self.information = Information(self.views, num_batches=len(self.views))
             self.information.set_model(self.model)
+            # Those of other images, where a run goes on with another evaluation split, are dropped.
+            images = sum(len(batch["views"][0]) for batch in self.information.batches)
+            self.history = {at: of for at, of in self.history.items() if len(of) == images}
             self.information.before = self.history.get(max(self.history, default=None))
         found = self.information.measure()
         if self.information.before is not None:

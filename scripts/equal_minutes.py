@@ -3,7 +3,8 @@
 For each method: its speed, by a short training; its learning rate, the best of three by kNN on
 held-out training images; one training for each seed, of the same duration, evaluated on the test
 images; and, with --same_images, one on as many images as SimCLR saw in that time. Speeds are
-measured first, so that each training is a number of steps and comes out the same on any machine.
+measured first, one after the other, in float32 and on all cores, so that each training is a number
+of steps and may be made on other machines, in bfloat16, or several side by side.
 
 Writes OUTPUT_DIR/table.md; curves.png, accuracy of the online head against minutes; and
 runs.json, what each training gave: one that is there already is not made again. Models go to
@@ -12,6 +13,7 @@ runs.json, what each training gave: one that is there already is not made again.
 
 import argparse
 import concurrent.futures
+import contextlib
 import functools
 import json
 import os
@@ -86,7 +88,8 @@ RATE = "learning_rate"
 
 def main(argv):
     options = parse(argv)
-    side_by_side(options, pace, options.methods)
+    for method in options.methods:
+        reported(pace, options, method)
     side_by_side(options, trainings, options.methods)
     report(options)
 
@@ -125,9 +128,7 @@ def read(parser, argv):
     if not 1 <= options.jobs <= len(cores):
         parser.error(f"--jobs must be from 1 to {len(cores)}, the cores. Received: {options.jobs}")
     runs.refuse(parser, rest, "method", "seed", "train_steps", "learning_rate", "model_dir")
-    options.shares = queue.SimpleQueue()  # of the cores
-    for job in range(options.jobs):
-        options.shares.put(cores[job :: options.jobs])
+    options.cores, options.share = cores, Shares(cores, options.jobs)
     options.records = Records(os.path.join(options.out, "runs.json"))
     return options
 
@@ -145,6 +146,27 @@ def split(argv):
     """The words before and after a lone --."""
     place = argv.index("--") if "--" in argv else len(argv)
     return argv[:place], argv[place + 1 :]
+
+
+class Shares:
+    """The cores in equal parts, each lent to one training at a time."""
+
+    def __init__(self, cores, count):
+        self.free = queue.SimpleQueue()
+        for number in range(count):
+            self.free.put(cores[number::count])
+
+    @contextlib.contextmanager
+    def __call__(self, cores=None):
+        """Waits for a share, and yields it; `cores` where they are given."""
+        if cores:
+            yield cores
+            return
+        share = self.free.get()
+        try:
+            yield share
+        finally:
+            self.free.put(share)
 
 
 class Records:
@@ -197,17 +219,21 @@ def reported(function, options, item):
         raise
 
 
-def train(options, method, name, flags):
-    """The record of a training, which is made now unless it has been."""
+def train(options, method, name, flags, cores=None):
+    """The record of a training, which is made now unless it has been.
+
+    Args:
+        options: those of the command line.
+        method, name: where the record is.
+        flags: of run.py.
+        cores: numbers of those that it has; None: one of the `--jobs` shares of them.
+    """
     record = options.records.find(method, name, flags)
     if record:
         return record
     place = os.path.join(options.models, method, name)
-    cores = options.shares.get()
-    try:
+    with options.share(cores) as cores:
         result = runs.run(place, *flags, cores=cores, log=options.jobs > 1)
-    finally:
-        options.shares.put(cores)
     logged = runs.scalars(place, ("train/supervised_acc", "information/effective_rank"))
     ranks = logged.get("information/effective_rank", {})
     record = {
@@ -237,10 +263,11 @@ def last(flags, name):
 
 
 def pace(options, method):
-    """Training images per second."""
+    """Training images per second of all cores in float32."""
     quick = ["--nolinear_probe", "--knn_k=", "--eval_steps=1", "--train_summary_steps=0"]
-    flags = [*flags_of(options, method), *quick, f"--train_steps={PACE_STEPS}"]
-    return train(options, method, "pace", flags)["images_per_second"]
+    quick += ["--precision=float32", f"--train_steps={PACE_STEPS}"]
+    flags = [*flags_of(options, method), *quick]
+    return train(options, method, "pace", flags, options.cores)["images_per_second"]
 
 
 def steps_on(images, flags):
@@ -300,14 +327,14 @@ def report(options):
         *("effective rank", "linear, same images", "kNN-20, same images"),
     ]
     rows = [row(method, options.records.all[method], of) for method, of in finals.items()]
-    some = next(iter(finals.values()))[0]
+    pace = options.records.all[next(iter(finals))]["pace"]
     words = [f"--minutes={options.minutes:g}", f"--search_minutes={options.search_minutes:g}"]
     words += ["--same_images"] * options.same_images
     text = (
         f"`{command('equal_minutes', options, words)}`\n\nEach training: {options.minutes:g} "
-        f"minutes of {some['cores']} core(s), {options.jobs} at once, at the speed that was "
-        f"measured first; {some['device']}. Accuracies on the test images in %: the mean over the "
-        f"seeds, and half of their range.\n\n{markdown([header, *rows])}"
+        f"minutes of {pace['cores']} core(s) in float32 at the speed that was measured first; "
+        f"{pace['device']}. Accuracies on the test images in %: the mean over the seeds, and half "
+        f"of their range.\n\n{markdown([header, *rows])}"
     )
     runs.write(os.path.join(options.out, "table.md"), text)
     draw(os.path.join(options.out, "curves.png"), finals, options.minutes)

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import math
+import os
 
 import pytest
 
@@ -87,12 +89,17 @@ def test_each_method_gets_its_speed_its_best_rate_and_the_same_minutes(script, t
         assert made[method, "seed_1"] == round(120 * speed / 256)
     assert made["byol", "same_images"] == made["simclr", "seed_0"] == 47
     for method, name, _, flags in script.made:
+        assert (script.last(flags, "precision") == "float32") == (name == "pace")
         if name in ("seed_0", "seed_1", "same_images"):
             assert script.last(flags, "learning_rate") == BEST[method]
             assert script.last(flags, "seed") == ("1" if name == "seed_1" else "0")
             assert script.last(flags, "train_split") is None
         elif name.startswith("rate"):
             assert script.last(flags, "eval_split") == "train[40000:]"
+    records = json.loads((tmp_path / "runs.json").read_text())
+    cores = len(os.sched_getaffinity(0))
+    assert all(of["pace"]["cores"] == cores for of in records.values())
+    assert all(of["seed_0"]["cores"] <= math.ceil(cores / jobs) for of in records.values())
     byol = "| BYOL | 1.2 | 50 | 5,888 | 4 | 2 | 71.0 ± 1.0 | 61.0 ± 1.0 | 33 | 70.0 | 60.0 |"
     assert byol in table
     assert "| DCL | 0.133 | 99 | 11,776 | 2 | 2 | 71.0 ± 1.0 |" in table

@@ -56,12 +56,17 @@ def both_critics():
     return made("deep_infomax", lambda: plain(size=8), **options)
 
 
+def four_views(**options):
+    keras.utils.set_random_seed(0)
+    return made("simclr", plain, projector=head(), **options)
+
+
 # {name: (function that makes a model, sizes of its views)}
 OPTIONS = {
     "mocov2-symmetric": (lambda: made("mocov2", plain, symmetric=True), (8, 8)),
     "mocov2-groups": (lambda: made("mocov2", plain, symmetric=True, bn_groups=2), (8, 8)),
-    "simclr-4": (lambda: made("simclr", plain, projector=head()), (8,) * 4),
-    "simclr-4-memory": (lambda: made("simclr", plain, projector=head(), memory_size=16), (8,) * 4),
+    "simclr-4": (four_views, (8,) * 4),
+    "simclr-4-memory": (lambda: four_views(memory_size=16), (8,) * 4),
     "fastsiam-4": (lambda: made("fastsiam", plain), (8,) * 4),
     "sigreg-3": (lambda: made("sigreg", plain), (8,) * 3),
     "emp_ssl-4": (lambda: made("emp_ssl", plain), (8,) * 4),
@@ -92,7 +97,10 @@ MOST = (
 @pytest.mark.parametrize("name", some(OPTIONS, default=MOST))
 def test_parts_of_a_batch_are_the_batch_with_other_options(name):
     make, sizes = OPTIONS[name]
-    whole, parts = make(), make()
+    keras.utils.set_random_seed(1)  # equal weights do not come from equal draws before
+    whole = make()
+    keras.utils.set_random_seed(2)
+    parts = make()
     parts.accumulate_steps = 2
     for model in (whole, parts):
         model.optimizer.iterations.assign(3)  # a queue is in use from then on

@@ -72,10 +72,10 @@ def test_flagfiles_come_with_it(tmp_path, monkeypatch):
     config, _ = parser.parse(["tfssl", "--flagfile=flags/thesis/simclr.flags"])
     assert config.weight_decay == 1e-4 and config.train_epochs == 100
     config, _ = parser.parse(["tfssl", "--flagfile=flags/shapes.flags"])
-    assert config.train_batch_size == 128
+    assert config.train_batch_size == 64 and config.num_views == 4
     (tmp_path / "flags").mkdir()
-    (tmp_path / "flags" / "shapes.flags").write_text("--train_batch_size=64")
-    assert parser.parse(["tfssl", "--flagfile=flags/shapes.flags"])[0].train_batch_size == 64
+    (tmp_path / "flags" / "shapes.flags").write_text("--train_batch_size=32")
+    assert parser.parse(["tfssl", "--flagfile=flags/shapes.flags"])[0].train_batch_size == 32
     for missing in ("flags/none.flags", "shapes.flags", "flags"):
         with pytest.raises(UsageError, match="--flagfile must be a file of flags"):
             parser.parse(["tfssl", f"--flagfile={missing}"])

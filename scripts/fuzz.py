@@ -27,8 +27,8 @@ import time
 
 import damages
 import draws
+import expectation
 import runs  # noqa: F401 - the root of the repository is where `run` and `flags` are
-import verdict
 
 from tfssl.terminal import escape_unencodable
 
@@ -107,7 +107,7 @@ class Settings:
         ]
         places.may = [*(name for name in named if "\0" not in name), "runs", "predictions.csv"]
         filled = draws.Draw(draw.base, changes, draw.line)
-        return verdict.judged(lambda err: carry_out(filled, err), places)
+        return expectation.judged(lambda err: carry_out(filled, err), places)
 
 
 def carry_out(draw, err):
@@ -174,10 +174,10 @@ class Records(Settings):
         }.get(mode, {})
         settings |= of_run | ({"mode": mode} if mode != "resume" else self.begun(run))
         self.places.may = ["run", "new", "written.keras", "predictions.csv"]
-        outcome, said = verdict.judged(
+        outcome, said = expectation.judged(
             lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places
         )
-        if outcome == verdict.FINITE and mode == "resume" and run == "stopped":
+        if outcome == expectation.FINITE and mode == "resume" and run == "stopped":
             return self.as_it_would_have(outcome)
         return outcome, said
 
@@ -198,7 +198,7 @@ class Records(Settings):
             tfssl.load_encoder(path).get_weights() for path in ("run", self.places["pre"])
         )
         same = all(map(np.array_equal, one, other))
-        return (outcome, "") if same else (verdict.FAULT, "it went on, to other weights")
+        return (outcome, "") if same else (expectation.FAULT, "it went on, to other weights")
 
 
 class Checkpoints(Records):
@@ -231,7 +231,7 @@ class Names(Settings):
             "max_bad_fraction": 1.0,
         }
         outcome, said = self.carried(settings)
-        if outcome != verdict.FINITE:
+        if outcome != expectation.FINITE:
             return outcome, said
         outcome, said = self.carried(
             {
@@ -244,7 +244,7 @@ class Names(Settings):
                 "model_dir": None,
             }
         )
-        if outcome == verdict.FINITE:
+        if outcome == expectation.FINITE:
             with open("predictions.csv", newline="") as file:
                 found = {row["file"] for row in csv.DictReader(file)}
             from tfssl.text import plain
@@ -256,11 +256,14 @@ class Names(Settings):
             }
             lost = [name for name in wanted if name not in found]
             if lost:
-                return verdict.FAULT, f"predictions.csv has no {lost[:2]} but {sorted(found)[:2]}"
+                return (
+                    expectation.FAULT,
+                    f"predictions.csv has no {lost[:2]} but {sorted(found)[:2]}",
+                )
         return outcome, said
 
     def carried(self, settings):
-        return verdict.judged(
+        return expectation.judged(
             lambda err: carry_out(draws.Draw("simclr", settings, False), err), self.places
         )
 
@@ -310,7 +313,7 @@ def child(kind, start, numbers, journal, now):
     import keras
 
     drawn = draws.drawn(kind.strategy(), EACH, start)
-    verdict.silent_stderr()
+    expectation.silent_stderr()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     kind.prepare()
     for number in numbers:
@@ -366,7 +369,7 @@ def shard(kind, start, numbers, journal, now):
         if number not in journal.rows:
             journal.add(
                 number=number,
-                outcome=verdict.FAULT,
+                outcome=expectation.FAULT,
                 seconds=HARD,
                 said=f"the process died ({status})",
                 draw=draw[:3000],
@@ -377,11 +380,11 @@ def summary(rows):
     """What the outcomes are, in words."""
     counted = collections.Counter(row["outcome"] for row in rows)
     names = {
-        verdict.FINITE: "ended in finite numbers",
-        verdict.SENTENCE: "were refused in one sentence",
-        verdict.TRAINING: "ended in one sentence while training",
-        verdict.LONG: "asked for more than is waited for, and were under way",
-        verdict.FAULT: "failed",
+        expectation.FINITE: "ended in finite numbers",
+        expectation.SENTENCE: "were refused in one sentence",
+        expectation.TRAINING: "ended in one sentence while training",
+        expectation.LONG: "asked for more than is waited for, and were under way",
+        expectation.FAULT: "failed",
     }
     seconds = sum(row["seconds"] for row in rows)
     return f"{len(rows):,} draws, {seconds:.0f} s: " + ", ".join(
@@ -416,7 +419,7 @@ def main():
 
     import tfssl.runner.program  # noqa: F401
 
-    kind = KINDS[arguments.kind](verdict.Places(root))
+    kind = KINDS[arguments.kind](expectation.Places(root))
     which, of = map(int, arguments.shard.split("/"))
     for start in range(which * EACH, arguments.draws, of * EACH):
         numbers = range(start, min(start + EACH, arguments.draws))
@@ -425,7 +428,7 @@ def main():
     if not arguments.root:
         shutil.rmtree(root)
     rows = [row for number, row in sorted(journal.rows.items()) if number < arguments.draws]
-    faults = [row for row in rows if row["outcome"] == verdict.FAULT]
+    faults = [row for row in rows if row["outcome"] == expectation.FAULT]
     for row in faults:
         print(f"{row['number']}: {row['said']}\n    {row['draw']}")
     if arguments.report:

@@ -31,7 +31,7 @@ ALLOWED = {
     "augment": {"compat", "domains"},
     "callbacks": {
         *("data", "errors", "evaluation", "files", "information", "losses", "methods"),
-        "terminal",
+        *("terminal", "verdict"),
     },
     "data": {"augment", "compat", "errors", "files", "memory", "notes", "registry", "text"},
     "distribute": {"data", "errors", "signals"},
@@ -63,8 +63,9 @@ ALLOWED = {
             "memory",
             "methods",
         ),
-        *("optim", "registry", "signals", "storage", "terminal", "text"),
+        *("optim", "registry", "signals", "storage", "terminal", "text", "verdict"),
     },
+    "verdict": {"information"},
     "__main__": {"runner"},
     "": {"config", "errors", "loading", "registry"},
 }
@@ -72,7 +73,7 @@ ALLOWED = {
 # are those of the command line: its settings, its run directories, its programs.
 LIBRARY = {
     *("augment", "callbacks", "data", "distribute", "doctor", "encoders", "evaluation"),
-    *("information", "layers", "losses", "methods", "optim"),
+    *("information", "layers", "losses", "methods", "optim", "verdict"),
 }
 OF_KERAS = {"from_config", "build_from_config", "compile_from_config"}
 EDGE = {"runner"}  # where flags are read

@@ -20,9 +20,9 @@ from tfssl.config import Config, kind, knob
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """(draws, verdict, fuzz), the modules of scripts/."""
+    """(draws, expectation, fuzz), the modules of scripts/."""
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    return [importlib.import_module(name) for name in ("draws", "verdict", "fuzz")]
+    return [importlib.import_module(name) for name in ("draws", "expectation", "fuzz")]
 
 
 def fuzz(what, count, directory):
@@ -136,13 +136,13 @@ def test_draws_are_of_every_kind(scripts):
 @pytest.fixture
 def judged(scripts, tmp_path, monkeypatch):
     """(work in an empty directory) -> (outcome, what was said)."""
-    _, verdict, _ = scripts
-    places = verdict.Places(str(tmp_path), may=("run",))
+    _, expectation, _ = scripts
+    places = expectation.Places(str(tmp_path), may=("run",))
     monkeypatch.chdir(tmp_path)
     places.fresh()
     os.mkdir("run")
-    monkeypatch.setattr(verdict, "LIMIT", 2.0)
-    yield lambda work: verdict.judged(lambda err: work(), places)
+    monkeypatch.setattr(expectation, "LIMIT", 2.0)
+    yield lambda work: expectation.judged(lambda err: work(), places)
 
 
 def write(path, text):
@@ -198,8 +198,8 @@ def test_what_holds_is_not_called_a_fault(judged):
 
 def test_a_check_that_is_missing_is_found(scripts, tmp_path, monkeypatch):
     """--temperature=-1 and a batch of 10**9 pass where no range is checked."""
-    draws, verdict, fuzz = scripts
-    kind = fuzz.Settings(verdict.Places(str(tmp_path)))
+    draws, expectation, fuzz = scripts
+    kind = fuzz.Settings(expectation.Places(str(tmp_path)))
     monkeypatch.chdir(tmp_path)
     draw = draws.Draw("simclr", {"temperature": -1.0}, line=False)
     assert kind.run(draw)[0] == "sentence"

@@ -35,7 +35,10 @@ _LAZY = {
     "Supervised": "tfssl.methods",
     **{method.path.partition(":")[2]: "tfssl.methods" for method in METHODS.values()},
 }
-_MODULES = ("augment", "callbacks", "data", "encoders", "evaluation", "layers", "losses", "optim")
+_MODULES = (
+    *("augment", "callbacks", "data", "encoders", "evaluation", "layers", "losses", "optim"),
+    "verdict",
+)
 
 
 __all__ = ["Config", "TrainingError", "UsageError", "register", *sorted(_LAZY), *_MODULES]

@@ -45,6 +45,7 @@ from . import evaluation as evaluation
 from . import layers as layers
 from . import losses as losses
 from . import optim as optim
+from . import verdict as verdict
 
 __version__: str
 
@@ -92,5 +93,6 @@ __all__ = [
     "register",
     "represent",
     "run",
+    "verdict",
     "views",
 ]

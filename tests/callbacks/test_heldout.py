@@ -1,10 +1,12 @@
 """Points of label-free measures on fixed views."""
 
+import json
 import types
 
 import numpy as np
 import pytest
 
+import tfssl
 from tests.helpers import read_scalars, run_until_killed, tiny_config
 from tfssl import run
 from tfssl.callbacks import heldout
@@ -18,23 +20,42 @@ ALL = {"train_steps": 5, "train_summary_steps": 1, "checkpoint_steps": 2}
 def straight(tmp_path_factory):
     directory = tmp_path_factory.mktemp("straight") / "run"
     run(tiny_config(directory, **ALL))
-    return read_scalars(directory)
+    return directory
 
 
 def test_a_run_that_is_continued_has_the_points_of_one_that_was_not_interrupted(straight, tmp_path):
     run_until_killed(lambda: run(tiny_config(tmp_path, **ALL)), at_step=4)
     run(tiny_config(tmp_path, **ALL))
-    points = read_scalars(tmp_path)
-    for name in set(NAMES) & set(straight):
-        assert dict(points[name]) == dict(straight[name]), name
-    assert [step for step, _ in straight["information/neighbours_kept"]] == [2, 3, 4, 5]
+    points, expected = read_scalars(tmp_path), read_scalars(straight)
+    for name in set(NAMES) & set(expected):
+        assert dict(points[name]) == dict(expected[name]), name
+    assert [step for step, _ in expected["information/neighbours_kept"]] == [1, 2, 3, 4, 5]
+    judged = (straight / heldout.VERDICT).read_text()
+    assert (tmp_path / heldout.VERDICT).read_text() == judged
+    assert [point["step"] for point in json.loads(judged)["points"]] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_verdict_is_in_the_result(straight):
+    judged = json.loads((straight / heldout.VERDICT).read_text())["verdict"]
+    assert judged["step"] == 5 and judged["kind"] in tfssl.verdict.KINDS
+    assert json.loads((straight / "result.json").read_text())["verdict"] == judged
 
 
 def test_neighbours_among_another_number_of_images_are_dropped(tmp_path):
-    heldout.remember(str(tmp_path / heldout.FILE), {0: np.zeros((5, 2), int)})
-    run(tiny_config(tmp_path, train_steps=2, eval_baseline=False))
-    assert [step for step, _ in read_scalars(tmp_path)["information/neighbours_kept"]] == [2]
-    assert list(heldout.remembered(str(tmp_path / heldout.FILE), 9)) == [1, 2]
+    settings = {"train_steps": 3, "checkpoint_steps": 1, "eval_baseline": False}
+    run_until_killed(lambda: run(tiny_config(tmp_path, **settings)), at_step=2)
+    heldout.remember(str(tmp_path / heldout.FILE), {1: np.zeros((5, 2), int)})
+    run(tiny_config(tmp_path, **settings))
+    kept = [step for step, _ in read_scalars(tmp_path)["information/neighbours_kept"]]
+    assert kept == [1, 3] and list(heldout.remembered(str(tmp_path / heldout.FILE), 9)) == [2, 3]
+
+
+@pytest.mark.parametrize("content", [b"", b"none", b"[]", b'{"facts": {}, "points": [3]}', None])
+def test_a_history_that_cannot_be_read_is_empty(tmp_path, content):
+    if content is not None:
+        (tmp_path / heldout.VERDICT).write_bytes(content)
+    assert not heldout.history_of(str(tmp_path), 9).points
+    assert heldout.verdict_at(str(tmp_path), 9) == {}
 
 
 def test_a_short_training_has_five_points(tmp_path):

@@ -210,6 +210,7 @@ def test_information_is_that_of_the_representations():
         "alignment": representation.alignment(h1, h2),
         "lidar": representation.lidar([h1, h2]),
         "view_retrieval": representation.view_retrieval(h1, h2),
+        "view_rank": representation.view_rank(h1, h2),
         "neighbours_kept": representation.neighbours_kept(before[-1], h1, 10),
         "loss_of_views": 2 * float(nt_xent(z1, z2, 0.5)),
         "infonce_bound": math.log(2 * 16 - 1) - float(nt_xent(z1, z2, 0.5)),

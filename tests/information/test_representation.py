@@ -125,6 +125,25 @@ def test_view_retrieval_by_a_loop_and_at_its_ends():
     assert representation.view_retrieval(h1, np.roll(h1, 1, axis=0)) == 0
 
 
+def test_view_rank_by_a_loop_and_at_its_ends():
+    h1 = RNG.normal(size=(40, 3))
+    h2 = h1 + RNG.normal(size=(40, 3))
+    ranks = []
+    for i, row in enumerate(h1):
+        cosines = [row @ other / np.linalg.norm(row) / np.linalg.norm(other) for other in h2]
+        ranks.append(sorted(cosines, reverse=True).index(cosines[i]) / 39)
+    assert representation.view_rank(h1, h2) == pytest.approx(np.mean(ranks)) and min(ranks) == 0
+    assert representation.view_rank(h1, 2 * h1) == 0
+    assert representation.view_rank(np.ones((40, 3)), np.ones((40, 3))) == 0.5
+    assert representation.view_rank(np.eye(4), -np.eye(4)) == 1
+    chance = representation.view_rank(RNG.normal(size=(400, 8)), RNG.normal(size=(400, 8)))
+    assert chance == pytest.approx(0.5, abs=0.05)
+    # Ten images four times: 3 equal ones before or behind.
+    four = np.repeat(RNG.normal(size=(10, 8)), 4, axis=0)
+    assert representation.view_rank(four, four) == pytest.approx(1.5 / 39)
+    assert representation.view_retrieval(four, four) == 0
+
+
 def test_neighbours_kept_by_a_loop_and_at_its_ends():
     before, after = RNG.normal(size=(30, 4)), RNG.normal(size=(30, 6))
     after[:, :4] = before + 0.5 * RNG.normal(size=(30, 4))

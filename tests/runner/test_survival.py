@@ -364,6 +364,9 @@ def stopped(tmp_path_factory):
     return directory, settings
 
 
+RECORDS = ("data.json", "flags.json", "newest.json", "time.json")
+
+
 def test_a_damaged_run_goes_on_exactly_or_says_what_is_wrong(stopped, tmp_path):
     directory, settings = stopped
     expected = tfssl.load_encoder(directory / "whole").get_weights()
@@ -373,16 +376,18 @@ def test_a_damaged_run_goes_on_exactly_or_says_what_is_wrong(stopped, tmp_path):
         shutil.copytree(directory / "stopped", run)
         chance = random.Random(number)
         files = sorted(path for path in run.rglob("*") if path.is_file())
+        spared = number % 2 and (*RECORDS, "step_00000001")  # then it can go on
+        files = [path for path in files if not spared or not set(spared) & set(path.parts)]
         done = [damage(path, chance) for path in chance.sample(files, 3)]
         try:
             tfssl.run(tiny_config(run, **settings))
         except UsageError as error:
-            assert str(error).count("\n") == 0, done
+            assert str(error).count("\n") == 0 and not spared, done
             continue
         went_on += 1
         weights = tfssl.load_encoder(run).get_weights()
         assert all((a == b).all() for a, b in zip(expected, weights, strict=True)), done
-    assert 0 < went_on < 6
+    assert 3 <= went_on < 6
 
 
 def test_checkpoints_that_are_gone_are_missed(stopped, tmp_path):

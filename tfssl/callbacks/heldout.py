@@ -1,55 +1,94 @@
 """TensorBoard points of label-free measures on fixed views, such as those of held-out images."""
 
+import dataclasses
 import io
+import json
 import os
 
 import numpy as np
 import tensorflow as tf
 
-from tfssl import files
-from tfssl.callbacks.measures import LOSS, Information
+from tfssl import files, verdict
+from tfssl.callbacks.measures import LOSS
 from tfssl.callbacks.tensorboard import Points
+from tfssl.callbacks.verdict import Verdict
 
+VERDICT = "verdict.json"  # the newest verdict, and the history that it follows from
 FILE = "neighbours.npy"  # int32 [points, 2 + N k]: the step, k, the neighbours of each image
-NAMES = ("lidar", "spectrum_decay", "view_retrieval", "neighbours_kept", LOSS)
+NAMES = ("lidar", "spectrum_decay", "view_retrieval", "view_rank", "neighbours_kept", LOSS)
 
 
 class HeldOutScalars(Points):
-    """Writes `Information` of fixed views as information/<name> every `every` steps.
+    """Writes `Information` of fixed views as information/<name> every `every` steps, and judges.
 
-    The neighbours of each point are kept in the directory of the run, so that a training that is
-    continued compares with the same point as one that was not interrupted.
+    The neighbours of each point and the history of the verdict are kept in the directory of the
+    run, so that a training that is continued has the points of one that was not interrupted.
 
     Args:
         start_step, total_steps, writer, every: as for `Points`.
         views: a dataset of views, all of whose batches are used.
         directory: of the run.
+        say: function of a text, prints a new verdict.
     """
 
-    def __init__(self, start_step, total_steps, writer, every, views, directory):
+    def __init__(self, start_step, total_steps, writer, every, views, directory, say=print):
         super().__init__(start_step, total_steps, writer, every)
-        self.views, self.path = views, os.path.join(directory, FILE)
-        self.information, self.history = None, {}
+        self.directory, self.say = directory, say
+        self.path = os.path.join(directory, FILE)
+        self.judged = Verdict(views, num_batches=len(views), verbose=False)
+        self.neighbours = {}
 
     def on_train_begin(self, logs=None):
-        self.history = remembered(self.path, self.start_step)
+        judged, start = self.judged, self.start_step
+        judged.set_model(self.model)
+        # Those of other images, where a run goes on with another evaluation split, are dropped.
+        images = sum(len(batch["views"][0]) for batch in judged.batches)
+        there = remembered(self.path, start)
+        self.neighbours = {at: of for at, of in there.items() if len(of) == images}
+        judged.before = self.neighbours.get(max(self.neighbours, default=None))
+        judged.history = history_of(self.directory, start) if start else verdict.History()
+        judged.begin(self.total_steps)
+        if start == 0:
+            self.note(0, judged.measure())
 
     def write(self, step, logs):
-        if self.information is None:
-            self.information = Information(self.views, num_batches=len(self.views))
-            self.information.set_model(self.model)
-            # Those of other images, where a run goes on with another evaluation split, are dropped.
-            images = sum(len(batch["views"][0]) for batch in self.information.batches)
-            self.history = {at: of for at, of in self.history.items() if len(of) == images}
-            self.information.before = self.history.get(max(self.history, default=None))
-        found = self.information.measure()
-        if self.information.before is not None:
-            self.history[step] = self.information.before
-            remember(self.path, self.history)
+        judged, before = self.judged, self.judged.now
+        found = judged.measure()
+        self.note(step, {**logs, **found})
         with self.writer.as_default(step=step):
             for name in NAMES:
                 if np.isfinite(found.get(name, np.nan)):
                     tf.summary.scalar(f"information/{name}", found[name])
+        if before is None or judged.now.kind != before.kind:
+            self.say(f"\nverdict at step {step:,}: {judged.now}")
+
+    def note(self, step, measured):
+        """Adds a point to the files of the run."""
+        self.judged.add(step, measured)
+        if self.judged.before is not None:
+            self.neighbours[step] = self.judged.before
+            remember(self.path, self.neighbours)
+        now = dataclasses.asdict(self.judged.now)
+        files.write_json(self.directory, VERDICT, {"verdict": now, **self.judged.history.to_dict()})
+
+
+def verdict_at(directory, step):
+    """{"verdict": the newest one in the files of a run} if it is of this step, otherwise {}."""
+    try:
+        found = json.loads(files.read(os.path.join(directory, VERDICT)))["verdict"]
+        found = dataclasses.asdict(verdict.Verdict.of(found))
+        return {"verdict": found} if found["step"] == step else {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def history_of(directory, step):
+    """The `History` in the files of a run up to a step; empty if it cannot be read."""
+    try:
+        content = json.loads(files.read(os.path.join(directory, VERDICT)))
+        return verdict.History.from_dict(content).until(step)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return verdict.History()
 
 
 def remembered(path, step):

@@ -16,7 +16,7 @@ from tfssl.methods import Learner, SelfSupervised, batches, checks
 from tfssl.methods.hints import Batch, Scalars, Views
 
 OF_ONE_VIEW = ("effective_rank", "spectrum_decay", "uniformity", "neighbours_kept")
-OF_TWO_VIEWS = ("alignment", "lidar", "view_retrieval")
+OF_TWO_VIEWS = ("alignment", "lidar", "view_retrieval", "view_rank")
 LOSS = "loss_of_views"
 NEIGHBOURS = 10
 
@@ -208,14 +208,14 @@ class Information(Measure):
     Of the first view: "effective_rank" (RankMe), "spectrum_decay" (alpha-ReQ), "uniformity", and
     "neighbours_kept", the share of the 10 nearest neighbours of an image that are the same as at
     the last measurement; it rises as a training settles. Of all views of its size: "lidar". Of the
-    first two: "alignment", and "view_retrieval", how often the first view retrieves the second
-    among those of all images. Of the loss: "loss_of_views", which of held-out images is not that
-    of the training; and, for methods with an InfoNCE loss, "infonce_bound": a lower bound in nats
-    on the mutual information of two views, log(candidates) minus the loss. The bound cannot exceed
-    log(candidates), which grows with the batch size. The network runs in inference mode: before the
-    moving averages of batch normalization have converged, the bound is far below that of the
-    training loss. Definitions and sources are in `tfssl.information.representation`. All values are
-    NaN if representations are not finite.
+    first two: "alignment", "view_retrieval", how often the first view retrieves the second among
+    those of all images, and "view_rank", how far down it is found. Of the loss: "loss_of_views",
+    which of held-out images is not that of the training; and, for methods with an InfoNCE loss,
+    "infonce_bound": a lower bound in nats on the mutual information of two views, log(candidates)
+    minus the loss. The bound cannot exceed log(candidates), which grows with the batch size. The
+    network runs in inference mode: before the moving averages of batch normalization have
+    converged, the bound is far below that of the training loss. Definitions and sources are in
+    `tfssl.information.representation`. All values are NaN if representations are not finite.
 
     Args:
         views: a dataset of views, of which the first batches are used, or one batch of views in any
@@ -337,7 +337,9 @@ def scores_of(h):
     if len(h) > 1:
         found["alignment"] = representation.alignment(*h[:2])
         found["lidar"] = representation.lidar(np.stack(h))
-        found["view_retrieval"] = representation.view_retrieval(*h[:2])
+        ranks = representation.ranks_of_views(*h[:2])
+        found["view_retrieval"] = float(np.mean(ranks < 0.5))
+        found["view_rank"] = float(np.mean(ranks) / (len(ranks) - 1))
     return found
 
 

@@ -151,10 +151,35 @@ def view_retrieval(h1, h2):
     Returns:
         float in [0, 1]; chance is 1 / N, and 0 if all are equal.
     """
+    return float(np.mean(ranks_of_views(h1, h2) < 0.5))
+
+
+def view_rank(h1, h2):
+    """At which rank view 1 of an image retrieves view 2 of it among the views 2 of all images.
+
+    Where `view_retrieval` counts first places alone, this tells how far down the others are: of
+    images that come several times the views are found among the first, but not as the first.
+
+    Args:
+        h1, h2: float [N, D], N at least 2; row i of both belongs to the same image.
+
+    Returns:
+        float in [0, 1], the mean over images of (rank - 1) / (N - 1); of ties the middle rank. 0 if
+        each view is found first, 1/2 by chance or if all are equal.
+    """
+    return float(np.mean(ranks_of_views(h1, h2)) / (len(h1) - 1))
+
+
+def ranks_of_views(h1, h2):
+    """How many other images' views 2 are closer to view 1 of an image than its own, float [N].
+
+    Those that are as close count half.
+    """
     cosines = unit(h1) @ unit(h2).T
-    own = np.diagonal(cosines).copy()
+    own = np.diagonal(cosines).copy()[:, None]
     np.fill_diagonal(cosines, -np.inf)
-    return float(np.mean(own > cosines.max(axis=1) + TIE))
+    ahead, level = cosines > own + TIE, np.abs(cosines - own) <= TIE
+    return ahead.sum(axis=1) + level.sum(axis=1) / 2
 
 
 def neighbours_kept(before, after, k=10):

@@ -6,13 +6,13 @@ import os
 import shlex
 
 from tfssl import compat, data, files, layers
+from tfssl.callbacks import heldout
 from tfssl.callbacks.alarms import WarnOfCollapse
-from tfssl.callbacks.heldout import HeldOutScalars
 from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
-from tfssl.runner import build, cost, evaluate, loop, plugins, recipes
+from tfssl.runner import build, cost, edge, evaluate, loop, plugins, recipes
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -33,6 +33,7 @@ from tfssl.storage import rundir, runs
 from tfssl.storage.checkpoint import Checkpoints
 from tfssl.storage.export import export_encoder
 from tfssl.storage.networks import build_encoder
+from tfssl.verdict import Verdict
 
 MOST_ROWS = 32  # of CPC's patches, as every pair of rows adds a loss to the graph
 IF_COLLAPSED = (
@@ -389,7 +390,16 @@ def held_out(job, writer, start):
     )
     every = config.train_summary_steps
     every *= math.ceil(job.total_steps / (every * points_of(job)))
-    return [HeldOutScalars(start, job.total_steps, writer, every, batches, config.model_dir)]
+    return [
+        heldout.HeldOutScalars(
+            start, job.total_steps, writer, every, batches, config.model_dir, say_flags
+        )
+    ]
+
+
+def say_flags(text):
+    """Prints a text in which arguments become flags."""
+    print(edge.with_flags(text), flush=True)
 
 
 def points_of(job):
@@ -416,6 +426,7 @@ def evaluate_and_record(job, model, encode, step, why=""):
         "pretrained": results,
         "untrained": baseline(job),
         "evaluated": evaluation_settings(job),
+        **heldout.verdict_at(config.model_dir, step),
         **({"left_out": why} if why else {}),
     }
     write_result(job, result, results)
@@ -429,6 +440,8 @@ def print_result(result, model_dir):
     columns = {name: result[name] for name in ("untrained", "pretrained")}
     dataset = result.get("eval_dataset", result["dataset"])
     why = f"{result['left_out']}\n" if "left_out" in result else ""
+    if "verdict" in result:
+        why += edge.with_flags(f"verdict: {Verdict.of(result['verdict'])}\n")
     print(
         f"\n{evaluate.table(columns)}\n\n{why}"
         f"{dataset} {result['eval_split']}, {count:,} images, "

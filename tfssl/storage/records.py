@@ -182,6 +182,7 @@ SCORES = holding(
 )
 PROTOCOLS = by_name(SCORES)
 ACCURACIES = ("pretrained", "finetuned", "distilled", "results")
+VERDICT = holding({"kind": TEXT, "step": COUNT, "why": TEXT, "advice": TEXT})
 EVALUATED = holding(
     {"dataset": TEXT, "eval_split": TEXT},
     {
@@ -190,6 +191,7 @@ EVALUATED = holding(
         "labels": COUNT,
         "left_out": TEXT,
         "train_seconds": AMOUNT,
+        "verdict": VERDICT,
         "class_names": several(TEXT),
         "evaluated": OBJECT,
         "untrained": optional(PROTOCOLS),

@@ -6,7 +6,7 @@ data.json                 identity of the training images, independent of their 
 checkpoints/, newest.json see `tfssl.storage.checkpoint`
 encoder.keras             the encoder, for use without tfssl
 views.png                 some images and their augmented views
-neighbours.npy            see `tfssl.callbacks.heldout`
+neighbours.npy, verdict.json  see `tfssl.callbacks.heldout`
 labels.json               number of training labels, a digest of the indices of their images,
                           and the names of the classes
 teacher.json, teacher_logits.npy  the teacher of a student, and its outputs

@@ -182,8 +182,7 @@ def trained(run):
     before = accuracy(encoder, run)
     model.fit(views_of(run, *train, BATCH), epochs=epochs, callbacks=[judged], verbose=0)
     return {
-        "points": [dataclasses.asdict(point) for point in judged.points],
-        "facts": dataclasses.asdict(judged.facts),
+        "history": judged.history.to_dict(),
         "knn": [before, accuracy(encoder, run)],
         "said": str(judged.now),
         "kind": judged.now.kind,
@@ -276,9 +275,9 @@ def views_of(run, x, y, batch_size):
 
     import tfssl
 
-    recipe = tfssl.augment.simclr(SIZE, crop_area_min=0.3)
+    recipe = tfssl.augment.simclr(SIZE, crop_area=(0.3, 1.0))
     if run.what == "mild views":
-        recipe = tfssl.augment.simclr(SIZE, crop_area_min=0.5, jitter_strength=0.25)
+        recipe = tfssl.augment.simclr(SIZE, crop_area=(0.5, 1.0), jitter_strength=0.25)
     if run.what == "no augmentation":
         recipe = tfssl.augment.view(
             lambda images, seed: tf.image.resize(images, (SIZE, SIZE), antialias=True)
@@ -371,9 +370,9 @@ def report(out, records):
         if not record:
             continue
         kind = REFUSED
-        if "points" in record:
-            points = [verdict.Point(**point) for point in record["points"]]
-            kind = verdict.judge(points, verdict.Facts(**record["facts"])).kind
+        if "history" in record:
+            history = verdict.History.from_dict(record["history"])
+            kind = verdict.judge(history.points, history.facts).kind
         judged.append((run, kind, record))
     kinds = [*verdict.KINDS, REFUSED]
     table = [["training", *(kind.replace("_", " ") for kind in kinds)]]

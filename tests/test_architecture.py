@@ -63,8 +63,9 @@ ALLOWED = {
             "memory",
             "methods",
         ),
-        *("optim", "registry", "signals", "storage", "terminal", "text", "verdict"),
+        *("optim", "registry", "selection", "signals", "storage", "terminal", "text", "verdict"),
     },
+    "selection": set(),
     "verdict": {"information"},
     "__main__": {"runner"},
     "": {"config", "errors", "loading", "registry"},
@@ -73,7 +74,7 @@ ALLOWED = {
 # are those of the command line: its settings, its run directories, its programs.
 LIBRARY = {
     *("augment", "callbacks", "data", "distribute", "doctor", "encoders", "evaluation"),
-    *("information", "layers", "losses", "methods", "optim", "verdict"),
+    *("information", "layers", "losses", "methods", "optim", "selection", "verdict"),
 }
 OF_KERAS = {"from_config", "build_from_config", "compile_from_config"}
 EDGE = {"runner"}  # where flags are read

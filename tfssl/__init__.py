@@ -37,7 +37,7 @@ _LAZY = {
 }
 _MODULES = (
     *("augment", "callbacks", "data", "encoders", "evaluation", "layers", "losses", "optim"),
-    "verdict",
+    *("selection", "verdict"),
 )
 
 

@@ -45,6 +45,7 @@ from . import evaluation as evaluation
 from . import layers as layers
 from . import losses as losses
 from . import optim as optim
+from . import selection as selection
 from . import verdict as verdict
 
 __version__: str
@@ -93,6 +94,7 @@ __all__ = [
     "register",
     "represent",
     "run",
+    "selection",
     "verdict",
     "views",
 ]

@@ -41,6 +41,63 @@ def test_the_verdict_is_in_the_result(straight):
     assert json.loads((straight / "result.json").read_text())["verdict"] == judged
 
 
+def judged_as(kind, first=3):
+    """In place of `judge`: a verdict that begins at a step."""
+    return lambda points, facts: tfssl.verdict.Verdict(
+        kind if points[-1].step >= first else "learning", points[-1].step, "So it is."
+    )
+
+
+@pytest.mark.parametrize(
+    "stop_when,kind,step",
+    [
+        ("levelled_off", "levelled_off", 4),
+        ("any", "collapsing", 4),
+        ("broken", "levelled_off", 5),
+        (None, "collapsing", 5),
+    ],
+)
+def test_two_verdicts_in_a_row_stop_a_training(monkeypatch, tmp_path, stop_when, kind, step):
+    monkeypatch.setattr(tfssl.verdict, "judge", judged_as(kind))
+    result = run(tiny_config(tmp_path, **ALL, stop_when=stop_when, eval_baseline=False))
+    assert result["global_step"] == step == result["verdict"]["step"]
+    assert len(read_scalars(tmp_path)["train/total_loss"]) == step
+
+
+def test_a_training_that_was_stopped_stays_so_until_it_is_asked_to_go_on(
+    monkeypatch, tmp_path, straight, capsys
+):
+    monkeypatch.setattr(tfssl.verdict, "judge", judged_as("levelled_off"))
+    stopping = tiny_config(tmp_path, **ALL, stop_when="levelled_off")
+    result = run(stopping)
+    assert "stopped after step 4 of 5, as --stop_when asked" in capsys.readouterr().out
+    assert run(stopping) == result
+    assert "finished; nothing left to do" in capsys.readouterr().out
+    (tmp_path / "result.json").unlink()
+    assert run(stopping)["global_step"] == 4
+    assert "was stopped after step 4: --stop_when=levelled_off" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert run(tiny_config(tmp_path, **ALL))["global_step"] == 5
+    for one, other in zip(
+        *(tfssl.load_encoder(path).get_weights() for path in (tmp_path, straight))
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "settings,why",
+    [
+        ({"mode": "finetune", "checkpoint": "none"}, "is for --mode=pretrain, not for"),
+        ({"information_scalars": False}, "what --noinformation_scalars does not measure"),
+        ({"train_summary_steps": 0}, "what --train_summary_steps=0 does not measure"),
+        ({"distribute": "multi_worker"}, "is not for --distribute=multi_worker"),
+    ],
+)
+def test_where_nothing_is_judged_nothing_is_stopped(tmp_path, settings, why):
+    with pytest.raises(tfssl.UsageError, match=f"--stop_when .*{why}.* Received: any"):
+        tiny_config(tmp_path, stop_when="any", **settings)
+
+
 def test_neighbours_among_another_number_of_images_are_dropped(tmp_path):
     settings = {"train_steps": 3, "checkpoint_steps": 1, "eval_baseline": False}
     run_until_killed(lambda: run(tiny_config(tmp_path, **settings)), at_step=2)

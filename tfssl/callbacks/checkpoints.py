@@ -70,7 +70,8 @@ class SaveCheckpoints(StepCallback):
         asked = self.asked
         if self.stop_asked is not None:
             asked = (self.asked or signal.SIGTERM) if logs[STOP] > 0 else None
-        if self.due(step, self.every) or step == self.total_steps or asked:
+        last = step == self.total_steps or self.model.stop_training
+        if self.due(step, self.every) or last or asked:
             self.save(step, logs)
         if asked:  # all workers see the signal in the same step
             self.obey(step, asked)

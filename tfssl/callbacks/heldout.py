@@ -14,6 +14,11 @@ from tfssl.callbacks.tensorboard import Points
 from tfssl.callbacks.verdict import Verdict
 
 VERDICT = "verdict.json"  # the newest verdict, and the history that it follows from
+STOPS = {
+    "levelled_off": ("levelled_off",),
+    "broken": verdict.BROKEN,
+    "any": ("levelled_off", *verdict.BROKEN),
+}
 FILE = "neighbours.npy"  # int32 [points, 2 + N k]: the step, k, the neighbours of each image
 NAMES = ("lidar", "spectrum_decay", "view_retrieval", "view_rank", "neighbours_kept", LOSS)
 
@@ -29,11 +34,14 @@ class HeldOutScalars(Points):
         views: a dataset of views, all of whose batches are used.
         directory: of the run.
         say: function of a text, prints a new verdict.
+        stop_when: a key of `STOPS`, or None.
     """
 
-    def __init__(self, start_step, total_steps, writer, every, views, directory, say=print):
+    def __init__(
+        self, start_step, total_steps, writer, every, views, directory, say=print, stop_when=None
+    ):
         super().__init__(start_step, total_steps, writer, every)
-        self.directory, self.say = directory, say
+        self.directory, self.say, self.stop_when = directory, say, stop_when
         self.path = os.path.join(directory, FILE)
         self.judged = Verdict(views, num_batches=len(views), verbose=False)
         self.neighbours = {}
@@ -61,6 +69,8 @@ class HeldOutScalars(Points):
                     tf.summary.scalar(f"information/{name}", found[name])
         if before is None or judged.now.kind != before.kind:
             self.say(f"\nverdict at step {step:,}: {judged.now}")
+        if stops(judged.history, self.stop_when):
+            self.model.stop_training = True
 
     def note(self, step, measured):
         """Adds a point to the files of the run."""
@@ -70,6 +80,21 @@ class HeldOutScalars(Points):
             remember(self.path, self.neighbours)
         now = dataclasses.asdict(self.judged.now)
         files.write_json(self.directory, VERDICT, {"verdict": now, **self.judged.history.to_dict()})
+
+
+def stops(history, stop_when):
+    """Whether the last two verdicts of a history are such that a training stops.
+
+    Args:
+        history: a `tfssl.verdict.History`.
+        stop_when: a key of `STOPS`, or None.
+    """
+    lasts = [history.points[: len(history.points) - back] for back in (0, 1)]
+    # The first point is of the untrained network.
+    return all(
+        len(points) > 1 and verdict.judge(points, history.facts).kind in STOPS.get(stop_when, ())
+        for points in lasts
+    )
 
 
 def verdict_at(directory, step):

@@ -58,6 +58,7 @@ class Verdict(Information):
         super().on_train_begin(logs)
         self.begin(getattr(self.model, "fitted_steps", None))
         if not self.history.points:
+            self.before = None
             self.add(int(self.model.optimizer.iterations), self.measure())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

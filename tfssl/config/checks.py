@@ -249,6 +249,8 @@ def check_task(config):
         )
     if config.trains and config.task == "pretrain":
         check_pretraining(config)
+    if config.trains and config.stop_when:
+        check_stop(config)
 
 
 def check_finetuning(config):
@@ -289,6 +291,21 @@ def check_pretraining(config):
     )
     if config.stem == "keep":
         raise UsageError("--stem=keep needs a --checkpoint; --mode=pretrain starts from scratch.")
+
+
+def check_stop(config):
+    """The measures of a pretraining by which it is stopped are there."""
+    why = None
+    if config.task != "pretrain":
+        why = f"is for --mode=pretrain, not for --mode={config.task}"
+    elif not config.information_scalars:
+        why = "follows from what --noinformation_scalars does not measure"
+    elif not config.train_summary_steps:
+        why = "follows from what --train_summary_steps=0 does not measure"
+    elif config.distribute == "multi_worker":
+        why = "is not for --distribute=multi_worker, whose workers would not stop together"
+    if why:
+        raise UsageError(f"--stop_when {why}. Received: {config.stop_when}")
 
 
 def refuse(config, by, *names):

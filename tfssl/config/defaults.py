@@ -136,6 +136,9 @@ LATER = {
     "label_key": None,
     "split_key": None,
     "group_by": None,
+    "stop_when": None,
+    "count": 100,
+    "by": "typical",
 }
 
 # Settings whose default leaves them to the device when a run begins: {name: (that default, the

@@ -103,6 +103,12 @@ MODES = {
         evaluates=False,
         split="eval_split",
     ),
+    "select": Mode(
+        "choose the --count images of --train_split to label first, by that encoder",
+        "tfssl.runner.select:select",
+        evaluates=False,
+        takes_labels=True,
+    ),
     "export": Mode(
         "write that encoder as --format",
         "tfssl.runner.convert:export",

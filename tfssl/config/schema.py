@@ -11,10 +11,11 @@ MORE_VIEW = "Augmentation of other images than photographs (--views chooses for 
 METHOD, OPTIM, EVAL, LOG = "Method", "Optimizer and schedule", "Evaluation", "Checkpoints and logs"
 LINEAR = "Linear evaluation (--mode=linear_eval)"
 TRANSFER = (
-    "Pretrained weights and labels (finetune, distill, linear_eval, knn, embed, export, predict)"
+    "Pretrained weights and labels (finetune, distill, linear_eval, knn, embed, select, export, "
+    "predict)"
 )
 DISTILL = "Distillation (--mode=distill)"
-EXPORT = "Export, embed and predict"
+EXPORT = "Export, embed, select and predict"
 DEVICES = "Devices"
 SPEED = "Speed (none of these changes what is computed, up to rounding)"
 COMPAT = "Accepted for compatibility with google-research/simclr"

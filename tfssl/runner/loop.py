@@ -61,6 +61,10 @@ def train(
         steps_per_execution: training steps per call from Python, at most; None: as many as take a
             second.
 
+    Returns:
+        The step after which the training ended: `stop`, or an earlier one if a callback set
+        `stop_training`.
+
     Raises:
         TrainingError: out of memory, damaged data, a non-finite loss, or a lost worker.
         Interrupted: by a signal, after a checkpoint.
@@ -108,4 +112,5 @@ def train(
             writer.close()
             with save.forgiven(f"record of the time in {rundir.TIME}"):
                 note_time()
-    save.obey(stop)
+    save.obey(save.before)
+    return save.before

@@ -119,7 +119,7 @@ def pretrain(config, given, flagfile, distribution=None):
     job = plan(config, distribution)
     if there:
         check_data(job, there, goes_on=True)
-    result = finished(job, print_result, evaluation_settings)
+    result = finished(job, print_result, evaluation_settings, over)
     if result:
         return result
     model = build_model(job)
@@ -136,17 +136,29 @@ def train_as_chief(job, model, flagfile):
     start = job.distribution.agree(checkpoints.restore_newest(aside=True))
     runs.write_record(config, job.data, flagfile)
     announce(job, model, start)
-    if start < job.total_steps:
-        train(job, model, checkpoints, start)
+    step = start
+    if not over(job, start):
+        step = train(job, model, checkpoints, start)
+    if step < job.total_steps:
+        print(f"stopped after step {step:,} of {job.total_steps:,}, as --stop_when asked")
     path = export_encoder(
-        config, job.stem, model.encoder, config.model_dir, {**job.about, "step": job.total_steps}
+        config, job.stem, model.encoder, config.model_dir, {**job.about, "step": step}
     )
     print(f"encoder: {path or 'not written, as layers without get_config() cannot be saved'}")
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
-    result = evaluate_both(job, model, fresh_weights, job.total_steps) if job.evaluates else None
+    result = evaluate_both(job, model, fresh_weights, step) if job.evaluates else None
     job.distribution.finish()
     return result
+
+
+def over(job, step):
+    """Whether a training is at its end, or at the step where it was stopped by --stop_when."""
+    if step >= job.total_steps:
+        return True
+    history = heldout.history_of(job.config.model_dir, step)
+    newest = history.points[-1].step if history.points else 0
+    return newest == step > 0 and heldout.stops(history, job.config.stop_when)
 
 
 NO_LABELS = (
@@ -287,6 +299,8 @@ def announce(job, model, start):
     rises = "base_target_decay" in config.facts.defaults
     evaluated = f"{config.probe_dataset} " if config.probe_dataset else ""
     place = {0: "from scratch", job.total_steps: "finished: nothing left to train"}
+    if start < job.total_steps and over(job, start):
+        place[start] = f"was stopped after step {start}: --stop_when={config.stop_when}"
     print(
         f"{config.method} on {job.train_source.name} {job.train_source.split}: "
         f"{job.train_source.num_examples:,} images as views of {job.size[0]}x{job.size[1]} px; "
@@ -312,7 +326,7 @@ def announce(job, model, start):
 
 
 def train(job, model, checkpoints, start):
-    """Trains from a step to the end."""
+    """Trains from a step to the end, or to where it is stopped; returns the last step."""
     config = job.config
     batches = training_batches(job, recipes.trained(config, job.size), start)
     writer = job.writer()
@@ -325,7 +339,7 @@ def train(job, model, checkpoints, start):
             config.seed,
             config.to_dict(),
         )
-    loop.train(
+    return loop.train(
         model,
         batches,
         checkpoints,
@@ -392,7 +406,14 @@ def held_out(job, writer, start):
     every *= math.ceil(job.total_steps / (every * points_of(job)))
     return [
         heldout.HeldOutScalars(
-            start, job.total_steps, writer, every, batches, config.model_dir, say_flags
+            start,
+            job.total_steps,
+            writer,
+            every,
+            batches,
+            config.model_dir,
+            say_flags,
+            config.stop_when,
         )
     ]
 

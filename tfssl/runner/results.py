@@ -69,17 +69,23 @@ def equal(settings, recorded):
     }
 
 
-def finished(job, show, settings):
+def at_end(job, step):
+    """Whether a training ends at a step."""
+    return step == job.total_steps
+
+
+def finished(job, show, settings, over=at_end):
     """Shows and returns the result of a finished run; None: there is work left.
 
     Args:
         job: the `Job`.
         show: function (result, model_dir) that prints a result.
         settings: function (Job) -> the settings that the result depends on.
+        over: function (Job, step) -> whether its training is over at a step.
     """
     model_dir = job.config.model_dir
     result = rundir.read_json(model_dir, "result.json") if job.evaluates else None
-    if not result or result["global_step"] != job.total_steps:
+    if not result or not over(job, result["global_step"]):
         return None
     wanted, there = settings(job), result.get("evaluated", {})
     if not equal(wanted, there):

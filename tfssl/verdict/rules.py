@@ -1,4 +1,4 @@
-"""The rules by which a training is judged; the thresholds are those of results/verdict."""
+"""The rules by which a training is judged, in the order in which they are asked."""
 
 import dataclasses
 import math
@@ -87,16 +87,18 @@ def judge(points: Sequence[Point], facts: Facts) -> Verdict:
     return Verdict("learning", points[-1].step, progress(points))
 
 
+# Each rule takes the points and the facts and returns (kind, why, advice), or None.
+
+
 def diverging(points, facts):
     last = points[-1]
-    trained = points[1:] or points
-    if any(math.isinf(p.loss) for p in points) or (last.step and math.isnan(last.loss)):
-        return "diverging", f"The loss is {last.loss}.", LOWER_RATE
-    lowest = min(p.loss for p in trained)
-    if len(trained) > 1 and last.loss - lowest > GROWN * abs(trained[0].loss):
+    if last.step and not math.isfinite(last.loss) and not math.isfinite(last.view_rank):
+        return "diverging", "Loss and representations are not finite.", LOWER_RATE
+    losses = [point.loss for point in points if math.isfinite(point.loss)]
+    if len(losses) > 1 and last.loss - min(losses) > GROWN * abs(losses[0]):
         return (
             "diverging",
-            f"The loss of training has risen from {lowest:.4g} to {last.loss:.4g}.",
+            f"The loss of training has risen from {min(losses):.4g} to {last.loss:.4g}.",
             LOWER_RATE,
         )
     return None
@@ -111,50 +113,117 @@ def unusable(points, facts):
         return (
             "unusable",
             f"{facts.constant:.0%} of the images have one value in all of their pixels.",
-            "Check how the images are read and scaled: values must fill [0, 1].",
+            SCALING,
         )
     for share, end in ((facts.black, "lowest"), (facts.white, "highest")):
         if share > CLIPPED:
             return (
                 "unusable",
-                f"{share:.0%} of all values are the {end} that there is: they were clipped.",
-                "Check how the images are read and scaled, as `value_range`.",
+                f"{share:.0%} of all values are the {end} that there is: they seem to be clipped.",
+                SCALING,
             )
     if facts.classes == 1:
         return (
             "unusable",
-            "All images have the same label.",
-            "Train on images of more kinds; a folder per class in order needs to be shuffled.",
+            f"All of the {facts.images} images have the same label.",
+            "Train on images of more kinds; a folder per class, read in order, must be shuffled.",
+        )
+    last = points[-1]
+    if last.view_rank < FOUND_EARLY and last.view_retrieval < SELDOM_FIRST:
+        alike = max(2, round(2 * last.view_rank * facts.images))
+        return (
+            "unusable",
+            "The other view of an image is found among the first, but seldom as the first "
+            f"({last.view_retrieval:.1%}): about {alike} images at a time look the same.",
+            "Remove duplicates; of a film, take one image of a scene.",
         )
     return None
 
 
 CONSTANT = 0.5  # share of images
 CLIPPED = 0.9  # share of values
+FOUND_EARLY, SELDOM_FIRST = 0.05, 0.15  # rank and retrieval of views
+SCALING = "Check how the images are read and scaled: their values must fill [0, 1]."
 
 
 def not_learning(points, facts):
+    first, last = points[0], points[-1]
     if not facts.trainable:
         return (
             "not_learning",
             "The encoder has no weights that are trained.",
             "Set `encoder.trainable = True` before `compile`.",
         )
-    return None
-
-
-def collapsing(points, facts):
-    last = points[-1]
-    if last.z_std < FLAT:
+    if facts.ceiling and facts.temperature:
+        most = facts.ceiling - least_loss(facts.ceiling, facts.temperature)
+        if most < TELLS * facts.ceiling:
+            return (
+                "not_learning",
+                f"With a temperature of {facts.temperature:g} the loss cannot tell more than "
+                f"{most:.2f} of {facts.ceiling:.2f} nats.",
+                "Take a `temperature` of 0.1 to 0.5.",
+            )
+    if first.step or not last.step or last.z_std < FLAT:  # a collapse is another kind
+        return None
+    if last.view_rank > BY_CHANCE:
         return (
-            "collapsing",
-            f"The projections of all images are nearly equal: their spread is {last.z_std:.3f} of 1.",
-            "Check the predictor and the stopped gradient; divide the learning rate by 3.",
+            "not_learning",
+            f"The views of an image find each other by chance (rank {last.view_rank:.2f} of 1).",
+            "Check that both views are of the same image, and that they are not too different.",
+        )
+    if last.view_rank > first.view_rank - BETTER and first.view_rank > SMALL:
+        return (
+            "not_learning",
+            f"The views of an image do not find each other better (rank {last.view_rank:.3f}) than "
+            f"before training ({first.view_rank:.3f}).",
+            "Train for longer; multiply the learning rate by 10, or divide it (`learning_rate`).",
         )
     return None
 
 
-FLAT = 0.05
+TELLS = 0.2  # share of the ceiling that the loss can reach at least
+BY_CHANCE = 0.42  # rank of views
+BETTER = 0.02  # fall of the rank of views
+SMALL = 0.04  # rank of views that is hard to improve
+
+
+def least_loss(ceiling, temperature):
+    """NT-Xent of two equal directions among e^ceiling candidates, all others opposite."""
+    return math.log1p((math.exp(ceiling) - 1) * math.exp(-2 / temperature))
+
+
+def collapsing(points, facts):
+    first, last = points[0], points[-1]
+    if last.z_std < FLAT:
+        return (
+            "collapsing",
+            "The projections of all images are nearly equal: their spread is "
+            f"{last.z_std:.3f} of 1.",
+            COLLAPSED,
+        )
+    if last.step and last.uniformity > EQUAL and last.view_rank > BY_CHANCE:
+        return (
+            "collapsing",
+            "The representations of all images have nearly the same direction.",
+            COLLAPSED,
+        )
+    if first.effective_rank > 2 and last.effective_rank < FEWER * first.effective_rank:
+        return (
+            "collapsing",
+            f"The representations use {last.effective_rank:.1f} dimensions; those of the untrained "
+            f"network used {first.effective_rank:.1f}.",
+            COLLAPSED,
+        )
+    return None
+
+
+FLAT = 0.05  # spread of projections
+EQUAL = -0.01  # uniformity
+FEWER = 0.5  # times the effective rank
+COLLAPSED = (
+    "Check that the predictor and the stopped gradient are there; divide the learning rate by 3 "
+    "(`learning_rate`); enlarge the batch."
+)
 
 
 def too_easy(points, facts):
@@ -162,20 +231,91 @@ def too_easy(points, facts):
         return (
             "too_easy",
             f"The two views of {facts.identical:.0%} of the images are the same.",
-            "Give views that differ: random crops, colours, as `tfssl.augment.simclr(size)`.",
+            STRONGER,
+        )
+    if facts.pixel_retrieval > BY_PIXELS:
+        return (
+            "too_easy",
+            f"{facts.pixel_retrieval:.0%} of the views find each other by their pixels alone.",
+            STRONGER,
         )
     return None
 
 
-IDENTICAL = 0.5
+IDENTICAL = 0.5  # share of images
+BY_PIXELS = 0.9  # retrieval of views by thumbnails
+STRONGER = "Give views that differ more: random crops and colours, as `tfssl.augment.simclr(size)`."
+
+
+def starved(points, facts):
+    last = points[-1]
+    if facts.ceiling and last.infonce_bound > REACHED * facts.ceiling:
+        return (
+            "starved",
+            f"The bound on the information of the views, {last.infonce_bound:.2f} nats, is near "
+            f"what the loss can tell at most, {facts.ceiling:.2f}.",
+            "Double the batch, add a memory (`memory_size`), or give views that differ more.",
+        )
+    return None
+
+
+REACHED = 0.9
+
+
+def improving(points, facts):
+    change = change_of(points)
+    if change is None or change < IMPROVES:
+        return None
+    return (
+        "improving",
+        f"{progress(points)} In the last third of the steps their rank fell by {change:.0%}.",
+        "Train for twice as long.",
+    )
+
+
+IMPROVES = 0.15  # relative fall of the rank of views in the last third
+
+
+def levelled_off(points, facts):
+    change = change_of(points)
+    if change is None or change > STAYS or len(points) < LEAST_POINTS:
+        return None
+    return (
+        "levelled_off",
+        f"{progress(points)} In the last third of the steps their rank changed by {-change:+.0%}.",
+        "",
+    )
+
+
+STAYS = 0.03  # relative fall of the rank of views in the last third
+LEAST_POINTS = 5
+
+
+def change_of(points):
+    """By which share the rank of views fell over the last third of the steps so far; or None.
+
+    From the mean of the points in the third before to the last ones; None without such points.
+    """
+    last = points[-1].step
+    before = [p.view_rank for p in points if last / 3 <= p.step <= last * 2 / 3 and p.step]
+    after = [p.view_rank for p in points if p.step > last * 2 / 3]
+    before, after = before[-2:], after[-2:]
+    if not before or not after or not sum(before) > 0:
+        return None
+    change = 1 - (sum(after) / len(after)) / (sum(before) / len(before))
+    return change if math.isfinite(change) else None
 
 
 def progress(points):
     first, last = points[0], points[-1]
+    before = f", {first.view_retrieval:.1%} before training" if not first.step else ""
     return (
-        f"Of held-out images, {last.view_retrieval:.1%} are found by another view of them, "
-        f"{first.view_retrieval:.1%} before training."
+        f"Of held-out images {last.view_retrieval:.1%} are found first by another view of them"
+        f"{before}."
     )
 
 
-RULES = (diverging, unusable, not_learning, collapsing, too_easy)
+RULES = (
+    *(diverging, unusable, not_learning, collapsing, too_easy, starved),
+    *(improving, levelled_off),
+)

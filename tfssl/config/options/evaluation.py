@@ -189,7 +189,7 @@ class LinearOptions(Schema):
 
 @group
 class ExportOptions(Schema):
-    """The output of --mode=export, embed and predict."""
+    """The output of --mode=export, embed, select and predict."""
 
     format: Literal["keras", "saved_model", "onnx", "npz"] = knob(
         "keras",
@@ -220,4 +220,14 @@ class ExportOptions(Schema):
         "Images in the t-SNE plot and in TensorBoard's projector, drawn with "
         "--seed; the representations of all images are written.",
         at_least(10),
+    )
+    count: int = knob(100, EXPORT, "Images that --mode=select chooses.", at_least(1))
+    by: Literal["typical", "coverage", "uncertain", "random"] = knob(
+        "typical",
+        EXPORT,
+        "How --mode=select chooses images. typical: the most typical one of each cluster, "
+        "for few labels (TypiClust). coverage: those farthest from all others chosen "
+        "(k-center). uncertain: those between the classes of a linear classifier of the images "
+        "with a label. random. Images with a label are those of --label_list, or those that "
+        "have one where others have none.",
     )

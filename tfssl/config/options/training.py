@@ -103,6 +103,13 @@ class LogOptions(Schema):
         "the representations, as information/ at every TensorBoard point; and the information "
         "about the label as information_bound in result.json.",
     )
+    stop_when: Optional[Literal["levelled_off", "broken", "any"]] = knob(
+        None,
+        LOG,
+        "Pretraining: stop early where two verdicts in a row say that the representation no longer "
+        "becomes better, that something is broken, or any of these; evaluation follows. Not given: "
+        "train to the end.",
+    )
 
 
 @group

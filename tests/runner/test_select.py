@@ -1,0 +1,93 @@
+"""`--mode=select`: its files, from a run and from a checkpoint, and what it refuses."""
+
+import csv
+import pathlib
+
+import numpy as np
+import pytest
+
+import tfssl
+from tests.helpers import run_given, tiny_config
+from tfssl import UsageError, data, selection
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    tfssl.run(tiny_config(directory, train_steps=1, knn_k="", linear_probe=False))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """48 images of 12 patients, the first 8 with a label."""
+    path = tmp_path_factory.mktemp("scans") / "scans.npz"
+    np.savez(
+        path,
+        images=np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), np.uint8),
+        labels=np.where(np.arange(48) < 8, np.arange(48) % 2, -1),
+        patient=np.repeat(np.arange(12), 4),
+    )
+    return str(path)
+
+
+def rows(directory):
+    with open(pathlib.Path(directory) / "selected.csv") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("by", ["typical", "coverage", "random"])
+def test_images_of_a_run_are_selected(trained, by, capsys):
+    directory = run_given(mode="select", model_dir=str(trained), by=by, count=6)
+    assert pathlib.Path(directory).name == f"{by}-6-shapes-train__64_"
+    numbers = [int(row["number"]) for row in rows(directory)]
+    assert len(set(numbers)) == 6 and [row["file"] for row in rows(directory)]
+    listed = data.read_list(f"{directory}/label_list.txt", 64)
+    assert list(listed) == sorted(numbers)
+    page = (pathlib.Path(directory) / "selected.html").read_text()
+    assert page.count("<img") == 6 and "http" not in page.replace("http-equiv", "")
+    assert "64 images, 0 of them with a label" in capsys.readouterr().out
+
+
+def test_they_are_those_of_the_strategy_on_the_representations(trained):
+    directory = run_given(mode="select", model_dir=str(trained), by="coverage", count=5)
+    images, _ = data.shapes.generate("train", 64, 16, seed=0)
+    h = tfssl.represent(tfssl.load_encoder(trained), images)
+    expected = selection.coverage(h, 5).tolist()
+    assert [int(row["number"]) for row in rows(directory)] == expected
+
+
+def test_those_with_a_label_are_kept_and_groups_are_shared_out(trained, scans, tmp_path):
+    settings = dict(
+        mode="select", checkpoint=str(trained), model_dir=str(tmp_path), dataset=scans, count=10
+    )
+    directory = run_given(**settings, by="uncertain", group_by="patient")
+    chosen = rows(directory)
+    # Patients 0 and 1 have labels: each of the ten others gives an image.
+    assert sorted(int(row["group"]) for row in chosen) == list(range(2, 12))
+    lines = (pathlib.Path(directory) / "label_list.txt").read_text().splitlines()[1:]
+    listed = {line.partition("  # ")[2] for line in lines}
+    assert listed == {f"images:{row}" for row in range(8)} | {row["file"] for row in chosen}
+    assert len(listed) == len(data.read_list(f"{directory}/label_list.txt", 48)) == 18
+
+
+def test_a_list_says_which_have_a_label(trained, tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join(map(str, range(30))))
+    settings = dict(mode="select", model_dir=str(trained), label_list=str(tmp_path / "list.txt"))
+    for by in ("typical", "uncertain"):
+        directory = run_given(**settings, by=by, count=34)
+        assert {int(row["number"]) for row in rows(directory)} == set(range(30, 64))
+    with pytest.raises(UsageError, match="--count must be at most 34, the images of --train_split"):
+        run_given(**settings, count=35)
+
+
+def test_the_same_command_selects_the_same_images(trained, tmp_path):
+    settings = dict(mode="select", checkpoint=str(trained), dataset="shapes", image_size=16)
+    settings |= dict(train_split="train[:50]", count=7)
+    one, other = (run_given(**settings, model_dir=str(tmp_path / name)) for name in "ab")
+    assert rows(one) == rows(other) and len(rows(one)) == 7
+
+
+def test_uncertain_images_need_labels(trained):
+    with pytest.raises(UsageError, match="--by=uncertain needs images with labels .* Received: 0"):
+        run_given(mode="select", model_dir=str(trained), by="uncertain", count=3)

@@ -54,7 +54,8 @@ def run(directory, *flags, result="result.json", cores=None, log=False):
     Raises:
         SystemExit: it failed, and has said why.
     """
-    command = [sys.executable, os.path.join(ROOT, "run.py"), *flags, f"--model_dir={directory}"]
+    own = ["--noreport", *flags, f"--model_dir={directory}"]
+    command = [sys.executable, os.path.join(ROOT, "run.py"), *own]
     restrict = functools.partial(os.sched_setaffinity, 0, cores) if cores else None
     with contextlib.ExitStack() as stack:
         printed = None

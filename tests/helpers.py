@@ -70,6 +70,7 @@ TINY_SETTINGS = dict(
     precision="float32",
     learning_rate=0.5,
     compile_augmentation=False,
+    report=False,
 )
 BYOL_SETTINGS = dict(method="byol", proj_hidden_dim=16)  # beside the above
 RESNET = dict(encoder="resnet", width_multiplier=1 / 16)
@@ -86,6 +87,7 @@ FINETUNE_SETTINGS = dict(
     checkpoint_steps=2,
     precision="float32",
     compile_augmentation=False,
+    report=False,
 )
 CLASS_NAMES = ["bird", "cat", "dog"]
 FOLDER_SETTINGS = dict(
@@ -99,6 +101,7 @@ FOLDER_SETTINGS = dict(
     precision="float32",
     compile_augmentation=False,
     learning_rate=0.01,
+    report=False,
 )
 LINEAR_EVAL_SETTINGS = dict(mode="linear_eval", linear_epochs=1.0, linear_batch_size=6)
 

@@ -63,8 +63,10 @@ ALLOWED = {
             "memory",
             "methods",
         ),
-        *("optim", "registry", "selection", "signals", "storage", "terminal", "text", "verdict"),
+        *("optim", "registry", "report", "selection", "signals", "storage", "terminal", "text"),
+        "verdict",
     },
+    "report": {"verdict"},
     "selection": set(),
     "verdict": {"information"},
     "__main__": {"runner"},
@@ -74,7 +76,8 @@ ALLOWED = {
 # are those of the command line: its settings, its run directories, its programs.
 LIBRARY = {
     *("augment", "callbacks", "data", "distribute", "doctor", "encoders", "evaluation"),
-    *("information", "layers", "losses", "methods", "optim", "selection", "verdict"),
+    *("information", "layers", "losses", "methods", "optim", "report", "selection"),
+    "verdict",
 }
 OF_KERAS = {"from_config", "build_from_config", "compile_from_config"}
 EDGE = {"runner"}  # where flags are read

@@ -137,6 +137,8 @@ LATER = {
     "split_key": None,
     "group_by": None,
     "stop_when": None,
+    "report": True,
+    "compare": None,
     "count": 100,
     "by": "typical",
 }

@@ -103,6 +103,13 @@ MODES = {
         evaluates=False,
         split="eval_split",
     ),
+    "report": Mode(
+        "write report.html of the run in --model_dir, or with --compare one page of several runs",
+        "tfssl.runner.report:write",
+        evaluates=False,
+        needs_run=True,
+        split="eval_split",
+    ),
     "select": Mode(
         "choose the --count images of --train_split to label first, by that encoder",
         "tfssl.runner.select:select",

@@ -14,7 +14,7 @@ from tfssl import augment, compat, data, encoders, files, layers
 from tfssl.encoders import stages
 from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
-from tfssl.runner import build, evaluate, loop, recipes
+from tfssl.runner import build, evaluate, loop, page, recipes
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -189,6 +189,8 @@ def train_as_chief(job, model, origin, flagfile, teacher):
     ):
         print(f"exported: {path}")
     result = evaluate_and_record(job, model, job.total_steps) if job.evaluates else None
+    if config.report:
+        page.write_page(job, model.encoder, job.total_steps)
     job.distribution.finish()
     return result
 

@@ -7,6 +7,7 @@ libraries do not appear in the help, and a process can parse several command lin
 
 import dataclasses
 import functools
+import itertools
 import os
 import re
 import textwrap
@@ -87,7 +88,8 @@ DEFINE = {
 def parse(argv):
     """Parses a command line.
 
-    A first word without dashes is the mode: `tfssl knn --model_dir=DIR`.
+    A first word without dashes is the mode: `tfssl knn --model_dir=DIR`. After `report` come the
+    directories of runs: `tfssl report DIR DIR`.
 
     Args:
         argv: list of strings; argv[0] is the program's name.
@@ -137,10 +139,15 @@ def last_value(flag, words):
 
 
 def with_mode(words):
-    """Replaces a mode as the first word by its flag."""
-    if words and words[0] in modes():
-        return [f"--mode={words[0]}", *words[1:]]
-    return words
+    """Replaces a mode as the first word by its flag, and runs after `report` by theirs."""
+    if not words or words[0] not in modes():
+        return words
+    mode, *rest = words
+    runs = list(itertools.takewhile(lambda word: not word.startswith("-"), rest))
+    if mode != "report" or not runs:
+        return [f"--mode={mode}", *rest]
+    others = [f"--compare={','.join(runs[1:])}"] if runs[1:] else []
+    return [f"--mode={mode}", f"--model_dir={runs[0]}", *others, *rest[len(runs) :]]
 
 
 def modes():

@@ -12,7 +12,7 @@ from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
-from tfssl.runner import build, cost, edge, evaluate, loop, plugins, recipes
+from tfssl.runner import build, cost, edge, evaluate, loop, page, plugins, recipes
 from tfssl.runner.job import (
     check_data,
     compile_model,
@@ -148,6 +148,8 @@ def train_as_chief(job, model, flagfile):
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
     result = evaluate_both(job, model, fresh_weights, step) if job.evaluates else None
+    if config.report:
+        page.write_page(job, model.encoder, step)
     job.distribution.finish()
     return result
 

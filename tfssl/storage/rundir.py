@@ -5,6 +5,7 @@ data.json                 identity of the training images, independent of their 
                           which of their values are black and white
 checkpoints/, newest.json see `tfssl.storage.checkpoint`
 encoder.keras             the encoder, for use without tfssl
+report.html, compare.html see `tfssl.runner.page`
 views.png                 some images and their augmented views
 neighbours.npy, verdict.json  see `tfssl.callbacks.heldout`
 labels.json               number of training labels, a digest of the indices of their images,

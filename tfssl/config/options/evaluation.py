@@ -189,7 +189,7 @@ class LinearOptions(Schema):
 
 @group
 class ExportOptions(Schema):
-    """The output of --mode=export, embed, select and predict."""
+    """The output of --mode=export, embed, report, select and predict."""
 
     format: Literal["keras", "saved_model", "onnx", "npz"] = knob(
         "keras",
@@ -211,7 +211,8 @@ class ExportOptions(Schema):
         "File or directory to write with --mode=export, or file with --mode=predict; "
         "it must not exist. Not given: a name next to the weights; or predictions.csv in "
         "--model_dir or, without one, in the current directory. With --mode=doctor: the file for "
-        "what was found, which is replaced; not given: doctor.json in the current directory.",
+        "what was found, which is replaced; not given: doctor.json in the current directory. With "
+        "--mode=report: the page; not given: report.html or compare.html in --model_dir.",
         NOT_EMPTY,
     )
     embed_points: int = knob(
@@ -220,6 +221,13 @@ class ExportOptions(Schema):
         "Images in the t-SNE plot and in TensorBoard's projector, drawn with "
         "--seed; the representations of all images are written.",
         at_least(10),
+    )
+    compare: Optional[str] = knob(
+        None,
+        EXPORT,
+        "Further runs for --mode=report, comma-separated: one page shows them beside that in "
+        "--model_dir.",
+        NOT_EMPTY,
     )
     count: int = knob(100, EXPORT, "Images that --mode=select chooses.", at_least(1))
     by: Literal["typical", "coverage", "uncertain", "random"] = knob(

@@ -103,6 +103,12 @@ class LogOptions(Schema):
         "the representations, as information/ at every TensorBoard point; and the information "
         "about the label as information_bound in result.json.",
     )
+    report: bool = knob(
+        True,
+        LOG,
+        "Write report.html after a training: the verdict, curves, accuracies, views, and images "
+        "with their nearest neighbours.",
+    )
     stop_when: Optional[Literal["levelled_off", "broken", "any"]] = knob(
         None,
         LOG,

@@ -27,6 +27,7 @@ SIZE, BATCH, IMAGES, HELD_OUT, BATCHES = 16, 128, 4096, 512, 4
 STEPS = IMAGES // BATCH  # of an epoch
 EPOCHS, FEW = 12, 2
 RATE = 2e-3  # of Adam
+COMPILED = None  # whether views are compiled, see `tfssl.views`
 REFUSED = "refused"  # the error is the verdict
 
 SOUND = ("as it is", "other seed", "shuffled labels", "mild views", "LARS")
@@ -282,7 +283,8 @@ def views_of(run, x, y, batch_size):
         recipe = tfssl.augment.view(
             lambda images, seed: tf.image.resize(images, (SIZE, SIZE), antialias=True)
         )
-    dataset = tfssl.views((x, y), recipe, batch_size=batch_size, seed=run.seed)
+    settings = {"batch_size": batch_size, "seed": run.seed, "compiled": COMPILED}
+    dataset = tfssl.views((x, y), recipe, **settings)
     broken = {
         "identical views": lambda first, second: (first, first),
         "views of different images": lambda first, second: (first, tf.roll(second, 1, axis=0)),

@@ -58,14 +58,14 @@ def test_sound_trainings(made, kind):
 FAULTS = {
     "loss": ({"loss": math.nan, "view_rank": math.nan}, {}, "diverging"),
     "grown": ({"loss": 25.0}, {}, "diverging"),
-    "constant": ({}, {"constant": 0.9}, "unusable"),
-    "white": ({}, {"white": 0.95}, "unusable"),
-    "black": ({}, {"black": 0.95}, "unusable"),
+    "flat": ({}, {"flat": 0.9}, "unusable"),
+    "flat and not finite": ({"view_rank": math.nan}, {"flat": 0.9}, "unusable"),
     "one class": ({}, {"classes": 1}, "unusable"),
     "duplicates": ({"view_rank": 0.016, "view_retrieval": 0.05}, {}, "unusable"),
     "frozen": ({}, {"trainable": False}, "not_learning"),
     "warm": ({}, {"temperature": 6.0}, "not_learning"),
     "unrelated": ({"view_rank": 0.49}, {}, "not_learning"),
+    "unsettled": ({"uniformity": -1e-4, "view_rank": 0.5}, {}, "not_learning"),
     "no better": ({"view_rank": 0.31}, {}, "not_learning"),
     "spread": ({"z_std": 0.01, "view_rank": 0.5}, {}, "collapsing"),
     "rank": ({"effective_rank": 1.05}, {}, "collapsing"),
@@ -81,6 +81,11 @@ def test_what_is_broken_is_told_with_numbers_and_advice(last, facts, kind):
     assert found.kind == kind and found.broken == (kind in BROKEN)
     assert found.why.endswith(".") and found.advice.endswith(".")
     assert str(found) == f"{kind.replace('_', ' ')}: {found.why} {found.advice}"
+
+
+def test_flat_images_from_which_views_are_found_are_drawings():
+    flat = dataclasses.replace(FACTS, flat=1.0)
+    assert not judge(points(view_rank=0.09), flat).broken
 
 
 def test_every_kind_is_met():

@@ -11,6 +11,7 @@ from tfssl.information import representation
 
 NAN = math.nan
 SAME = 0.5 / 255  # mean difference of values in [0, 1] below which two images are the same
+FLAT = 0.9  # share of the values of an image that are the median
 SIDE = 8  # pixels of the thumbnails by which views are compared
 
 
@@ -62,8 +63,7 @@ class Facts:
         moving: whether the moving averages of its normalizations moved; None: it has none.
         classes: integer, how many classes the labels of the held-out images have; None: no labels.
         identical: share of the images whose first two views are the same.
-        constant: share of the images that have one value in all pixels.
-        black, white: shares of the values that are 0 and 1, the ends of the range.
+        flat: share of the images of whose values 90 % or more are the median of their channel.
         pixel_retrieval, pixel_rank: `view_retrieval` and `view_rank` of the thumbnails; NaN where
             the first two views have different sizes or are constant.
         temperature: float, of the loss; None: it has none.
@@ -77,9 +77,7 @@ class Facts:
     moving: bool | None = None
     classes: int | None = None
     identical: float = 0.0
-    constant: float = 0.0
-    black: float = 0.0
-    white: float = 0.0
+    flat: float = 0.0
     pixel_retrieval: float = NAN
     pixel_rank: float = NAN
     temperature: float | None = None
@@ -148,25 +146,24 @@ def facts_of_views(views: tuple[np.ndarray, ...]) -> dict[str, float]:
             image.
 
     Returns:
-        dict with images, identical, constant, black, white, pixel_retrieval and pixel_rank, as in
-        `Facts`.
+        dict with images, identical, flat, pixel_retrieval and pixel_rank, as in `Facts`.
 
     Example:
 
     ```python
-    views = np.random.default_rng(0).random((2, 6, 16, 16, 3)).round()  # black and white
-    facts = tfssl.verdict.facts_of_views(tuple(views))
-    facts["identical"], round(facts["black"] + facts["white"], 3)  # (0.0, 1.0)
+    view = np.zeros((4, 16, 16, 3))
+    view[:2] = np.random.default_rng(0).random((2, 16, 16, 3))
+    facts = tfssl.verdict.facts_of_views((view, view))
+    facts["identical"], facts["flat"]  # (1.0, 0.5)
     ```
     """
     first = np.asarray(views[0], np.float32)
-    spread = first.max(axis=(1, 2, 3)) - first.min(axis=(1, 2, 3))
+    median = np.median(first, axis=(1, 2), keepdims=True)
+    usual = np.mean(np.abs(first - median) < 2 * SAME, axis=(1, 2, 3))
     facts = {
         "images": len(first),
         "identical": 0.0,
-        "constant": float(np.mean(spread < 2 * SAME)),
-        "black": float(np.mean(first <= 0)),
-        "white": float(np.mean(first >= 1)),
+        "flat": float(np.mean(usual >= FLAT)),
     }
     if len(views) < 2 or np.shape(views[1]) != first.shape:
         return facts

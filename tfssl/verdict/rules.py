@@ -109,26 +109,19 @@ LOWER_RATE = "Divide the learning rate by 10 (`learning_rate`), or lengthen its 
 
 
 def unusable(points, facts):
-    if facts.constant > CONSTANT:
+    last = points[-1]
+    if facts.flat > FLAT_IMAGES and not last.view_rank < LEARNED:
         return (
             "unusable",
-            f"{facts.constant:.0%} of the images have one value in all of their pixels.",
+            f"{facts.flat:.0%} of the images have one value in most of their pixels.",
             SCALING,
         )
-    for share, end in ((facts.black, "lowest"), (facts.white, "highest")):
-        if share > CLIPPED:
-            return (
-                "unusable",
-                f"{share:.0%} of all values are the {end} that there is: they seem to be clipped.",
-                SCALING,
-            )
     if facts.classes == 1:
         return (
             "unusable",
             f"All of the {facts.images} images have the same label.",
             "Train on images of more kinds; a folder per class, read in order, must be shuffled.",
         )
-    last = points[-1]
     if last.view_rank < FOUND_EARLY and last.view_retrieval < SELDOM_FIRST:
         alike = max(2, round(2 * last.view_rank * facts.images))
         return (
@@ -140,8 +133,8 @@ def unusable(points, facts):
     return None
 
 
-CONSTANT = 0.5  # share of images
-CLIPPED = 0.9  # share of values
+FLAT_IMAGES = 0.5  # share of images
+LEARNED = 0.1  # rank of views, with which even flat images, such as drawings, are well
 FOUND_EARLY, SELDOM_FIRST = 0.05, 0.15  # rank and retrieval of views
 SCALING = "Check how the images are read and scaled: their values must fill [0, 1]."
 
@@ -165,6 +158,13 @@ def not_learning(points, facts):
             )
     if first.step or not last.step or last.z_std < FLAT:  # a collapse is another kind
         return None
+    if last.uniformity > EQUAL and last.z_std > SPREAD:
+        return (
+            "not_learning",
+            "In inference mode all images have nearly the same representation, though not in "
+            f"training (spread {last.z_std:.2f}): moving averages have not settled.",
+            "Train for more steps, or give batch normalizations a lower momentum, such as 0.9.",
+        )
     if last.view_rank > BY_CHANCE:
         return (
             "not_learning",
@@ -183,6 +183,7 @@ def not_learning(points, facts):
 
 TELLS = 0.2  # share of the ceiling that the loss can reach at least
 BY_CHANCE = 0.42  # rank of views
+SPREAD = 0.3  # of projections that have not collapsed
 BETTER = 0.02  # fall of the rank of views
 SMALL = 0.04  # rank of views that is hard to improve
 

@@ -35,6 +35,7 @@ from tfssl.terminal import StatusLine, clock, escape_unencodable
 RUN = os.path.join(runs.ROOT, "run.py")
 ATTEMPTS = 2  # of a trial that fails, before it counts as failed
 LOOK = 1.0  # seconds between two looks at what runs
+UNLABELLED = "view_retrieval"  # the objective that needs no labels
 PRUNE_LOOK = 15.0  # seconds between two looks at the curves of a trial
 
 
@@ -59,8 +60,8 @@ def parser():
     made.add_argument("--trials", type=int, help="how many trials, for --sampler=tpe")
     made.add_argument(
         "--objective",
-        help="accuracy to compare by: online, network, linear, "
-        "knn_20, ...; not given: the first of these that there is",
+        help="accuracy to compare by: online, network, linear, knn_20, ...; or view_retrieval of "
+        "held-out images, which needs no labels; not given: the first of these that there is",
     )
     made.add_argument(
         "--storage",
@@ -133,13 +134,14 @@ def read(line):
 
 
 def protocols(config):
-    """The accuracies that a run of this Config may have."""
+    """The objectives that a run of this Config may have."""
     if config.task != "pretrain":
         return ["network"]
     return [
         *["online"] * config.lineareval_while_pretraining,
         *["linear"] * config.linear_probe,
         *(f"knn_{k}" for k in config.neighbours),
+        *[UNLABELLED] * bool(config.information_scalars and config.train_summary_steps),
     ]
 
 
@@ -250,6 +252,25 @@ class Running:
         return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
     def scores(self):
+        """{objective: share} of its result, the accuracies first.
+
+        Raises:
+            Refused: there is none.
+        """
+        unlabelled = self.unlabelled()
+        there = os.path.exists(os.path.join(self.directory, "result.json"))
+        return {**(self.accuracies() if there or not unlabelled else {}), **unlabelled}
+
+    def unlabelled(self):
+        """{UNLABELLED: share} at the end of a pretraining; {} if it was not measured."""
+        try:
+            (*_, last) = runs.read(os.path.join(self.directory, "verdict.json"))["points"]
+            share = float(last[UNLABELLED])
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return {UNLABELLED: share} if 0 <= share <= 1 else {}
+
+    def accuracies(self):
         """{protocol: top-1} of its result.
 
         Raises:
@@ -445,7 +466,8 @@ class Worker:
             if code:
                 raise Refused(f"run.py exited with {code}: {running.last_words()}")
             scores = running.scores()
-            value = scores.get(self.options.objective or next(iter(scores), None))
+            name = self.options.objective or next(iter(scores), None)
+            value = scores.get(name)
             if value is None:
                 raise Refused(
                     f"no accuracy {self.options.objective or ''} in result.json, which "
@@ -458,7 +480,7 @@ class Worker:
         running.trial.set_user_attr("top_1", scores)
         running.trial.set_user_attr("seconds", time.monotonic() - running.began)
         self.tell(running, State.COMPLETE, value)
-        return self.end(running, f"top-1 {100 * value:.2f} %")
+        return self.end(running, f"{name} {100 * value:.2f} %")
 
     def failed(self, running, why):
         """Starts a trial again, or gives it up: whether it has ended."""

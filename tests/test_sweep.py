@@ -3,6 +3,7 @@
 import collections
 import csv
 import importlib
+import json
 import os
 import shlex
 import shutil
@@ -166,7 +167,7 @@ def test_axes_are_multiplied_go_together_are_replaced_and_skipped(sweep, tmp_pat
         (
             "--grid=seed=1,2 --objective=knn_99",
             "--objective must be one of online, linear, knn_20, "
-            "knn_200, which these flags have. Received: knn_99",
+            "knn_200, view_retrieval, which these flags have. Received: knn_99",
         ),
         ("--grid=temperature=0.5,0.50", "Received twice: --temperature=0.5"),
         ("--grid=temperature=1,2 --temperature=3", "--temperature must be given once"),
@@ -553,6 +554,28 @@ def test_a_result_that_is_none_fails_its_trial(content, sweep, tmp_path):
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(sweep.Refused, match="result.json"):
         running.scores()
+
+
+@pytest.mark.parametrize(
+    "judged,expected",
+    [
+        ({"points": [{"view_retrieval": 0.1}, {"view_retrieval": 0.7}]}, {"view_retrieval": 0.7}),
+        ({"points": [{"view_retrieval": "nan"}]}, {}),
+        ({"points": []}, {}),
+        ([], {}),
+    ],
+)
+def test_the_objective_without_labels_is_that_of_the_last_point(judged, expected, sweep, tmp_path):
+    running = sweep.Running.__new__(sweep.Running)
+    running.directory = str(tmp_path)
+    (tmp_path / "verdict.json").write_text(json.dumps(judged))
+    if expected:  # of images without labels there is no result
+        assert running.scores() == expected
+    else:
+        with pytest.raises(sweep.Refused, match="it left no result.json"):
+            running.scores()
+    (tmp_path / "result.json").write_text('{"pretrained": {"online": {"top_1": 0.5}}}')
+    assert list(running.scores().items()) == [("online", 0.5), *expected.items()]
 
 
 def test_flagfiles_that_are_none_are_refused(sweep, tmp_path, capsys):

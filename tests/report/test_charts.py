@@ -38,5 +38,13 @@ def test_a_line_passes_through_its_points():
     assert "a &lt;b&gt; <b>1</b>" in drawn and "none" not in drawn
 
 
+def test_the_axis_ends_with_the_points():
+    drawn = charts.lines("loss", {"a": [(0, 0.0), (1581, 1.0)]})
+    assert f'points="{charts.LEFT:.1f},' in drawn
+    assert f" {charts.WIDTH - charts.RIGHT:.1f},{charts.TOP:.1f}" in drawn
+    assert ">1500</text>" in drawn and ">2000</text>" not in drawn
+    assert charts.lines("loss", {"a": [(5, 1.0)]})  # a single point
+
+
 def test_nothing_to_draw():
     assert charts.lines("loss", {}) == charts.lines("loss", {"a": [(0, math.inf)]}) == ""

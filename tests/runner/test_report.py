@@ -68,6 +68,14 @@ def test_mistakes(trained, tmp_path):
         run_given(mode="report", model_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "steps,kept", [([10, 20, 21], 2), ([10, 20, 26], 3), ([10, 11], 2), ([], 0)]
+)
+def test_a_last_point_of_few_steps_is_left_out(steps, kept):
+    points = [(step, 1.0) for step in steps]
+    assert page.full(points) == points[:kept]
+
+
 def test_words_after_report_are_runs():
     config, _ = parser.parse(["tfssl", "report", "a", "b", "c", "--output=x"])
     assert (config.model_dir, config.compare, config.output) == ("a", "b,c", "x")

@@ -27,10 +27,13 @@ def lines(title: str, series: Series, x_label: str = "step") -> str:
     if not series:
         return ""
     every = [point for points in series.values() for point in points]
-    x_ticks = ticks(min(x for x, _ in every), max(x for x, _ in every), 4)
     y_ticks = ticks(min(y for _, y in every), max(y for _, y in every), 4)
-    place = placer(x_ticks, y_ticks)
-    parts = [axes(x_ticks, y_ticks, place)]
+    x_ticks = ticks(min(x for x, _ in every), max(x for x, _ in every), 4)
+    # Up and down the axis ends at a round number; across, it ends with the points.
+    last = max(x for x, _ in every)
+    x_range = (x_ticks[0], last if last > x_ticks[0] else x_ticks[-1])
+    place = placer(x_range, (y_ticks[0], y_ticks[-1]))
+    parts = [axes([tick for tick in x_ticks if tick <= x_range[1]], y_ticks, place)]
     for number, (name, points) in enumerate(series.items()):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
         last_x, last_y = place(*points[-1])
@@ -50,9 +53,9 @@ def lines(title: str, series: Series, x_label: str = "step") -> str:
     )
 
 
-def placer(x_ticks, y_ticks):
-    """A function (x, y) -> (x, y) of the picture."""
-    (x_low, x_high), (y_low, y_high) = ((t[0], t[-1]) for t in (x_ticks, y_ticks))
+def placer(x_range, y_range):
+    """A function (x, y) -> (x, y) of the picture, for ranges (low, high)."""
+    (x_low, x_high), (y_low, y_high) = x_range, y_range
 
     def place(x, y):
         across = (x - x_low) / (x_high - x_low)

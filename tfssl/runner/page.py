@@ -125,8 +125,16 @@ def scalars(directory):
     found = {}
     for tag in wanted & set(events.Tags()["tensors"]):
         points = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
-        found[tag] = sorted(points.items())  # of a step that was made twice, the later one
+        found[tag] = full(sorted(points.items()))  # of a step made twice, the later one
     return found
+
+
+def full(points):
+    """Points without the last one if that is of much fewer steps than the others, and so noisy."""
+    steps = [step for step, _ in points[-3:]]
+    if len(steps) == 3 and steps[2] - steps[1] < 0.5 * (steps[1] - steps[0]):
+        return points[:-1]
+    return points
 
 
 def unusual(config):

@@ -83,6 +83,14 @@ def test_what_is_broken_is_told_with_numbers_and_advice(last, facts, kind):
     assert str(found) == f"{kind.replace('_', ' ')}: {found.why} {found.advice}"
 
 
+def test_a_training_that_goes_on_is_not_told_to_be_longer():
+    made, _ = SOUND["still falls"]
+    for total, advice in ((192, "Train for twice as long."), (193, ""), (None, "Train for twice")):
+        found = judge(made, dataclasses.replace(FACTS, total_steps=total))
+        assert found.kind == "improving" and found.advice.startswith(advice)
+        assert bool(found.advice) == bool(advice)
+
+
 def test_flat_images_from_which_views_are_found_are_drawings():
     flat = dataclasses.replace(FACTS, flat=1.0)
     assert not judge(points(view_rank=0.09), flat).broken

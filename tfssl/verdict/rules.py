@@ -267,10 +267,11 @@ def improving(points, facts):
     change = change_of(points)
     if change is None or change < IMPROVES:
         return None
+    at_end = not facts.total_steps or points[-1].step >= facts.total_steps
     return (
         "improving",
         f"{progress(points)} In the last third of the steps their rank fell by {change:.0%}.",
-        "Train for twice as long.",
+        "Train for twice as long." if at_end else "",
     )
 
 

@@ -312,22 +312,29 @@ def test_neighbours_are_those_of_the_support_set_before_the_step():
 @pytest.mark.parametrize("method,sigma", [("dcl", None), ("dclw", 0.4)])
 def test_dcl_leaves_the_positive_out_of_both_directions(method, sigma):
     options = {"sigma": sigma} if sigma else {}
-    model = made(method, temperature=0.3, **options)
+    model = made(method, flat, temperature=0.3, **options)  # whose projections do not tie
     views = views_of(model)
     z = together(views, model.encoder, model.projector)
     expected = 2 * reference.dcl_loop(*z, 0.3, sigma)
     outputs = model.loss_on_views(views)
     assert float(outputs.loss) == pytest.approx(expected, rel=1e-4, abs=1e-4)
     assert float(outputs.scalars["decoupled_loss"]) == float(outputs.loss)
-    hits = np.argmax(unit(z[0]) @ unit(z[1]).T, axis=1) == np.arange(8)
-    assert float(outputs.scalars["contrast_acc"]) == pytest.approx(hits.mean())
+    assert_first(outputs.scalars["contrast_acc"], unit(z[0]) @ unit(z[1]).T)
+
+
+def assert_first(accuracy, cosines):
+    """The share of rows whose own column has the largest value; rounding decides ties."""
+    own = np.diagonal(cosines)
+    others = np.where(np.eye(len(own), dtype=bool), -np.inf, cosines).max(axis=1)
+    least, most = (np.mean(own > others + margin) for margin in (1e-5, -1e-5))
+    assert least - 1e-6 <= float(accuracy) <= most + 1e-6
 
 
 LABELS = np.array([0, 1, 0, 2, 1, 0, -1, -1])
 
 
 def test_supcon_takes_all_views_of_a_class_for_positives():
-    model = made("supcon", temperature=0.3)
+    model = made("supcon", flat, temperature=0.3)
     views = views_of(model)
     z = together(views, model.encoder, model.projector)
     outputs = model.loss_on_views(views, LABELS)
@@ -337,8 +344,7 @@ def test_supcon_takes_all_views_of_a_class_for_positives():
     cosines = unit(z[0]) @ unit(z[1]).T
     siblings = (LABELS[:, None] == LABELS) & (LABELS >= 0)
     siblings[range(8), range(8)] = False
-    hits = np.argmax(np.where(siblings, -np.inf, cosines), axis=1) == np.arange(8)
-    assert float(outputs.scalars["contrast_acc"]) == pytest.approx(hits.mean())
+    assert_first(outputs.scalars["contrast_acc"], np.where(siblings, -np.inf, cosines))
 
 
 @pytest.mark.parametrize("labels", [np.arange(8), np.full(8, -1)], ids=["distinct", "unknown"])

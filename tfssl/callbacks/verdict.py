@@ -38,7 +38,7 @@ class Verdict(Information):
     views = tf.data.Dataset.from_tensors((images, images))
     judged = tfssl.callbacks.Verdict(views, verbose=False)
     model.fit(views, callbacks=[judged], verbose=0)
-    judged.now.kind  # 'unusable'
+    judged.now.kind  # unusable
     ```
     """
 

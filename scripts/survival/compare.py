@@ -6,7 +6,9 @@ import re
 import zipfile
 
 VOLATILE = ("train_seconds", "images_per_second")  # in records: there, and above 0
-CHANGING = ("newest.json", "time.json")  # records that say how far a run is
+# Records that say how far a run is.
+CHANGING = ("newest.json", "time.json", "verdict.json", "neighbours.npy")
+REPORT, ITS_END = "report.html", b"</html>\n"  # it tells times
 SPEED = "train/images_per_second"  # in TensorBoard
 EVENTS, STATE = "TensorBoard", "checkpoints"
 LEFTOVER = re.compile(r".*?(unfinished|damaged_|\.tmp)[^/]*")
@@ -156,6 +158,10 @@ def content(root, path):
         return {"values": np.load(file)}
     with open(file, "rb") as opened:
         text = opened.read().replace(os.fsencode(root), b"DIRECTORY")
+    if os.path.basename(path) == REPORT:
+        if not text.endswith(ITS_END):
+            raise ValueError("it is cut off")
+        return {"whole": True}
     return flat(json.loads(text)) if kind == ".json" else {"content": text}
 
 

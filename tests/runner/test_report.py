@@ -42,6 +42,20 @@ def test_the_page_is_written_again_the_same(trained):
     assert (trained / "report.html").read_bytes() == before
 
 
+def test_a_finished_run_gets_the_page_that_it_lacks(trained, tmp_path, capsys):
+    (trained / "report.html").unlink()
+    tfssl.run(tiny_config(trained, report=False))
+    assert not (trained / "report.html").exists()
+    tfssl.run(tiny_config(trained, report=True))
+    assert sections(trained / "report.html") == ALL
+    tuned = tmp_path / "tuned"
+    finetune_shapes(trained, tuned)
+    assert not (tuned / "report.html").exists()
+    finetune_shapes(trained, tuned, report=True)
+    assert (tuned / "report.html").exists()
+    assert capsys.readouterr().out.count("nothing left to do") == 3
+
+
 def test_a_finetuned_run_has_one_too(trained, tmp_path):
     finetune_shapes(trained, tmp_path / "tuned", report=True)
     assert sections(tmp_path / "tuned" / "report.html") == ALL - {"verdict", "views"}

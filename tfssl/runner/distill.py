@@ -38,9 +38,9 @@ def distill(config, given, flagfile, distribution=None):
         )
     finetune.check_begun(job)
     teacher = Teacher.find(job)
-    return finished(job, finetune.print_result, finetune.evaluation_settings) or (
-        finetune.train_and_evaluate(job, found, origin, flagfile, teacher)
-    )
+    return finished(
+        job, finetune.print_result, finetune.evaluation_settings, finetune.restored
+    ) or (finetune.train_and_evaluate(job, found, origin, flagfile, teacher))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,7 +60,7 @@ def finetune(config, given, flagfile, distribution=None):
     job = plan(config, distribution, ranges)
     check_selector(config)
     check_begun(job)
-    return finished(job, print_result, evaluation_settings) or train_and_evaluate(
+    return finished(job, print_result, evaluation_settings, restored) or train_and_evaluate(
         job, found, origin, flagfile
     )
 

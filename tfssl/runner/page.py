@@ -45,6 +45,12 @@ def write_page(job, encoder, step, path=None):
     return path
 
 
+def is_missing(job):
+    """Whether a finished run lacks the page that it should have."""
+    there = os.path.exists(os.path.join(job.config.model_dir, FILE))
+    return job.config.report and job.distribution.chief and not there
+
+
 def sample_of(job, encoder):
     """The `report.Sample` of random images of the evaluation split, or of the training split."""
     config, source = job.config, job.eval_source or job.train_source

@@ -119,7 +119,7 @@ def pretrain(config, given, flagfile, distribution=None):
     job = plan(config, distribution)
     if there:
         check_data(job, there, goes_on=True)
-    result = finished(job, print_result, evaluation_settings, over)
+    result = finished(job, print_result, evaluation_settings, restored, over)
     if result:
         return result
     model = build_model(job)

@@ -1,12 +1,14 @@
 """The results of a run: result.json, and accuracies in TensorBoard."""
 
+import contextlib
 import os
 
 import tensorflow as tf
 
 from tfssl import data, evaluation, files
 from tfssl.callbacks.board import Board
-from tfssl.runner import device, evaluate
+from tfssl.errors import UsageError
+from tfssl.runner import device, evaluate, page
 from tfssl.storage import rundir
 from tfssl.storage.checkpoint import Checkpoints
 from tfssl.storage.export import FILE
@@ -74,13 +76,15 @@ def at_end(job, step):
     return step == job.total_steps
 
 
-def finished(job, show, settings, over=at_end):
+def finished(job, show, settings, restored, over=at_end):
     """Shows and returns the result of a finished run; None: there is work left.
 
     Args:
         job: the `Job`.
         show: function (result, model_dir) that prints a result.
         settings: function (Job) -> the settings that the result depends on.
+        restored: function (Job) -> (model, ..., step) of its newest checkpoint, for report.html if
+            that was not written, as when the process was killed before.
         over: function (Job, step) -> whether its training is over at a step.
     """
     model_dir = job.config.model_dir
@@ -99,6 +103,10 @@ def finished(job, show, settings, over=at_end):
     if not os.path.exists(os.path.join(model_dir, FILE)) and Checkpoints(model_dir).steps():
         print(f"{FILE} is gone: --mode=export --model_dir={model_dir} makes it again")
     show(result, model_dir)
+    if page.is_missing(job):
+        with contextlib.suppress(UsageError):  # its checkpoints are gone
+            model, *_, step = restored(job)
+            page.write_page(job, model.encoder, step)
     return result
 
 

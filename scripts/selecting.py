@@ -72,18 +72,18 @@ def measure(options, records, path):
                     chosen = select(strategy, train, budget, seed, chosen)
                     record = {
                         "flags": flags,
-                        "chosen": chosen.tolist(),
+                        "chosen": " ".join(map(str, chosen.tolist())),
                         "classes": len(np.unique(train[1][chosen])),
                         LINEAR: linear(train, test, chosen),
                     }
                     records.add(dataset, name, record)
                     print(f"{dataset} {name}: {100 * record[LINEAR]:.1f}", flush=True)
-                chosen = np.array(record["chosen"])
+                chosen = np.array(record["chosen"].split(), int)
 
 
 def representations(options, path, settings, flag):
     """h and labels of a split, which are computed once."""
-    split = settings[flag] or {"train_split": "train", "eval_split": "test"}[flag]
+    split = settings[flag] or runs.read(os.path.join(path, "result.json"))[flag]
     embedded = os.path.join(path, "embed")
     before = set(glob.glob(os.path.join(embedded, "*", "embeddings.npz")))
     of_split = [one for one in before if f"-{slug(split)}-" in os.path.dirname(one)]

@@ -1,6 +1,7 @@
 """`--mode=select`: its files, from a run and from a checkpoint, and what it refuses."""
 
 import csv
+import importlib.util
 import pathlib
 
 import numpy as np
@@ -91,3 +92,9 @@ def test_the_same_command_selects_the_same_images(trained, tmp_path):
 def test_uncertain_images_need_labels(trained):
     with pytest.raises(UsageError, match="--by=uncertain needs images with labels .* Received: 0"):
         run_given(mode="select", model_dir=str(trained), by="uncertain", count=3)
+
+
+def test_typical_images_need_scikit_learn(trained, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="--by=typical needs scikit-learn: pip install"):
+        run_given(mode="select", model_dir=str(trained), count=3)

@@ -3,6 +3,7 @@
 import base64
 import csv
 import html
+import importlib.util
 import io
 import os
 
@@ -76,6 +77,8 @@ def check(config, source, labelled):
             f"--count must be at most {left:,}, the images of --train_split without a label. "
             f"Received: {config.count}"
         )
+    if config.by == "typical" and importlib.util.find_spec("sklearn") is None:
+        raise UsageError("--by=typical needs scikit-learn: pip install 'tfssl[pictures]'")
     if config.by != "uncertain":
         return
     known = data.labels_of(source)[labelled] if source.num_classes else np.array([])
@@ -95,10 +98,7 @@ def chosen_by(config, source, h, labels, labelled, groups):
     if config.by == "coverage":
         return selection.coverage(h, config.count, **options)
     if config.by == "typical":
-        try:
-            return selection.typical(h, config.count, **options, seed=config.seed)
-        except ImportError as error:
-            raise UsageError(f"--by=typical: {error}") from None
+        return selection.typical(h, config.count, **options, seed=config.seed)
     known = labelled[labels[labelled] >= 0]
     scores = evaluation.Linear().scores(h[known], labels[known], h, source.num_classes)
     return selection.uncertain(softmax(scores, axis=1), config.count, **options)

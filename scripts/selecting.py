@@ -83,6 +83,8 @@ def measure(options, records, path):
 
 def representations(options, path, settings, flag):
     """h and labels of a split, which are computed once."""
+    from tfssl.runner.embed import slug
+
     split = settings[flag] or runs.read(os.path.join(path, "result.json"))[flag]
     embedded = os.path.join(path, "embed")
     before = set(glob.glob(os.path.join(embedded, "*", "embeddings.npz")))
@@ -101,10 +103,6 @@ def representations(options, path, settings, flag):
         of_split = sorted(after - before)
     found = np.load(of_split[0])
     return found["h"], found["labels"]
-
-
-def slug(text):
-    return "".join(c if c.isalnum() or c in "-._" else "_" for c in text)
 
 
 def select(strategy, train, budget, seed, before):

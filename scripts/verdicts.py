@@ -344,20 +344,15 @@ def head(hidden, out, seed):
 def with_all_gradients(method):
     """The method, with the gradient of both sides, and of no target network."""
     from tfssl import Outputs
+    from tfssl.losses import negative_cosine
 
     class WithAllGradients(method):
         def loss_on_views(self, views, labels=None, training=True):
             h = self.encode_views(views, training, apart=True)
             z = self.through(self.projector, h, training, apart=True)
             p = self.through(self.predictor, z, training, apart=True)
-            loss = (similarity(p[0], z[1]) + similarity(p[1], z[0])) / 2
+            loss = (negative_cosine(p[0], z[1]) + negative_cosine(p[1], z[0])) / 2
             return Outputs(loss, {name: loss for name in self.SCALARS}, h, z)
-
-    def similarity(one, other):
-        import tensorflow as tf
-
-        one, other = (tf.math.l2_normalize(value, axis=1) for value in (one, other))
-        return -tf.reduce_mean(tf.reduce_sum(one * other, axis=1))
 
     return WithAllGradients
 

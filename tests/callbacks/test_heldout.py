@@ -107,7 +107,14 @@ def test_neighbours_among_another_number_of_images_are_dropped(tmp_path):
     assert kept == [1, 3] and list(heldout.remembered(str(tmp_path / heldout.FILE), 9)) == [2, 3]
 
 
-@pytest.mark.parametrize("content", [b"", b"none", b"[]", b'{"facts": {}, "points": [3]}', None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"none", b"[]", b'{"facts": {}, "points": [3]}'),
+        b'{"facts": {}, "points": [{"step": "a"}], "verdict": {"step": 9}}',
+        None,
+    ],
+)
 def test_a_history_that_cannot_be_read_is_empty(tmp_path, content):
     if content is not None:
         (tmp_path / heldout.VERDICT).write_bytes(content)

@@ -99,21 +99,22 @@ def stops(history, stop_when):
 
 def verdict_at(directory, step):
     """{"verdict": the newest one in the files of a run} if it is of this step, otherwise {}."""
-    try:
-        found = json.loads(files.read(os.path.join(directory, VERDICT)))["verdict"]
-        found = dataclasses.asdict(verdict.Verdict.of(found))
-        return {"verdict": found} if found["step"] == step else {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
+    found = recorded(directory, lambda content: verdict.Verdict.of(content["verdict"]))
+    return {"verdict": dataclasses.asdict(found)} if found and found.step == step else {}
 
 
 def history_of(directory, step):
     """The `History` in the files of a run up to a step; empty if it cannot be read."""
+    found = recorded(directory, lambda content: verdict.History.from_dict(content).until(step))
+    return found or verdict.History()
+
+
+def recorded(directory, of):
+    """`of` the content of VERDICT in the files of a run; None if it cannot be read."""
     try:
-        content = json.loads(files.read(os.path.join(directory, VERDICT)))
-        return verdict.History.from_dict(content).until(step)
+        return of(json.loads(files.read(os.path.join(directory, VERDICT))))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return verdict.History()
+        return None
 
 
 def remembered(path, step):

@@ -337,9 +337,8 @@ def scores_of(h):
     if len(h) > 1:
         found["alignment"] = representation.alignment(*h[:2])
         found["lidar"] = representation.lidar(np.stack(h))
-        ranks = representation.ranks_of_views(*h[:2])
-        found["view_retrieval"] = float(np.mean(ranks < 0.5))
-        found["view_rank"] = float(np.mean(ranks) / (len(ranks) - 1))
+        retrieval, rank = representation.views_found(*h[:2])
+        found |= {"view_retrieval": retrieval, "view_rank": rank}
     return found
 
 

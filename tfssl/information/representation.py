@@ -151,7 +151,7 @@ def view_retrieval(h1, h2):
     Returns:
         float in [0, 1]; chance is 1 / N, and 0 if all are equal.
     """
-    return float(np.mean(ranks_of_views(h1, h2) < 0.5))
+    return views_found(h1, h2)[0]
 
 
 def view_rank(h1, h2):
@@ -167,7 +167,13 @@ def view_rank(h1, h2):
         float in [0, 1], the mean over images of (rank - 1) / (N - 1); of ties the middle rank. 0 if
         each view is found first, 1/2 by chance or if all are equal.
     """
-    return float(np.mean(ranks_of_views(h1, h2)) / (len(h1) - 1))
+    return views_found(h1, h2)[1]
+
+
+def views_found(h1, h2):
+    """`view_retrieval` and `view_rank`, a pair."""
+    ranks = ranks_of_views(h1, h2)
+    return float(np.mean(ranks < 0.5)), float(np.mean(ranks) / max(len(ranks) - 1, 1))
 
 
 def ranks_of_views(h1, h2):

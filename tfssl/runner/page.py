@@ -1,12 +1,13 @@
 """report.html: what a page tells of a run, from its files and its encoder."""
 
+import dataclasses
 import os
 import shlex
 
 import numpy as np
 from PIL import Image
 
-from tfssl import data, files, report, verdict
+from tfssl import data, files, report
 from tfssl.callbacks import heldout
 from tfssl.config import Config
 from tfssl.data import channels
@@ -116,9 +117,8 @@ def run_of(config, step):
 def in_flags(judged):
     """A recorded verdict in which arguments are flags."""
     found = Verdict.of(judged)
-    return verdict.Verdict(
-        found.kind, found.step, edge.with_flags(found.why), edge.with_flags(found.advice)
-    )
+    told = {name: edge.with_flags(getattr(found, name)) for name in ("why", "advice")}
+    return dataclasses.replace(found, **told)
 
 
 def scalars(directory):

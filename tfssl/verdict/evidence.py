@@ -172,9 +172,8 @@ def facts_of_views(views: tuple[np.ndarray, ...]) -> dict[str, float]:
     thumbnails = [thumbnails_of(view) for view in (first, second)]
     centred = [one - thumbnails[0].mean(axis=0) for one in thumbnails]
     if np.ptp(centred[0]) > 2 * SAME:
-        ranks = representation.ranks_of_views(*centred)
-        facts["pixel_retrieval"] = float(np.mean(ranks < 0.5))
-        facts["pixel_rank"] = float(np.mean(ranks) / (len(ranks) - 1))
+        retrieval, rank = representation.views_found(*centred)
+        facts |= {"pixel_retrieval": retrieval, "pixel_rank": rank}
     return facts
 
 

@@ -84,3 +84,24 @@ def test_a_map_lies_in_the_unit_square(dim, monkeypatch):
 def test_names_of_classes():
     images = made()
     assert [images.class_name(label) for label in (-1, 1, 7)] == ["", "b", "7"]
+
+
+@pytest.mark.parametrize(
+    "h",
+    [
+        np.ones((40, 16), np.float32),
+        np.zeros((40, 16), np.float32),
+        (1e6 + RNG.normal(size=(40, 16)) * 1e-3).astype(np.float32),
+        np.float32(1 / 3) * (1 + np.finfo(np.float32).eps * RNG.integers(-1, 2, (40, 16))),
+    ],
+    ids=["equal", "zero", "rounding", "last digit"],
+)
+def test_a_collapsed_network_has_a_map_of_one_place(h):
+    found, how = sample.places(h, 0)
+    assert (found == 0.5).all() and how.startswith("equal places")
+
+
+def test_components_of_no_spread_do_not_count():
+    h = made(dim=4).h
+    wide = np.concatenate([h, np.full((40, 3), 7.0)], axis=1)
+    np.testing.assert_array_equal(sample.places(wide, 0)[0], sample.places(h, 0)[0])

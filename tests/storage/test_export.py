@@ -181,7 +181,7 @@ def test_embeddings_with_a_projector_and_a_picture(run, tmp_path, capsys):
     for name, rows in (("tensors.tsv", 50), ("metadata.tsv", 51)):
         with open(os.path.join(directory, name)) as file:
             assert len(file.readlines()) == rows
-    assert os.path.getsize(os.path.join(directory, "tsne.png")) > 10_000
+    assert os.path.getsize(os.path.join(directory, "map.png")) > 10_000
     assert "tensorboard --logdir" in capsys.readouterr().out
     # The picture of a place in the sprite is that of the representation in the same row.
     source = sources.load(Config(**settings), "test[:60]")

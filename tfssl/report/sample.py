@@ -6,6 +6,7 @@ import numpy as np
 
 NEIGHBOURS = 20  # of which the typicality of an image, and its predicted class, are made
 TEMPERATURE = 0.07  # of votes
+ROUNDING = 1e-6  # of the largest representation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +104,15 @@ def places(h: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
     """Places of a map in [0, 1], float [N, 2], and how they were made.
 
     By t-SNE if scikit-learn is installed, otherwise the first two principal components, of the
-    standardized representations.
+    standardized representations. Components that vary by no more than rounding are left out; if
+    none is left, as of a collapsed network, all images have the same place.
     """
-    h = (h - h.mean(axis=0)) / np.maximum(h.std(axis=0), 1e-6)
+    h = np.asarray(h, np.float64)
+    spread = h.std(axis=0)
+    varies = spread > ROUNDING * np.abs(h).max()
+    if not varies.any():  # t-SNE divides by the spread of its first principal component
+        return np.full((len(h), 2), 0.5), "equal places, as the representations do not differ,"
+    h = ((h - h.mean(axis=0)) / np.where(varies, spread, 1))[:, varies]
     try:
         from sklearn.manifold import TSNE
     except ImportError:

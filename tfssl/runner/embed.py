@@ -8,6 +8,7 @@ from PIL import Image
 
 from tfssl import files
 from tfssl.data import channels
+from tfssl.report.sample import places
 from tfssl.runner import cost, evaluate, frozen
 from tfssl.storage import rundir
 from tfssl.storage.pretrained import described
@@ -19,7 +20,7 @@ def embed(config, given):
 
     To `embed/<step>-<dataset>-<split>-<size>/` in --model_dir: embeddings.npz (h float32 [N, D];
     labels int64 [N], -1 for unlabelled images; classes; files, text [N]: the names of the images in
-    the dataset, relative paths for a folder), the files of TensorBoard's projector, and tsne.png.
+    the dataset, relative paths for a folder), the files of TensorBoard's projector, and map.png.
 
     Args, Raises: see `frozen.encoder`.
 
@@ -61,14 +62,12 @@ def embed(config, given):
     )
     quoted = shlex.quote(str(directory))
     print(f"tensorboard --logdir {quoted}    (Projector, {len(shown):,} images)")
-    picture(
-        directory,
-        h[shown],
-        labels[shown],
-        names,
-        f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}",
-        config.seed,
+    points, how = places(h[shown], config.seed)
+    title = (
+        f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}\n"
+        f"{how} of {len(shown):,} representations"
     )
+    picture(directory, points, labels[shown], names, title)
     return directory
 
 

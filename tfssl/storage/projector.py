@@ -51,21 +51,16 @@ def table(rows):
     return "".join("\t".join(cell.translate(escapes) for cell in row) + "\n" for row in rows)
 
 
-def picture(directory, h, labels, names, title, seed):
-    """Writes tsne.png, a plot of the standardized representations, if matplotlib is installed."""
+def picture(directory, places, labels, names, title):
+    """Writes map.png, images at their places [N, 2], if matplotlib is installed."""
     try:
         import matplotlib
 
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
-        from sklearn.manifold import TSNE
     except ImportError:
         print("no picture: it needs the pictures extra, pip install '.[pictures]'")
         return
-    h = (h - h.mean(0)) / np.maximum(h.std(0), 1e-6)
-    places = TSNE(
-        2, perplexity=min(30, (len(h) - 1) / 3), init="pca", learning_rate="auto", random_state=seed
-    ).fit_transform(h)
     figure, axis = plt.subplots(figsize=(7.5, 6), constrained_layout=True)
     kinds = sorted(set(labels.tolist()))
     colours = plt.get_cmap("tab10" if len(kinds) <= 10 else "tab20")
@@ -77,9 +72,9 @@ def picture(directory, h, labels, names, title, seed):
         )
     if 1 < len(kinds) <= LEGEND:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False)
-    axis.set_title(f"{title}\nt-SNE of {len(h):,} representations", fontsize=10)
+    axis.set_title(title, fontsize=10)
     axis.set(xticks=[], yticks=[])
-    path = os.path.join(directory, "tsne.png")
+    path = os.path.join(directory, "map.png")
     files.write_whole(path, lambda file: figure.savefig(file, dpi=120))
     plt.close(figure)
     print(path)

@@ -62,7 +62,7 @@ def finished(tmp_path_factory):
     Shared by all test modules: what changes the directory copies it first.
     """
     directory = tmp_path_factory.mktemp("runs") / "finished"
-    return directory, tfssl.run(tiny_config(directory))
+    return directory, tfssl.run(tiny_config(directory, information_scalars=True))
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ TINY_SETTINGS = dict(
     precision="float32",
     learning_rate=0.5,
     compile_augmentation=False,
+    information_scalars=False,
     report=False,
 )
 BYOL_SETTINGS = dict(method="byol", proj_hidden_dim=16)  # beside the above

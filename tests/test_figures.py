@@ -92,7 +92,6 @@ def draw(figures, tmp_path, found, *more):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_what_varies_is_drawn(figures, tmp_path):
     found = [
         record(0.5 + t / 10 + b / 1e4, temperature=t, train_batch_size=b, seed=seed)
@@ -122,7 +121,6 @@ def test_methods_that_differ_in_nothing_else_are_bars(figures, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_curves_of_byol_are_drawn_unsmoothed_too(figures, tmp_path):
     found = [record(0.4, method="byol", train_batch_size=b) for b in (16, 64)]
     assert draw(figures, tmp_path, found) == ["batch_size", "losses", "steps", "unsmoothed"]

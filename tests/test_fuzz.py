@@ -83,7 +83,6 @@ def fits(field, value):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_new_knob_is_drawn_by_itself(scripts):
     draws, *_ = scripts
 
@@ -104,7 +103,6 @@ def test_a_new_knob_is_drawn_by_itself(scripts):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_equal_numbers_are_equal_draws():
     code = (
         "import runs, draws, hashlib; print(hashlib.sha256(''.join(map(ascii, map(str, "
@@ -124,7 +122,6 @@ def test_equal_numbers_are_equal_draws():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_draws_are_of_every_kind(scripts):
     draws, *_ = scripts
     made = draws.drawn(draws.settings(), 1000, seed=50)

@@ -36,6 +36,7 @@ def test_agreement_is_the_rank_correlation_with_the_sign_that_is_expected(script
     assert script.agreement(equal, "lidar", "own", "knn_20") is None
 
 
+@pytest.mark.slow
 def test_trainings_are_measured_once_and_reported(script, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     changes = {"knn_k": "20", "train_steps": 2, "train_summary_steps": 0, "eval_baseline": False}

@@ -149,7 +149,6 @@ def test_directories_are_made(views, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_the_command_writes_a_picture_and_refuses_in_one_sentence(tmp_path):
     pytest.importorskip("matplotlib")
 

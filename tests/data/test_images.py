@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tests.helpers import costly, decode_all, encode_image, load_folder, random_picture, write_image
+from tests.helpers import spared, decode_all, encode_image, load_folder, random_picture, write_image
 from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import folder, images
@@ -53,7 +53,7 @@ def test_an_orientation_that_means_nothing_is_none(value, tmp_path):
 
 @pytest.mark.parametrize(
     "orientation",  # as it is, turned, mirrored, and both; each is turned upright in a test above
-    [n if n in (1, 6) else costly(n) for n in range(1, 9)],
+    [n if n in (1, 6) else spared(n) for n in range(1, 9)],
 )
 def test_parts_of_a_jpeg_are_parts_of_the_upright_image(orientation, tmp_path):
     """Crops of streamed JPEGs, of which a rectangle is decoded, are those of the whole image."""
@@ -110,7 +110,7 @@ BY_EACH_READER = ["rgb.png", "grey.tif", "planes.tiff", "inverted.tif"]
 
 @pytest.mark.parametrize("held", [True, False], ids=["held", "streamed"])
 @pytest.mark.parametrize(
-    "name", [name if name in BY_EACH_READER else costly(name) for name in DEEP]
+    "name", [name if name in BY_EACH_READER else spared(name) for name in DEEP]
 )
 def test_all_16_bits_are_kept(name, held, tmp_path):
     make, channels = DEEP[name]

@@ -46,7 +46,6 @@ def test_labels_count_as_in_the_whole_batch_however_the_parts_hold_them(method, 
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_simclr_in_parts_is_one_loss_on_parts_normalized_apart():
     model, data = build("simclr", layers.FusedBatchNormalization), batch(12)
     model.accumulate_steps = 3

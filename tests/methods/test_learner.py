@@ -137,7 +137,7 @@ def test_ways_to_execute_make_the_same_steps(method, compiled):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["memory", "byol", "supervised"])
+@pytest.mark.parametrize("method", ["memory", spared("byol"), "supervised"])
 def test_half_precision_scales_the_loss(method):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -512,7 +512,6 @@ def cosine(steps, total, base=0.99):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_byols_schedule_is_as_long_as_fit():
     model = made("byol")
     np.testing.assert_allclose(
@@ -525,7 +524,6 @@ def test_byols_schedule_is_as_long_as_fit():
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_byols_schedule_goes_on_at_a_later_epoch():
     model = made("byol")
     first = decays(model, dataset(model), epochs=1)

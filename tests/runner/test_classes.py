@@ -77,7 +77,6 @@ def test_a_run_is_not_scored_on_other_classes(other, said, tuned, photos):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_run_does_not_go_on_with_other_classes(tuned, photos, tmp_path):
     run_until_killed(lambda: finetune_folder(photos / "sorted", tmp_path / "run"), at_step=2)
     for directory in (tmp_path / "run", tuned[0]):

@@ -117,7 +117,6 @@ def test_images_are_held_where_they_take_a_quarter_of_the_memory_at_most(machine
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_run_goes_on_with_what_was_chosen_at_its_start(tmp_path, monkeypatch):
     """It starts as on a GPU and goes on where there is none, with equal settings and images."""
     settings = dict(train_steps=4, mode="train", train_mode="pretrain", checkpoint_steps=2)

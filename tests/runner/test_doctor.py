@@ -159,7 +159,6 @@ def test_the_largest_batch_fits_into_what_is_left(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_step_and_its_memory_are_measured():
     rate = speed.step("float32", False, batch=4)
     assert rate.images > 0 and rate.flops == pytest.approx(rate.images * 2 * 3.33e9, rel=0.01)

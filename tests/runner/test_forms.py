@@ -203,6 +203,7 @@ def test_the_number_of_channels_chooses_the_views_where_nothing_else_does(
         assert (found.views, said) == (changes.get("views"), False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grey", spared("six")])
 def test_a_method_that_wants_the_means_of_imagenet_takes_those_of_the_images(
     kind, stored, tmp_path
@@ -240,6 +241,7 @@ def test_grey_files_in_three_channels_are_told(tmp_path, capsys):
     assert told not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_views_that_it_began_with(stored, tmp_path, monkeypatch):
     asked = config(stored("npz", "grey"), tmp_path / "run", **OPEN)
     result = tfssl.run(asked)
@@ -394,6 +396,7 @@ def test_an_encoder_of_raw_values_gives_what_the_run_does(suffix, tmp_path, caps
     assert "--input_normalization=dataset" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_images_are_scaled_as_the_network_of_a_checkpoint_has_learned_them(tmp_path, capsys):
     images = multispectral(tmp_path)
     path, run, tuned = (str(tmp_path / name) for name in ("a.npz", "run", "tuned"))

@@ -65,7 +65,6 @@ def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):
     config = folder(
         images,

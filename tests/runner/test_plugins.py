@@ -121,6 +121,7 @@ def test_siamese_from_outside_trains_resumes_and_is_evaluated(plugin, tmp_path, 
         run(*TINY, *mine[:2], "--units=4", mine[3])
 
 
+@pytest.mark.slow
 def test_a_run_of_a_plugin_needs_it_again_and_unchanged(plugin, tmp_path):
     mine = [f"--plugin={plugin}", "--method=siamese", f"--model_dir={tmp_path}/run"]
     run(*TINY, *mine, "--mode=train")

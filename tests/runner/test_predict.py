@@ -131,7 +131,6 @@ def test_flags_say_how_images_are_seen_otherwise(tuned, photos, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_with_labels_by_the_same_names_there_is_an_accuracy(tuned, photos, tmp_path, capsys):
     """On the test folder by default; on some of the classes by their names; else there is none."""
     directory, result = tuned

@@ -194,7 +194,8 @@ def test_a_resumed_run_ends_where_the_straight_one_does(finished, tmp_path):
 
     Its time is that of both processes, of the first until its last checkpoint.
     """
-    directory, config = tmp_path / "resumed", dict(train_summary_steps=3)
+    directory = tmp_path / "resumed"
+    config = dict(train_summary_steps=3, information_scalars=True)
     run_until_killed(lambda: tfssl.run(tiny_config(directory, **config)), at_step=3)
     assert sorted(os.listdir(directory / "checkpoints")) == ["step_00000002"]
     first = json.loads((directory / "time.json").read_text())["train_seconds"]
@@ -229,7 +230,8 @@ def test_eval_mode_needs_only_the_directory(finished, copied, capsys):
 
 
 def test_eval_mode_makes_the_baseline_that_the_run_left_out(finished, trained):
-    result = tfssl.run(tiny_config(trained, mode="eval", eval_baseline=True))
+    config = tiny_config(trained, mode="eval", eval_baseline=True, information_scalars=True)
+    result = tfssl.run(config)
     assert result["untrained"] == finished[1]["untrained"]
     assert result["pretrained"] == finished[1]["pretrained"]
 

@@ -14,7 +14,7 @@ from tfssl.runner import page, parser
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained") / "run"
-    tfssl.run(tiny_config(directory, report=True))
+    tfssl.run(tiny_config(directory, report=True, information_scalars=True))
     return directory
 
 
@@ -44,9 +44,9 @@ def test_the_page_is_written_again_the_same(trained):
 
 def test_a_finished_run_gets_the_page_that_it_lacks(trained, tmp_path, capsys):
     (trained / "report.html").unlink()
-    tfssl.run(tiny_config(trained, report=False))
+    tfssl.run(tiny_config(trained, information_scalars=True, report=False))
     assert not (trained / "report.html").exists()
-    tfssl.run(tiny_config(trained, report=True))
+    tfssl.run(tiny_config(trained, information_scalars=True, report=True))
     assert sections(trained / "report.html") == ALL
     tuned = tmp_path / "tuned"
     finetune_shapes(trained, tuned)
@@ -97,6 +97,7 @@ def test_words_after_report_are_runs():
     assert (config.model_dir, config.compare) == ("a", None)
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_does_not_end_a_run(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(page, "FILE", "no/such/directory.html")
     result = tfssl.run(tiny_config(tmp_path, report=True, train_steps=1))

@@ -367,6 +367,7 @@ def stopped(tmp_path_factory):
 RECORDS = ("data.json", "flags.json", "newest.json", "time.json")
 
 
+@pytest.mark.slow
 def test_a_damaged_run_goes_on_exactly_or_says_what_is_wrong(stopped, tmp_path):
     directory, settings = stopped
     expected = tfssl.load_encoder(directory / "whole").get_weights()

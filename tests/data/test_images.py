@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tests.helpers import spared, decode_all, encode_image, load_folder, random_picture, write_image
+from tests.helpers import decode_all, encode_image, load_folder, random_picture, spared, write_image
 from tfssl import augment, data
 from tfssl.config import Config
 from tfssl.data import folder, images

@@ -52,11 +52,25 @@ def test_facts_of_a_contrastive_method_and_of_its_views():
     assert byol.ceiling is None and byol.temperature is None
 
 
-def test_labels_say_how_many_classes_there_are():
-    first, second = views()
-    for labels, classes in ((np.zeros(16), 1), (np.arange(16) % 4 - 1, 3), (np.full(16, -1), None)):
-        data = {"views": (first, second), "label": labels.astype("int64")}
-        assert judged(made("simclr"), data, verbose=False).history.facts.classes == classes
+@pytest.mark.parametrize(
+    "labels,classes,of_classes",
+    [
+        (np.zeros(16), 1, 1),
+        (np.full(16, 3), 1, 4),
+        (np.arange(16) % 4 - 1, 3, 3),
+        (np.full(16, -1), None, None),
+    ],
+)
+def test_labels_say_how_many_classes_there_are(labels, classes, of_classes):
+    data = {"views": views(), "label": labels.astype("int64")}
+    facts = judged(made("simclr"), data, verbose=False).history.facts
+    assert (facts.classes, facts.of_classes) == (classes, of_classes)
+
+
+def test_a_probe_says_how_many_classes_there_are():
+    data = {"views": views(), "label": np.zeros(16, "int64")}
+    facts = judged(made("simclr", num_classes=5), data, verbose=False).history.facts
+    assert (facts.classes, facts.of_classes) == (1, 5)
 
 
 def test_moving_averages_that_do_not_move_are_noticed():

@@ -60,7 +60,7 @@ FAULTS = {
     "grown": ({"loss": 25.0}, {}, "diverging"),
     "flat": ({}, {"flat": 0.9}, "unusable"),
     "flat and not finite": ({"view_rank": math.nan}, {"flat": 0.9}, "unusable"),
-    "one class": ({}, {"classes": 1}, "unusable"),
+    "one class": ({}, {"classes": 1, "of_classes": 4}, "unusable"),
     "duplicates": ({"view_rank": 0.016, "view_retrieval": 0.05}, {}, "unusable"),
     "frozen": ({}, {"trainable": False}, "not_learning"),
     "warm": ({}, {"temperature": 6.0}, "not_learning"),
@@ -94,6 +94,10 @@ def test_a_training_that_goes_on_is_not_told_to_be_longer():
 def test_flat_images_from_which_views_are_found_are_drawings():
     flat = dataclasses.replace(FACTS, flat=1.0)
     assert not judge(points(view_rank=0.09), flat).broken
+
+
+def test_a_folder_of_one_class_is_well():
+    assert not judge(points(), dataclasses.replace(FACTS, classes=1, of_classes=1)).broken
 
 
 def test_every_kind_is_met():

@@ -107,6 +107,9 @@ def facts_of(
         ceiling=ceiling,
         trainable=bool(model.encoder.trainable_variables),
         classes=len(known) or None,
+        of_classes=max(int(known[-1]) + 1, getattr(model, "num_classes", None) or 0)
+        if len(known)
+        else None,
         temperature=getattr(model, "temperature", None),
         method=type(model).__name__,
     )

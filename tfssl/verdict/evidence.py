@@ -62,6 +62,7 @@ class Facts:
         trainable: whether the encoder has weights that are trained.
         moving: whether the moving averages of its normalizations moved; None: it has none.
         classes: integer, how many classes the labels of the held-out images have; None: no labels.
+        of_classes: integer, how many there are: of the model's probe, or by the highest label.
         identical: share of the images whose first two views are the same.
         flat: share of the images of whose values 90 % or more are the median of their channel.
         pixel_retrieval, pixel_rank: `view_retrieval` and `view_rank` of the thumbnails; NaN where
@@ -76,6 +77,7 @@ class Facts:
     trainable: bool = True
     moving: bool | None = None
     classes: int | None = None
+    of_classes: int | None = None
     identical: float = 0.0
     flat: float = 0.0
     pixel_retrieval: float = NAN

@@ -116,10 +116,10 @@ def unusable(points, facts):
             f"{facts.flat:.0%} of the images have one value in most of their pixels.",
             SCALING,
         )
-    if facts.classes == 1:
+    if facts.classes == 1 < (facts.of_classes or 1):  # a folder of one class may be meant
         return (
             "unusable",
-            f"All of the {facts.images} images have the same label.",
+            f"All of the {facts.images} images have the same label, of {facts.of_classes} or more.",
             "Train on images of more kinds; a folder per class, read in order, must be shuffled.",
         )
     if last.view_rank < FOUND_EARLY and last.view_retrieval < SELDOM_FIRST:

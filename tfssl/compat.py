@@ -4,6 +4,7 @@ Tested with Keras 3.15 and TensorFlow 2.21.
 """
 
 import contextlib
+import os
 
 import keras
 import tensorflow as tf
@@ -149,6 +150,34 @@ def clock_of(dataset):
         inputs = getattr(one, "_inputs", None)
         ahead += inputs() if isinstance(one, tf.data.Dataset) and inputs else []
     return None
+
+
+def steady(dataset):
+    """The dataset with a parallel call for each core where tf.data would tune their number.
+
+    The end of an iteration waits for the thread of that tuning, which sleeps for 10 ms, 20 ms and
+    so on, up to a minute. It is woken before it can see that it is cancelled, so on busy cores it
+    sleeps again: in TensorFlow 2.21 an epoch of some seconds may last twice as long.
+
+    Args:
+        dataset: a `tf.data.Dataset`. Any other object is returned as it is, and so is a dataset
+            whose options say whether it is tuned.
+    """
+    if not isinstance(dataset, tf.data.Dataset) or dataset.options().autotune.enabled is not None:
+        return dataset
+    return dataset.with_options(not_tuned())
+
+
+def prefetched(dataset):
+    """The dataset two elements ahead, and as `steady` makes it."""
+    return dataset.prefetch(2).with_options(not_tuned())
+
+
+def not_tuned():
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.autotune.initial_parallelism = os.cpu_count() or 2
+    return options
 
 
 def with_callback(callbacks, first):

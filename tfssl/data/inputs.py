@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import augment
-from tfssl.compat import as_it_is
+from tfssl.compat import as_it_is, prefetched
 from tfssl.data import arrays
 from tfssl.data.clock import Clock
 from tfssl.data.opening import ENDINGS, is_file, open_images
@@ -277,7 +277,7 @@ def finished(clock, of_epoch, source, steps):
         dataset = dataset.map(lambda batch: {"views": batch["views"]})
     if steps:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-    dataset = dataset.prefetch(2)
+    dataset = prefetched(dataset)
     dataset.clock = clock
     return dataset
 

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfssl import augment
-from tfssl.compat import as_it_is
+from tfssl.compat import as_it_is, prefetched
 from tfssl.data.orientation import stored_window, upright, upright_shape
 from tfssl.data.source import Source
 
@@ -108,7 +108,7 @@ def views(
         )
     steps = (stop_step - start_step) * share.count
     counted = tf.data.experimental.assert_cardinality(steps)
-    made = batches.take(steps).apply(counted).prefetch(2)
+    made = prefetched(batches.take(steps).apply(counted))
     made.checked = True  # spares `fit` the check of the first batch
     return made
 
@@ -417,7 +417,7 @@ def labelled(
         return {"image": crop(augment.as_float(image)), "label": label}
 
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    return examples.batch(batch_size).prefetch(2)
+    return prefetched(examples.batch(batch_size))
 
 
 def view_seeds(seed, number, views, use=VIEWS, epoch=()):

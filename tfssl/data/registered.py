@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from tfssl import registry
+from tfssl import compat, registry
 from tfssl.data import arrays
 from tfssl.data.source import Source, parse_slice
 from tfssl.errors import UsageError
@@ -80,7 +80,7 @@ def gathered(dataset):
     examples = arrays.examples_of(dataset)
     if examples.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("it must give a dataset that ends")
-    found = list(examples.as_numpy_iterator())
+    found = list(compat.steady(examples).as_numpy_iterator())
     images, labels = (np.stack([one[key] for one in found]) for key in ("image", "label"))
     return images, labels
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import files
-from tfssl.compat import as_it_is
+from tfssl.compat import as_it_is, prefetched, steady
 from tfssl.errors import TrainingError, UsageError
 from tfssl.text import printable
 
@@ -195,7 +195,7 @@ def held(source: Source, limit_bytes: float) -> Source:
     filled = 0
     decoded = source.records().map(source.decode, num_parallel_calls=tf.data.AUTOTUNE)
     try:
-        for image, label in decoded.batch(1024).prefetch(2):
+        for image, label in prefetched(decoded.batch(1024)):
             stop = filled + len(label)
             images[filled:stop], labels[filled:stop] = image, label
             filled = stop
@@ -312,7 +312,7 @@ def labels_of(source: Source) -> np.ndarray:
         return source.arrays[1]
     labels = source.records().map(lambda example: source.decode(example)[1])
     try:
-        return np.fromiter(labels.as_numpy_iterator(), np.int64)
+        return np.fromiter(steady(labels).as_numpy_iterator(), np.int64)
     except tf.errors.OpError as error:
         raise damaged(source, reason(error)) from None
 

@@ -12,6 +12,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from tfssl.compat import steady
 from tfssl.data import channels as colours
 from tfssl.data import features, values
 from tfssl.data.source import Source, checked, parse_slice, unreadable
@@ -337,7 +338,7 @@ def identifiers(builder, split, image):
     examples = records(builder, split, image, ids=True)
     return [
         name.decode()
-        for name in examples.map(lambda example: example["tfds_id"]).as_numpy_iterator()
+        for name in steady(examples.map(lambda example: example["tfds_id"])).as_numpy_iterator()
     ]
 
 
@@ -345,7 +346,7 @@ def has_labels(builder, split, label):
     """Whether any example of a split has a label, that is, one other than -1."""
     examples = records(builder, split, None, label)
     try:
-        return any(example[label] >= 0 for example in examples.as_numpy_iterator())
+        return any(example[label] >= 0 for example in steady(examples).as_numpy_iterator())
     except (tf.errors.OpError, ValueError):
         return True  # the error is reported where the split is read
 
@@ -387,7 +388,7 @@ def extremes(builder, name, split, image, missing):
 
     found = records(builder, split, image).map(bounds, num_parallel_calls=tf.data.AUTOTUNE)
     try:
-        lowest, highest = np.stack(list(found.as_numpy_iterator()), axis=1)
+        lowest, highest = np.stack(list(steady(found).as_numpy_iterator()), axis=1)
     except tf.errors.OpError as error:
         raise unreadable(name, split, explained(error)) from None
     low, high = float(lowest.min()), float(highest.max())

@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import files
+from tfssl.compat import steady
 from tfssl.data import channels as colours
 from tfssl.data import folder, images, values
 from tfssl.data import groups as whole
@@ -314,7 +315,7 @@ def scan(shard, keys, max_pixels, missing=values.NONE):
         for path in shard:
             name, made = os.path.basename(path), []
             try:
-                for batch in dataset_of((path,)).batch(AT_ONCE).as_numpy_iterator():
+                for batch in steady(dataset_of((path,)).batch(AT_ONCE)).as_numpy_iterator():
                     made += pool.map(examine, batch)
             except tf.errors.OpError as error:
                 raise damaged(path, reason(error)) from None
@@ -388,7 +389,10 @@ def coded_of(shards, keys):
     """`all_labels`, without decoding images."""
     raw = {}
     for split, shard in shards:
-        found = [labels_in(record, keys.label) for record in dataset_of(shard).as_numpy_iterator()]
+        found = [
+            labels_in(record, keys.label)
+            for record in steady(dataset_of(shard)).as_numpy_iterator()
+        ]
         texts = any(isinstance(value, str) for value in found)
         missing = "" if texts else -1
         found = [missing if value is None else value for value in found]
@@ -453,7 +457,7 @@ def stored_values(shard, keys, readers):
     Args:
         readers: {place of a record: decoder of its image; see `images.Found`}.
     """
-    for place, record in enumerate(dataset_of(shard).as_numpy_iterator()):
+    for place, record in enumerate(steady(dataset_of(shard)).as_numpy_iterator()):
         if place not in readers:
             continue
         features = tf.train.Example.FromString(record).features.feature

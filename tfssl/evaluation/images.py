@@ -6,7 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tfssl import augment
+from tfssl import augment, compat
 from tfssl.data import Source, arrays, opening, tfds
 from tfssl.data.inputs import as_source
 from tfssl.data.source import EVAL_SPLITS
@@ -181,7 +181,7 @@ def in_batches(examples, batch_size, sides):
     made = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     alike = made.element_spec["image"].shape.is_fully_defined()
     batches = made.batch(batch_size) if alike else made.padded_batch(batch_size)
-    return batches.prefetch(2)
+    return compat.prefetched(batches)
 
 
 def check_pair(train, test):

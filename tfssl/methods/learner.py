@@ -564,6 +564,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
         self.check_dataset(x, y)
         if options.get("validation_data") is not None:
             self.check_dataset(options["validation_data"], name="validation_data")
+            options["validation_data"] = compat.steady(options["validation_data"])
         steps = options.get("steps_per_epoch") or cardinality(x)
         ahead = epochs - options.get("initial_epoch", 0)
         self.plan_steps(self.steps_made + ahead * steps if steps else None)
@@ -576,7 +577,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             options["callbacks"] = compat.with_callback(callbacks, SetEpoch(clock))
         options.setdefault("shuffle", False)
         with checks.explained(self), self.paced(pace):
-            history = super().fit(x, y, batch_size, epochs, **options)
+            history = super().fit(compat.steady(x), y, batch_size, epochs, **options)
         if history.epoch and not history.history:
             raise ValueError("`x` must give batches of views. Received: a dataset without any")
         return history
@@ -621,7 +622,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
             clock.set(0)
         try:
             with checks.explained(self):
-                return super().evaluate(x, y, **options)
+                return super().evaluate(compat.steady(x), y, **options)
         finally:
             if clock and not options.get("_use_cached_eval_dataset"):
                 clock.set(None)

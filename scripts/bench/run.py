@@ -39,6 +39,7 @@ TABLES = (
     "width",
     "run",
     "startup",
+    "epochs",
 )
 PEERS = ("keras_cv", "keras", "torchvision", "lightly")
 

@@ -14,6 +14,11 @@ from tfssl.runner import cost, pretrain, sources
 from tfssl.runner.cost import NONE, THINNED, WHOLE, Cost
 
 
+def as_finished(model_dir, **changes):
+    """The config of the run `finished`, in another directory."""
+    return tiny_config(model_dir, information_scalars=True, **changes)
+
+
 @pytest.mark.parametrize(
     "seconds,trained,asked,extent",
     [
@@ -166,7 +171,7 @@ def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
     finished, trained, monkeypatch, capsys
 ):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 100, 0, 5))
-    result = tfssl.run(tiny_config(trained))
+    result = tfssl.run(as_finished(trained))
     assert result["untrained"] is None and not (trained / "untrained.json").exists()
     assert result["pretrained"] == finished[1]["pretrained"]
     said = capsys.readouterr().out
@@ -174,7 +179,7 @@ def test_a_baseline_that_would_take_too_long_is_left_out_and_that_is_told(
     assert announced < said.index(": representations of")
     assert said.count("untrained network is left out, as its evaluation would take 2 min") == 2
     assert said.count("--mode=eval --eval_baseline evaluates it completely") == 2  # twice
-    tfssl.run(tiny_config(trained))
+    tfssl.run(as_finished(trained))
     assert "--mode=eval --eval_baseline" in capsys.readouterr().out  # finished, and told again
 
 
@@ -183,23 +188,23 @@ def test_a_baseline_without_the_linear_classifier_is_told_and_made_whole_when_as
     finished, trained, monkeypatch, capsys
 ):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 50, 40, 5))
-    result, whole = tfssl.run(tiny_config(trained)), finished[1]["untrained"]
+    result, whole = tfssl.run(as_finished(trained)), finished[1]["untrained"]
     assert result["untrained"] == {name: whole[name] for name in ("online", "knn_5")}
     assert result["pretrained"] == finished[1]["pretrained"]
     said = capsys.readouterr().out
     assert said.count("without the linear classifier, with which it would take 2 min") == 2
     (row,) = (line for line in said.splitlines() if line.startswith("linear, frozen encoder"))
     assert row.split()[3:5] == ["-", "-"]
-    again = tfssl.run(tiny_config(trained, mode="eval", eval_baseline=True))
+    again = tfssl.run(as_finished(trained, mode="eval", eval_baseline=True))
     assert again["untrained"] == whole and "left_out" not in again
     assert "and as long for the untrained network" in capsys.readouterr().out
-    third = tfssl.run(tiny_config(trained, mode="eval"))
+    third = tfssl.run(as_finished(trained, mode="eval"))
     assert third["untrained"] == whole and "left_out" not in third
 
 
 def test_a_baseline_that_was_asked_for_is_made_whatever_it_takes(finished, trained, monkeypatch):
     monkeypatch.setattr(cost, "of_evaluation", lambda *_: Cost(104, 1e9, 1e9, 1e9))
-    result = tfssl.run(tiny_config(trained, eval_baseline=True))
+    result = tfssl.run(as_finished(trained, eval_baseline=True))
     assert result["untrained"] == finished[1]["untrained"]
     assert json.loads((trained / "flags.json").read_text())["eval_baseline"] is True
 
@@ -215,10 +220,10 @@ def test_a_run_that_died_between_training_and_baseline_goes_on(finished, trained
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrain, "evaluate_untrained", die)
         with pytest.raises(Killed):
-            tfssl.run(tiny_config(trained))
+            tfssl.run(as_finished(trained))
     assert not (trained / "result.json").exists()
     seconds = json.loads((trained / "time.json").read_text())["train_seconds"]
-    result = tfssl.run(tiny_config(trained))
+    result = tfssl.run(as_finished(trained))
     assert result["train_seconds"] == seconds  # nothing was trained again
     for which in ("pretrained", "untrained"):
         assert result[which] == finished[1][which]

@@ -29,6 +29,12 @@ EPOCHS, FEW = 12, 2
 RATE = 2e-3  # of Adam
 COMPILED = None  # whether views are compiled, see `tfssl.views`
 REFUSED = "refused"  # the error is the verdict
+# What has images, labels or views of its own; all else shares those of its data set and seed.
+OWN_VIEWS = (
+    *("shuffled labels", "mild views", "no augmentation", "identical views"),
+    *("views of different images", "constant images", "duplicated images", "one class"),
+    *("16 bits clipped", "0 to 255"),
+)
 
 SOUND = ("as it is", "other seed", "shuffled labels", "mild views", "LARS")
 # {what is broken: (methods, kinds of verdict that tell it)}
@@ -137,7 +143,7 @@ def start(shares, data_dir, epochs):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if data_dir:
         os.environ["TFDS_DATA_DIR"] = data_dir
-    made.epochs, made.images = epochs, {}
+    made.epochs, made.images, made.views, made.before = epochs, {}, {}, {}
 
 
 def made(run):
@@ -177,11 +183,13 @@ def trained(run):
     else:
         schedule = tfssl.WarmupCosine(RATE * factor, steps // 10, steps)
         model.compile(keras.optimizers.Adam(schedule))
-    judged = tfssl.callbacks.Verdict(
-        views_of(run, *test, HELD_OUT // BATCHES), num_batches=BATCHES, verbose=False
-    )
-    before = accuracy(encoder, run)
-    model.fit(views_of(run, *train, BATCH), epochs=epochs, callbacks=[judged], verbose=0)
+    views = kept_views(run, *test, HELD_OUT // BATCHES, 1)
+    judged = tfssl.callbacks.Verdict(views, num_batches=BATCHES, verbose=False)
+    if (run.dataset, run.seed) not in made.before:
+        made.before[run.dataset, run.seed] = accuracy(encoder, run)
+    before = made.before[run.dataset, run.seed]
+    views = kept_views(run, *train, BATCH, epochs)
+    model.fit(views, epochs=epochs, steps_per_epoch=STEPS, callbacks=[judged], verbose=0)
     return {
         "history": judged.history.to_dict(),
         "knn": [before, accuracy(encoder, run)],
@@ -268,6 +276,27 @@ def clipped(images, chance):
 
     wide = images.astype(np.uint16) * 257 + chance.integers(0, 257, images.shape)
     return np.minimum(wide, 255).astype(np.uint8)
+
+
+def kept_views(run, x, y, batch_size, epochs):
+    """The batches of `views_of` for some epochs, one after the other, made once for many runs."""
+    import numpy as np
+    import tensorflow as tf
+
+    name = run.what if run.what in OWN_VIEWS else ""
+    key = run.dataset, name, run.seed, len(x), batch_size
+    kept, there = made.views.get(key, (None, 0))
+    if there < epochs:
+        dataset = views_of(run, x, y, batch_size)
+        of_epochs = [batch for _ in range(epochs) for batch in dataset.as_numpy_iterator()]
+        with tf.device("CPU"):
+            kept = tf.nest.map_structure(lambda *parts: tf.constant(np.stack(parts)), *of_epochs)
+        if not name:
+            made.views[key] = kept, epochs
+    steps = epochs * (len(x) // batch_size)
+    return tf.data.Dataset.range(steps).map(
+        lambda step: tf.nest.map_structure(lambda values: values[step], kept)
+    )
 
 
 def views_of(run, x, y, batch_size):

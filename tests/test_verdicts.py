@@ -24,6 +24,8 @@ def bench(monkeypatch):
 
     monkeypatch.setattr(script, "COMPILED", False)
     monkeypatch.setattr(script.made, "epochs", 1, raising=False)
+    monkeypatch.setattr(script.made, "views", {}, raising=False)
+    monkeypatch.setattr(script.made, "before", {}, raising=False)
     monkeypatch.setattr(script.made, "images", {"shapes": (some(4200), some(600))}, raising=False)
     return script
 
@@ -66,6 +68,22 @@ def test_views_are_broken_as_the_name_says(bench, what, holds):
     for images, labels in (train, test):
         (batch,) = bench.views_of(run, images, labels, 128).take(1)
         assert holds(tfssl.verdict.facts_of_views(batch["views"]))
+
+
+def test_views_are_kept_for_runs_that_share_them(bench):
+    run = run_of(bench, "as it is")
+    x, y = (part[:256] for part in bench.images_of(run)[0])
+    found = list(bench.kept_views(run, x, y, 128, 2).as_numpy_iterator())
+    expected = bench.views_of(run, x, y, 128)
+    for batch, view in zip(found, [*expected, *expected], strict=True):
+        np.testing.assert_array_equal(batch["views"][0], view["views"][0])
+        np.testing.assert_array_equal(batch["label"], view["label"])
+    assert (found[0]["views"][0] != found[2]["views"][0]).any()
+    shorter = bench.kept_views(run_of(bench, "too short"), x, y, 128, 1)
+    np.testing.assert_array_equal(next(iter(shorter))["views"][1], found[0]["views"][1])
+    assert len(bench.made.views) == 1
+    bench.kept_views(run_of(bench, "shuffled labels"), x, y, 128, 1)
+    assert len(bench.made.views) == 1
 
 
 def test_images_are_broken_as_the_name_says(bench):

@@ -40,6 +40,14 @@ def test_a_run_that_is_continued_has_the_points_of_one_that_was_not_interrupted(
     assert [point["step"] for point in json.loads(judged)["points"]] == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(straight, tmp_path):
+    settings = {**ALL, "eval_baseline": False, "linear_probe": False}
+    run_until_killed(lambda: run(tiny_config(tmp_path, **settings)), at_step=1)
+    assert list(heldout.remembered(str(tmp_path / heldout.FILE), 9)) == [0]
+    run(tiny_config(tmp_path, **settings))
+    assert (tmp_path / heldout.VERDICT).read_text() == (straight / heldout.VERDICT).read_text()
+
+
 def test_the_verdict_is_in_the_result(straight):
     judged = json.loads((straight / heldout.VERDICT).read_text())["verdict"]
     assert judged["step"] == 5 and judged["kind"] in tfssl.verdict.KINDS

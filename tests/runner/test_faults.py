@@ -295,7 +295,8 @@ def straight(tmp_path_factory):
     def points_every(summary_steps):
         if summary_steps not in made:
             directory = tmp_path_factory.mktemp("runs") / "straight"
-            tfssl.run(tiny_config(directory, **TRAIN, train_summary_steps=summary_steps))
+            settings = dict(TRAIN, train_summary_steps=summary_steps, information_scalars=True)
+            tfssl.run(tiny_config(directory, **settings))
             made[summary_steps] = points(directory)
         return made[summary_steps]
 
@@ -311,7 +312,8 @@ def test_a_death_after_the_last_checkpoint_costs_nothing(
     summary_steps, straight, tmp_path, monkeypatch
 ):
     """Neither the points of the last steps nor the time that training took."""
-    settings = dict(eval_baseline=False, linear_probe=False, train_summary_steps=summary_steps)
+    settings = dict(eval_baseline=False, linear_probe=False, information_scalars=True)
+    settings["train_summary_steps"] = summary_steps
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(pretrain, "export_encoder", die)
         tfssl.run(tiny_config(tmp_path, **settings))
@@ -325,7 +327,7 @@ def test_a_death_after_the_last_checkpoint_costs_nothing(
 @pytest.mark.slow
 def test_a_signal_in_the_last_step_costs_no_points(straight, tmp_path):
     """The whole job is one step short of nothing when it is asked to stop."""
-    settings = dict(**TRAIN, train_summary_steps=10)
+    settings = dict(**TRAIN, train_summary_steps=10, information_scalars=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alarms.StopOnNaN, "on_step", ask_at(4))
         with pytest.raises(Interrupted, match="SIGTERM after step 4 of 4; the same command"):

@@ -51,7 +51,8 @@ class HeldOutScalars(Points):
         judged.set_model(self.model)
         # Those of other images, where a run goes on with another evaluation split, are dropped.
         images = sum(len(batch["views"][0]) for batch in judged.batches)
-        there = remembered(self.path, start)
+        # Those of step 0, of a run that was killed before its first checkpoint, are made again.
+        there = remembered(self.path, start) if start else {}
         self.neighbours = {at: of for at, of in there.items() if len(of) == images}
         judged.before = self.neighbours.get(max(self.neighbours, default=None))
         judged.history = history_of(self.directory, start) if start else verdict.History()

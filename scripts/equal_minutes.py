@@ -326,7 +326,7 @@ def report(options):
         *("method", "rate", "images/s", "images", "passes", "seeds", "linear", "kNN-20"),
         *("effective rank", "linear, same images", "kNN-20, same images"),
     ]
-    rows = [row(method, options.records.all[method], of) for method, of in finals.items()]
+    rows = [row(method, options.records.all, of) for method, of in finals.items()]
     pace = options.records.all[next(iter(finals))]["pace"]
     words = [f"--minutes={options.minutes:g}", f"--search_minutes={options.search_minutes:g}"]
     words += ["--same_images"] * options.same_images
@@ -353,11 +353,16 @@ def markdown(table):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def row(method, records, finals):
-    """The cells of a method's line."""
-    flags = finals[0]["flags"]
+def row(method, recorded, finals):
+    """The cells of a method's line, given all records."""
+    flags, records = finals[0]["flags"], recorded[method]
     ranks = [one["effective_rank"] for one in finals if one["effective_rank"] is not None]
-    same = records.get("same_images")
+    speed, other = (
+        of.get("pace", {}).get("images_per_second", 0)
+        for of in (records, recorded.get(REFERENCE, {}))
+    )
+    alike = finals[:1] if abs(speed - other) <= CLOSE * other else []
+    same = [records["same_images"]] if "same_images" in records else alike
     return [
         runs.METHODS[method],
         last(flags, RATE),
@@ -368,7 +373,7 @@ def row(method, records, finals):
         spread(finals, "linear"),
         spread(finals, KNN),
         f"{statistics.mean(ranks):.0f}" if ranks else "",
-        *(spread([same] if same else finals[:1], protocol) for protocol in ("linear", KNN)),
+        *(spread(same, protocol) for protocol in ("linear", KNN)),
     ]
 
 
@@ -388,6 +393,13 @@ def spread(records, protocol):
     return f"{statistics.mean(found):.1f}{half}"
 
 
+def whole_points(curve):
+    """Without the last point where it is a mean over less than half of the steps of the others."""
+    steps = [0, *(step for step, _ in curve)]
+    short = len(curve) > 1 and 2 * (steps[-1] - steps[-2]) < steps[1]
+    return curve[:-1] if short else curve
+
+
 def draw(path, finals, minutes):
     import matplotlib
 
@@ -397,7 +409,7 @@ def draw(path, finals, minutes):
     figure, axis = plt.subplots(figsize=(9, 6), layout="constrained")
     styles = ["-", "--", ":"]
     for number, (method, of) in enumerate(finals.items()):
-        curve = of[0]["curve"]
+        curve = whole_points(of[0]["curve"])
         axis.plot(
             [minutes * step / of[0]["steps"] for step, _ in curve],
             [100 * accuracy for _, accuracy in curve],

@@ -107,6 +107,24 @@ def test_each_method_gets_its_speed_its_best_rate_and_the_same_minutes(script, t
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
+def test_accuracies_on_the_same_images_are_of_as_many(script, tmp_path):
+    table = compare(script, tmp_path)  # without --same_images
+    assert "| BYOL | 1.2 | 50 | 5,888 | 4 | 2 | 71.0 ± 1.0 | 61.0 ± 1.0 | 33 |  |  |" in table
+    assert (
+        "| DCL | 0.133 | 99 | 11,776 | 2 | 2 | 71.0 ± 1.0 | 61.0 ± 1.0 | 33 | 70.0 | 60.0 |"
+        in table
+    )
+    table = compare(script, tmp_path / "alone", methods="byol")
+    assert "| 33 |  |  |" in table
+
+
+def test_a_last_point_of_few_steps_is_not_drawn(script):
+    curve = [(20, 0.1), (40, 0.2), (41, 0.0)]
+    assert script.whole_points(curve) == curve[:2]
+    for whole in (curve[:2], curve[:1], [], [(20, 0.1), (30, 0.2)]):
+        assert script.whole_points(whole) == whole
+
+
 def test_what_was_trained_is_not_trained_again(script, tmp_path):
     compare(script, tmp_path, methods="simclr")
     script.made.clear()

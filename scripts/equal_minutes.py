@@ -284,8 +284,13 @@ def trainings(options, method):
         final(options, method, f"seed_{seed}", flags, seed, images)
     if options.same_images:
         same = 60 * options.minutes * pace(options, REFERENCE)
-        if abs(images / same - 1) > CLOSE:
+        if not close(images, same):
             final(options, method, "same_images", flags, options.seeds[0], same)
+
+
+def close(images, others):
+    """Whether a number of images, or of images per second, stands for another."""
+    return abs(images - others) <= CLOSE * others
 
 
 def best_rate(options, method, flags, images):
@@ -357,12 +362,10 @@ def row(method, recorded, finals):
     """The cells of a method's line, given all records."""
     flags, records = finals[0]["flags"], recorded[method]
     ranks = [one["effective_rank"] for one in finals if one["effective_rank"] is not None]
-    speed, other = (
-        of.get("pace", {}).get("images_per_second", 0)
-        for of in (records, recorded.get(REFERENCE, {}))
-    )
-    alike = finals[:1] if abs(speed - other) <= CLOSE * other else []
-    same = [records["same_images"]] if "same_images" in records else alike
+    speeds = [of["pace"]["images_per_second"] for of in (records, recorded.get(REFERENCE)) if of]
+    same = finals[:1] if len(speeds) > 1 and close(*speeds) else []
+    if "same_images" in records:
+        same = [records["same_images"]]
     return [
         runs.METHODS[method],
         last(flags, RATE),

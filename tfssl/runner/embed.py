@@ -62,12 +62,8 @@ def embed(config, given):
     )
     quoted = shlex.quote(str(directory))
     print(f"tensorboard --logdir {quoted}    (Projector, {len(shown):,} images)")
-    points, how = places(h[shown], config.seed)
-    title = (
-        f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}\n"
-        f"{how} of {len(shown):,} representations"
-    )
-    picture(directory, points, labels[shown], names, title)
+    title = f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}"
+    picture(directory, lambda: places(h[shown], config.seed), labels[shown], names, title)
     return directory
 
 

@@ -52,7 +52,11 @@ def table(rows):
 
 
 def picture(directory, places, labels, names, title):
-    """Writes map.png, images at their places [N, 2], if matplotlib is installed."""
+    """Writes map.png, images at their places, if matplotlib is installed.
+
+    Args:
+        places: function of no arguments that returns them, [N, 2], and how they were made.
+    """
     try:
         import matplotlib
 
@@ -61,6 +65,7 @@ def picture(directory, places, labels, names, title):
     except ImportError:
         print("no picture: it needs the pictures extra, pip install '.[pictures]'")
         return
+    points, how = places()
     figure, axis = plt.subplots(figsize=(7.5, 6), constrained_layout=True)
     kinds = sorted(set(labels.tolist()))
     colours = plt.get_cmap("tab10" if len(kinds) <= 10 else "tab20")
@@ -68,11 +73,11 @@ def picture(directory, places, labels, names, title):
         at = labels == label
         name = names[int(np.argmax(at))] if len(kinds) > 1 else "all"
         axis.scatter(
-            *places[at].T, s=7, color=colours(number % colours.N), label=name, linewidths=0
+            *points[at].T, s=7, color=colours(number % colours.N), label=name, linewidths=0
         )
     if 1 < len(kinds) <= LEGEND:
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False)
-    axis.set_title(title, fontsize=10)
+    axis.set_title(f"{title}\n{how} of {len(points):,} representations", fontsize=10)
     axis.set(xticks=[], yticks=[])
     path = os.path.join(directory, "map.png")
     files.write_whole(path, lambda file: figure.savefig(file, dpi=120))

@@ -139,6 +139,7 @@ LATER = {
     "stop_when": None,
     "report": True,
     "compare": None,
+    "minutes": 30.0,
     "count": 100,
     "by": "typical",
 }

@@ -25,7 +25,7 @@ class Mode:
         classifies: whether it needs at least two classes.
         neighbours: whether it always evaluates nearest neighbours.
         split: the setting that names the split that it uses.
-        alone: whether it uses neither a run nor images.
+        alone: whether it uses no run.
     """
 
     help: str
@@ -134,6 +134,13 @@ MODES = {
         "check that this machine computes rightly, measure how fast, and write doctor.json",
         "tfssl.runner.doctor:doctor",
         evaluates=False,
+        own_directory=False,
+        alone=True,
+    ),
+    "plan": Mode(
+        "choose the settings of a pretraining that takes --minutes on this machine, with a reason "
+        "for each, and write them as a flagfile",
+        "tfssl.runner.planner:plan_training",
         own_directory=False,
         alone=True,
     ),

@@ -15,7 +15,7 @@ TRANSFER = (
     "predict)"
 )
 DISTILL = "Distillation (--mode=distill)"
-EXPORT = "Export, embed, report, select and predict"
+EXPORT = "Export, embed, report, select, predict and plan"
 DEVICES = "Devices"
 SPEED = "Speed (none of these changes what is computed, up to rounding)"
 COMPAT = "Accepted for compatibility with google-research/simclr"

@@ -6,7 +6,7 @@ import time
 from tfssl import encoders, files
 from tfssl.doctor import catalogue, comparison, machine, speed
 from tfssl.errors import UsageError
-from tfssl.runner import device, parser
+from tfssl.runner import device, edge, parser
 from tfssl.runner.cost import duration
 from tfssl.terminal import StatusLine
 
@@ -40,12 +40,7 @@ def doctor(config, given):
     Raises:
         UsageError: the method is not one of tfssl's own, or the file cannot be written.
     """
-    path = config.output or FILE
-    directory = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path) or not os.path.isdir(directory):
-        raise UsageError(f"--output must be a file in an existing directory. Received: {path}")
-    if not os.access(directory, os.W_OK):
-        raise UsageError(f"--output must be in a directory to write to. Received: {path}")
+    path = edge.output_file(config.output or FILE, replaced=True)
     began, load = time.monotonic(), os.getloadavg()[0]  # before any work of its own
     policy, why = (
         device.of_device() if config.precision == "auto" else (config.precision, "as asked")
@@ -68,7 +63,7 @@ def doctor(config, given):
     show_speed(found)
     found["seconds"] = time.monotonic() - began
     found["verdict"], found["exit_code"] = verdict(found)
-    files.write_json(directory, os.path.basename(path), found)
+    files.write_json(os.path.dirname(os.path.abspath(path)), os.path.basename(path), found)
     print(f"\n{path}: all of this as JSON\n{found['verdict']}", flush=True)
     return found
 

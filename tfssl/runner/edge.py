@@ -1,6 +1,10 @@
-"""Translates errors of the library, which name arguments, into errors that name flags."""
+"""Translates errors of the library, which name arguments, into errors that name flags.
+
+And checks the file of --output.
+"""
 
 import contextlib
+import os
 import re
 
 from tfssl.config import Config
@@ -32,3 +36,20 @@ def as_flag(match):
     if name not in Config.__dataclass_fields__:
         return match.group(0)
     return f"--{name}{value or ''}"
+
+
+def output_file(path, replaced):
+    """Raises UsageError unless a file can be written to a path; returns the path.
+
+    Args:
+        path: --output, or its default.
+        replaced: whether a file that is there is replaced.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not os.path.isdir(directory):
+        raise UsageError(f"--output must be a file in an existing directory. Received: {path}")
+    if not os.access(directory, os.W_OK):
+        raise UsageError(f"--output must be in a directory to write to. Received: {path}")
+    if not replaced and os.path.lexists(path):
+        raise UsageError(f"--output must be a new file. Received: {path}, which exists")
+    return path

@@ -28,13 +28,30 @@ MOST_WHITE, MOST_BLACK = 0.5, 0.99  # of the values of images, beyond which it i
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """The plan of a run: sources are open and sizes known; nothing is computed or written yet."""
+class Opened:
+    """The images of a run, and the settings with what the images decide.
+
+    Attributes:
+        config: the `tfssl.Config`.
+        train_source: `Source` of the training.
+        labelled_source: `Source` that linear classifiers and kNN are fitted to.
+        eval_source: `Source` that is scored; None: there are no labels to evaluate with.
+        label_indices: indices of the images whose labels are used; None: all.
+        readable: integer, images in --train_split, including those whose labels are not used.
+    """
 
     config: Config
     train_source: Source
-    labelled_source: Source  # for fitting linear classifiers and kNN
-    eval_source: Optional[Source]  # None: there are no labels to evaluate with
+    labelled_source: Source
+    eval_source: Optional[Source]
+    label_indices: Optional[np.ndarray]
+    readable: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Job(Opened):
+    """The plan of a run: sources are open and sizes known; nothing is computed or written yet."""
+
     size: tuple[int, int]  # height, width of the training views in pixels
     eval_size: tuple[int, int]  # likewise of the evaluation crops
     stem: str
@@ -44,8 +61,6 @@ class Job:
     checkpoint_every: int
     learning_rate: float
     distribution: strategy.Distribution
-    label_indices: Optional[np.ndarray]  # of the images whose labels are used; None: all
-    readable: int  # number of images in --train_split, including those whose labels are not used
 
     @property
     def channels(self):
@@ -138,6 +153,11 @@ def plan(config, distributed=None, ranges=None):
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
+    return resolve(open_images(config, ranges), distributed)
+
+
+def open_images(config, ranges=None):
+    """Opens the images; args and errors as for `plan`. Returns an `Opened`."""
     mode = MODES[config.mode]
     protocols.registered(config)  # refuses unknown protocols early
     plugins.check_encoder(config.encoder)
@@ -168,10 +188,22 @@ def plan(config, distributed=None, ranges=None):
         train_source, labelled_source = (
             part if source is whole else source for source in (train_source, labelled_source)
         )
+    config = with_neighbours(config, labelled_source, eval_source)
+    return Opened(config, train_source, labelled_source, eval_source, label_indices, readable)
+
+
+def resolve(opened, distributed=None):
+    """Resolves sizes and lengths of a run of these images.
+
+    Args:
+        opened: an `Opened`.
+        distributed, Returns, Raises: as for `plan`.
+    """
+    config, train_source = opened.config, opened.train_source
     n, batch = train_source.num_examples, config.train_batch_size
     if config.trains and batch > n:
         flag = "label_list" if config.label_list else "label_fraction"
-        share = "" if label_indices is None else f" by --{flag}"
+        share = "" if opened.label_indices is None else f" by --{flag}"
         raise UsageError(
             f"--train_batch_size must be at most {n}, the number of examples in "
             f"{config.dataset} {config.train_split}{share}. Received: {batch}"
@@ -179,6 +211,30 @@ def plan(config, distributed=None, ranges=None):
     size = sources.image_size(config, train_source)
     eval_size = sides(config.eval_image_size) if config.eval_image_size else size
     stem = config.stem if config.stem != "auto" else "cifar" if min(size) <= 64 else "imagenet"
+    check_sizes(config, stem, size, eval_size)
+    total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
+    config = device.choose(config, total, distributed.replicas if distributed else 1)
+    per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
+    job = Job(
+        **{**vars(opened), "config": config},
+        size=size,
+        eval_size=eval_size,
+        stem=stem,
+        precision=device.resolve_precision(config.precision, device.width_of(config.to_dict())),
+        total_steps=total,
+        warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
+        checkpoint_every=max(1, per_checkpoint),
+        learning_rate=optim.scaled_learning_rate(
+            config.learning_rate, batch, config.learning_rate_scaling
+        ),
+        distribution=distributed or strategy.single(),
+    )
+    check(job)
+    return job
+
+
+def check_sizes(config, stem, size, eval_size):
+    """Raises UsageError for sizes of views or crops that the network cannot take."""
     smallest = encoders.output_stride(stem)
     for flag, (height, width) in (("image_size", size), ("eval_image_size", eval_size)):
         check_fixed(config, flag, (height, width))
@@ -194,29 +250,11 @@ def plan(config, distributed=None, ranges=None):
                 f"--local_size must not exceed the size of the other views, {size[0]}x{size[1]}. "
                 f"Received: {config.local_size}"
             )
-    config = with_neighbours(config, labelled_source, eval_source)
-    total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
-    config = device.choose(config, total, distributed.replicas if distributed else 1)
-    per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
-    job = Job(
-        config=config,
-        train_source=train_source,
-        labelled_source=labelled_source,
-        eval_source=eval_source,
-        size=size,
-        eval_size=eval_size,
-        stem=stem,
-        precision=device.resolve_precision(config.precision, device.width_of(config.to_dict())),
-        total_steps=total,
-        warmup_steps=optim.warmup_steps(n, config.warmup_epochs, batch),
-        checkpoint_every=max(1, per_checkpoint),
-        learning_rate=optim.scaled_learning_rate(
-            config.learning_rate, batch, config.learning_rate_scaling
-        ),
-        distribution=distributed or strategy.single(),
-        label_indices=label_indices,
-        readable=readable,
-    )
+
+
+def check(job):
+    """Refuses what does not fit the memory, the measures or the other workers of a `Job`."""
+    config, n = job.config, job.train_source.num_examples
     demand.check(job)
     objective.check(job)
     if config.memory_size > 2 * n and config.trains:
@@ -224,19 +262,18 @@ def plan(config, distributed=None, ranges=None):
             f"--memory_size={config.memory_size} is more than two for each of the {n} images of "
             "--train_split, which are contrasted with themselves"
         )
-    if eval_source:
-        protocols.rehearse(config, labelled_source)
+    if job.eval_source:
+        protocols.rehearse(config, job.labelled_source)
     images = {**job.data["train"], "black and white": job.value_ranges}
     job.distribution.require_same(
         {
-            "labels learned from": data.fingerprint(label_indices),
+            "labels learned from": data.fingerprint(job.label_indices),
             **{
                 f"{runs.DIGESTS.get(name, name)} of the training images": value
                 for name, value in images.items()
             },
         }
     )
-    return job
 
 
 def with_neighbours(config, labelled, scored):

@@ -267,8 +267,13 @@ def dump(config, header=""):
     lines = [f"# {line}" for line in header.splitlines()]
     for name, value in config.to_dict().items():
         if value is not None:
-            lines.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
+            lines.append(spelled(name, value))
     return "\n".join(lines) + "\n"
+
+
+def spelled(name, value):
+    """A setting as a flag, such as --use_blur=true."""
+    return f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
 
 
 def help_text(argv):

@@ -189,7 +189,7 @@ class LinearOptions(Schema):
 
 @group
 class ExportOptions(Schema):
-    """The output of --mode=export, embed, report, select and predict."""
+    """The output of --mode=export, embed, report, select, predict and plan."""
 
     format: Literal["keras", "saved_model", "onnx", "npz"] = knob(
         "keras",
@@ -212,7 +212,9 @@ class ExportOptions(Schema):
         "it must not exist. Not given: a name next to the weights; or predictions.csv in "
         "--model_dir or, without one, in the current directory. With --mode=doctor: the file for "
         "what was found, which is replaced; not given: doctor.json in the current directory. With "
-        "--mode=report: the page; not given: report.html or compare.html in --model_dir.",
+        "--mode=report: the page; not given: report.html or compare.html in --model_dir. With "
+        "--mode=plan: the flagfile, which must not exist; not given: plan.flags in the current "
+        "directory.",
         NOT_EMPTY,
     )
     embed_points: int = knob(
@@ -228,6 +230,13 @@ class ExportOptions(Schema):
         "Further runs for --mode=report, comma-separated: one page shows them beside that in "
         "--model_dir.",
         NOT_EMPTY,
+    )
+    minutes: float = knob(
+        30.0,
+        EXPORT,
+        "Minutes that the training which --mode=plan plans may take, with its start, evaluation "
+        "and report.",
+        POSITIVE,
     )
     count: int = knob(100, EXPORT, "Images that --mode=select chooses.", at_least(1))
     by: Literal["typical", "coverage", "uncertain", "random"] = knob(

@@ -14,7 +14,7 @@ import run as program
 from tests.helpers import write_image
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 ALL = "\n".join(TEXTS.values())
 COMMANDS = list(
@@ -86,8 +86,9 @@ def test_every_page_is_linked_from_readme_and_from_the_contents():
     pages = set(PAGES) - {ROOT / "README.md"}
     of_readme = {target for target, _ in links("README.md")}
     of_contents = {target for target, _ in links("docs/index.md")}
-    assert pages - of_readme == set()
-    assert pages - of_contents - {ROOT / "docs" / "index.md"} == set()
+    assert {page for page in pages if page.parent.name in ("docs", ROOT.name)} - of_readme == set()
+    made = set((ROOT / "docs" / "reference").iterdir())  # of the site, from docstrings
+    assert pages - of_contents - made - {ROOT / "docs" / "index.md"} == set()
 
 
 def test_every_file_named_in_contributing_exists():

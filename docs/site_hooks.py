@@ -1,0 +1,132 @@
+"""Hooks of mkdocs: pages outside of docs/, links, options of methods, the reference, equations.
+
+A page links to a file of the repository, such as `../results/README.md` or
+`../flags/shapes.flags`, as it does where the repository itself is shown. Here such files become
+part of the site: Markdown as pages, others as they are. Two comments stand for what is made here:
+`<!-- options: simsiam -->`, a table of the flags of a method, and `<!-- reference: tfssl.LARS -->`,
+what its docstring says.
+"""
+
+import dataclasses
+import html
+import pathlib
+import posixpath
+import re
+import sys
+
+from latex2mathml import converter
+from mkdocs.structure.files import File
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tfssl.config import METHODS, STANDARD, Config  # noqa: E402, needs no TensorFlow
+
+DOCS = "docs/"
+OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "results/**/*.md")
+START = "start.md"  # the place of README
+LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+FENCED = re.compile(r"(^```.*?^```)", re.M | re.S)
+OPTIONS = re.compile(r"<!-- options: (\w+) -->")
+REFERENCE = re.compile(r"<!-- reference: ([\w.]+) -->")
+EQUATION = re.compile(r'<(span|div) class="arithmatex">\\([([])(.*?)\\[)\]]</\1>', re.S)
+
+
+def on_files(files, config):
+    """Adds the pages outside of docs/, and every file of the repository that a page links to."""
+    pages = [path for pattern in OUTSIDE for path in sorted(ROOT.glob(pattern))]
+    there = {DOCS + file.src_uri for file in files}
+    for page in pages:
+        add(files, config, page.relative_to(ROOT).as_posix(), there)
+    for name in [name for name in there if name.endswith(".md")]:
+        for target in targets(name, (ROOT / name).read_text()):
+            if (ROOT / target).is_file():
+                add(files, config, target, there)
+    return files
+
+
+def add(files, config, name, there):
+    """Adds a file of the repository by its name, unless it is there."""
+    if name not in there:
+        there.add(name)
+        files.append(File.generated(config, place(name), abs_src_path=str(ROOT / name)))
+
+
+def place(name):
+    """The place in the site of a file of the repository."""
+    return START if name == "README.md" else name.removeprefix(DOCS)
+
+
+def name_of(page):
+    """The name in the repository of a page of the site."""
+    return pathlib.Path(page.file.abs_src_path).relative_to(ROOT).as_posix()
+
+
+def targets(name, text):
+    """The files of the repository that a page links to."""
+    for match in LINK.finditer(FENCED.sub("", text)):
+        if "://" not in match[2]:
+            yield resolved(name, match[2])
+
+
+def resolved(name, link):
+    """The file of the repository that a link of a page leads to; a folder's is its README."""
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+    return f"{target}/README.md" if (ROOT / target / "README.md").is_file() else target
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Replaces the two comments, and turns links to places in the repository to the site's."""
+    name, here = name_of(page), posixpath.dirname(page.file.src_uri) or "."
+
+    def moved(match):
+        if "://" in match[2]:
+            return match[0]
+        target = posixpath.relpath(place(resolved(name, match[2])), here)
+        return match[1] + target + (match[3] or "") + match[4]
+
+    markdown = OPTIONS.sub(lambda match: options(match[1]), markdown)
+    markdown = REFERENCE.sub(lambda match: reference(match[1]), markdown)
+    parts = FENCED.split(markdown)
+    return "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in parts)
+
+
+def reference(name):
+    """The directive of mkdocstrings for a name; that of a package has no heading of its own."""
+    is_package = (ROOT / name.replace(".", "/")).is_dir()
+    more = "\n    options:\n      show_root_heading: false" if is_package else ""
+    return f"::: {name}{more}"
+
+
+def options(method):
+    """A table of the flags of a method, and of the defaults that are its own."""
+    facts, settings = METHODS[method], Config.__dataclass_fields__
+    own = dataclasses.fields(facts.options) if facts.options else ()
+    rows = [(field.name, field.default, field.metadata.get("help", "")) for field in own]
+    rows += [
+        (name, default, first_sentence(settings[name].metadata["help"]))
+        for name, default in facts.defaults.items()
+    ]
+    if not rows:
+        return f"Its defaults are those of `--help`, as those of {STANDARD}."
+    lines = ["| flag | default | |", "| --- | --- | --- |"]
+    lines += [f"| `--{name}` | {shown(default)} | {text} |" for name, default, text in rows]
+    return "\n".join(lines)
+
+
+def first_sentence(text):
+    return re.split(r"(?<=[^.][^.])\.\s", text)[0].rstrip(".").replace("|", r"\|") + "."
+
+
+def shown(default):
+    return "" if default is None else str(default).replace("|", r"\|")
+
+
+def on_page_content(content, page, config, files):
+    """Turns equations into MathML, which browsers show without a script."""
+
+    def equation(match):
+        display = "block" if match[2] == "[" else "inline"
+        return converter.convert(html.unescape(match[3]), display=display)
+
+    return EQUATION.sub(equation, content)

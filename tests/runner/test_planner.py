@@ -10,7 +10,7 @@ from PIL import Image
 from tests.helpers import ROOT, TINY_SETTINGS, run_given
 from tfssl import UsageError
 from tfssl.config import Config, sides
-from tfssl.runner import cost, parser, planner, recorded
+from tfssl.runner import cost, parser, planner, recorded, timing
 
 SHAPES = dict(dataset="shapes", train_split="train[:2000]", eval_split="test[:100]")
 EVALUATION = 20.0  # seconds
@@ -230,7 +230,7 @@ def test_the_shortest_time_that_is_named_is_enough(plan, machine):
 
 
 def test_steps_are_really_measured(plan, monkeypatch):
-    monkeypatch.setattr(planner, "ENOUGH", 0.1)
+    monkeypatch.setattr(timing, "ENOUGH", 0.1)
     left_out = ("train_steps", "image_size", "train_batch_size", "checkpoint_steps")
     tiny = {name: value for name, value in TINY_SETTINGS.items() if name not in left_out}
     found = plan(**{**tiny, "minutes": 2.0, "train_batch_size": 8})

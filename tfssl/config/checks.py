@@ -226,6 +226,8 @@ def check_mode(config):
             f"--mode={config.mode} contradicts --train_mode={config.train_mode}; "
             "give one of them, or --mode=train_then_eval."
         )
+    if config.dry_run and not config.trains:
+        raise UsageError(f"--dry_run is for trainings. Received: --mode={config.mode}")
 
 
 def check_task(config):

@@ -140,6 +140,7 @@ LATER = {
     "report": True,
     "compare": None,
     "minutes": 30.0,
+    "dry_run": False,
     "count": 100,
     "by": "typical",
 }

@@ -36,6 +36,7 @@ FREE = frozenset(
 ) - {"probe_dataset", "global_bn"} | {
     "mode",
     "full",
+    "dry_run",
     "train_mode",
     "model_dir",
     "data_dir",

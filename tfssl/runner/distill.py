@@ -15,7 +15,6 @@ from tfssl.errors import UsageError
 from tfssl.files import sha256
 from tfssl.runner import device, evaluate, finetune, sources
 from tfssl.runner.finetune import TEACHER
-from tfssl.runner.job import plan
 from tfssl.runner.results import equal, finished
 from tfssl.storage import export, networks, rundir, runs
 
@@ -29,18 +28,26 @@ def distill(config, given, flagfile, distribution=None):
     Args, Returns, Raises: as `finetune.finetune`; a `UsageError` also if there is no teacher, or
     its classes differ from those of the data.
     """
-    config, found, origin, ranges = finetune.starting_point(config, given)
-    job = plan(config, distribution, ranges)
+    job, found, origin = finetune.prepared(config, given, distribution)
+    teacher = teacher_of(job)
+    return finished(
+        job, finetune.print_result, finetune.evaluation_settings, finetune.restored
+    ) or (finetune.train_and_evaluate(job, found, origin, flagfile, teacher))
+
+
+def teacher_of(job):
+    """The `Teacher` of a `Job`.
+
+    Raises:
+        UsageError: there is none, or there are no labels although it is not to learn from it alone.
+    """
+    config = job.config
     if config.distill_alpha < 1 and not job.train_source.num_classes:
         raise UsageError(
             f"--distill_alpha below 1 needs labels in --train_split ({sources.labels_by(config)}). "
             f"Received: {config.distill_alpha}"
         )
-    finetune.check_begun(job)
-    teacher = Teacher.find(job)
-    return finished(
-        job, finetune.print_result, finetune.evaluation_settings, finetune.restored
-    ) or (finetune.train_and_evaluate(job, found, origin, flagfile, teacher))
+    return Teacher.find(job)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,13 +56,26 @@ def finetune(config, given, flagfile, distribution=None):
     Raises:
         UsageError: the request is invalid; nothing has been written.
     """
-    config, found, origin, ranges = starting_point(config, given)
-    job = plan(config, distribution, ranges)
-    check_selector(config)
-    check_begun(job)
+    job, found, origin = prepared(config, given, distribution)
     return finished(job, print_result, evaluation_settings, restored) or train_and_evaluate(
         job, found, origin, flagfile
     )
+
+
+def prepared(config, given, distribution=None):
+    """The `Job` of a training with labels or a teacher, and what it starts from.
+
+    Args, Raises: as `finetune`.
+
+    Returns:
+        The `Job`; the `Pretrained` weights and their description, as of `starting_point`.
+    """
+    config, found, origin, ranges = starting_point(config, given)
+    job = plan(config, distribution, ranges)
+    if config.task == "finetune":
+        check_selector(config)
+    check_begun(job)
+    return job, found, origin
 
 
 def starting_point(config, given):

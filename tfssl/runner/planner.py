@@ -3,26 +3,22 @@
 import dataclasses
 import math
 import os
-import time
 from typing import NamedTuple, Optional
 
-import keras
 import numpy as np
 
 from tfssl import files
-from tfssl.callbacks.steps import Pace
 from tfssl.config import STANDARD
 from tfssl.data import channels
 from tfssl.errors import UsageError
-from tfssl.runner import cost, edge, evaluate, parser, pretrain, recipes, recorded, sources
-from tfssl.runner.job import Job, open_images, resolve, training_batches
+from tfssl.runner import cost, edge, parser, pretrain, recipes, recorded, sources, timing
+from tfssl.runner.job import Job, open_images, resolve
 from tfssl.text import printable
 
 FILE = "plan.flags"
 START = 25.0  # seconds of a run besides: loading TensorFlow, building graphs, writing the report
 SPARE = 0.05  # of the time, for what varies
 BASELINE = 0.05  # of the time: what the untrained network may take, of which there is less to learn
-SKIPPED, ENOUGH, FEWEST = 4, 3.0, 6  # steps before the measurement; seconds and steps of it
 WARMUP = 0.03  # of the training
 MOST_EPOCHS = 1000.0  # SimCLR's longest training on CIFAR-10
 SMALLEST = 16  # pixels of views
@@ -243,53 +239,13 @@ def measure(opened, rung, chosen):
 
 
 def timed(job):
-    """Makes a few steps of a `Job` and encodes a few batches.
+    """Seconds of a step of a `Job`, seconds until the first was made, the `Cost` of an evaluation.
 
-    Returns:
-        Seconds of a step, seconds until the first was made, and the `Cost` of an evaluation.
+    They are measured: a few steps are made, and a few batches encoded.
     """
-    watch = Stopwatch()
     model = pretrain.build_model(job)
-    batches = training_batches(job, recipes.trained(job.config, job.size), 0)
-    model.fit(batches, verbose=0, callbacks=[watch], pace=Pace(0, job.total_steps))
-    return watch.seconds, watch.building, evaluation(job, model)
-
-
-def evaluation(job, model):
-    """The `Cost` of evaluating the encoder once; None: nothing is evaluated."""
-    if not job.evaluates:
-        return None
-    encode = evaluate.encoder_function(job.config, model.encoder, job.eval_size)
-    width = model.encoder.output_shape[-1]
-    return cost.of_evaluation(
-        job.config, encode, width, job.labelled_source, job.eval_source, job.eval_size
-    )
-
-
-class Stopwatch(keras.callbacks.Callback):
-    """Times steps, and ends the training when it has seen enough.
-
-    Attributes:
-        building: seconds from the creation of this object to the end of the first step.
-        seconds: of a step.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.began, self.count = time.monotonic(), 0
-        self.building = self.seconds = 0.0
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
-        self.count += 1
-        if self.count == 1:
-            self.building = now - self.began
-        if self.count <= SKIPPED:
-            self.since = now
-            return
-        made = self.count - SKIPPED
-        self.seconds = (now - self.since) / made
-        self.model.stop_training = made >= FEWEST and now - self.since >= ENOUGH
+    watch = timing.steps(job, model, recipes.trained(job.config, job.size))
+    return watch.seconds, watch.building, timing.evaluation(job, model.encoder)
 
 
 def finished(best, kept, seconds):

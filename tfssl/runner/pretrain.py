@@ -112,13 +112,7 @@ def pretrain(config, given, flagfile, distribution=None):
     Raises:
         UsageError: the request is invalid; nothing has been written.
     """
-    there = runs.recorded(config.model_dir)
-    config = runs.continued(config, there, given)
-    if there:
-        runs.check_same(config, there, config.model_dir)
-    job = plan(config, distribution)
-    if there:
-        check_data(job, there, goes_on=True)
+    job = prepared(config, given, distribution)
     result = finished(job, print_result, evaluation_settings, restored, over)
     if result:
         return result
@@ -126,6 +120,18 @@ def pretrain(config, given, flagfile, distribution=None):
     if not job.distribution.chief:
         return train_as_worker(job, model, checkpoints_of(job, model), train)
     return train_as_chief(job, model, flagfile)
+
+
+def prepared(config, given, distribution=None):
+    """The `Job` of a pretraining that begins or goes on; args and errors as for `pretrain`."""
+    there = runs.recorded(config.model_dir)
+    config = runs.continued(config, there, given)
+    if there:
+        runs.check_same(config, there, config.model_dir)
+    job = plan(config, distribution)
+    if there:
+        check_data(job, there, goes_on=True)
+    return job
 
 
 def train_as_chief(job, model, flagfile):

@@ -72,6 +72,8 @@ def work(config, given, flagfile, distribution):
     """Calls the function in MODES."""
     if not config.trains:
         return function(MODES[config.mode].run)(config, given)
+    if config.dry_run:
+        return function("tfssl.runner.rehearsal:rehearse")(config, given, distribution)
     with distribution.quiet(), locked_directory(config, distribution):
         return function(MODES[config.task].run)(config, given, flagfile, distribution)
 

@@ -49,6 +49,12 @@ class RunOptions(Schema):
         "float32; float32 too on a processor for networks that begin with fewer than 16 channels. "
         "Losses and statistics are always float32.",
     )
+    dry_run: bool = knob(
+        False,
+        RUN,
+        "Print what a training would do, make a few of its steps, estimate its time and memory, "
+        "and stop: nothing is written.",
+    )
     full: bool = knob(
         False,
         RUN,

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import flags
-from tfssl.config import GOOGLE_DEFAULTS, METHODS, Config
+from tfssl.config import GOOGLE_DEFAULTS, METHODS, MODES, Config
 from tfssl.errors import UsageError
 from tfssl.runner import plugins
 
@@ -201,6 +201,29 @@ def test_help_has_the_common_flags_on_two_screens_and_names_helpfull(flag):
     lines = text.splitlines()
     assert len(lines) <= 80 and max(map(len, lines)) <= 100 and "--helpfull" in lines[-1]
     assert str(len(dataclasses.fields(Config))) in lines[-1]
+
+
+@pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode.flags])
+def test_help_of_a_mode_has_its_own_flags(name):
+    mode, text = MODES[name], flags.help_text(["tfssl", name, "--help"])
+    assert text == flags.help_text(["tfssl", f"--mode={name}", "-h"])
+    lines = text.splitlines()
+    assert len(lines) <= 80 and max(map(len, lines)) <= 100 and "--helpfull" in lines[-1]
+    assert lines[0].startswith(f"usage: tfssl {name} ")
+    assert f"  tfssl {name} {mode.example}" in lines
+    named = re.findall(r"^  --(\w+)", text, re.M)
+    assert named == list(mode.flags) and set(named) <= set(Config.__dataclass_fields__)
+    assert text != flags.help_text(["tfssl", "--help"])
+
+
+@pytest.mark.parametrize("name", [name for name, mode in MODES.items() if mode.example])
+def test_the_example_of_a_mode_parses(name):
+    config, given = parse(f"{name} {MODES[name].example}")
+    assert config.mode == name and given
+
+
+def test_help_of_pretraining_is_the_common_one():
+    assert flags.help_text(["tfssl", "pretrain", "-h"]) == flags.help_text(["tfssl", "-h"])
 
 
 @pytest.mark.parametrize("flag", ["--help", "--helpfull"])

@@ -26,6 +26,8 @@ class Mode:
         neighbours: whether it always evaluates nearest neighbours.
         split: the setting that names the split that it uses.
         alone: whether it uses no run.
+        flags: the settings that --help of the mode lists; (): the most common ones of all.
+        example: flags of a command line, for --help.
     """
 
     help: str
@@ -41,7 +43,16 @@ class Mode:
     neighbours: bool = False
     split: str = "train_split"
     alone: bool = False
+    flags: tuple = ()
+    example: str = ""
 
+
+IMAGES = ("dataset", "data_dir")
+SPLITS = (*IMAGES, "train_split", "eval_split")
+WEIGHTS = ("checkpoint", "model_dir")
+TRAINING = ("image_size", "train_epochs", "train_batch_size", "optimizer", "learning_rate")
+MORE = ("seed", "precision", "dry_run", "report")  # of a training
+LABELS = ("label_fraction", "label_list")
 
 MODES = {
     "pretrain": Mode(
@@ -64,6 +75,16 @@ MODES = {
             train_batch_size=256,
             train_epochs=60.0,
         ),
+        flags=(
+            *SPLITS,
+            *WEIGHTS,
+            *LABELS,
+            "fine_tune_after_block",
+            "ft_proj_selector",
+            *TRAINING,
+            *MORE,
+        ),
+        example="--checkpoint=runs/NAME --label_fraction=0.1",
     ),
     "distill": Mode(
         "train a network on the outputs of --teacher, then evaluate it",
@@ -80,9 +101,34 @@ MODES = {
             train_epochs=100.0,
             checkpoint="none",
         ),
+        flags=(
+            *SPLITS,
+            "teacher",
+            "model_dir",
+            "distill_temperature",
+            "distill_alpha",
+            *LABELS,
+            "resnet_depth",
+            "width_multiplier",
+            *TRAINING,
+            *MORE,
+        ),
+        example="--teacher=runs/FINETUNED --width_multiplier=0.5",
     ),
     "eval": Mode(
-        "evaluate the run in --model_dir", "tfssl.runner.program:evaluate", needs_run=True
+        "evaluate the run in --model_dir",
+        "tfssl.runner.program:evaluate",
+        needs_run=True,
+        flags=(
+            "model_dir",
+            "eval_split",
+            "eval_image_size",
+            "knn_k",
+            "linear_probe",
+            "eval_baseline",
+            "protocols",
+        ),
+        example="--model_dir=runs/NAME",
     ),
     "linear_eval": Mode(
         "train a linear classifier on the frozen encoder in --checkpoint, or that of the run in "
@@ -90,18 +136,24 @@ MODES = {
         "tfssl.runner.linear_eval:linear_evaluation",
         takes_labels=True,
         classifies=True,
+        flags=(*WEIGHTS, *SPLITS, "eval_image_size", *LABELS, "linear_epochs", "linear_batch_size"),
+        example="--model_dir=runs/NAME",
     ),
     "knn": Mode(
-        "classify by nearest neighbours of that encoder, without training",
+        "classify by nearest neighbours of the encoder, without training",
         "tfssl.runner.frozen:nearest_neighbours",
         takes_labels=True,
         neighbours=True,
+        flags=(*WEIGHTS, *SPLITS, "eval_image_size", *LABELS, "knn_k", "knn_temperature"),
+        example="--checkpoint=encoder.keras --dataset=./photos",
     ),
     "embed": Mode(
-        "write representations of --eval_split by that encoder, with a t-SNE plot",
+        "write representations of --eval_split by the encoder, with a t-SNE plot",
         "tfssl.runner.embed:embed",
         evaluates=False,
         split="eval_split",
+        flags=(*WEIGHTS, *IMAGES, "eval_split", "eval_image_size", "embed_points"),
+        example="--model_dir=runs/NAME",
     ),
     "report": Mode(
         "write report.html of the run in --model_dir, or with --compare one page of several runs",
@@ -109,18 +161,34 @@ MODES = {
         evaluates=False,
         needs_run=True,
         split="eval_split",
+        flags=("model_dir", "compare", "output"),
+        example="runs/ONE runs/OTHER",
     ),
     "select": Mode(
-        "choose the --count images of --train_split to label first, by that encoder",
+        "choose the --count images of --train_split to label first, by the encoder",
         "tfssl.runner.select:select",
         evaluates=False,
         takes_labels=True,
+        flags=(
+            *WEIGHTS,
+            *IMAGES,
+            "train_split",
+            "count",
+            "by",
+            "label_list",
+            "group_by",
+            "eval_image_size",
+            "seed",
+        ),
+        example="--model_dir=runs/NAME --count=100",
     ),
     "export": Mode(
-        "write that encoder as --format",
+        "write the encoder as --format",
         "tfssl.runner.convert:export",
         evaluates=False,
         own_directory=False,
+        flags=(*WEIGHTS, "format", "export_input", "output"),
+        example="--checkpoint=runs/NAME --format=onnx",
     ),
     "predict": Mode(
         "write the likeliest classes of every image of --eval_split, by the finetuned or distilled "
@@ -129,6 +197,8 @@ MODES = {
         evaluates=False,
         own_directory=False,
         split="eval_split",
+        flags=("checkpoint", *IMAGES, "eval_split", "output"),
+        example="--checkpoint=runs/FINETUNED --data_dir=FOLDER",
     ),
     "doctor": Mode(
         "check that this machine computes rightly, measure how fast, and write doctor.json",
@@ -136,6 +206,8 @@ MODES = {
         evaluates=False,
         own_directory=False,
         alone=True,
+        flags=("method", "precision", "full", "output"),
+        example="--full",
     ),
     "plan": Mode(
         "choose the settings of a pretraining that takes --minutes on this machine, with a reason "
@@ -143,6 +215,18 @@ MODES = {
         "tfssl.runner.planner:plan_training",
         own_directory=False,
         alone=True,
+        flags=(
+            "minutes",
+            *SPLITS,
+            "method",
+            "encoder",
+            "views",
+            "image_size",
+            "width_multiplier",
+            "train_batch_size",
+            "output",
+        ),
+        example="--dataset=./photos --minutes=30",
     ),
     "train": Mode(
         "train as --train_mode says, like google-research/simclr",

@@ -15,7 +15,7 @@ import textwrap
 from absl import flags as absl_flags
 
 from tfssl import files
-from tfssl.config import BUILT_IN, METHODS, STANDARD, Config, google_defaults, kind, listed
+from tfssl.config import BUILT_IN, METHODS, MODES, STANDARD, Config, google_defaults, kind, listed
 from tfssl.errors import UsageError
 from tfssl.runner import plugins
 from tfssl.text import printable
@@ -30,10 +30,16 @@ USAGE = """usage: {command} [mode] [--flag=value ...] [--flagfile=FILE]
 
   {command} --flagfile=flags/shapes.flags               a first run, no download, minutes
   {command} --dataset=cifar10 --resnet_depth=50 --use_blur
-  {command} --mode=eval --model_dir=runs/NAME
+  {command} finetune --help                            the flags of one mode alone
   {command} --mode=finetune --checkpoint=runs/NAME --dataset=imagenette/160px-v2
   {command} --mode=predict --checkpoint=runs/NAME --data_dir=FOLDER   classes, as CSV
   {command} --flagfile=runs/NAME/flags.flags --model_dir=runs/AGAIN    the same run again
+"""
+OF_A_MODE = """usage: {command} {mode} [--flag=value ...] [--flagfile=FILE]
+
+{help}:
+
+  {command} {mode} {example}
 """
 FULL = (
     "[defaults in brackets]  {command} --helpfull lists all {count} flags with full descriptions."
@@ -279,17 +285,21 @@ def spelled(name, value):
 def help_text(argv):
     """The help that a command line requests, in groups of flags.
 
-    With --helpfull, every flag with its type, default and full text; otherwise the most common
-    ones, with one or two lines each.
+    With --helpfull, every flag with its type, default and full text; otherwise those of the mode,
+    or the most common ones, with one or two lines each.
     """
     fields, name = dataclasses.fields(Config), program(argv)
     command = f"python {name}" if name.endswith(".py") else name
     usage = USAGE.format(command=command)
-    named = last_value("method", with_flagfiles(argv[1:]))
+    words = with_flagfiles(with_mode(argv[1:]))
+    named = last_value("method", words)
     method = named or STANDARD
     if any(word.lstrip("-") == "helpfull" for word in argv):
         rows = grouped(fields, functools.partial(describe, method=method))
         return f"{usage}\n{rows}\n" + "".join(map(of_method, METHODS))
+    mode = MODES.get(last_value("mode", words))
+    if mode and mode.flags:
+        return of_mode(mode, last_value("mode", words), command, method)
     common = [field for field in fields if field.metadata["common"]]
     rows = grouped(common, functools.partial(in_short, method=method))
     own = "".join(
@@ -298,6 +308,15 @@ def help_text(argv):
         if name == method or name not in BUILT_IN
     )
     return f"{usage}\n{rows}\n{own}" + FULL.format(command=command, count=len(fields))
+
+
+def of_mode(mode, name, command, method):
+    """The help on a mode of its own: what it does, an example, and its flags."""
+    text = textwrap.fill(mode.help[0].upper() + mode.help[1:], WIDTH)
+    usage = OF_A_MODE.format(command=command, mode=name, help=text, example=mode.example)
+    settings = Config.__dataclass_fields__
+    rows = "".join(in_short(settings[flag], method) for flag in mode.flags)
+    return f"{usage}\n{rows}\n" + FULL.format(command=command, count=len(settings))
 
 
 def of_method(method, shared=False):

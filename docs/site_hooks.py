@@ -4,11 +4,12 @@ A page links to a file of the repository, such as `../results/README.md` or
 `../flags/shapes.flags`, as it does where the repository itself is shown. Here such files become
 part of the site: Markdown as pages, others as they are. Two comments stand for what is made here:
 `<!-- options: simsiam -->`, a table of the flags of a method, and `<!-- reference: tfssl.LARS -->`,
-what its docstring says.
+what its docstring says. A notebook, which is a script of cells, becomes a page and an .ipynb file.
 """
 
 import dataclasses
 import html
+import json
 import pathlib
 import posixpath
 import re
@@ -38,11 +39,56 @@ def on_files(files, config):
     there = {DOCS + file.src_uri for file in files}
     for page in pages:
         add(files, config, page.relative_to(ROOT).as_posix(), there)
+    for notebook in sorted((ROOT / DOCS / "notebooks").glob("*.py")):
+        cells = cells_of(notebook.read_text())
+        for ending, text in ((".md", as_page(notebook.stem, cells)), (".ipynb", as_ipynb(cells))):
+            name = f"notebooks/{notebook.stem}{ending}"
+            files.append(File.generated(config, name, content=text))
     for name in [name for name in there if name.endswith(".md")]:
         for target in targets(name, (ROOT / name).read_text()):
             if (ROOT / target).is_file():
                 add(files, config, target, there)
     return files
+
+
+def cells_of(text):
+    """The cells of a notebook: [(whether it is text, its lines as one text)]."""
+    found = []
+    for cell in re.split(r"^# %%", text, flags=re.M)[1:]:
+        kind, _, lines = cell.partition("\n")
+        is_text = kind.strip() == "[markdown]"
+        if is_text:
+            lines = re.sub(r"^# ?", "", lines, flags=re.M)
+        found.append((is_text, lines.strip()))
+    return found
+
+
+def as_page(name, cells):
+    """A notebook as Markdown."""
+    parts = [text if is_text else f"```python\n{text}\n```" for is_text, text in cells]
+    parts.insert(1, f"[As a notebook]({name}.ipynb), or as a script: `docs/notebooks/{name}.py`.")
+    return "\n\n".join(parts)
+
+
+def as_ipynb(cells):
+    """A notebook in the format of Jupyter, without outputs."""
+    content = [
+        {"cell_type": "markdown", "metadata": {}, "source": text}
+        if is_text
+        else {
+            "cell_type": "code",
+            "execution_count": None,
+            "metadata": {},
+            "outputs": [],
+            "source": text,
+        }
+        for is_text, text in cells
+    ]
+    for number, cell in enumerate(content):
+        cell["id"] = f"cell-{number}"
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    whole = {"cells": content, "metadata": {"kernelspec": kernel}, "nbformat": 4}
+    return json.dumps({**whole, "nbformat_minor": 5}, indent=1)
 
 
 def add(files, config, name, there):
@@ -54,11 +100,15 @@ def add(files, config, name, there):
 
 def place(name):
     """The place in the site of a file of the repository."""
+    if name.startswith(f"{DOCS}notebooks/"):
+        name = name.removesuffix(".py") + ".md"
     return START if name == "README.md" else name.removeprefix(DOCS)
 
 
 def name_of(page):
     """The name in the repository of a page of the site."""
+    if page.file.abs_src_path is None:  # made of a notebook
+        return DOCS + page.file.src_uri
     return pathlib.Path(page.file.abs_src_path).relative_to(ROOT).as_posix()
 
 

@@ -1,6 +1,7 @@
 """The site of the documentation: its navigation, pictures, pages of methods, and its hooks."""
 
 import importlib.util
+import json
 import re
 import types
 
@@ -44,6 +45,7 @@ def test_the_navigation_has_every_page_and_no_other():
     named = re.findall(r"[\w/]+\.md", navigation)
     assert len(named) == len(set(named))
     there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    there |= {f"notebooks/{path.stem}.md" for path in (DOCS / "notebooks").glob("*.py")}
     of_docs = {name for name in named if not name.startswith("results/")} - OUTSIDE
     assert of_docs == there
     assert all((ROOT / name).is_file() for name in named if name.startswith("results/"))
@@ -97,6 +99,7 @@ def test_links_lead_to_the_places_of_the_site(hooks):
     assert moved("docs/library.md", "[a](../results/README.md#b)") == "[a](results/README.md#b)"
     assert moved("docs/methods/byol.md", "[a](../../CHANGELOG.md)") == "[a](../CHANGELOG.md)"
     assert moved("docs/index.md", "[a](../README.md)") == "[a](start.md)"
+    assert moved("docs/index.md", "[a](notebooks/few_labels.py)") == "[a](notebooks/few_labels.md)"
     assert moved("README.md", "![a](docs/report.png)") == "![a](report.png)"
     assert moved("README.md", "[a](docs/index.md)") == "[a](index.md)"
     assert moved("results/kinds/README.md", "[a](../../tfssl/domains.py)") == (
@@ -123,3 +126,18 @@ def test_equations_become_mathml(hooks):
     assert made.startswith("<p>a <math") and "<mfrac>" in made and "arithmatex" not in made
     content = '<div class="arithmatex">\\[\n\\sum_i x_i\n\\]</div>'
     assert 'display="block"' in hooks.on_page_content(content, None, None, None)
+
+
+def test_a_notebook_becomes_a_page_and_a_file_of_jupyter(hooks):
+    text = (DOCS / "notebooks" / "own_method.py").read_text()
+    cells = hooks.cells_of(text)
+    assert cells[0] == (True, cells[0][1]) and cells[0][1].startswith("# A method of your own")
+    made = hooks.as_page("own_method", cells)
+    assert made.count("```python") == sum(not is_text for is_text, _ in cells)
+    assert "[As a notebook](own_method.ipynb)" in made
+    content = json.loads(hooks.as_ipynb(cells))
+    assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
+    code = [cell["source"] for cell in content["cells"] if cell["cell_type"] == "code"]
+    assert code[0].startswith("import tfssl")
+    compile("\n".join(code), "notebook", "exec")
+    assert len({cell["id"] for cell in content["cells"]}) == len(cells)

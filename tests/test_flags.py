@@ -222,6 +222,12 @@ def test_the_example_of_a_mode_parses(name):
     assert config.mode == name and given
 
 
+def test_a_mode_that_is_given_twice_must_be_the_same():
+    with pytest.raises(UsageError, match="plan and --mode=finetune contradict each other"):
+        parse("plan --mode=finetune --checkpoint=runs/x")
+    assert parse("plan --mode=plan")[0].mode == "plan"
+
+
 def test_help_of_pretraining_is_the_common_one():
     assert flags.help_text(["tfssl", "pretrain", "-h"]) == flags.help_text(["tfssl", "-h"])
 

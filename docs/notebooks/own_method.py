@@ -80,8 +80,7 @@ for protocol, found in after.items():
 # %% [markdown]
 # ## Did it collapse?
 #
-# `z_std` is logged for every method: 0 is a collapse, near 1 over the root of the dimension is
-# none.
+# `z_std` is logged for every method: 0 is a collapse; 1 is a projection that is spread evenly.
 
 # %%
 print("z_std", [round(value, 3) for value in history["z_std"]])

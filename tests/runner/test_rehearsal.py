@@ -38,10 +38,17 @@ def test_a_pretraining_is_told_and_nothing_written(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "50 steps of 16 images" in said and "dry run: nothing has been written" in said
     assert line(said, "images") == "64 of 3 channels to learn from, 40 to evaluate with"
-    assert re.fullmatch(r"50 steps, [\d.]+ ms each: about \d+ s", line(said, "training"))
+    expected = r"50 steps, [\d.]+ ms each: about \d+ s, with \d+ s for its graph"
+    assert re.fullmatch(expected, line(said, "training"))
     assert "and the untrained network, if it is quick" in line(said, "evaluation")
     assert re.fullmatch(r"[\d.]+ GiB of [\d.]+ GiB", line(said, "memory"))
     assert line(said, "directory") == f"{tmp_path}/run, which is new"
+
+
+def test_a_single_step_is_not_timed_with_its_graph(tmp_path, capsys):
+    tfssl.run(tiny_config(tmp_path / "run", train_steps=1, dry_run=True))
+    steps = re.match(r"1 step, ([\d.]+) ms each", line(capsys.readouterr().out, "training"))
+    assert float(steps[1]) < 500
 
 
 def test_what_is_left_of_an_interrupted_run_is_told(trained, capsys):

@@ -47,7 +47,7 @@ class Mode:
     example: str = ""
 
 
-IMAGES = ("dataset", "data_dir")
+IMAGES = ("dataset", "data_dir", "channels", "group_by")
 SPLITS = (*IMAGES, "train_split", "eval_split")
 WEIGHTS = ("checkpoint", "model_dir")
 TRAINING = ("image_size", "train_epochs", "train_batch_size", "optimizer", "learning_rate")
@@ -81,6 +81,7 @@ MODES = {
             *LABELS,
             "fine_tune_after_block",
             "ft_proj_selector",
+            "views",
             *TRAINING,
             *MORE,
         ),
@@ -105,6 +106,7 @@ MODES = {
             *SPLITS,
             "teacher",
             "model_dir",
+            "probe_dataset",
             "distill_temperature",
             "distill_alpha",
             *LABELS,
@@ -176,7 +178,6 @@ MODES = {
             "count",
             "by",
             "label_list",
-            "group_by",
             "eval_image_size",
             "seed",
         ),
@@ -197,7 +198,7 @@ MODES = {
         evaluates=False,
         own_directory=False,
         split="eval_split",
-        flags=("checkpoint", *IMAGES, "eval_split", "output"),
+        flags=("checkpoint", "model_dir", *IMAGES, "eval_split", "output"),
         example="--checkpoint=runs/FINETUNED --data_dir=FOLDER",
     ),
     "doctor": Mode(
@@ -220,6 +221,7 @@ MODES = {
             *SPLITS,
             "method",
             "encoder",
+            "resnet_depth",
             "views",
             "image_size",
             "width_multiplier",

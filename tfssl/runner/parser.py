@@ -15,7 +15,17 @@ import textwrap
 from absl import flags as absl_flags
 
 from tfssl import files
-from tfssl.config import BUILT_IN, METHODS, MODES, STANDARD, Config, google_defaults, kind, listed
+from tfssl.config import (
+    BUILT_IN,
+    METHODS,
+    MODES,
+    STANDARD,
+    TASKS,
+    Config,
+    google_defaults,
+    kind,
+    listed,
+)
 from tfssl.errors import UsageError
 from tfssl.runner import plugins
 from tfssl.text import printable
@@ -149,6 +159,9 @@ def with_mode(words):
     if not words or words[0] not in modes():
         return words
     mode, *rest = words
+    other = last_value("mode", rest)
+    if other not in (None, mode):
+        raise UsageError(f"{mode} and --mode={printable(other)} contradict each other: give one.")
     runs = list(itertools.takewhile(lambda word: not word.startswith("-"), rest))
     if mode != "report" or not runs:
         return [f"--mode={mode}", *rest]
@@ -315,7 +328,7 @@ def of_mode(mode, name, command, method):
     text = textwrap.fill(mode.help[0].upper() + mode.help[1:], WIDTH)
     usage = OF_A_MODE.format(command=command, mode=name, help=text, example=mode.example)
     settings = Config.__dataclass_fields__
-    rows = "".join(in_short(settings[flag], method) for flag in mode.flags)
+    rows = "".join(in_short(settings[flag], method, name) for flag in mode.flags)
     return f"{usage}\n{rows}\n" + FULL.format(command=command, count=len(settings))
 
 
@@ -360,9 +373,18 @@ def grouped(fields, text_of):
     return "\n".join(f"{name}\n" + "".join(rows) for name, rows in groups.items())
 
 
-def in_short(field, method):
-    """The entry of a flag in --help: its first sentence, on the line of its name if it fits."""
-    default = default_text(listed(field, method), elsewhere="see --helpfull")
+def in_short(field, method, mode=None):
+    """The entry of a flag in --help: its first sentence, on the line of its name if it fits.
+
+    Args:
+        field: of the setting.
+        method: whose default is listed too.
+        mode: the one whose default is listed; None: those of all.
+    """
+    default = listed(field, method)
+    if mode and isinstance(default, dict) and set(default) & set(TASKS):
+        default = default.get(mode)  # of what is no training, there is none
+    default = default_text(default, elsewhere="see --helpfull")
     text = first_sentence(field.metadata["help"])
     name = f"  --{field.name}={values_text(field)}"
     if len(name) > WIDTH:

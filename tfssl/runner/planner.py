@@ -20,8 +20,9 @@ START = 25.0  # seconds of a run besides: loading TensorFlow, building graphs, w
 SPARE = 0.05  # of the time, for what varies
 BASELINE = 0.05  # of the time: what the untrained network may take, of which there is less to learn
 WARMUP = 0.03  # of the training
+FEWEST_STEPS = 20
 MOST_EPOCHS = 1000.0  # SimCLR's longest training on CIFAR-10
-SMALLEST = 16  # pixels of views
+SMALLEST, OF_PATCHES = 16, 32  # pixels of views, and of those that are cut into patches
 PEEK = dict(image_size=32, eval_image_size=32, width_multiplier=0.25, train_batch_size=2)
 NOT_PLANNED = {"mode", "minutes", "output", "train_mode"}
 PLANNED = ("train_epochs", "train_steps")  # what follows from the time
@@ -53,12 +54,13 @@ RUNGS = (
     Rung(0.5, 5 / 8, 1.0, 64, 1.2e6),
     Rung(1.0, 5 / 8, 1.0, 96, 5e6),
 )
+FAST = "that of flags/fast/cifar10.flags"
 # {setting: (value, reason)} of SimCLR in short trainings.
 SHORT = {
-    "temperature": (0.2, "the best of CIFAR-10's recipe, results/README.md"),
-    "optimizer": ("momentum", "that recipe's"),
-    "learning_rate": (0.15, "that recipe's, for batches of 256; it grows with the batch"),
-    "weight_decay": (5e-4, "that recipe's"),
+    "temperature": (0.2, FAST),
+    "optimizer": ("momentum", FAST),
+    "learning_rate": (0.15, f"{FAST}, for batches of 256; it grows with the batch"),
+    "weight_decay": (5e-4, FAST),
 }
 EASY = {  # of photographs
     "crop_area_min": (0.3, "2 points better than 0.15 in a short training"),
@@ -108,9 +110,14 @@ class Measured(NamedTuple):
         """What of so many seconds is not training."""
         return SPARE * seconds + START + self.building + self.evaluation(seconds)
 
+    @property
+    def most(self):
+        """The steps of the longest training that is planned, whatever the time."""
+        return MOST_EPOCHS * self.job.train_source.num_examples / self.job.config.train_batch_size
+
     def steps(self, seconds):
-        """The steps that so many seconds are enough for; less than 1 if they are for none."""
-        return (seconds - self.overhead(seconds)) / self.seconds
+        """The steps of a run of so many seconds; less than 1 if the time is for none."""
+        return min((seconds - self.overhead(seconds)) / self.seconds, self.most)
 
     def views(self, seconds):
         """The views of these steps."""
@@ -180,12 +187,13 @@ def climb(opened, kept, side, seconds):
         if best and found.views(seconds) < rung.views:
             break
         best = found
-    if best.steps(seconds) < 1:
-        least = (best.overhead(seconds) - SPARE * seconds + best.seconds) / (1 - SPARE)
+    fewest = min(FEWEST_STEPS, best.most)
+    if best.steps(seconds) < fewest:
+        least = (best.overhead(seconds) - SPARE * seconds + fewest * best.seconds) / (1 - SPARE)
         raise UsageError(
             f"--minutes must be at least {math.ceil(least / 6) / 10:g} with these images on this "
-            "machine: the start and the evaluation alone take almost as long. --nolinear_probe "
-            f"and --knn_k= leave parts of the evaluation out. Received: {seconds / 60:g}"
+            f"machine: start, evaluation and {fewest:.0f} steps take as long. --nolinear_probe and "
+            f"--knn_k= leave parts of the evaluation out. Received: {seconds / 60:g}"
         )
     return best
 
@@ -201,7 +209,10 @@ def choices(opened, kept, side, rung):
     view = min(rung.most, max(fours(rung.view * side), min(SMALLEST, side)))
     crop = max(view, min(3 * rung.most // 2, fours(rung.crop * side)))
     chosen = {}
-    if not (config.encoder_size or config.facts.crops_only or "image_size" in kept):
+    if config.facts.crops_only and "image_size" not in kept:
+        whole = str(max(OF_PATCHES, min(rung.most, fours(side))))
+        chosen["image_size"] = (whole, "large enough for rows of patches")
+    elif not (config.encoder_size or "image_size" in kept):
         chosen["image_size"] = (str(view), "small views cost less: the time is for more of them")
         chosen["eval_image_size"] = (
             str(crop),
@@ -252,7 +263,7 @@ def finished(best, kept, seconds):
     """{"settings", "steps", "views", "seconds"} of the plan; settings in the order to be read."""
     job = best.job
     images, batch = job.train_source.num_examples, job.config.train_batch_size
-    steps = int(min(best.steps(seconds), MOST_EPOCHS * images / batch))
+    steps = int(best.steps(seconds))
     epochs = float(f"{steps * batch / images:.3g}")
     more = {"warmup_epochs": float(f"{WARMUP * epochs:.2g}"), "train_epochs": epochs}
     if best.cost and best.baseline(seconds) is False:
@@ -262,7 +273,9 @@ def finished(best, kept, seconds):
         "settings": settings,
         "steps": steps,
         "views": round(steps * batch * job.config.num_views),
-        "seconds": round(best.overhead(seconds) + steps * best.seconds, 1),
+        "seconds": round(
+            START + best.building + best.evaluation(seconds) + steps * best.seconds, 1
+        ),
     }
 
 
@@ -272,8 +285,8 @@ def tell_images(opened, side):
     labels = f"{source.num_classes} classes" if source.num_classes else "no labels"
     groups = f", {len(set(source.groups())):,} groups" if source.groups else ""
     print(
-        f"{source.name} {source.split}: {source.num_examples:,} images of {source.channels} "
-        f"channels, {side} px on their shorter side, {labels}{groups}",
+        f"{source.name} {source.split}: {source.num_examples:,} images of "
+        f"{sources.counted(source)}, {side} px on their shorter side, {labels}{groups}",
         flush=True,
     )
 
@@ -296,6 +309,12 @@ def tell(best, found, kept, seconds):
         f"{cost.duration(found['seconds'])}: "
         + ", ".join(f"{name} {cost.duration(taken)}" for name, taken in parts.items() if taken)
     )
+    if found["steps"] + 1 > best.most:
+        print(
+            f"it ends before the time does: {MOST_EPOCHS:,.0f} epochs are the most that is planned"
+        )
+    if best.job.config.method != STANDARD or best.job.config.encoder != "resnet":
+        return
     near = recorded.like(found["views"])
     print("recorded trainings of SimCLR with about as many views:" if near else recorded.NONE)
     for line in near:
@@ -304,17 +323,19 @@ def tell(best, found, kept, seconds):
 
 def reasons_of(best, kept, seconds):
     """{setting: reason} of all settings of the plan."""
-    per_epoch = best.job.train_source.num_examples / best.job.config.train_batch_size
-    most = best.steps(seconds) > MOST_EPOCHS * per_epoch
     higher = next((rung for rung in RUNGS if rung.width > best.rung.width), None)
-    width = f"{best.views(seconds):,.0f} views in the time; the next network needs " + (
-        f"{higher.views:,.0f}" if higher else ""
+    views = best.views(seconds)
+    width = f"{views:,.0f} views; " + (
+        "all of it is worth it"
+        if not higher
+        else f"a wider network needs {higher.views:,.0f}"
+        if views < higher.views
+        else f"a wider network would see fewer than the {higher.views:,.0f} that it needs"
     )
     return {
         **{name: reason for name, (_, reason) in best.chosen.items()},
-        **({"width_multiplier": width} if higher else {}),
-        "train_epochs": f"{1000 * best.seconds:.0f} ms a step, as measured"
-        + (", but at most so many" if most else ""),
+        "width_multiplier": width,
+        "train_epochs": f"{timing.milliseconds(best.seconds)} a step, as measured",
         "warmup_epochs": f"{WARMUP:.0%} of the training",
         "eval_baseline": "the evaluation of the untrained network would take much of the time",
         **dict.fromkeys(kept, "as given"),

@@ -35,8 +35,9 @@ def rehearse(config, given, distribution):
     if left:
         watch = timing.steps(*teachable(job, model), views)
         lines["training"] = (
-            f"{left:,} steps, {1000 * watch.seconds:.4g} ms each: about "
-            f"{cost.duration(watch.building + left * watch.seconds)}"
+            f"{left:,} step{'s' if left > 1 else ''}, {timing.milliseconds(watch.seconds)} each: "
+            f"about {cost.duration(watch.building + left * watch.seconds)}, with "
+            f"{cost.duration(watch.building)} for its graph"
         )
     lines["evaluation"] = evaluation(job, model)
     lines["memory"] = used_memory()

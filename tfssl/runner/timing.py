@@ -1,5 +1,6 @@
 """Measures how long a training and its evaluation take, without writing anything."""
 
+import dataclasses
 import time
 
 import keras
@@ -8,6 +9,7 @@ from tfssl.callbacks.steps import Pace
 from tfssl.runner import cost, evaluate
 from tfssl.runner.job import training_batches
 
+LONG = 10**6  # steps: a training may be shorter than its measurement
 SKIPPED, ENOUGH, FEWEST = 4, 3.0, 6  # steps before the measurement; seconds and steps of it
 
 
@@ -19,7 +21,7 @@ def steps(job, model, recipes):
         model: its model, which is changed.
         recipes: list of `tfssl.augment.View`, one for each view.
     """
-    watch = Stopwatch()
+    watch, job = Stopwatch(), dataclasses.replace(job, total_steps=LONG)
     batches = training_batches(job, recipes, 0)
     model.fit(
         batches,
@@ -29,6 +31,11 @@ def steps(job, model, recipes):
         steps_per_epoch=job.total_steps if job.distribution.replicas > 1 else None,
     )
     return watch
+
+
+def milliseconds(seconds):
+    """The duration of a step, as text."""
+    return f"{1000 * seconds:,.{0 if seconds > 0.02 else 1}f} ms"
 
 
 def evaluation(job, encoder):

@@ -208,8 +208,8 @@ class ExportOptions(Schema):
     output: Optional[str] = knob(
         None,
         EXPORT,
-        "File or directory to write with --mode=export, or file with --mode=predict; "
-        "it must not exist. Not given: a name next to the weights; or predictions.csv in "
+        "File to write, or directory. With --mode=export and predict it must not exist. Not given: "
+        "a name next to the weights; or predictions.csv in "
         "--model_dir or, without one, in the current directory. With --mode=doctor: the file for "
         "what was found, which is replaced; not given: doctor.json in the current directory. With "
         "--mode=report: the page; not given: report.html or compare.html in --model_dir. With "

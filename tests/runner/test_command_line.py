@@ -57,7 +57,8 @@ def test_the_first_word_may_be_the_mode(mode):
     words = ["--checkpoint=none"] if mode == "finetune" else []
     config, given = parser.parse(["tfssl", mode, *words])
     assert config.mode == mode and "mode" in given
-    assert parser.parse(["tfssl", mode, *words, "--mode=eval"])[0].mode == "eval"  # the later one
+    with pytest.raises(UsageError, match=f"{mode} and --mode=eval contradict each other"):
+        parser.parse(["tfssl", mode, *words, "--mode=eval"])
 
 
 @pytest.mark.parametrize("words", [["dream"], ["--seed=1", "knn"], ["knn", "eval"]])

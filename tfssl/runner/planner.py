@@ -219,7 +219,7 @@ def choices(opened, kept, side, rung):
             "random crops magnify objects: whole images may be larger",
         )
     if config.encoder == "resnet":
-        chosen["width_multiplier"] = (rung.width, "as wide as so many views are worth")
+        chosen["width_multiplier"] = (rung.width, "")  # see `reasons_of`, when it is measured
     chosen["train_batch_size"] = (
         batch_of(images),
         "steps enough in an epoch, and other images enough to tell apart",

@@ -21,7 +21,8 @@ from mkdocs.structure.files import File
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tfssl.config import METHODS, STANDARD, Config  # noqa: E402, needs no TensorFlow
+from tfssl.config import METHODS, STANDARD, Config  # noqa: E402, neither needs TensorFlow
+from tfssl.runner.parser import first_sentence  # noqa: E402
 
 DOCS = "docs/"
 OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "results/**/*.md")
@@ -154,22 +155,19 @@ def options(method):
     own = dataclasses.fields(facts.options) if facts.options else ()
     rows = [(field.name, field.default, field.metadata.get("help", "")) for field in own]
     rows += [
-        (name, default, first_sentence(settings[name].metadata["help"]))
+        (name, default, first_sentence(settings[name].metadata["help"]) + ".")
         for name, default in facts.defaults.items()
     ]
     if not rows:
         return f"Its defaults are those of `--help`, as those of {STANDARD}."
     lines = ["| flag | default | |", "| --- | --- | --- |"]
-    lines += [f"| `--{name}` | {shown(default)} | {text} |" for name, default, text in rows]
+    lines += [f"| `--{name}` | {shown(default)} | {shown(text)} |" for name, default, text in rows]
     return "\n".join(lines)
 
 
-def first_sentence(text):
-    return re.split(r"(?<=[^.][^.])\.\s", text)[0].rstrip(".").replace("|", r"\|") + "."
-
-
-def shown(default):
-    return "" if default is None else str(default).replace("|", r"\|")
+def shown(value):
+    """A value or a text in a cell of a table; "" for None."""
+    return "" if value is None else str(value).replace("|", r"\|")
 
 
 def on_page_content(content, page, config, files):

@@ -310,9 +310,9 @@ def help_text(argv):
     if any(word.lstrip("-") == "helpfull" for word in argv):
         rows = grouped(fields, functools.partial(describe, method=method))
         return f"{usage}\n{rows}\n" + "".join(map(of_method, METHODS))
-    mode = MODES.get(last_value("mode", words))
-    if mode and mode.flags:
-        return of_mode(mode, last_value("mode", words), command, method)
+    mode = last_value("mode", words)
+    if mode in MODES and MODES[mode].flags:
+        return of_mode(mode, command, method)
     common = [field for field in fields if field.metadata["common"]]
     rows = grouped(common, functools.partial(in_short, method=method))
     own = "".join(
@@ -323,8 +323,9 @@ def help_text(argv):
     return f"{usage}\n{rows}\n{own}" + FULL.format(command=command, count=len(fields))
 
 
-def of_mode(mode, name, command, method):
+def of_mode(name, command, method):
     """The help on a mode of its own: what it does, an example, and its flags."""
+    mode = MODES[name]
     text = textwrap.fill(mode.help[0].upper() + mode.help[1:], WIDTH)
     usage = OF_A_MODE.format(command=command, mode=name, help=text, example=mode.example)
     settings = Config.__dataclass_fields__

@@ -119,6 +119,14 @@ class Measured(NamedTuple):
         """The steps of a run of so many seconds; less than 1 if the time is for none."""
         return min((seconds - self.overhead(seconds)) / self.seconds, self.most)
 
+    def parts(self, steps, seconds):
+        """{part of a run: its seconds}, for so many steps."""
+        return {
+            "training": steps * self.seconds,
+            "evaluation": self.evaluation(seconds),
+            "start and report": START + self.building,
+        }
+
     def views(self, seconds):
         """The views of these steps."""
         config = self.job.config
@@ -156,8 +164,9 @@ def plan_training(config, given):
     tell_images(opened, side)
     best = climb(opened, kept, side, seconds)
     found = finished(best, kept, seconds)
-    tell(best, found, kept, seconds)
-    files.write_text(os.path.abspath(path), flagfile(best, found, kept, seconds))
+    reasons = reasons_of(best, kept, seconds)
+    tell(best, found, reasons, seconds)
+    files.write_text(os.path.abspath(path), flagfile(best, found, reasons, seconds))
     print(f"{printable(path)}: tfssl --flagfile={printable(path)}", flush=True)
     return {**found, "path": path}
 
@@ -273,9 +282,7 @@ def finished(best, kept, seconds):
         "settings": settings,
         "steps": steps,
         "views": round(steps * batch * job.config.num_views),
-        "seconds": round(
-            START + best.building + best.evaluation(seconds) + steps * best.seconds, 1
-        ),
+        "seconds": round(sum(best.parts(steps, seconds).values()), 1),
     }
 
 
@@ -291,19 +298,14 @@ def tell_images(opened, side):
     )
 
 
-def tell(best, found, kept, seconds):
+def tell(best, found, reasons, seconds):
     """Prints the plan: a reason for each setting, the time, and what such trainings came to."""
-    reasons = reasons_of(best, kept, seconds)
     rows = {name: parser.spelled(name, value) for name, value in found["settings"].items()}
     wide = max(map(len, rows.values()))
     print()
     for name, text in rows.items():
         print(f"  {text.ljust(wide)}  {reasons[name]}")
-    parts = {
-        "training": found["steps"] * best.seconds,
-        "evaluation": best.evaluation(seconds),
-        "start and report": START + best.building,
-    }
+    parts = best.parts(found["steps"], seconds)
     print(
         f"\n{found['steps']:,} steps, {found['views']:,} views, about "
         f"{cost.duration(found['seconds'])}: "
@@ -342,10 +344,9 @@ def reasons_of(best, kept, seconds):
     }
 
 
-def flagfile(best, found, kept, seconds):
+def flagfile(best, found, reasons, seconds):
     """The text of the flagfile."""
-    job, reasons = best.job, reasons_of(best, kept, seconds)
-    source = job.train_source
+    job, source = best.job, best.job.train_source
     lines = [
         f"# {job.config.method} on {source.name} {source.split}, "
         f"{source.num_examples:,} images, in {seconds / 60:g} minutes of this machine "

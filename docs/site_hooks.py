@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tfssl.config import METHODS, STANDARD, Config  # noqa: E402, neither needs TensorFlow
-from tfssl.runner.parser import first_sentence  # noqa: E402
+from tfssl.text import first_sentence  # noqa: E402
 
 DOCS = "docs/"
 OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "results/**/*.md")

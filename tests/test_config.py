@@ -18,6 +18,7 @@ from tfssl.config import (
     FREE,
     LATER,
     METHODS,
+    MODES,
     TRANSFER,
     Config,
     default_model_dir,
@@ -146,6 +147,38 @@ def test_numbers_that_python_writes_no_more_are_refused_in_one_line(name, value)
 )
 def test_the_last_values_within_a_range_are_taken(name, value):
     assert getattr(Config(**{name: value}), name) == value
+
+
+OF_OTHER_MODES = [
+    ("pretrain", "minutes", 5.0, "plan"),
+    ("finetune", "count", 10, "select"),
+    ("knn", "by", "random", "select"),
+    ("train", "full", True, "doctor"),
+    ("plan", "format", "onnx", "export"),
+    ("eval", "compare", "runs/B", "report"),
+]
+
+
+@pytest.mark.parametrize("mode,name,value,other", OF_OTHER_MODES)
+def test_what_another_mode_alone_reads_is_refused(mode, name, value, other):
+    with pytest.raises(UsageError) as refusal:
+        Config(mode=mode, checkpoint="x" if mode == "finetune" else None, **{name: value})
+    expected = f"--{name} is for --mode={other}. Received: {value} with --mode={mode}"
+    assert str(refusal.value) == expected
+    assert getattr(Config(mode=other, **{name: value}), name) == value
+
+
+def test_a_plan_refuses_what_a_pretraining_refuses_in_its_own_name():
+    with pytest.raises(UsageError, match="--checkpoint concerns .*; --mode=plan does not take it"):
+        Config(mode="plan", checkpoint="runs/x")
+
+
+@pytest.mark.parametrize("inside", ["photos", "photos/", "photos/runs/one", "./photos/../photos"])
+def test_a_run_does_not_write_into_the_folder_of_its_images(inside):
+    with pytest.raises(UsageError, match=f"--model_dir must be outside .*Received: {inside} in "):
+        Config(dataset="./photos", model_dir=inside)
+    assert Config(dataset="./photos", model_dir="photos2").model_dir == "photos2"
+    assert Config(dataset="./photos/x.csv", model_dir=inside).model_dir == inside
 
 
 def test_what_was_received_is_shown_on_one_line():
@@ -709,6 +742,7 @@ def test_free_knobs_alone_leave_the_run_the_same(field):
         TRANSFER: dict(mode="finetune", checkpoint="run"),  # which pretraining refuses
         DISTILL: dict(mode="distill", teacher="run"),
     }.get(field.metadata["group"], {})
+    plain |= {"mode": name for name, mode in MODES.items() if field.name in mode.own}
     if field.name == "positives":  # the other methods refuse it
         plain |= {"method": "npair"}
     elif field.name in ("num_views", "local_views") or field.name.startswith("local_"):

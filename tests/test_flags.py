@@ -228,6 +228,14 @@ def test_a_mode_that_is_given_twice_must_be_the_same():
     assert parse("plan --mode=plan")[0].mode == "plan"
 
 
+@pytest.mark.parametrize("flag", ["--help", "-h", "--helpfull"])
+def test_help_may_come_before_the_mode(flag):
+    assert flags.help_text(["tfssl", flag, "knn"]) == flags.help_text(["tfssl", "knn", flag])
+    for words in (f"{flag} nosuch", f"nosuch {flag}", f"knn nosuch {flag}"):
+        with pytest.raises(UsageError, match="before them a mode .*Received: nosuch$"):
+            parse(words)
+
+
 def test_help_of_pretraining_is_the_common_one():
     assert flags.help_text(["tfssl", "pretrain", "-h"]) == flags.help_text(["tfssl", "-h"])
 

@@ -138,6 +138,30 @@ class Lossy:
                 self.tell(error)
 
 
+class Warnings:
+    """A text stream that passes on warnings, and drops all else.
+
+    Args:
+        stream: where they go.
+    """
+
+    def __init__(self, stream):
+        self.stream, self.warning = stream, False
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def isatty(self):
+        return False
+
+    def write(self, text):
+        ends = text == "\n"  # as `print` writes it after what it ends
+        self.warning = text.lstrip().startswith("WARNING") or self.warning and ends
+        if self.warning:
+            self.stream.write(text)
+        return len(text)
+
+
 GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # errors after which a stream stays unusable
 
 

@@ -1,6 +1,7 @@
-"""File names as text that a terminal or a log can show."""
+"""Texts that a terminal or a log can show."""
 
 import os
+import re
 
 from tfssl.terminal import encodable
 
@@ -26,3 +27,8 @@ def plain(name):
         return os.fsencode(name).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # text with a lone surrogate
         return name.encode("utf-8", "backslashreplace").decode()
+
+
+def first_sentence(text):
+    """The text before the first full stop, except those of "et al." and "..."."""
+    return re.split(r"(?<!al)(?<!\.\.)\.(?:\s|$)", text)[0]

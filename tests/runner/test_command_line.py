@@ -2,6 +2,7 @@
 
 import configparser
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import pytest
 import setuptools
 
 from tests.helpers import ROOT, TINY_FLAGS
+from tfssl.config import Config
 from tfssl.errors import UsageError
-from tfssl.runner import command_line, parser
+from tfssl.runner import command_line, parser, program
 
 
 def tfssl(*words, cwd, code=0):
@@ -99,3 +101,38 @@ def test_what_is_installed_is_all_of_it():
         config["options.entry_points"]["console_scripts"].split("=")[1].strip().partition(":")
     )
     assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_json_prints_the_result_alone_and_quiet_nothing_else(copied, tmp_path, capsys):
+    """Both of a request that has a result and of one that is refused."""
+    path = str(tmp_path / "one.keras")
+    words = ["tfssl", "export", f"--checkpoint={copied}", f"--output={path}", "--json"]
+    assert command_line.main(words) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"mode": "export", "output": path} and out.count("\n") == 1
+    assert f"{path}: keras, images" in err
+    os.unlink(path)
+    assert command_line.main([*words, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["output"] == path and err == ""
+    assert command_line.main([*words, "--quiet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and path in err and err.count("\n") == 1
+
+
+def test_quiet_leaves_warnings(capsys, monkeypatch):
+    def work(*_):
+        print("step 1 of 2")
+        print("\nWARNING: collapse")
+        print("step 2 of 2", end="")
+        print()
+        return {"knn": 0.5}
+
+    monkeypatch.setattr(program, "prepare_and_work", work)
+    for quiet, json_too, expected in [
+        (True, False, ("", "\nWARNING: collapse\n")),
+        (True, True, ('{"mode": "knn", "knn": 0.5}\n', "\nWARNING: collapse\n")),
+        (False, False, ("step 1 of 2\n\nWARNING: collapse\nstep 2 of 2\n", "")),
+    ]:
+        found = program.run(Config(mode="knn", quiet=quiet, json=json_too))
+        assert found == {"knn": 0.5} and tuple(capsys.readouterr()) == expected

@@ -33,7 +33,8 @@ def line(said, name):
 
 
 def test_a_pretraining_is_told_and_nothing_written(tmp_path, capsys):
-    assert tfssl.run(tiny_config(tmp_path / "run", train_steps=50, dry_run=True)) is None
+    found = tfssl.run(tiny_config(tmp_path / "run", train_steps=50, dry_run=True))
+    assert found["steps"] == 50 and found["step_seconds"] > 0 < found["graph_seconds"]
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr().out
     assert "50 steps of 16 images" in said and "dry run: nothing has been written" in said
@@ -43,6 +44,13 @@ def test_a_pretraining_is_told_and_nothing_written(tmp_path, capsys):
     assert "and the untrained network, if it is quick" in line(said, "evaluation")
     assert re.fullmatch(r"[\d.]+ GiB of [\d.]+ GiB", line(said, "memory"))
     assert line(said, "directory") == f"{tmp_path}/run, which is new"
+
+
+def test_a_directory_of_other_files_is_told(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    tfssl.run(tiny_config(tmp_path, train_steps=1, dry_run=True))
+    said = line(capsys.readouterr().out, "directory")
+    assert said == f"{tmp_path}, which exists and holds no run"
 
 
 def test_a_single_step_is_not_timed_with_its_graph(tmp_path, capsys):

@@ -5,6 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from tfssl import files
+from tfssl.callbacks import trackers
 
 
 class Board:
@@ -39,6 +40,14 @@ class Board:
         """Context in which summaries are written here, at that step."""
         with self.forgiven(), self.writer.as_default(step=step):
             yield
+
+    def scalars(self, step, values):
+        """Writes {tag: number} of a step, here and to the services in `trackers.tracking`."""
+        with self.as_default(step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+        for tracker in trackers.ACTIVE.get():
+            tracker.scalars(step, values)
 
     def flush(self):
         with self.forgiven():

@@ -6,7 +6,6 @@ import json
 import os
 
 import numpy as np
-import tensorflow as tf
 
 from tfssl import files, verdict
 from tfssl.callbacks.measures import LOSS
@@ -64,10 +63,8 @@ class HeldOutScalars(Points):
         judged, before = self.judged, self.judged.now
         found = judged.measure()
         self.note(step, {**logs, **found})
-        with self.writer.as_default(step=step):
-            for name in NAMES:
-                if np.isfinite(found.get(name, np.nan)):
-                    tf.summary.scalar(f"information/{name}", found[name])
+        finite = [name for name in NAMES if np.isfinite(found.get(name, np.nan))]
+        self.writer.scalars(step, {f"information/{name}": found[name] for name in finite})
         if before is None or judged.now.kind != before.kind:
             self.say(f"\nverdict at step {step:,}: {judged.now}")
         if stops(judged.history, self.stop_when):

@@ -58,11 +58,10 @@ class Scalars(Points):
         rate = (step - self.since) * self.batch_size / (now - self.since_time)
         self.since, self.since_time = step, now
         if self.writer:
-            with self.writer.as_default(step=step):
-                for name in self.model.trackers:
-                    tf.summary.scalar(f"train/{tag(name)}", logs[name])
-                tf.summary.scalar("train/images_per_second", rate)
-                tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
+            found = {f"train/{tag(name)}": logs[name] for name in self.model.trackers}
+            found["train/images_per_second"] = rate
+            found["learning_rate"] = self.model.optimizer.learning_rate
+            self.writer.scalars(step, found)
         self.model.reset_metrics()
 
 
@@ -90,9 +89,8 @@ class InformationScalars(Points):
 
     def write(self, step, logs):
         scalars, spectrum = self.measure(logs)
+        self.writer.scalars(step, {f"information/{name}": v for name, v in scalars.items()})
         with self.writer.as_default(step=step):
-            for name, value in scalars.items():
-                tf.summary.scalar(f"information/{name}", value)
             tf.summary.histogram("information/singular_values", spectrum)
 
     def measure(self, logs):

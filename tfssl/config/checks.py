@@ -1,6 +1,7 @@
 """Checks of settings before TensorFlow is loaded: types, ranges, contradictions."""
 
 import math
+import os
 import re
 
 from tfssl.config import forms
@@ -8,7 +9,7 @@ from tfssl.config.defaults import default_of
 from tfssl.config.google import check_schema
 from tfssl.config.method import LOCAL
 from tfssl.config.methods import METHODS
-from tfssl.config.modes import TASKS
+from tfssl.config.modes import MODES, TASKS
 from tfssl.config.schema import MORE_VIEW, VIEW, VIEW2, kind
 from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, sides, written
 from tfssl.domains import DOMAINS
@@ -98,6 +99,18 @@ def check_paths(config):
                 "here (gcloud storage cp -r), or mount the bucket "
                 f"(gcsfuse). Received: {value}"
             )
+    if config.trains and config.dataset == forms.FOLDER and config.data_dir and config.model_dir:
+        check_outside(config.model_dir, config.data_dir)
+
+
+def check_outside(model_dir, folder):
+    """Raises UsageError if pictures of a run would be among the images that it learns from."""
+    run, images = map(os.path.abspath, (model_dir, folder))
+    if os.path.commonpath((run, images)) == images:
+        raise UsageError(
+            "--model_dir must be outside of the folder of the images, which would contain the "
+            f"pictures of the run too. Received: {told(model_dir)} in {told(folder)}"
+        )
 
 
 def check_views(config):
@@ -228,6 +241,13 @@ def check_mode(config):
         )
     if config.dry_run and not config.trains:
         raise UsageError(f"--dry_run is for trainings. Received: --mode={config.mode}")
+    for other, mode in MODES.items():
+        for name in mode.own if other != config.mode else ():
+            value = getattr(config, name)
+            if value != default_of(type(config).__dataclass_fields__[name], config):
+                raise UsageError(
+                    f"--{name} is for --mode={other}. Received: {value} with --mode={config.mode}"
+                )
 
 
 def check_task(config):
@@ -249,7 +269,7 @@ def check_task(config):
             f"{', '.join(DOMAINS)} with --mode={config.task}: views of your own are for "
             f"pretraining. Received: {config.views}"
         )
-    if config.trains and config.task == "pretrain":
+    if config.mode == "plan" or config.trains and config.task == "pretrain":
         check_pretraining(config)
     if config.trains and config.stop_when:
         check_stop(config)
@@ -283,7 +303,7 @@ def check_distillation(config):
 def check_pretraining(config):
     refuse(
         config,
-        "--mode=pretrain",
+        f"--mode={config.task if config.trains else config.mode}",
         "checkpoint",
         "label_fraction",
         "label_list",
@@ -292,7 +312,7 @@ def check_pretraining(config):
         "zero_init_logits_layer",
     )
     if config.stem == "keep":
-        raise UsageError("--stem=keep needs a --checkpoint; --mode=pretrain starts from scratch.")
+        raise UsageError("--stem=keep needs a --checkpoint; a pretraining starts from scratch.")
 
 
 def check_stop(config):

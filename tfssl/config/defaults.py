@@ -143,6 +143,9 @@ LATER = {
     "dry_run": False,
     "count": 100,
     "by": "typical",
+    "logger": None,
+    "quiet": False,
+    "json": False,
 }
 
 # Settings whose default leaves them to the device when a run begins: {name: (that default, the

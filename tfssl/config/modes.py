@@ -27,6 +27,7 @@ class Mode:
         split: the setting that names the split that it uses.
         alone: whether it uses no run.
         flags: the settings that --help of the mode lists; (): the most common ones of all.
+        own: the settings that no other mode reads.
         example: flags of a command line, for --help.
     """
 
@@ -44,6 +45,7 @@ class Mode:
     split: str = "train_split"
     alone: bool = False
     flags: tuple = ()
+    own: tuple = ()
     example: str = ""
 
 
@@ -155,6 +157,7 @@ MODES = {
         evaluates=False,
         split="eval_split",
         flags=(*WEIGHTS, *IMAGES, "eval_split", "eval_image_size", "embed_points"),
+        own=("embed_points",),
         example="--model_dir=runs/NAME",
     ),
     "report": Mode(
@@ -164,6 +167,7 @@ MODES = {
         needs_run=True,
         split="eval_split",
         flags=("model_dir", "compare", "output"),
+        own=("compare",),
         example="runs/ONE runs/OTHER",
     ),
     "select": Mode(
@@ -181,6 +185,7 @@ MODES = {
             "eval_image_size",
             "seed",
         ),
+        own=("count", "by"),
         example="--model_dir=runs/NAME --count=100",
     ),
     "export": Mode(
@@ -189,6 +194,7 @@ MODES = {
         evaluates=False,
         own_directory=False,
         flags=(*WEIGHTS, "format", "export_input", "output"),
+        own=("format", "export_input"),
         example="--checkpoint=runs/NAME --format=onnx",
     ),
     "predict": Mode(
@@ -208,6 +214,7 @@ MODES = {
         own_directory=False,
         alone=True,
         flags=("method", "precision", "full", "output"),
+        own=("full",),
         example="--full",
     ),
     "plan": Mode(
@@ -228,6 +235,7 @@ MODES = {
             "train_batch_size",
             "output",
         ),
+        own=("minutes",),
         example="--dataset=./photos --minutes=30",
     ),
     "train": Mode(

@@ -11,7 +11,6 @@ import json
 import os
 
 import keras
-import tensorflow as tf
 
 from tfssl import augment, data, files, layers, optim
 from tfssl.callbacks.board import Board
@@ -216,9 +215,7 @@ def evaluate_and_record(job, learner, classify, origin, settings, directory):
         **(rundir.read_json(directory, rundir.TIME) or {}),
     }
     writer = Board(os.path.join(directory, "eval"))
-    with writer.as_default(step=int(learner.optimizer.iterations)):
-        for tag, value in top_scalars(PROTOCOL, scores).items():
-            tf.summary.scalar(tag, value)
+    writer.scalars(int(learner.optimizer.iterations), top_scalars(PROTOCOL, scores))
     writer.close()
     files.write_json(directory, "result.json", result)
     frozen.print_result(result, f"{directory}/result.json")

@@ -27,8 +27,8 @@ from tfssl.config import (
     listed,
 )
 from tfssl.errors import UsageError
-from tfssl.runner import plugins
-from tfssl.text import printable
+from tfssl.runner import completion, plugins
+from tfssl.text import first_sentence, printable
 
 HELP = {
     "help": "Show the most common flags.",
@@ -36,6 +36,7 @@ HELP = {
     "h": "The same as --help.",
     "helpfull": "Show every flag, with its full description.",
 }
+COMPLETION = "Print a script for completion by a shell; see docs/command_line.md."
 USAGE = """usage: {command} [mode] [--flag=value ...] [--flagfile=FILE]
 
   {command} --flagfile=flags/shapes.flags               a first run, no download, minutes
@@ -78,6 +79,7 @@ def define():
             DEFINE[of_type](*args, flag_values=values)
     for name, text in HELP.items():
         absl_flags.DEFINE_bool(name, False, text, flag_values=values)
+    absl_flags.DEFINE_enum("completion", None, [*completion.SHELLS], COMPLETION, flag_values=values)
     for field in options():
         if field.name in values:
             raise UsageError(f"--{field.name} is a flag of tfssl: an option must have another name")
@@ -111,7 +113,7 @@ def parse(argv):
         argv: list of strings; argv[0] is the program's name.
 
     Returns:
-        (Config, set of the names of given flags); None: help was requested.
+        (Config, set of the names of given flags); None: a text was requested, that of `help_text`.
 
     Raises:
         UsageError: an unknown flag, an invalid value, or a failed check.
@@ -123,13 +125,13 @@ def parse(argv):
         rest = values([argv[0], *words])
     except (absl_flags.Error, ValueError) as error:  # absl raises its own, and ValueErrors too
         raise UsageError(refusal(error)) from None
-    if any(values[name].value for name in HELP):
-        return None
     if len(rest) > 1:
         raise UsageError(
             "Only --flags are expected, and before them a mode "
             f"({', '.join(modes())}). Received: {printable(rest[1])}"
         )
+    if any(values[name].value for name in (*HELP, "completion")):
+        return None
     names = [field.name for field in dataclasses.fields(Config)]
     given = {name: values[name].value for name in names if values[name].present}
     separate = [f"{f.name}={values[f.name].value}" for f in options() if values[f.name].present]
@@ -156,6 +158,8 @@ def last_value(flag, words):
 
 def with_mode(words):
     """Replaces a mode as the first word by its flag, and runs after `report` by theirs."""
+    if words and words[0].lstrip("-") in HELP:
+        return [words[0], *with_mode(words[1:])]
     if not words or words[0] not in modes():
         return words
     mode, *rest = words
@@ -273,6 +277,8 @@ def unknown(name, text):
 
 def expected_of(name):
     """A description of the valid values of a flag."""
+    if name == "completion":
+        return f"one of {', '.join(completion.SHELLS)}"
     field = next((field for field in dataclasses.fields(Config) if field.name == name), None)
     if field is None:
         known = [plugins.type_of(option) for option in options() if option.name == name]
@@ -299,8 +305,11 @@ def help_text(argv):
     """The help that a command line requests, in groups of flags.
 
     With --helpfull, every flag with its type, default and full text; otherwise those of the mode,
-    or the most common ones, with one or two lines each.
+    or the most common ones, with one or two lines each. With --completion, a script.
     """
+    shell = last_value("completion", argv)
+    if shell:
+        return completion.script(shell, more_to_complete())
     fields, name = dataclasses.fields(Config), program(argv)
     command = f"python {name}" if name.endswith(".py") else name
     usage = USAGE.format(command=command)
@@ -321,6 +330,19 @@ def help_text(argv):
         if name == method or name not in BUILT_IN
     )
     return f"{usage}\n{rows}\n{own}" + FULL.format(command=command, count=len(fields))
+
+
+def more_to_complete():
+    """What is completed besides the settings: flags of help, flagfiles, options of methods."""
+    own = [
+        completion.Flag(field.name, first_sentence(field.metadata.get("help", "")))
+        for field in options()
+    ]
+    return [completion.Flag("flagfile", "A file of flags"), *own] + [
+        completion.Flag(name, text.rstrip("."), completion.TRUTH)
+        for name, text in HELP.items()
+        if len(name) > 1
+    ]
 
 
 def of_mode(name, command, method):
@@ -394,11 +416,6 @@ def in_short(field, method, mode=None):
     lines = textwrap.fill(f"{text} [{default}]" if default else text, WIDTH - TEXT)
     lines = textwrap.indent(lines, " " * TEXT)
     return f"{name}\n{lines}\n" if len(name) >= TEXT else f"{name}{lines[len(name) :]}\n"
-
-
-def first_sentence(text):
-    """The text before the first full stop, except those of "et al." and "..."."""
-    return re.split(r"(?<!al)(?<!\.\.)\.(?:\s|$)", text)[0]
 
 
 def describe(field, method):

@@ -3,6 +3,9 @@
 import contextlib
 import dataclasses
 import importlib
+import importlib.util
+import json
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +24,7 @@ from tfssl.runner import build, plugins, sources, workers
 from tfssl.runner.edge import naming_flags
 from tfssl.runner.job import reopen
 from tfssl.storage import rundir, runs
+from tfssl.terminal import Warnings
 
 
 @naming_flags()
@@ -49,6 +53,33 @@ def run(
     """
     if not isinstance(config, Config):
         raise UsageError(f"`config` must be a tfssl.Config. Received: {type(config).__name__}")
+    with printing(config):
+        result = prepare_and_work(config, given, flagfile or plain_flagfile)
+    if config.json:
+        print(as_json(config.mode, result), flush=True)
+    return result
+
+
+@contextlib.contextmanager
+def printing(config):
+    """A context in which standard output is what --quiet and --json leave of it."""
+    stream = sys.stdout
+    if config.quiet:
+        stream = Warnings(sys.stderr)
+    elif config.json:
+        stream = sys.stderr
+    with contextlib.redirect_stdout(stream):
+        yield
+
+
+def as_json(mode, result):
+    """The result of a mode on one line: a dict, the path that was written, or nothing."""
+    found = result if isinstance(result, dict) else {"output": result} if result else {}
+    return json.dumps({"mode": mode, **found})
+
+
+def prepare_and_work(config, given, flagfile):
+    """Runs a request; returns as `run` does."""
     given = config.asked if given is None else set(given)
     for name, place in (("dataset", "data_dir"), ("probe_dataset", "probe_data_dir")):
         given |= config.asked & {place} if name in given else set()  # where it was a path
@@ -64,18 +95,37 @@ def run(
         raise UsageError(f"--mode={config.mode} needs --model_dir{checkpoint}: the run to use.")
     if mode.own_directory:
         config = named(config)
-    result = work(config, given, flagfile or plain_flagfile, distribution)
+    result = work(config, given, flagfile, distribution)
     return {**result, "model_dir": config.model_dir} if isinstance(result, dict) else result
 
 
 def work(config, given, flagfile, distribution):
     """Calls the function in MODES."""
-    if not config.trains:
-        return function(MODES[config.mode].run)(config, given)
-    if config.dry_run:
+    if config.trains and config.dry_run:
         return function("tfssl.runner.rehearsal:rehearse")(config, given, distribution)
-    with distribution.quiet(), locked_directory(config, distribution):
-        return function(MODES[config.task].run)(config, given, flagfile, distribution)
+    with tracked(config):
+        if not config.trains:
+            return function(MODES[config.mode].run)(config, given)
+        with distribution.quiet(), locked_directory(config, distribution):
+            return function(MODES[config.task].run)(config, given, flagfile, distribution)
+
+
+def tracked(config):
+    """A context in which scalars go to --logger too.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if not config.logger:
+        return contextlib.nullcontext()
+    if importlib.util.find_spec(config.logger) is None:
+        raise UsageError(
+            f"--logger={config.logger} needs the {config.logger} extra: "
+            f"pip install 'tfssl[{config.logger}]'"
+        )
+    from tfssl.callbacks.trackers import tracking
+
+    return tracking([config.logger], config.model_dir, config.to_dict())
 
 
 def function(path):

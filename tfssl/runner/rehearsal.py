@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfssl import compat, data, memory
 from tfssl.errors import UsageError
 from tfssl.runner import cost, distill, evaluate, finetune, pretrain, recipes, timing
+from tfssl.storage import runs
 
 
 def rehearse(config, given, distribution):
@@ -19,6 +20,9 @@ def rehearse(config, given, distribution):
         config: a `tfssl.Config` whose model_dir is set.
         given: names of the flags that the user gave.
         distribution: the `Distribution` that would train.
+
+    Returns:
+        {"steps": that are left, "step_seconds": of each, "graph_seconds": before the first one}.
 
     Raises:
         UsageError: the request is invalid; or there are several workers.
@@ -31,7 +35,7 @@ def rehearse(config, given, distribution):
     prepare = of_pretraining if config.task == "pretrain" else of_finetuning
     job, model, views, start = prepare(config, given, distribution)
     left = job.total_steps - start
-    lines = {"images": images(job)}
+    lines, found = {"images": images(job)}, {"steps": left}
     if left:
         watch = timing.steps(*teachable(job, model), views)
         lines["training"] = (
@@ -39,13 +43,14 @@ def rehearse(config, given, distribution):
             f"about {cost.duration(watch.building + left * watch.seconds)}, with "
             f"{cost.duration(watch.building)} for its graph"
         )
+        found |= {"step_seconds": watch.seconds, "graph_seconds": watch.building}
     lines["evaluation"] = evaluation(job, model)
     lines["memory"] = used_memory()
-    there = os.path.exists(job.config.model_dir)
-    lines["directory"] = f"{job.config.model_dir}{'' if there else ', which is new'}"
+    lines["directory"] = directory(job.config.model_dir)
     print("\ndry run: nothing has been written")
     for name, text in lines.items():
         print(f"  {name:11} {text}", flush=True)
+    return found
 
 
 def of_pretraining(config, given, distribution):
@@ -104,6 +109,13 @@ def evaluation(job, model):
     again = ", and the untrained network, if it is quick" * (job.config.eval_baseline is None)
     again += ", and as long for the untrained network" * (job.config.eval_baseline is True)
     return f"{timing.evaluation(job, model.encoder)}{again}"
+
+
+def directory(path):
+    """What is at the path of a run, as text."""
+    if not os.path.exists(path):
+        return f"{path}, which is new"
+    return path if runs.recorded(path) else f"{path}, which exists and holds no run"
 
 
 def used_memory():

@@ -3,8 +3,6 @@
 import contextlib
 import os
 
-import tensorflow as tf
-
 from tfssl import data, evaluation, files
 from tfssl.callbacks.board import Board
 from tfssl.errors import UsageError
@@ -133,10 +131,7 @@ def write_result(job, result, protocols):
         scalars[f"eval/{protocol}_information_bound"] = scores.get("information_bound")
     folder = f"eval_{config.eval_name}" if config.eval_name else "eval"
     writer = Board(os.path.join(config.model_dir, folder))
-    with writer.as_default(step=step):
-        for key, value in scalars.items():
-            if value is not None:
-                tf.summary.scalar(key, value)
+    writer.scalars(step, {key: value for key, value in scalars.items() if value is not None})
     writer.close()
     files.write_json(config.model_dir, f"result_{step}.json", result)
     there = (rundir.read_json(config.model_dir, "result.json") or {}).get("global_step", 0)

@@ -116,6 +116,19 @@ class LogOptions(Schema):
         "becomes better, that something is broken, or any of these; evaluation follows. Not given: "
         "train to the end.",
     )
+    logger: Optional[Literal["wandb", "mlflow"]] = knob(
+        None,
+        LOG,
+        "Send every scalar of TensorBoard to Weights & Biases or MLflow too, as one run there also "
+        "after an interruption. Where to is what their environment variables say (WANDB_MODE, "
+        "MLFLOW_TRACKING_URI).",
+    )
+    quiet: bool = knob(False, LOG, "Print warnings and errors only, to standard error.")
+    json: bool = knob(
+        False,
+        LOG,
+        "Print the result as one JSON object to standard output, and all else to standard error.",
+    )
 
 
 @group

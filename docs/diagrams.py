@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/methods: python docs/diagrams.py"""
+"""Draws the pictures of docs/methods, and docs/views.png: python docs/diagrams.py"""
 
 import dataclasses
 import html
@@ -158,6 +158,30 @@ def shared(diagram, middle):
     ]
 
 
+def two_views(count=8, side=96, gap=6):
+    """Figures of `shapes` above two views of each, as an uint8 array [height, width, 3]."""
+    import tfssl
+
+    # isort: split
+    import numpy as np
+
+    from tfssl.data import shapes
+
+    images = shapes.generate("train", count, side, seed=4)[0].astype(np.float32) / 255
+    recipe = tfssl.augment.simclr(side, crop_area=(0.2, 1.0), jitter_strength=0.6)
+    rows = [images, *(recipe(images, seed=[0, view]).numpy() for view in (1, 2))]
+    below = (3 * gap, gap, 0)
+    tiles = [
+        np.pad(row, ((0, 0), (0, space), (0, gap), (0, 0)), constant_values=1.0)
+        for row, space in zip(rows, below)
+    ]
+    picture = np.concatenate([np.concatenate(list(row), axis=1) for row in tiles])
+    return np.round(255 * np.clip(picture[:, :-gap], 0, 1)).astype(np.uint8)
+
+
 if __name__ == "__main__":
     for name, diagram in DIAGRAMS.items():
         (HERE / f"{name}.svg").write_text(svg(diagram))
+    from PIL import Image
+
+    Image.fromarray(two_views()).save(HERE.parent / "views.png", optimize=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.helpers import run_given, tiny_config
+from tests.helpers import run_given, tiny_config, write_image
 from tfssl import UsageError, data, selection
 
 
@@ -70,6 +70,35 @@ def test_those_with_a_label_are_kept_and_groups_are_shared_out(trained, scans, t
     listed = {line.partition("  # ")[2] for line in lines}
     assert listed == {f"images:{row}" for row in range(8)} | {row["file"] for row in chosen}
     assert len(listed) == len(data.read_list(f"{directory}/label_list.txt", 48)) == 18
+
+
+def test_what_is_selected_of_files_is_a_table_to_be_filled_in(trained, tmp_path, capsys):
+    """It then is a dataset, from which the next images are selected beside those with a label."""
+    for number in range(12):
+        write_image(tmp_path / "photos" / f"{number}, of 12.png", seed=number)
+    settings = dict(mode="select", checkpoint=str(trained), by="coverage", count=3)
+    first = run_given(**settings, dataset=str(tmp_path / "photos"), model_dir=str(tmp_path / "a"))
+    assert "to_label.csv to be filled in: 3 images" in capsys.readouterr().out
+    table = pathlib.Path(first) / "to_label.csv"
+    names = [row["file"] for row in rows(first)]
+    text = table.read_text().splitlines()
+    assert text == ["path,label", *(f'"{tmp_path}/photos/{name}",' for name in names)]
+    every = [f'"{tmp_path}/photos/{number}, of 12.png"' for number in range(12)]
+    labelled = dict(zip(text[1:], ("cat", "dog", "cat")))
+    filled = [f"{path},{labelled.get(f'{path},', '')}" for path in every]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label", *filled]))
+    second = run_given(
+        **settings, dataset=str(tmp_path / "photos.csv"), model_dir=str(tmp_path / "b")
+    )
+    assert not {row["file"] for row in rows(second)} & {f"{tmp_path}/photos/{n}" for n in names}
+    source = tfssl.open_images(f"{second}/to_label.csv")
+    assert source.num_examples == 6 and source.classes == ("cat", "dog")
+    assert sorted(data.labels_of(source)) == [-1, -1, -1, 0, 0, 1]
+
+
+def test_images_without_files_have_no_table(trained):
+    directory = run_given(mode="select", model_dir=str(trained), by="random", count=4)
+    assert not (pathlib.Path(directory) / "to_label.csv").exists()
 
 
 def test_a_list_says_which_have_a_label(trained, tmp_path):

@@ -134,6 +134,7 @@ def load(
         content=content_of,
         orientation=(lambda example: example["orientation"]) if turned else None,
         ids=lambda: [plain(file.name) for file, _ in good],
+        paths=lambda: [plain(os.path.abspath(file.path)) for file, _ in good],
         digests=lambda: [image.digest for _, image in good],
         thumbnails=lambda: images.thumbnails(found for _, found in good),
         groups=(lambda: [file.group for file, _ in good]) if any(f.group for f in files) else None,

@@ -45,6 +45,8 @@ class Source:
             that the views show is decoded.
         ids: () -> list of strings [N] that name the examples in the order of `records`: path below
             the folder, identifier of tensorflow_datasets, or index.
+        paths: () -> list of strings [N], the file of each example, or the folder of its files; None
+            if they have none of their own.
         orientation: example -> EXIF orientation of its image file, int32; None if all are upright.
         digests: () -> list of strings [N], a digest of the file of each example; None if examples
             are not files.
@@ -87,6 +89,7 @@ class Source:
     kept: int | None = None
     content: Callable | None = None
     ids: Callable[[], list[str]] | None = None
+    paths: Callable[[], list[str]] | None = None
     orientation: Callable | None = None
     digests: Callable[[], list[str]] | None = None
     origin: tuple = ()
@@ -496,6 +499,7 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
         records=records,
         arrays=source.arrays and tuple(array[chosen] for array in source.arrays),
         ids=at_places(source.ids),
+        paths=at_places(source.paths),
         digests=at_places(source.digests),
         groups=at_places(source.groups),
         thumbnails=source.thumbnails and (lambda: at(source.thumbnails(), chosen)),

@@ -17,6 +17,7 @@ from tfssl.runner import cost, edge, embed, evaluate, frozen
 from tfssl.storage import rundir
 from tfssl.storage.pretrained import described
 
+TABLE = "to_label.csv"
 SHOWN = 500  # images on the page, at most
 
 
@@ -25,7 +26,8 @@ def select(config, given):
 
     To `select/<by>-<count>-<dataset>-<split>/` in --model_dir: label_list.txt, the numbers of the
     images that have a label and of those selected, for --label_list; selected.csv, in the order in
-    which to label them: number, file and group; and selected.html, a page with the images.
+    which to label them: number, file and group; selected.html, a page with the images; and, where
+    images are files, to_label.csv, a table of those selected and those with a label, for --dataset.
 
     Args, Raises: see `frozen.encoder`; and UsageError: there are too few images without a label,
         or no labels for --by=uncertain.
@@ -52,7 +54,10 @@ def select(config, given):
     directory = os.path.join(config.model_dir, "select", embed.slug(name))
     rundir.make(directory)
     write(directory, job, chosen, labelled, groups)
-    print(f"{directory}: label_list.txt, selected.csv and selected.html, {len(chosen):,} images")
+    table = f", {TABLE} to be filled in" if source.paths else ""
+    print(
+        f"{directory}: label_list.txt, selected.csv, selected.html{table}: {len(chosen):,} images"
+    )
     return directory
 
 
@@ -105,7 +110,7 @@ def chosen_by(config, source, h, labels, labelled, groups):
 
 
 def write(directory, job, chosen, labelled, groups):
-    """Writes the three files."""
+    """Writes the files."""
     config, source = job.config, job.train_source
     names = source.ids()
     what = (
@@ -116,17 +121,41 @@ def write(directory, job, chosen, labelled, groups):
     files.write_text(
         os.path.join(directory, "label_list.txt"), "\n".join([f"# {what}", *lines, ""])
     )
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["number", "file", *(["group"] if groups is not None else [])])
-    for number in chosen:
-        rows.writerow([number, names[number], *([groups[number]] if groups is not None else [])])
-    files.write_text(os.path.join(directory, "selected.csv"), table.getvalue())
+    more = {} if groups is None else {"group": groups}
+    write_table(
+        os.path.join(directory, "selected.csv"),
+        {"number": range(source.num_examples), "file": names, **more},
+        chosen,
+    )
+    if source.paths:
+        write_table(
+            os.path.join(directory, TABLE),
+            {"path": source.paths(), "label": known(source, labelled), **more},
+            [*chosen, *labelled],
+        )
     shown = chosen[:SHOWN]
     order = np.sort(shown)
     pictures = dict(zip(order.tolist(), embed.thumbnails(job, order)))
     cells = [cell(pictures[number], number, names[number]) for number in shown.tolist()]
     files.write_text(os.path.join(directory, "selected.html"), page(what, cells))
+
+
+def known(source, labelled):
+    """The names of the classes of the images that have a label, "" of the others."""
+    found = [""] * source.num_examples
+    labels = data.labels_of(source) if source.num_classes else np.full(source.num_examples, -1)
+    for number in labelled[labels[labelled] >= 0]:
+        found[number] = source.classes[labels[number]]
+    return found
+
+
+def write_table(path, columns, numbers):
+    """Writes a CSV file of some rows of columns, {name: values of all images}."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(columns)
+    rows.writerows([values[number] for values in columns.values()] for number in numbers)
+    files.write_text(path, text.getvalue())
 
 
 def cell(picture, number, name):

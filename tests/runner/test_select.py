@@ -83,6 +83,16 @@ def test_what_is_selected_of_files_is_a_table_to_be_filled_in(trained, tmp_path,
     names = [row["file"] for row in rows(first)]
     text = table.read_text().splitlines()
     assert text == ["path,label", *(f'"{tmp_path}/photos/{name}",' for name in names)]
+    filled = table.read_text().replace('png",\n', 'png",chât\n', 1)
+    table.write_text(filled, encoding="latin-1")  # as a spreadsheet may save it
+    again = dict(dataset=str(tmp_path / "photos"), model_dir=str(tmp_path / "a"))
+    for _ in range(2):  # the second finds what it writes itself
+        assert run_given(**settings, **again) == first
+    said = capsys.readouterr().out
+    assert said.count("to_label.1.csv: the to_label.csv that was there, which differs") == 1
+    assert table.read_text().splitlines() == text
+    assert (table.parent / "to_label.1.csv").read_text(encoding="latin-1") == filled
+    assert not (table.parent / "to_label.2.csv").exists()
     every = [f'"{tmp_path}/photos/{number}, of 12.png"' for number in range(12)]
     labelled = dict(zip(text[1:], ("cat", "dog", "cat")))
     filled = [f"{path},{labelled.get(f'{path},', '')}" for path in every]

@@ -5,6 +5,7 @@ import csv
 import html
 import importlib.util
 import io
+import itertools
 import os
 
 import numpy as np
@@ -122,17 +123,13 @@ def write(directory, job, chosen, labelled, groups):
         os.path.join(directory, "label_list.txt"), "\n".join([f"# {what}", *lines, ""])
     )
     more = {} if groups is None else {"group": groups}
-    write_table(
-        os.path.join(directory, "selected.csv"),
-        {"number": range(source.num_examples), "file": names, **more},
-        chosen,
-    )
+    columns = {"number": range(source.num_examples), "file": names, **more}
+    files.write_text(os.path.join(directory, "selected.csv"), table_of(columns, chosen))
     if source.paths:
-        write_table(
-            os.path.join(directory, TABLE),
-            {"path": source.paths(), "label": known(source, labelled), **more},
-            [*chosen, *labelled],
-        )
+        columns = {"path": source.paths(), "label": known(source, labelled), **more}
+        table = table_of(columns, [*chosen, *labelled])
+        keep(directory, TABLE, table)
+        files.write_text(os.path.join(directory, TABLE), table)
     shown = chosen[:SHOWN]
     order = np.sort(shown)
     pictures = dict(zip(order.tolist(), embed.thumbnails(job, order)))
@@ -149,13 +146,25 @@ def known(source, labelled):
     return found
 
 
-def write_table(path, columns, numbers):
-    """Writes a CSV file of some rows of columns, {name: values of all images}."""
+def table_of(columns, numbers):
+    """Some rows of columns, {name: values of all images}, as CSV."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(columns)
     rows.writerows([values[number] for values in columns.values()] for number in numbers)
-    files.write_text(path, text.getvalue())
+    return text.getvalue()
+
+
+def keep(directory, name, text):
+    """Renames a file that is there with another content: somebody may have filled it in."""
+    path = os.path.join(directory, name)
+    if not os.path.exists(path) or files.read(path) == text.encode():
+        return
+    stem, ending = os.path.splitext(path)
+    free = (f"{stem}.{number}{ending}" for number in itertools.count(1))
+    aside = next(path for path in free if not os.path.lexists(path))
+    os.rename(path, aside)
+    print(f"{aside}: the {name} that was there, which differs")
 
 
 def cell(picture, number, name):

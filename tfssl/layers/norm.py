@@ -37,7 +37,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if self.renorm or mask is not None:
+        if getattr(self, "renorm", False) or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         channels = inputs.shape[-1]
         as_image = inputs if len(inputs.shape) == 4 else tf.reshape(inputs, [-1, 1, 1, channels])

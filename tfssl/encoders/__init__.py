@@ -10,14 +10,18 @@ from tfssl.encoders.resnets import (
     resnet,
     width,
 )
+from tfssl.encoders.timm import from_timm
+from tfssl.encoders.vits import vit
 
 __all__ = [
     "BLOCKS",
     "copy_all_but_the_stem",
     "first_filters",
     "freeze",
+    "from_timm",
     "output_stride",
     "patch_mean",
     "resnet",
+    "vit",
     "width",
 ]

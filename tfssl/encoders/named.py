@@ -12,11 +12,13 @@ import keras
 from tfssl import registry
 from tfssl.encoders import adapt
 from tfssl.encoders.resnets import resnet
+from tfssl.encoders.vits import SIZES, vit
 
+VIT = "vit_"
 APPLICATIONS, HUB = "keras.applications.", "keras_hub:"
 EXPECTED = (
-    "resnet, a registered name, keras.applications.NAME, keras_hub:CLASS, FILE.py:FUNCTION or "
-    "FILE.keras"
+    "resnet, vit_tiny, vit_small, vit_base, a registered name, keras.applications.NAME, "
+    "keras_hub:CLASS, FILE.py:FUNCTION or FILE.keras"
 )
 
 
@@ -24,7 +26,8 @@ def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int =
     """Makes an encoder by name.
 
     Args:
-        name: "resnet18", "resnet50", ... for the ResNets of tfssl; a name registered with
+        name: "resnet18", "resnet50", ... for the ResNets of tfssl; "vit_tiny", "vit_small" or
+            "vit_base" for its Vision Transformers, whose patches have 16 px; a name registered with
             `tfssl.register(name, kind="encoder")`; "keras.applications.NAME", without its top and
             with random weights; "keras_hub:CLASS", a backbone; "FILE.py:FUNCTION", a function
             (input_shape) or () -> `keras.Layer`; or "FILE.keras", a saved model with its weights.
@@ -88,6 +91,10 @@ def maker_of(name):
         return lambda shape, seed, options: called(entry.value, shape, seed, options)
     if name.startswith("resnet") and name[6:].isdigit():
         return lambda shape, seed, options: our_resnet(int(name[6:]), shape, seed, options)
+    if name.startswith(VIT) and name.removeprefix(VIT) in SIZES:
+        return lambda shape, seed, options: vit(
+            name.removeprefix(VIT), **{"channels": shape[-1], "seed": seed} | options
+        )
     if name.startswith(APPLICATIONS):
         return application(name)
     if name.startswith(HUB):

@@ -17,11 +17,15 @@ from tfssl.layers.heads import (
 )
 from tfssl.layers.norm import FusedBatchNormalization, synchronized
 from tfssl.layers.remat import Rematerialized
+from tfssl.layers.transformer import Attention, Tokens, TransformerBlock
 
 __all__ = [
+    "Attention",
     "FusedBatchNormalization",
     "ProductGradientConv2D",
     "Rematerialized",
+    "Tokens",
+    "TransformerBlock",
     "build_head",
     "byol_head",
     "classifier",

@@ -1,0 +1,188 @@
+"""Reads the weights of Vision Transformers of timm, DINO and MAE, which have the same names."""
+
+import math
+import os
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from tfssl.encoders.vits import vit
+from tfssl.layers.transformer import Tokens, TransformerBlock
+
+IN_HEAD = 64  # dimensions of a head in all sizes of the papers
+
+
+def from_timm(
+    weights: Mapping[str, np.ndarray] | str | os.PathLike[str],
+    *,
+    heads: int | None = None,
+    stochastic_depth: float = 0.0,
+    name: str = "vit",
+) -> keras.Model:
+    """Makes a Vision Transformer of the weights of one of timm, DINO or MAE.
+
+    Given the same images, normalized as its training wants them, its representations are those of
+    timm's `forward` without a classifier (num_classes=0), to rounding.
+
+    Args:
+        weights: {name: array} by the names of timm's `state_dict`; or a `.safetensors` file of
+            them, as timm's models on the Hugging Face hub are (needs the safetensors package), or
+            an `.npz`. Heads, decoders and the like are left out.
+        heads: number of heads, which the weights do not tell; None: one for 64 dimensions, as in
+            all sizes of the papers.
+        stochastic_depth: as for `tfssl.encoders.vit`, for training on.
+        name: name of the model.
+
+    Returns:
+        As `tfssl.encoders.vit`.
+
+    Raises:
+        ValueError: these are not the weights of such a network.
+
+    Example:
+
+    ```python
+    try:
+        tfssl.encoders.from_timm("vit_small.pth")
+    except ValueError as error:
+        str(error)  # '`weights` must be a .safetensors or .npz file. Received: vit_small.pth'
+    ```
+    """
+    weights = without_prefix(weights if isinstance(weights, Mapping) else read(weights))
+    try:
+        model = network(weights, heads, stochastic_depth, name)
+        fill(model, weights)
+    except KeyError as error:
+        raise ValueError(
+            f"`weights` must be those of a Vision Transformer of timm. Missing: {error.args[0]}"
+        ) from None
+    return model
+
+
+def read(path):
+    """The arrays of a file.
+
+    Raises:
+        ValueError: it is of another kind, cannot be read, or its library is not installed.
+    """
+    path = os.fspath(path)
+    try:
+        if path.endswith(".npz"):
+            with np.load(path) as archive:
+                return dict(archive)
+        if path.endswith(".safetensors"):
+            from safetensors.numpy import load_file
+
+            return load_file(path)
+    except ImportError:
+        raise ValueError(f"`weights` {path} needs safetensors: pip install safetensors") from None
+    except Exception as error:  # of NumPy, safetensors and the file system
+        raise ValueError(f"`weights` {path} cannot be read: {error}") from None
+    raise ValueError(f"`weights` must be a .safetensors or .npz file. Received: {path}")
+
+
+def without_prefix(weights):
+    """The weights by their names without a prefix such as "backbone."."""
+    names = [name for name in weights if name.endswith("patch_embed.proj.weight")]
+    if not names:
+        raise ValueError(
+            "`weights` must be those of a Vision Transformer of timm. "
+            "Missing: patch_embed.proj.weight"
+        )
+    prefix = names[0].removesuffix("patch_embed.proj.weight")
+    return {
+        name.removeprefix(prefix): np.asarray(value, np.float32)
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+def network(weights, heads, stochastic_depth, name):
+    """A network in which the weights fit."""
+    dim, channels, patch_size, _ = weights["patch_embed.proj.weight"].shape
+    class_token = "cls_token" in weights
+    registers = weights["reg_token"].shape[1] if "reg_token" in weights else 0
+    blocks = {int(key.split(".")[1]) for key in weights if key.startswith("blocks.")}
+    places = weights["pos_embed"].shape[1]
+    side = math.isqrt(places)
+    if places - side**2 not in (0, int(class_token), int(class_token) + registers):
+        raise ValueError(
+            f"`weights` must have positions of a square of patches. Received: {places} positions"
+        )
+    return vit(
+        patch_size=patch_size,
+        image_size=side * patch_size,
+        channels=channels,
+        class_token=class_token,
+        pool="mean" if "fc_norm.weight" in weights or not class_token else "token",
+        positions="learned",
+        registers=registers,
+        layer_scale=1.0 if "blocks.0.ls1.gamma" in weights else None,
+        stochastic_depth=stochastic_depth,
+        dim=dim,
+        depth=len(blocks),
+        heads=heads or max(1, dim // IN_HEAD),
+        name=name,
+    )
+
+
+def fill(model, weights):
+    """Sets the weights of a network.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: one has another shape.
+    """
+    assign(model.get_layer("patches").kernel, weights, "patch_embed.proj.weight", (2, 3, 1, 0))
+    assign(model.get_layer("patches").bias, weights, "patch_embed.proj.bias")
+    fill_tokens(model.get_layer("tokens"), weights)
+    blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
+    for number, block in enumerate(blocks):
+        start = f"blocks.{number}."
+        for name, layer in (("norm1", block.norm1), ("norm2", block.norm2)):
+            fill_norm(layer, weights, start + name)
+        for name, layer in (
+            ("attn.qkv", block.attention.qkv),
+            ("attn.proj", block.attention.output_layer),
+            ("mlp.fc1", block.hidden),
+            ("mlp.fc2", block.output_layer),
+        ):
+            assign(layer.kernel, weights, f"{start}{name}.weight", (1, 0))
+            assign(layer.bias, weights, f"{start}{name}.bias")
+        for scale, name in zip(block.scales, ("ls1.gamma", "ls2.gamma")):
+            if scale is not None:
+                assign(scale, weights, start + name)
+    fill_norm(
+        model.get_layer("norm"), weights, "fc_norm" if "fc_norm.weight" in weights else "norm"
+    )
+
+
+def fill_norm(layer, weights, name):
+    assign(layer.gamma, weights, f"{name}.weight")
+    assign(layer.beta, weights, f"{name}.bias")
+
+
+def fill_tokens(layer: Tokens, weights):
+    """Sets learned tokens and positions; timm's positions of registers become part of these."""
+    places = weights["pos_embed"][0]
+    first, places = places[: -math.prod(layer.grid)], places[-math.prod(layer.grid) :]
+    layer.learned.assign(places)
+    names = ("cls_token", "reg_token")[not layer.class_token : 1 + (layer.registers > 0)]
+    if layer.class_token:
+        layer.learned_first.assign(first[:1] if len(first) else np.zeros((1, layer.dim)))
+    if names:
+        added = np.concatenate([weights[name][0] for name in names])
+        if len(first) == layer.first:
+            added[int(layer.class_token) :] += first[int(layer.class_token) :]
+        layer.added.assign(added)
+
+
+def assign(variable, weights, name, order=None):
+    """Sets a variable to a weight, with its axes in another order."""
+    value = weights[name] if order is None else weights[name].transpose(order)
+    if tuple(variable.shape) != value.shape:
+        raise ValueError(
+            f"`weights` must have {name} of shape {tuple(variable.shape)}. Received: {value.shape}"
+        )
+    variable.assign(value)

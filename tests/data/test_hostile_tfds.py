@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.helpers import write_image
 from tfssl import data
 from tfssl.data import tfds as ours
 from tfssl.errors import UsageError
@@ -161,3 +162,14 @@ def test_a_download_that_fails_leaves_no_directory(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     refusal(tmp_path / "data", name="mnist")
     assert os.listdir(tmp_path) == ["data"]
+
+
+@pytest.mark.parametrize("where", ["1.JPG", "cats/1.png"])
+def test_nothing_is_downloaded_into_a_folder_of_images(where, tmp_path):
+    write_image(tmp_path / where)
+    message = f"`dataset=cifar10`. Received: {tmp_path}, which has images: `dataset={tmp_path}/`"
+    for function in (ours.load, ours.identify):
+        with pytest.raises(UsageError) as refusal:
+            function("cifar10", "train", data_dir=str(tmp_path))
+        assert message in str(refusal.value)
+    assert {path.name for path in tmp_path.iterdir()} == {where.partition("/")[0]}

@@ -150,7 +150,7 @@ def test_a_split_has_labels_where_any_of_its_examples_has_one(known, limit, tmp_
     assert (source.num_classes, len(source.classes)) == (3, 3)
     labels = data.labels_of(source)
     assert sorted(labels)[-2:] == [-1, 0]
-    assert source.num_labelled == (1 if limit else 30)
+    assert source.num_labelled == (1 if limit else 30)  # of records it is not known beforehand
     told = "mixed train: 29 of 30 images have no label"
     assert (told in capsys.readouterr().out) == limit
     place = int(np.argmax(labels))

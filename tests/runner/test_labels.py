@@ -305,7 +305,9 @@ def test_two_replicas_learn_what_one_device_does(partly, tmp_path):
 @pytest.mark.slow
 def test_a_dataset_without_labels_is_pretrained_on_and_no_classifier_is_made(tmp_path, capsys):
     directory = prepare_dataset(tmp_path / "data", (16, 16, 3), labelled=False)
-    assert tfssl.run(tiny_config(tmp_path / "run", **settings(directory))) is None
+    result = tfssl.run(tiny_config(tmp_path / "run", **settings(directory)))
+    assert set(result) == {"global_step", "verdict", "model_dir"}
+    assert f"verdict: {result['verdict']['kind'].replace('_', ' ')}" in capsys.readouterr().out
     assert "the images have no labels" in capsys.readouterr().out
     assert tfssl.load_encoder(tmp_path / "run")(np.zeros((1, 9, 9, 3))).shape == (1, 32)
     flags = dict(model_dir=str(tmp_path / "run"), mode="embed", eval_split="validation")

@@ -93,7 +93,7 @@ def test_the_untrained_network_is_evaluated_where_that_is_cheap(plan, machine):
 def test_the_flagfile_is_a_training_with_the_settings_of_the_plan(plan, machine, capsys):
     machine(50_000)
     found = plan(minutes=10, temperature=0.3, seed=5)
-    assert found["path"] == "plan.flags"
+    assert found["output"] == "plan.flags"
     config, given = parser.parse(["tfssl", "--flagfile=plan.flags"])
     assert config.mode == "pretrain" and given == set(found["settings"])
     assert {name: getattr(config, name) for name in given} == found["settings"]

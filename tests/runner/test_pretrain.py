@@ -24,6 +24,7 @@ from tfssl.runner import device, job, sources
 from tfssl.runner.evaluate import crop_proportion
 from tfssl.runner.job import plan
 from tfssl.runner.pretrain import build_model, checkpoints_of
+from tfssl.storage import runs
 
 TRAIN = dict(mode="train", train_mode="pretrain")  # and no evaluation
 
@@ -374,7 +375,28 @@ def test_neighbours_by_default_are_those_that_there_are_labels_for(labels, left,
     assert job.with_neighbours(config, images, images).knn_k == left
     assert f"--knn_k={left}, as there are {labels} training labels" in capsys.readouterr().out
     with pytest.raises(UsageError, match=f"--knn_k must be at most {labels}"):
-        job.with_neighbours(config.replace(knn_k="20,200"), images, images)
+        job.with_neighbours(config.replace(knn_k="20,100"), images, images)
+
+
+@pytest.mark.parametrize(
+    "count,asked,fit", [(200, None, 64), (5, None, 2), (600, None, 512), (200, 100, 100)]
+)
+def test_batches_by_default_are_no_larger_than_half_of_the_images(count, asked, fit, capsys):
+    config = Config(dataset="shapes", **({"train_batch_size": asked} if asked else {}))
+    assert job.with_batch(config, "train_batch_size", count).train_batch_size == fit
+    told = f"--train_batch_size={fit}, as there are {count} images to learn from"
+    assert (told in capsys.readouterr().out) == (fit not in (512, asked))
+
+
+def test_a_run_of_few_images_goes_on_with_its_batches(tmp_path):
+    settings = dict(dataset="shapes", encoder="tiny", train_split="train[:40]", knn_k="")
+    settings |= dict(eval_split="test[:10]", image_size=16, linear_probe=False, report=False)
+    for steps in (2, 2):
+        result = tfssl.run(Config(**settings, train_steps=steps, model_dir=str(tmp_path / "run")))
+    assert result["global_step"] == 2
+    assert runs.recorded(tmp_path / "run").train_batch_size == 16
+    with pytest.raises(UsageError, match="--train_batch_size must be at most 40"):
+        tfssl.run(Config(**settings, train_batch_size=100, model_dir=str(tmp_path / "other")))
 
 
 def test_eval_of_a_directory_without_a_run_is_refused(tmp_path):

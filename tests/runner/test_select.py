@@ -106,6 +106,28 @@ def test_what_is_selected_of_files_is_a_table_to_be_filled_in(trained, tmp_path,
     assert sorted(data.labels_of(source)) == [-1, -1, -1, 0, 0, 1]
 
 
+def test_labels_of_a_table_count_where_its_images_are_not_in_memory(trained, tmp_path, capsys):
+    """As they have several sizes."""
+    for number in range(12):
+        write_image(tmp_path / f"{number}.png", seed=number, height=16 + number)
+    labels = ["cat", "dog", "cat", *("", "nan", "-1") * 3]
+    lines = [f"{number}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label", *lines]).replace("-1", ""))
+    source = tfssl.open_images(str(tmp_path / "photos.csv"))
+    assert source.arrays is None and (source.num_examples, source.num_labelled) == (12, 3)
+    directory = run_given(
+        mode="select",
+        checkpoint=str(trained),
+        model_dir=str(tmp_path / "run"),
+        dataset=str(tmp_path / "photos.csv"),
+        by="uncertain",
+        count=2,
+    )
+    assert "12 images, 3 of them with a label" in capsys.readouterr().out
+    left = {f"{number}.png" for number in range(3, 12)}
+    assert {pathlib.Path(row["file"]).name for row in rows(directory)} <= left
+
+
 def test_images_without_files_have_no_table(trained):
     directory = run_given(mode="select", model_dir=str(trained), by="random", count=4)
     assert not (pathlib.Path(directory) / "to_label.csv").exists()

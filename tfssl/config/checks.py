@@ -109,7 +109,8 @@ def check_outside(model_dir, folder):
     if os.path.commonpath((run, images)) == images:
         raise UsageError(
             "--model_dir must be outside of the folder of the images, which would contain the "
-            f"pictures of the run too. Received: {told(model_dir)} in {told(folder)}"
+            "pictures of the run too: --model_dir=../runs/NAME, for example. "
+            f"Received: {told(model_dir)} in {told(folder)}"
         )
 
 

@@ -135,6 +135,7 @@ def load(
         orientation=(lambda example: example["orientation"]) if turned else None,
         ids=lambda: [plain(file.name) for file, _ in good],
         paths=lambda: [plain(os.path.abspath(file.path)) for file, _ in good],
+        labels=lambda: labels_in(good, bool(classes)),
         digests=lambda: [image.digest for _, image in good],
         thumbnails=lambda: images.thumbnails(found for _, found in good),
         groups=(lambda: [file.group for file, _ in good]) if any(f.group for f in files) else None,
@@ -366,6 +367,11 @@ def content_of(example):
     return tf.where(ours, example["image"], "")
 
 
+def labels_in(good, labelled):
+    """The labels of images, int64 [N]; all -1 if these are not to be kept."""
+    return np.array([file.label if labelled else -1 for file, _ in good], np.int64)
+
+
 def records(good, ranges, alike, labelled):
     """A dataset of {"image": bytes of a file, "label"}, in order, and what `decode` needs.
 
@@ -377,7 +383,7 @@ def records(good, ranges, alike, labelled):
     """
     columns = {
         "path": tf.constant([os.fsencode(file.path) for file, _ in good]),
-        "label": np.array([file.label if labelled else -1 for file, _ in good], np.int64),
+        "label": labels_in(good, labelled),
     }
     if not alike:
         low, high = zip(*(ranges[image.dtype] for _, image in good))

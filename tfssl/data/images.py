@@ -539,7 +539,7 @@ def by_tifffile(content, pages=1):
     except ImportError:
         raise Unusable(
             "a TIFF of several pages, of channels that are not colours, or of several channels and "
-            "more than 8 bits needs the tiff extra: pip install '.[tiff]'"
+            "more than 8 bits needs the tiff extra: pip install 'tfssl[tiff]'"
         ) from None
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         there = [page for page in file.pages if pages == 1 or not page.subfiletype & REDUCED]

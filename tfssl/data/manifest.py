@@ -212,7 +212,7 @@ def of_parquet(path):
         import pyarrow.parquet
     except ImportError:
         raise UsageError(
-            f"`data_dir={path}` needs the parquet extra: pip install '.[parquet]'"
+            f"`data_dir={path}` needs the parquet extra: pip install 'tfssl[parquet]'"
         ) from None
     if not os.path.isfile(path):
         raise FileNotFoundError(2, os.strerror(2), path)

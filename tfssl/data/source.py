@@ -47,6 +47,8 @@ class Source:
             the folder, identifier of tensorflow_datasets, or index.
         paths: () -> list of strings [N], the file of each example, or the folder of its files; None
             if they have none of their own.
+        labels: () -> int64 [N], in the order of `records`, -1 for none; None: they are not known
+            before all examples are read.
         orientation: example -> EXIF orientation of its image file, int32; None if all are upright.
         digests: () -> list of strings [N], a digest of the file of each example; None if examples
             are not files.
@@ -90,6 +92,7 @@ class Source:
     content: Callable | None = None
     ids: Callable[[], list[str]] | None = None
     paths: Callable[[], list[str]] | None = None
+    labels: Callable[[], np.ndarray] | None = None
     orientation: Callable | None = None
     digests: Callable[[], list[str]] | None = None
     origin: tuple = ()
@@ -113,10 +116,12 @@ class Source:
 
     @property
     def num_labelled(self) -> int:
-        """Number of examples with a label; all of a split that is not in memory, if any has."""
+        """Number of examples with a label; all of them where labels are not known, if any has."""
         if not self.num_classes:
             return 0
-        return int(np.sum(self.arrays[1] >= 0)) if self.arrays else self.num_examples
+        if not self.arrays and self.labels is None:
+            return self.num_examples
+        return int(np.sum((self.arrays[1] if self.arrays else self.labels()) >= 0))
 
     def shares_examples_with(self, other: "Source") -> bool:
         """Whether two slices of one split of one dataset overlap."""
@@ -313,6 +318,8 @@ def labels_of(source: Source) -> np.ndarray:
     """
     if source.arrays:
         return source.arrays[1]
+    if source.labels:
+        return source.labels()
     labels = source.records().map(lambda example: source.decode(example)[1])
     try:
         return np.fromiter(steady(labels).as_numpy_iterator(), np.int64)
@@ -500,6 +507,7 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
         arrays=source.arrays and tuple(array[chosen] for array in source.arrays),
         ids=at_places(source.ids),
         paths=at_places(source.paths),
+        labels=source.labels and (lambda: at(source.labels(), chosen)),
         digests=at_places(source.digests),
         groups=at_places(source.groups),
         thumbnails=source.thumbnails and (lambda: at(source.thumbnails(), chosen)),
@@ -535,6 +543,7 @@ def numbered(source: Source) -> Source:
     content, orientation, fetch = source.content, source.orientation, source.fetch
     return dataclasses.replace(
         source,
+        labels=source.labels and (lambda: np.arange(source.num_examples)),
         records=lambda: (
             source.records()
             .enumerate()

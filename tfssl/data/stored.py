@@ -168,6 +168,7 @@ def load(
         else functools.partial(decode, pixels, (*first[:2], count), kept_type),
         fetch=None if held else functools.partial(fetch, pixels, (*first[:2], count), kept_type),
         arrays=held,
+        labels=lambda: labels,
         ids=lambda: [f"{part.images}:{row}" for row in rows],
         groups=None if part.groups is None else lambda: list(part.groups[start:stop]),
         origin=("file", os.path.realpath(path)),

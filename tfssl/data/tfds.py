@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfssl.compat import steady
 from tfssl.data import channels as colours
 from tfssl.data import features, values
+from tfssl.data.images import EXTENSIONS
 from tfssl.data.source import Source, checked, parse_slice, unreadable
 from tfssl.data.source import reason as explained
 from tfssl.errors import UsageError
@@ -57,6 +58,7 @@ def load(
     builder = find_builder(name, data_dir)
     image, label, remark = features.choose(builder)  # before anything is downloaded
     if not builder.is_prepared():
+        refuse_images(data_dir, name)
         prepare(builder, name)
     check_format(builder, name)
     split = split or default_split(builder)
@@ -129,6 +131,7 @@ def identify(name, split, *, data_dir=None, flag="train_split", download=True):
     if not builder.is_prepared():
         if not download:
             raise UsageError(f"`dataset={name}` is not in {builder.data_path}.")
+        refuse_images(data_dir, name)
         prepare(builder, name)
     return identity(builder, part_of(builder, name, split or default_split(builder), flag)[0])
 
@@ -223,6 +226,19 @@ def check_format(builder, name):
             f"`dataset={name}` in {builder.data_path} is of ArrayRecord files, which are not read: "
             "prepare it as TFRecord (tfds convert_format --out_file_format=tfrecord, or "
             "tfds build --file_format=tfrecord), and point `data_dir` there."
+        )
+
+
+def refuse_images(directory, name):
+    """Raises UsageError for a directory of image files, into which nothing is to be downloaded."""
+    directory = os.path.expanduser(directory or "")
+    folders = [directory] if os.path.isdir(directory) else []
+    folders += [place.path for folder in folders for place in os.scandir(folder) if place.is_dir()]
+    files = (place for folder in folders for place in os.scandir(folder))
+    if any(place.name.lower().endswith(EXTENSIONS) for place in files):
+        raise UsageError(
+            f"`data_dir` must be a directory of prepared datasets for `dataset={name}`. Received: "
+            f"{directory}, which has images: `dataset={os.path.join(directory, '')}` reads these."
         )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import re
 from typing import Optional
 
@@ -14,6 +15,7 @@ from tfssl import data, domains, encoders, layers, optim
 from tfssl.callbacks.board import Board
 from tfssl.callbacks.checkpoints import STOP
 from tfssl.config import MODES, Config, sides
+from tfssl.config.defaults import default_of
 from tfssl.data import Source, values
 from tfssl.data.channels import Mismatch
 from tfssl.distribute import strategy
@@ -200,7 +202,10 @@ def resolve(opened, distributed=None):
         distributed, Returns, Raises: as for `plan`.
     """
     config, train_source = opened.config, opened.train_source
-    n, batch = train_source.num_examples, config.train_batch_size
+    n = train_source.num_examples
+    if config.trains:
+        config = with_batch(config, "train_batch_size", n)
+    batch = config.train_batch_size
     if config.trains and batch > n:
         flag = "label_list" if config.label_list else "label_fraction"
         share = "" if opened.label_indices is None else f" by --{flag}"
@@ -276,6 +281,19 @@ def check(job):
     )
 
 
+def with_batch(config, name, count):
+    """The Config without a default size of batches above the number of images, or of their half.
+
+    Half of them at most, so that an epoch has two steps of other images; a power of two.
+    """
+    field, value = Config.__dataclass_fields__[name], getattr(config, name)
+    fit = max(2, 2 ** int(math.log2(max(2, count / 2))))
+    if value <= count or value != default_of(field, config) or fit > count:
+        return config
+    print(f"--{name}={fit}, as there are {count:,} images to learn from", flush=True)
+    return config.replace(**{name: fit})
+
+
 def with_neighbours(config, labelled, scored):
     """The Config without default values of --knn_k above the number of training labels.
 
@@ -286,7 +304,7 @@ def with_neighbours(config, labelled, scored):
     nearest = mode.neighbours or (config.task == "pretrain" and (config.trains or mode.needs_run))
     if not (nearest and scored and any(k > most for k in config.neighbours)):
         return config
-    if "knn_k" in config.asked:
+    if config.knn_k != Config.__dataclass_fields__["knn_k"].default:
         raise UsageError(
             f"--knn_k must be at most {most}, the number of training labels. "
             f"Received: {config.knn_k}"

@@ -6,6 +6,7 @@ epochs of random crops and flips of the training split; the central crops of the
 are scored once, at the end. Nothing is selected by that score.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from tfssl.config import without_later
 from tfssl.errors import UsageError
 from tfssl.methods import Supervised
 from tfssl.runner import cost, evaluate, finetune, frozen, loop
+from tfssl.runner.job import with_batch
 from tfssl.runner.results import top_scalars
 from tfssl.storage import rundir
 from tfssl.storage.checkpoint import Checkpoints
@@ -47,7 +49,9 @@ def linear_evaluation(config, given):
     known = without_later({name: value for name, value in origin.items() if name != "path"})
     if not config.of_a_run:  # the directory of a run may be moved
         known["path"] = os.path.realpath(origin["path"])
-    config, source = job.config, job.labelled_source
+    source = job.labelled_source
+    config = with_batch(job.config, "linear_batch_size", source.num_examples)
+    job = dataclasses.replace(job, config=config)
     batch = config.linear_batch_size
     if batch > source.num_examples:
         raise UsageError(

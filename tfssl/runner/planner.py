@@ -24,7 +24,7 @@ FEWEST_STEPS = 20
 MOST_EPOCHS = 1000.0  # SimCLR's longest training on CIFAR-10
 SMALLEST, OF_PATCHES = 16, 32  # pixels of views, and of those that are cut into patches
 PEEK = dict(image_size=32, eval_image_size=32, width_multiplier=0.25, train_batch_size=2)
-NOT_PLANNED = {"mode", "minutes", "output", "train_mode"}
+NOT_PLANNED = {"mode", "minutes", "output", "train_mode", "quiet", "json"}
 PLANNED = ("train_epochs", "train_steps")  # what follows from the time
 
 
@@ -145,8 +145,8 @@ def plan_training(config, given):
         given: names of the flags that the user gave.
 
     Returns:
-        A dict: "settings" {flag: value} of the flagfile, "path" of it, and as expected "steps",
-        "views" and "seconds".
+        A dict: "settings" {flag: value} of the flagfile, its path as "output", and as expected
+        "steps", "views" and "seconds".
 
     Raises:
         UsageError: the settings do not fit the images, or the time is too short for any training.
@@ -168,7 +168,7 @@ def plan_training(config, given):
     tell(best, found, reasons, seconds)
     files.write_text(os.path.abspath(path), flagfile(best, found, reasons, seconds))
     print(f"{printable(path)}: tfssl --flagfile={printable(path)}", flush=True)
-    return {**found, "path": path}
+    return {**found, "output": path}
 
 
 def peek(config, kept):

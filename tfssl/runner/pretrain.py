@@ -107,7 +107,8 @@ def pretrain(config, given, flagfile, distribution=None):
         distribution: the `Distribution` that trains; None: one device.
 
     Returns:
-        The content of result.json; None without evaluation.
+        The content of result.json; without evaluation, the step and the verdict; None on a worker
+        that is not the chief.
 
     Raises:
         UsageError: the request is invalid; nothing has been written.
@@ -153,7 +154,7 @@ def train_as_chief(job, model, flagfile):
     print(f"encoder: {path or 'not written, as layers without get_config() cannot be saved'}")
     if config.evaluates and not job.evaluates:
         print(f"no table: {NO_LABELS}")
-    result = evaluate_both(job, model, fresh_weights, step) if job.evaluates else None
+    result = evaluate_both(job, model, fresh_weights, step) if job.evaluates else judged(job, step)
     if config.report:
         page.write_page(job, model.encoder, step)
     job.distribution.finish()
@@ -463,14 +464,27 @@ def evaluate_and_record(job, model, encode, step, why=""):
     return result
 
 
+def judged(job, step):
+    """Prints the verdict on a training that has no evaluation; returns it, and the step."""
+    found = heldout.verdict_at(job.config.model_dir, step)
+    print(f"\n{verdict_line(found)}tensorboard --logdir {shlex.quote(job.config.model_dir)}")
+    return {"global_step": step, **found}
+
+
+def verdict_line(result):
+    """The verdict in a result as a line; "" if there is none."""
+    if "verdict" not in result:
+        return ""
+    return edge.with_flags(f"verdict: {Verdict.of(result['verdict'])}\n")
+
+
 def print_result(result, model_dir):
     """Prints the table of accuracies, the dataset, and the paths of the results."""
     count = max((scores["examples"] for scores in result["pretrained"].values()), default=0)
     columns = {name: result[name] for name in ("untrained", "pretrained")}
     dataset = result.get("eval_dataset", result["dataset"])
     why = f"{result['left_out']}\n" if "left_out" in result else ""
-    if "verdict" in result:
-        why += edge.with_flags(f"verdict: {Verdict.of(result['verdict'])}\n")
+    why += verdict_line(result)
     print(
         f"\n{evaluate.table(columns)}\n\n{why}"
         f"{dataset} {result['eval_split']}, {count:,} images, "

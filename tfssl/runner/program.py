@@ -44,8 +44,9 @@ def run(
     Returns:
         With an evaluation, a dict: the content of the run's result.json, or of the files that
         --mode=linear_eval and --mode=knn write instead, with "model_dir" as in this call. With
-        --mode=export, embed and predict, the path that was written. Otherwise None: with
-        --mode=train, without labels, or on a worker that is not the chief.
+        --mode=export, embed and predict, the path that was written. Of a pretraining without
+        evaluation, "global_step" and "verdict". Otherwise None: of other trainings without it, or
+        on a worker that is not the chief.
 
     Raises:
         UsageError: the request is invalid; nothing has been written.
@@ -96,14 +97,17 @@ def prepare_and_work(config, given, flagfile):
     if mode.own_directory:
         config = named(config)
     result = work(config, given, flagfile, distribution)
-    return {**result, "model_dir": config.model_dir} if isinstance(result, dict) else result
+    if not isinstance(result, dict):
+        return result
+    return {**result, **({"model_dir": config.model_dir} if config.model_dir else {})}
 
 
 def work(config, given, flagfile, distribution):
     """Calls the function in MODES."""
+    tracker = tracked(config)
     if config.trains and config.dry_run:
         return function("tfssl.runner.rehearsal:rehearse")(config, given, distribution)
-    with tracked(config):
+    with tracker:
         if not config.trains:
             return function(MODES[config.mode].run)(config, given)
         with distribution.quiet(), locked_directory(config, distribution):

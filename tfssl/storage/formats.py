@@ -29,7 +29,7 @@ def write_onnx(encoder, path, about):
         import onnx
         import tf2onnx  # noqa: F401 - Keras's export needs it
     except ImportError:
-        raise UsageError("--format=onnx needs the onnx extra: pip install '.[onnx]'.") from None
+        raise UsageError("--format=onnx needs the onnx extra: pip install 'tfssl[onnx]'.") from None
     height, width = (side or 64 for side in encoder.input_shape[1:3])
     channels = encoder.input_shape[-1]
     encoder(np.zeros((1, height, width, channels), np.float32))  # Keras exports only called models

@@ -63,7 +63,7 @@ def picture(directory, places, labels, names, title):
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
     except ImportError:
-        print("no picture: it needs the pictures extra, pip install '.[pictures]'")
+        print("no picture: it needs the pictures extra, pip install 'tfssl[pictures]'")
         return
     points, how = places()
     figure, axis = plt.subplots(figsize=(7.5, 6), constrained_layout=True)

@@ -79,7 +79,8 @@ def continued(config, there, given):
     if of_images and moments(there.input_normalization):
         given -= {"input_normalization"}  # of the images, which are compared by themselves
         config = config.replace(input_normalization=there.input_normalization)
-    kept = [*ABSENT, *CHOSEN, *(("channels", "views", *NEED_RGB) if there.channels else ())]
+    kept = [*ABSENT, *CHOSEN, "train_batch_size"]
+    kept += ("channels", "views", *NEED_RGB) if there.channels else ()
     return config.replace(**{name: getattr(there, name) for name in kept if name not in given})
 
 

@@ -78,14 +78,14 @@ class Tokens(keras.layers.Layer):
         rows, columns = self.grid
         self.added = self.learned = self.learned_first = None
         if self.first:
-            self.added = self.tokens("tokens", self.first, 1)
+            self.added = self._tokens("tokens", self.first, 1)
         if self.positions == "learned":
-            self.learned = self.tokens("positions", rows * columns, 2)
+            self.learned = self._tokens("positions", rows * columns, 2)
             self.learned_first = (
-                self.tokens("position_of_class", 1, 3) if self.class_token else None
+                self._tokens("position_of_class", 1, 3) if self.class_token else None
             )
 
-    def tokens(self, name, count, number):
+    def _tokens(self, name, count, number):
         """A weight of `count` vectors."""
         seed = self.seed + number
         return self.add_weight(shape=(count, self.dim), initializer=normal(seed), name=name)
@@ -207,25 +207,25 @@ class Attention(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         _, n, dim = ops.shape(x)
-        q, k, v = self.parts(x)
-        mixed = ops.transpose(ops.matmul(self.probabilities(q, k), v), (0, 2, 1, 3))
+        q, k, v = self._parts(x)
+        mixed = ops.transpose(ops.matmul(self._probabilities(q, k), v), (0, 2, 1, 3))
         return self.output_layer(ops.reshape(mixed, (-1, n, dim)))
 
-    def parts(self, x):
+    def _parts(self, x):
         """Queries, keys and values: [B, n, D] -> three times [B, heads, n, D / heads]."""
         shape = (-1, ops.shape(x)[1], 3, self.heads, self.in_head)
         parts = ops.transpose(ops.reshape(self.qkv(x), shape), (2, 0, 3, 1, 4))
         return parts[0], parts[1], parts[2]
 
-    def probabilities(self, q, k):
+    def _probabilities(self, q, k):
         """[B, heads, n, n]: how much each token takes from each."""
         scores = ops.matmul(q * self.in_head**-0.5, ops.transpose(k, (0, 1, 3, 2)))
         return ops.cast(ops.softmax(ops.cast(scores, "float32")), scores.dtype)
 
     def maps(self, x: Any) -> Any:
         """The attention itself: tokens [B, n, D] -> [B, heads, n, n], whose rows sum to 1."""
-        q, k, _ = self.parts(x)
-        return self.probabilities(q, k)
+        q, k, _ = self._parts(x)
+        return self._probabilities(q, k)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -307,10 +307,10 @@ class TransformerBlock(keras.layers.Layer):
             ]
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        x = x + self.branch(0, self.attention(self.norm1(x)), training)
-        return x + self.branch(1, self.output_layer(self.hidden(self.norm2(x))), training)
+        x = x + self._branch(0, self.attention(self.norm1(x)), training)
+        return x + self._branch(1, self.output_layer(self.hidden(self.norm2(x))), training)
 
-    def branch(self, number, x, training):
+    def _branch(self, number, x, training):
         """The output of a branch as it is added."""
         scale = self.scales[number]
         x = x if scale is None else x * ops.cast(scale, x.dtype)

@@ -27,6 +27,19 @@ def refusal(function, *args):
     return str(refused.value)
 
 
+def test_a_file_of_a_newer_keras_is_said_to_be_one(file):
+    about = json.dumps({"keras_version": "99.1.0", "date_saved": ""})
+    later = rewritten(file, metadata_json=about)
+    assert tfssl.load_encoder(later).output_shape  # it may well load
+    with zipfile.ZipFile(file) as archive:
+        config = archive.read("config.json").decode()
+    later = rewritten(file, config_json=config.replace('"Conv2D"', '"Conv99D"'))
+    said = refusal(tfssl.load_encoder, later)
+    assert f"; Keras 99.1.0 saved it, and this is {keras.__version__})." in said
+    now = rewritten(file, metadata_json=json.dumps({"keras_version": keras.__version__}))
+    assert "saved it" not in refusal(tfssl.load_encoder, now)
+
+
 def rewritten(path, **changes):
     """The archive with some of its files replaced; None leaves one out."""
     with zipfile.ZipFile(path) as archive:

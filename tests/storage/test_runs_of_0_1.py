@@ -19,6 +19,7 @@ import flags
 import tfssl
 from tfssl import UsageError
 from tfssl.runner import program
+from tfssl.storage import export
 
 ARCHIVE = pathlib.Path(__file__).parent.parent / "fixtures" / "runs_0_1_0.tar.xz"
 SMALL = [
@@ -191,6 +192,8 @@ def test_finished_runs_are_evaluated_and_exported(there):
         result = run("--mode=eval", f"--model_dir=finished/{name}", "--eval_steps=0")
         for protocol, scores in before[key].items():
             assert abs(result[key][protocol]["correct_top_1"] - scores["correct_top_1"]) <= 1
+    if export.newer("finished/simclr/encoder.keras"):  # then Keras may not know what is in it
+        pytest.skip("an older Keras than that of the runs is installed")
     path = run("--mode=export", "--checkpoint=finished/simclr", "--output=new.keras")
     images = np.random.default_rng(0).random((2, 20, 24, 3), np.float32)
     np.testing.assert_allclose(

@@ -64,7 +64,7 @@ def projector(
         if normalization:
             x = normalization(momentum=bn_momentum, epsilon=1e-5, center=not last)(x)
         x = x if last else keras.layers.ReLU()(x)
-    return keras.Model(inputs, x, name=name)
+    return model(inputs, x, name)
 
 
 def byol_head(
@@ -124,7 +124,7 @@ def byol_head(
         if not last and normalization:
             x = normalization(momentum=bn_momentum, epsilon=1e-5)(x)
         x = x if last else keras.layers.ReLU()(x)
-    return keras.Model(inputs, x, name=name)
+    return model(inputs, x, name)
 
 
 def mlp(
@@ -188,7 +188,7 @@ def mlp(
             affine = dict(center=not last, scale=not last)
             x = normalization(momentum=bn_momentum, epsilon=1e-5, **affine)(x)
         x = x if last else keras.layers.Activation(activation)(x)
-    return keras.Model(inputs, x, name=name)
+    return model(inputs, x, name)
 
 
 def prototypes(
@@ -225,6 +225,13 @@ def prototypes(
     layer.build((None, in_dim))
     layer.kernel.assign(layer.kernel_constraint(layer.kernel))
     return layer
+
+
+def model(inputs, outputs, name):
+    """A functional model; Keras before 3.14 has none whose inputs are its outputs."""
+    if outputs is inputs:
+        outputs = keras.layers.Identity()(outputs)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def depth(mode, num_layers):

@@ -271,7 +271,7 @@ def load_model(file):
         model = keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # of Keras, h5py and every layer's constructor, for any JSON there
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"{file} is not a Keras model ({reason[:200]}).") from None
+        raise UsageError(f"{file} is not a Keras model ({reason[:200]}{newer(file)}).") from None
     shapes = [getattr(model, name, None) for name in ("input_shape", "output_shape")]
     if not all(isinstance(shape, tuple) for shape in shapes) or (
         [len(shape) for shape in shapes] != [4, 2] or not shapes[0][-1]
@@ -282,6 +282,19 @@ def load_model(file):
         )
     require_finite(model, file)
     return model
+
+
+def newer(file):
+    """The version of Keras that saved a file, for messages, where it is newer than this one."""
+    with contextlib.suppress(Exception), zipfile.ZipFile(file) as archive:
+        saved_by = json.loads(archive.read("metadata.json"))["keras_version"]
+        numbers = [
+            [int(part) for part in version.split(".")[:2]]
+            for version in (saved_by, keras.__version__)
+        ]
+        if numbers[0] > numbers[1]:
+            return f"; Keras {saved_by} saved it, and this is {keras.__version__}"
+    return ""
 
 
 def shape_text(shape):

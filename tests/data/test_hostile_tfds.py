@@ -173,3 +173,22 @@ def test_nothing_is_downloaded_into_a_folder_of_images(where, tmp_path):
             function("cifar10", "train", data_dir=str(tmp_path))
         assert message in str(refusal.value)
     assert {path.name for path in tmp_path.iterdir()} == {where.partition("/")[0]}
+
+
+def test_a_folder_that_cannot_be_listed_has_no_images(tmp_path, monkeypatch):
+    """As lost+found beside prepared datasets on a disk of its own."""
+    write_image(tmp_path / "lost+found" / "1.png")
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    ours.refuse_images(str(tmp_path), "cifar10")
+    ours.refuse_images(str(tmp_path / "none"), "cifar10")
+    ours.refuse_images(None, "cifar10")
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="which has images"):
+        ours.refuse_images(str(tmp_path), "cifar10")

@@ -8,9 +8,7 @@ import os
 
 from tfssl import files
 
-FILE = (
-    "trackers.json"  # {tracker: id of the run there}, so that a run that goes on is one run there
-)
+FILE = "trackers.json"  # {tracker: id of the run there}, which goes on with the run here
 PROJECT = "tfssl"
 AT_ONCE = 100  # parameters in a call of MLflow, which takes no more
 

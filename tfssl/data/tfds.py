@@ -4,6 +4,7 @@ import contextlib
 import functools
 import glob
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -58,8 +59,7 @@ def load(
     builder = find_builder(name, data_dir)
     image, label, remark = features.choose(builder)  # before anything is downloaded
     if not builder.is_prepared():
-        refuse_images(data_dir, name)
-        prepare(builder, name)
+        prepare(builder, name, data_dir)
     check_format(builder, name)
     split = split or default_split(builder)
     base, start, stop = part_of(builder, name, split, flag)
@@ -131,8 +131,7 @@ def identify(name, split, *, data_dir=None, flag="train_split", download=True):
     if not builder.is_prepared():
         if not download:
             raise UsageError(f"`dataset={name}` is not in {builder.data_path}.")
-        refuse_images(data_dir, name)
-        prepare(builder, name)
+        prepare(builder, name, data_dir)
     return identity(builder, part_of(builder, name, split or default_split(builder), flag)[0])
 
 
@@ -232,9 +231,8 @@ def check_format(builder, name):
 def refuse_images(directory, name):
     """Raises UsageError for a directory of image files, into which nothing is to be downloaded."""
     directory = os.path.expanduser(directory or "")
-    folders = [directory] if os.path.isdir(directory) else []
-    folders += [place.path for folder in folders for place in os.scandir(folder) if place.is_dir()]
-    files = (place for folder in folders for place in os.scandir(folder))
+    there = listed(directory)
+    files = itertools.chain(there, *(listed(place.path) for place in there if place.is_dir()))
     if any(place.name.lower().endswith(EXTENSIONS) for place in files):
         raise UsageError(
             f"`data_dir` must be a directory of prepared datasets for `dataset={name}`. Received: "
@@ -242,11 +240,19 @@ def refuse_images(directory, name):
         )
 
 
-def prepare(builder, name):
+def listed(directory):
+    """The entries of a directory; none if it is none, or cannot be read, as lost+found."""
+    with contextlib.suppress(OSError):
+        return list(os.scandir(directory))
+    return []
+
+
+def prepare(builder, name, data_dir):
     """Downloads and prepares a dataset, or raises UsageError with the alternatives.
 
     A missing `data_dir` is created, and removed again if the preparation fails.
     """
+    refuse_images(data_dir, name)
     if os.path.isdir(builder.data_path):
         raise UsageError(
             f"`dataset={name}` is half-written: {builder.data_path} has no readable "

@@ -153,9 +153,8 @@ def fill(model, weights):
         for scale, name in zip(block.scales, ("ls1.gamma", "ls2.gamma")):
             if scale is not None:
                 assign(scale, weights, start + name)
-    fill_norm(
-        model.get_layer("norm"), weights, "fc_norm" if "fc_norm.weight" in weights else "norm"
-    )
+    last = "fc_norm" if "fc_norm.weight" in weights else "norm"
+    fill_norm(model.get_layer("norm"), weights, last)
 
 
 def fill_norm(layer, weights, name):
@@ -168,11 +167,11 @@ def fill_tokens(layer: Tokens, weights):
     places = weights["pos_embed"][0]
     first, places = places[: -math.prod(layer.grid)], places[-math.prod(layer.grid) :]
     layer.learned.assign(places)
-    names = ("cls_token", "reg_token")[not layer.class_token : 1 + (layer.registers > 0)]
     if layer.class_token:
         layer.learned_first.assign(first[:1] if len(first) else np.zeros((1, layer.dim)))
-    if names:
-        added = np.concatenate([weights[name][0] for name in names])
+    added = [weights[name][0] for name in ("cls_token", "reg_token") if name in weights]
+    if added:
+        added = np.concatenate(added)
         if len(first) == layer.first:
             added[int(layer.class_token) :] += first[int(layer.class_token) :]
         layer.added.assign(added)

@@ -54,7 +54,7 @@ def select(config, given):
     name = f"{config.by}-{config.count}-{source.name}-{source.split}"
     directory = os.path.join(config.model_dir, "select", embed.slug(name))
     rundir.make(directory)
-    write(directory, job, chosen, labelled, groups)
+    write(directory, job, chosen, labelled, labels, groups)
     table = f", {TABLE} to be filled in" if source.paths else ""
     print(
         f"{directory}: label_list.txt, selected.csv, selected.html{table}: {len(chosen):,} images"
@@ -110,7 +110,7 @@ def chosen_by(config, source, h, labels, labelled, groups):
     return selection.uncertain(softmax(scores, axis=1), config.count, **options)
 
 
-def write(directory, job, chosen, labelled, groups):
+def write(directory, job, chosen, labelled, labels, groups):
     """Writes the files."""
     config, source = job.config, job.train_source
     names = source.ids()
@@ -126,7 +126,7 @@ def write(directory, job, chosen, labelled, groups):
     columns = {"number": range(source.num_examples), "file": names, **more}
     files.write_text(os.path.join(directory, "selected.csv"), table_of(columns, chosen))
     if source.paths:
-        columns = {"path": source.paths(), "label": known(source, labelled), **more}
+        columns = {"path": source.paths(), "label": known(source, labelled, labels), **more}
         table = table_of(columns, [*chosen, *labelled])
         keep(directory, TABLE, table)
         files.write_text(os.path.join(directory, TABLE), table)
@@ -137,10 +137,9 @@ def write(directory, job, chosen, labelled, groups):
     files.write_text(os.path.join(directory, "selected.html"), page(what, cells))
 
 
-def known(source, labelled):
+def known(source, labelled, labels):
     """The names of the classes of the images that have a label, "" of the others."""
     found = [""] * source.num_examples
-    labels = data.labels_of(source) if source.num_classes else np.full(source.num_examples, -1)
     for number in labelled[labels[labelled] >= 0]:
         found[number] = source.classes[labels[number]]
     return found

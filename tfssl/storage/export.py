@@ -286,8 +286,8 @@ def load_model(file):
 
 def newer(file):
     """The version of Keras that saved a file, for messages, where it is newer than this one."""
-    with contextlib.suppress(Exception), zipfile.ZipFile(file) as archive:
-        saved_by = json.loads(archive.read("metadata.json"))["keras_version"]
+    with contextlib.suppress(Exception), archive_of(file) as archive:
+        saved_by = parsed(file, archive, "metadata.json")["keras_version"]
         numbers = [
             [int(part) for part in version.split(".")[:2]]
             for version in (saved_by, keras.__version__)

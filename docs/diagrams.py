@@ -30,6 +30,7 @@ class Diagram:
             arrow from the first one.
         stopped: whether no gradient flows into the second row.
         beside: what the loss takes besides, "" for nothing.
+        one_network: whether what the second row draws goes into the loss as it is.
     """
 
     first: tuple
@@ -39,6 +40,7 @@ class Diagram:
     target: str = ""
     stopped: bool = False
     beside: str = ""
+    one_network: bool = False
 
 
 SIAMESE = ("projector", "*predictor")
@@ -81,6 +83,12 @@ DIAGRAMS = {
         ("projector",), "cosine", views=("patch 1", "patch n"), beside="coding rate"
     ),
     "dim": Diagram(("*critic",), "information", ("*inner map",), views=("view", "same, other")),
+    "mae": Diagram(
+        ("*decoder",), "squared error", views=("visible part", "masked part"), one_network=True
+    ),
+    "simmim": Diagram(
+        ("*linear",), "distance", views=("masked image", "masked pixels"), one_network=True
+    ),
     "supcon": Diagram(("projector",), "SupCon", views=("view 1", "same class"), beside="labels"),
 }
 
@@ -96,6 +104,8 @@ def svg(diagram):
     for row, (y, heads) in enumerate(zip(ROWS, rows)):
         names = [diagram.views[row], "encoder", *(name.strip("*") for name in heads)]
         kinds = ["view", "net", *("own" if name[0] == "*" else "net" for name in heads)]
+        if diagram.one_network and row:
+            names, kinds = names[:1], kinds[:1]
         parts.append(line(10 + BOX, middle + HEIGHT // 2, place(1), y + HEIGHT // 2))
         for column, (name, kind) in enumerate(zip(names, kinds), start=1):
             parts.append(box(place(column), y, name, kind))
@@ -111,7 +121,7 @@ def svg(diagram):
         if stop:
             parts.append(mark(last - GAP - 16, y))
     parts.append(box(last, middle, diagram.loss, "loss"))
-    parts += shared(diagram, middle)
+    parts += [] if diagram.one_network else shared(diagram, middle)
     if diagram.beside:
         parts.append(words(last + 6, middle + HEIGHT + 18, diagram.beside, "start"))
     height = ROWS[1] + HEIGHT + 14

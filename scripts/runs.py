@@ -30,6 +30,8 @@ METHODS = {
     "dino": "DINO",
     "emp_ssl": "EMP-SSL",
     "dim": "Deep InfoMax",
+    "mae": "MAE",
+    "simmim": "SimMIM",
     "supcon": "SupCon",
 }  # as people write them
 TRAINING = ("train/", "learning_rate")  # how the tags of a training's scalars begin

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import tfssl
 from tfssl import layers
+from tfssl.encoders import adapt, sections
 
 SIZE = 8
 
@@ -155,6 +156,26 @@ def deep_infomax(encoder, **options):
     return with_heads(tfssl.DeepInfoMax, "projector", "local_projector")(encoder, **options)
 
 
+def small_vit(channels=3):
+    """A Vision Transformer of which a view of 8 px has 16 patches."""
+    return tfssl.encoders.vit(patch_size=2, dim=8, depth=2, heads=2, channels=channels)
+
+
+def masked(method, **settings):
+    """A function (encoder, **options) -> a method that masks patches.
+
+    In place of an encoder that is no Vision Transformer it takes one of the same channels.
+    """
+
+    def make(encoder, **options):
+        if not sections.find(encoder):
+            shape = adapt.known_input_shape(encoder)
+            encoder = small_vit(shape[-1] if shape else 3)
+        return method(encoder, **{**settings, **options})
+
+    return make
+
+
 PEERS = {
     "simsiam": with_heads(tfssl.SimSiam, "projector", "predictor"),
     "fastsiam": with_heads(tfssl.FastSiam, "projector", "predictor"),
@@ -172,7 +193,10 @@ PEERS = {
     "emp_ssl": with_heads(tfssl.EMPSSL, "projector"),
     "deep_infomax": deep_infomax,
     "supcon": with_heads(tfssl.SupCon, "projector"),
+    "mae": masked(tfssl.MAE, decoder_dim=32, decoder_depth=1),
+    "simmim": masked(tfssl.SimMIM),
 }
+MASKED = ("mae", "simmim")
 SELF_SUPERVISED = {
     "simclr": tfssl.SimCLR,
     "memory": memory,

@@ -13,6 +13,7 @@ from tfssl.methods import DCL as DCL
 from tfssl.methods import DCLW as DCLW
 from tfssl.methods import DINO as DINO
 from tfssl.methods import EMPSSL as EMPSSL
+from tfssl.methods import MAE as MAE
 from tfssl.methods import NNCLR as NNCLR
 from tfssl.methods import BarlowTwins as BarlowTwins
 from tfssl.methods import DeepInfoMax as DeepInfoMax
@@ -25,6 +26,7 @@ from tfssl.methods import Outputs as Outputs
 from tfssl.methods import SelfSupervised as SelfSupervised
 from tfssl.methods import SIGReg as SIGReg
 from tfssl.methods import SimCLR as SimCLR
+from tfssl.methods import SimMIM as SimMIM
 from tfssl.methods import SimSiam as SimSiam
 from tfssl.methods import SupCon as SupCon
 from tfssl.methods import Supervised as Supervised
@@ -63,6 +65,7 @@ __all__ = [
     "EMPSSL",
     "FastSiam",
     "LARS",
+    "MAE",
     "MoCoV2",
     "MoCoV3",
     "NNCLR",
@@ -71,6 +74,7 @@ __all__ = [
     "SIGReg",
     "SelfSupervised",
     "SimCLR",
+    "SimMIM",
     "SimSiam",
     "SupCon",
     "Supervised",

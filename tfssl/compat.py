@@ -45,22 +45,58 @@ def several_workers(strategy):
     return in_several()
 
 
+def is_functional(model):
+    """Whether a layer is a functional or sequential model, whose inner outputs can be read."""
+    return hasattr(getattr(model, "_functional", model), "_nodes_by_depth")
+
+
+def flattened(model):
+    """A functional model with the layers of the functional models within it in their place.
+
+    Layers and weights are shared. A model without others within is returned as it is.
+    """
+    graph = getattr(model, "_functional", model)
+    if not any(map(is_functional, graph.layers)):
+        return model
+    (inputs,) = graph.inputs
+    images = keras.Input(inputs.shape[1:], dtype=inputs.dtype, name=inputs.name)
+    return keras.Model(images, passed(model, images), name=model.name)
+
+
+def passed(model, x):
+    """The output of a functional model for an input, by its layers alone."""
+    graph = getattr(model, "_functional", model)
+
+    def function_of(operation):
+        if is_functional(operation):
+            return lambda x, **_: passed(operation, x)
+        return operation
+
+    return graph._run_through_graph(x, operation_fn=function_of)
+
+
 def outputs_within(model):
     """{name of a layer: its output} in a functional or sequential model, in the order of use.
 
     A layer that other models use too has several outputs, of which this is the one within.
     """
-    graph = getattr(model, "_functional", model)
-    nodes = [
-        node
-        for depth in sorted(graph._nodes_by_depth, reverse=True)
-        for node in graph._nodes_by_depth[depth]
-    ]
     return {
         node.operation.name: node.outputs[0]
-        for node in nodes
+        for node in nodes_within(model)
         if len(node.outputs) == 1 and not isinstance(node.operation, keras.layers.InputLayer)
     }
+
+
+def inputs_within(model):
+    """{name of a layer: list of its inputs} in a functional or sequential model, likewise."""
+    return {node.operation.name: list(node.input_tensors) for node in nodes_within(model)}
+
+
+def nodes_within(model):
+    """The calls of layers in a functional or sequential model, in the order of use."""
+    graph = getattr(model, "_functional", model)
+    depths = sorted(graph._nodes_by_depth, reverse=True)
+    return [node for depth in depths for node in graph._nodes_by_depth[depth]]
 
 
 def highest_rate(optimizer, steps=None):

@@ -46,7 +46,7 @@ def state_of(model):
 
 @pytest.mark.parametrize("method", PEERS)
 def test_every_name_is_logged_and_every_part_learns(method):
-    model = built(method, num_classes=3)
+    model = built(method, num_classes=3, optimizer=keras.optimizers.Adam(0.01))
     if hasattr(model, "frozen_share"):
         model.frozen_share = 0.0
     before = [v.numpy() for v in model.trainable_variables]
@@ -79,7 +79,7 @@ def test_the_probe_sends_no_gradient_to_the_encoder(method):
 def test_a_batch_in_parts_has_the_gradients_of_the_whole(method):
     whole, parts = built(method, num_classes=3), built(method, num_classes=3)
     parts.accumulate_steps = 4
-    data = batch(whole)
+    data = whole.batch_of(batch(whole))
     for model in (whole, parts):  # so that a queue is not full of noise alone
         model.after_step(tf.constant(0))
     expected, logged = whole.gradients_of(whole.loss_on, data)
@@ -155,6 +155,7 @@ def test_half_precision(method, policy):
 @pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 6])
 def test_any_number_of_channels(method, channels):
     model = made(method, lambda: plain(channels))
+    model.build((None, 8, 8, channels))
     logs = model.train_step(batch(model, channels=channels))
     assert np.isfinite(float(logs["loss"]))
 

@@ -220,6 +220,7 @@ class Information(Measure):
     Args:
         views: a dataset of views, of which the first batches are used, or one batch of views in any
             form that `fit` takes; at least 2 images. Held-out images say more than training images.
+            Of a method of one view, such as MAE, give two: the loss takes the first.
         every: epochs between measurements; the first is at the end of the first epoch.
         num_batches: integer, how many batches of a dataset are used. The losses are means over the
             batches; all else is computed on their images together.
@@ -266,7 +267,7 @@ class Information(Measure):
         super().on_train_begin(logs)
         for batch in self.batches:
             batches.check_values(batch, list(self.model.input_range))
-            checks.views(self.model, batch["views"])
+            checks.views(self.model, self.of_loss(batch["views"]))
             self.check_sides(batch)
         # Raises an error here if the method does not take the views.
         self.before = neighbours_of(self.represented()[0][0])
@@ -280,12 +281,18 @@ class Information(Measure):
                 f"Received: images {tuple(sides)}"
             )
 
+    def of_loss(self, views: Views) -> Views:
+        """The views that the loss takes: of a method that takes one, the first."""
+        return views[:1] if self.model.NUM_VIEWS == 1 else views
+
     def outputs_on(self, batch: Batch) -> tuple[Views, Scalars]:
         """Returns h, a tuple of float32 [B, D], and the loss and scalars of the method."""
         h, scalars = (), {}
         if isinstance(self.model, SelfSupervised):
-            made = self.model.loss_on_views(batch["views"], batch.get("label"), training=False)
-            h, scalars = made.h, {**made.scalars, LOSS: made.loss}
+            views = self.of_loss(batch["views"])
+            made = self.model.loss_on_views(views, batch.get("label"), training=False)
+            scalars = {**made.scalars, LOSS: made.loss}
+            h = made.h if self.model.NUM_VIEWS != 1 else ()
         h = h or tuple(self.model.encode(view, training=False) for view in batch["views"])
         self.model.clear_losses()  # they are tensors of this graph
         return tuple(tf.cast(view, tf.float32) for view in h), scalars

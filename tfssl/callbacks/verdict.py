@@ -112,6 +112,7 @@ def facts_of(
         else None,
         temperature=getattr(model, "temperature", None),
         method=type(model).__name__,
+        compared=getattr(model, "COMPARES_VIEWS", True),
     )
 
 

@@ -172,6 +172,11 @@ def check_method(config):
             f"--memory_size concerns {methods_with('memory_size')}. Received: "
             f"{config.memory_size} with --method={config.method}"
         )
+    if config.facts.transformer and config.encoder == "resnet" and config.task == "pretrain":
+        raise UsageError(
+            f"--method={config.method} needs a Vision Transformer, such as --encoder=vit_tiny. "
+            f"Received: --encoder={config.encoder}"
+        )
     check_number_of_views(config)
     if config.positives == "classes" and "positives" not in takes:
         raise UsageError(

@@ -136,6 +136,8 @@ LATER = {
     "label_key": None,
     "split_key": None,
     "group_by": None,
+    "adam_beta_2": 0.999,
+    "clip_norm": None,
     "stop_when": None,
     "report": True,
     "compare": None,

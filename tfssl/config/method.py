@@ -65,6 +65,7 @@ class Method:
         by_class: whether it learns from labels.
         crops_only: whether views are only cropped by the input pipeline, as the method augments
             patches of them itself.
+        transformer: whether its encoder must be a Vision Transformer of tfssl.
         has_target: whether there is a moving-average target network.
     """
 
@@ -80,6 +81,7 @@ class Method:
     multi_crop: bool = False
     by_class: bool = False
     crops_only: bool = False
+    transformer: bool = False
     has_target: bool = False
 
     @property

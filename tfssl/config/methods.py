@@ -54,6 +54,13 @@ FROZEN = (
     "Share of the training, at its start, in which the prototypes do not change.",
     PROBABILITY,
 )
+MASKED = (
+    "Share of the patches that are masked.",
+    (lambda x: 0 < x < 1, "a number between 0 and 1"),
+)
+CROPS = dict(  # of masked image modelling: only crops and flips, decoupled weight decay
+    optimizer="adamw", weight_decay=0.05, num_views=1, color_jitter_p=0.0, grayscale_p=0.0
+)
 
 STANDARD = "simclr"  # the method whose defaults are those in `tfssl.config.options`
 METHODS = {
@@ -300,6 +307,52 @@ METHODS = {
             num_proj_layers=2,
         ),
         projector="mlp",
+        num_views=1,
+    ),
+    # He et al. 2022, Appendix A.1, Table 8; 40 of 800 epochs of warm-up.
+    "mae": Method(
+        "tfssl.methods.mae:MAE",
+        options=options(
+            mask_ratio=(0.75, *MASKED),
+            decoder_dim=(
+                None,
+                "Dimension of the decoder, a multiple of 32. Not given: 512, or that of the "
+                "encoder if it is smaller.",
+                (lambda x: x >= 32 and x % 32 == 0, "a multiple of 32"),
+                int,
+            ),
+            decoder_depth=(8, "Blocks of the decoder.", at_least(1)),
+            normalize_patches=(
+                True,
+                "Predict pixels less the mean of their patch, over its deviation.",
+                None,
+            ),
+        ),
+        defaults=dict(
+            **CROPS,
+            encoder="vit_tiny",
+            learning_rate=1.5e-4,
+            warmup_epochs=5.0,
+            crop_area_min=0.2,
+            adam_beta_2=0.95,
+        ),
+        num_views=1,
+        transformer=True,
+    ),
+    # Xie et al. 2022, section 4.1.
+    "simmim": Method(
+        "tfssl.methods.simmim:SimMIM",
+        options=options(
+            mask_ratio=(0.6, *MASKED),
+            mask_size=(
+                None,
+                "Side of the masked squares in pixels, a multiple of that of the patches. Not "
+                "given: two patches, or one where these are more than a quarter of the view.",
+                at_least(1),
+                int,
+            ),
+        ),
+        defaults=dict(**CROPS, learning_rate=1e-4, crop_area_min=0.67),
         num_views=1,
     ),
     # Khosla et al. 2020, section 4.

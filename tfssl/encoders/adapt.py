@@ -168,27 +168,13 @@ def with_map(encoder, input_shape, layer=None):
     Raises:
         ValueError: the encoder has no such map.
     """
-    if type(encoder).__name__ not in ("Functional", "Sequential"):
-        raise ValueError(
-            "`encoder` must be a functional or sequential keras.Model, whose feature maps can be "
-            f"read. Received: {type(encoder).__name__}"
-        )
-    found = {
-        name: output
-        for name, output in compat.outputs_within(encoder).items()
-        if len(output.shape) == 4
-    }
-    if layer is not None and layer not in found:
+    encoder, maps = maps_of(encoder)
+    if layer is not None and layer not in maps:
         raise ValueError(
             f"`local_layer` must be a layer of the encoder that returns a feature map: one of "
-            f"{', '.join(found) or 'none'}. Received: {layer}"
+            f"{', '.join(maps) or 'none'}. Received: {layer}"
         )
-    images = keras.KerasTensor(tuple(input_shape), dtype="float32")
-    shapes = {}
-    if found:
-        specs = keras.Model(encoder.inputs[0], list(found.values()))(images)
-        specs = specs if isinstance(specs, (list, tuple)) else [specs]
-        shapes = {name: tuple(spec.shape[1:]) for name, spec in zip(found, specs, strict=True)}
+    shapes = map_shapes(encoder, maps, input_shape)
     if layer is None:
         last = list(shapes.values())[-1] if shapes else (0, 0, 0)
         larger = [name for name, shape in shapes.items() if shape[0] * shape[1] > last[0] * last[1]]
@@ -198,8 +184,66 @@ def with_map(encoder, input_shape, layer=None):
                 f"must name one. Received: maps {sorted(set(shapes.values()))}"
             )
         layer = larger[-1]
-    outputs = [found[layer], encoder.outputs[0]]
+    outputs = [maps[layer], encoder.outputs[0]]
     return keras.Model(encoder.inputs[0], outputs), shapes[layer]
+
+
+def with_last_map(encoder, input_shape):
+    """A model that returns the last feature map besides the output of an encoder.
+
+    Args:
+        encoder: a functional or sequential `keras.Model`.
+        input_shape: (None, height, width, channels) of the images.
+
+    Returns:
+        A pair: a `keras.Model`, images -> [map [B, h, w, C], output of the encoder]; and (h, w, C).
+
+    Raises:
+        ValueError: the encoder has no map of several positions whose sides divide those of the
+            images.
+    """
+    encoder, maps = maps_of(encoder)
+    shapes = map_shapes(encoder, maps, input_shape)
+    several = [name for name, (rows, columns, _) in shapes.items() if rows * columns > 1]
+    found = shapes[several[-1]] if several else None
+    if not found or any(side % count for side, count in zip(input_shape[1:3], found)):
+        raise ValueError(
+            "`encoder` must end in a feature map whose sides divide those of the images, "
+            f"{input_shape[1]}x{input_shape[2]}. Received: "
+            f"{f'{found[0]}x{found[1]}' if found else 'none of several positions'}"
+        )
+    outputs = [maps[several[-1]], encoder.outputs[0]]
+    return keras.Model(encoder.inputs[0], outputs), found
+
+
+def maps_of(encoder):
+    """The layers of an encoder that return feature maps.
+
+    Returns:
+        A pair: the encoder, with the layers of models within it in their place; and {name of a
+        layer: its output}.
+
+    Raises:
+        ValueError: their outputs cannot be read.
+    """
+    if not compat.is_functional(encoder):
+        raise ValueError(
+            "`encoder` must be a functional or sequential keras.Model, whose feature maps can be "
+            f"read. Received: {type(encoder).__name__}"
+        )
+    encoder = compat.flattened(encoder)
+    outputs = compat.outputs_within(encoder)
+    return encoder, {name: output for name, output in outputs.items() if len(output.shape) == 4}
+
+
+def map_shapes(encoder, maps, input_shape):
+    """{name of a layer: (h, w, C)} of feature maps, for images of a shape."""
+    if not maps:
+        return {}
+    images = keras.KerasTensor(tuple(input_shape), dtype="float32")
+    specs = keras.Model(encoder.inputs[0], list(maps.values()))(images)
+    specs = specs if isinstance(specs, (list, tuple)) else [specs]
+    return {name: tuple(spec.shape[1:]) for name, spec in zip(maps, specs, strict=True)}
 
 
 def clone(encoder, argument="target_encoder"):

@@ -6,6 +6,7 @@ TensorFlow.
 """
 
 from tfssl.layers.conv import ProductGradientConv2D
+from tfssl.layers.decoder import MaskedDecoder, Replacement
 from tfssl.layers.heads import (
     build_head,
     byol_head,
@@ -22,8 +23,10 @@ from tfssl.layers.transformer import Attention, Tokens, TransformerBlock
 __all__ = [
     "Attention",
     "FusedBatchNormalization",
+    "MaskedDecoder",
     "ProductGradientConv2D",
     "Rematerialized",
+    "Replacement",
     "Tokens",
     "TransformerBlock",
     "build_head",

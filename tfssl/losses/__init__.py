@@ -21,6 +21,7 @@ from tfssl.losses.metric import (
     without_siblings,
 )
 from tfssl.losses.queued import moco, moco_with_scalars
+from tfssl.losses.reconstruction import mae, normalized_patches, simmim
 from tfssl.losses.redundancy import barlow_twins, vicreg, vicreg_terms
 from tfssl.losses.regression import negative_cosine, regression_loss
 from tfssl.losses.selfdistillation import dino
@@ -34,17 +35,20 @@ __all__ = [
     "emp_ssl",
     "epps_pulley",
     "info_nce",
+    "mae",
     "moco",
     "moco_with_scalars",
     "multi_view_nt_xent",
     "multi_view_nt_xent_with_scalars",
     "n_pair_loss",
     "negative_cosine",
+    "normalized_patches",
     "nt_xent",
     "nt_xent_with_scalars",
     "of_one_class",
     "regression_loss",
     "sigreg",
+    "simmim",
     "sinkhorn",
     "supcon",
     "swav",

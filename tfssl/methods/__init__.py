@@ -13,6 +13,7 @@ from tfssl.methods.dino import DINO
 from tfssl.methods.distilled import Distilled
 from tfssl.methods.emp_ssl import EMPSSL
 from tfssl.methods.learner import Learner, Outputs
+from tfssl.methods.mae import MAE
 from tfssl.methods.mocov2 import MoCoV2
 from tfssl.methods.mocov3 import MoCoV3
 from tfssl.methods.nnclr import NNCLR
@@ -20,6 +21,7 @@ from tfssl.methods.npair import NPair
 from tfssl.methods.selfsupervised import SelfSupervised, direction_std
 from tfssl.methods.sigreg import SIGReg
 from tfssl.methods.simclr import SimCLR
+from tfssl.methods.simmim import SimMIM
 from tfssl.methods.simsiam import FastSiam, SimSiam
 from tfssl.methods.supcon import SupCon
 from tfssl.methods.supervised import Supervised
@@ -39,6 +41,7 @@ __all__ = [
     "EMPSSL",
     "FastSiam",
     "Learner",
+    "MAE",
     "MoCoV2",
     "MoCoV3",
     "NNCLR",
@@ -47,6 +50,7 @@ __all__ = [
     "SIGReg",
     "SelfSupervised",
     "SimCLR",
+    "SimMIM",
     "SimSiam",
     "SupCon",
     "Supervised",

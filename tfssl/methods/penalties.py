@@ -21,7 +21,7 @@ def leave_out(model, optimizer):
                 var_list=[v for part in parts for v in optim.excluded(part)]
             )
         decayed = [v for part in parts for v in optim.decayed(part)]
-        return model.penalize(decayed, decay or 0.0)
+        return model.penalize(decayed, 0.0 if own else decay or 0.0)
     refuse_two(decay, optimizer.coupled_weight_decay)
     if decay is not None:
         optimizer.coupled_weight_decay = decay

@@ -18,7 +18,8 @@ class SelfSupervised(Learner):
     """Base class of self-supervised methods, with an optional linear probe.
 
     Subclasses implement `make_heads` and `loss_on_views`, and list the names of their logs in
-    SCALARS. "z_std" (`direction_std`), which detects collapsed projections, is always logged.
+    SCALARS. "z_std" (`direction_std`), which detects collapsed projections, is logged unless SPREAD
+    is False.
 
     Args:
         encoder: see `Learner`.
@@ -47,6 +48,8 @@ class SelfSupervised(Learner):
     """
 
     PROBE_VIEWS = None  # the probe is trained on the first views, so many; None: on all
+    COMPARES_VIEWS = True  # whether the loss does
+    SPREAD = True  # whether the directions of z tell if it has collapsed
     DIRECTIONS = 2  # contrast_loss, if there is one, is a sum over so many directions
 
     def __init__(
@@ -58,7 +61,7 @@ class SelfSupervised(Learner):
         num_classes: int | None = None,
         **options: Any,
     ) -> None:
-        more = () if "z_std" in self.SCALARS else ("z_std",)
+        more = ("z_std",) if self.SPREAD and "z_std" not in self.SCALARS else ()
         more += CLASSIFICATION_SCALARS if probe is not None or num_classes else ()
         super().__init__(encoder, more_scalars=more, **options)
         self.hidden.heads, self.hidden.probe = heads or {}, probe
@@ -197,14 +200,18 @@ class SelfSupervised(Learner):
         """
         raise NotImplementedError
 
+    def outputs_of(self, batch: Batch, training: bool) -> Outputs:
+        """`loss_on_views` of a batch, see `Learner.loss_on`."""
+        return self.loss_on_views(batch["views"], batch.get("label"), training)
+
     def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
-        outputs = self.loss_on_views(batch["views"], batch.get("label"), training)
+        outputs = self.outputs_of(batch, training)
         check_outputs(type(self).__name__, outputs)
         if training:
             self.note(outputs)
         loss = tf.cast(outputs.loss, tf.float32)
         scalars = {name: tf.cast(value, tf.float32) for name, value in outputs.scalars.items()}
-        if "z_std" not in scalars:
+        if self.SPREAD and "z_std" not in scalars:
             z = tf.concat([tf.cast(view, tf.float32) for view in outputs.z], axis=0)
             scalars["z_std"] = direction_std(replicas.gather(z))
         probe_loss, probe_scalars = self.probe_loss(

@@ -59,6 +59,7 @@ class Run:
         facts: {name: text}, such as versions and times.
         command: the command that repeats the run.
         views: PNG of some views, bytes; None: there is none.
+        reconstructions: likewise of completed images.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Run:
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     command: str = ""
     views: bytes | None = None
+    reconstructions: bytes | None = None
 
 
 def page_of(run: Run, images: Sample | None = None, seed: int = 0) -> str:
@@ -87,6 +89,7 @@ def page_of(run: Run, images: Sample | None = None, seed: int = 0) -> str:
         ("accuracy", "Accuracy", accuracy_of(run)),
         ("curves", "Curves", curves_of(run.scalars)),
         ("views", "Views", views_of(run)),
+        ("reconstructions", "Masked images, completed", reconstructions_of(run)),
         *(images_of(images, seed) if images is not None and len(images) > 2 else []),
         ("settings", "Settings", settings_of(run)),
     ]
@@ -192,12 +195,28 @@ def curves_of(scalars):
 
 
 def views_of(run):
-    if run.views is None:
+    return picture(
+        run.views,
+        "What the network saw: a column per image, a row per view.",
+        "views of some images",
+    )
+
+
+def reconstructions_of(run):
+    return picture(
+        run.reconstructions,
+        "Held-out images, what the network sees of them, and how it completes them.",
+        "masked images and their completions",
+    )
+
+
+def picture(png, what, alt):
+    if png is None:
         return ""
-    code = base64.b64encode(run.views).decode()
+    code = base64.b64encode(png).decode()
     return (
-        "<p class='soft'>What the network saw: a column per image, a row per view.</p>"
-        f'<img class="views" alt="views of some images" src="data:image/png;base64,{code}">'
+        f"<p class='soft'>{what}</p>"
+        f'<img class="views" alt="{alt}" src="data:image/png;base64,{code}">'
     )
 
 

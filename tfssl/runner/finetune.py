@@ -350,8 +350,8 @@ def build_model(job, found=None, num_classes=None):
             width = networks.width(config)
             if config.facts.projector is None:
                 raise UsageError(
-                    f"--ft_proj_selector must be 0 for --method={config.method}, whose projector "
-                    f"is a plug-in's. Received: {config.ft_proj_selector}"
+                    f"--ft_proj_selector must be 0 for --method={config.method}, which has no "
+                    f"projector of these flags. Received: {config.ft_proj_selector}"
                 )
             projector = build.PROJECTORS[config.facts.projector](config, normalization, width)
         if found:

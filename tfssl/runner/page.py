@@ -86,13 +86,16 @@ def picture(image):
     return np.asarray(square)
 
 
+PICTURES = ("views", "reconstructions")  # of a run, as NAME.png
+
+
 def run_of(config, step):
     """The `report.Run` of the files of a run."""
     directory = config.model_dir
     result = rundir.read_json(directory, "result.json") or {}
     at_step = result if result.get("global_step") == step else {}
     judged = heldout.verdict_at(directory, step).get("verdict")
-    views = os.path.join(directory, "views.png")
+    pictures = {name: os.path.join(directory, f"{name}.png") for name in PICTURES}
     return report.Run(
         name=directory,
         about=(
@@ -110,7 +113,7 @@ def run_of(config, step):
         facts=facts(at_step),
         command=f"python run.py --flagfile={shlex.quote(os.path.join(directory, 'flags.flags'))} "
         "--model_dir=AGAIN",
-        views=files.read(views) if os.path.exists(views) else None,
+        **{name: files.read(at) for name, at in pictures.items() if os.path.exists(at)},
     )
 
 

@@ -6,12 +6,12 @@ import os
 import shlex
 
 from tfssl import compat, data, files, layers
-from tfssl.callbacks import heldout
+from tfssl.callbacks import heldout, pictures
 from tfssl.callbacks.alarms import WarnOfCollapse
-from tfssl.callbacks.pictures import save_views
 from tfssl.callbacks.tensorboard import InformationScalars
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
+from tfssl.methods.masked import Masked
 from tfssl.runner import build, cost, edge, evaluate, loop, page, plugins, recipes
 from tfssl.runner.job import (
     check_data,
@@ -340,7 +340,7 @@ def train(job, model, checkpoints, start):
     batches = training_batches(job, recipes.trained(config, job.size), start)
     writer = job.writer()
     if start == 0 and writer:
-        save_views(
+        pictures.save_views(
             job.train_source,
             recipes.views(config, job.size),
             os.path.join(config.model_dir, "views.png"),
@@ -363,7 +363,11 @@ def train(job, model, checkpoints, start):
         seed=config.seed,
         summary_steps=config.train_summary_steps,
         checkpoint_steps=job.checkpoint_every,
-        callbacks=[WarnOfCollapse(start, IF_COLLAPSED), *information(job, model, writer, start)],
+        callbacks=[
+            WarnOfCollapse(start, IF_COLLAPSED),
+            *information(job, model, writer, start),
+            *reconstructions(job, model, writer, start),
+        ],
         dataset=config.dataset,
         smaller="--train_batch_size, --image_size or --width_multiplier, "
         "a larger --accumulate_steps, or --remat",
@@ -389,6 +393,38 @@ def information(job, model, writer, start):
     ]
 
 
+def reconstructions(job, model, writer, start):
+    """A list of the callback for pictures of completed images; empty if nothing is masked."""
+    config, source = job.config, job.eval_source
+    if not (isinstance(model, Masked) and writer and config.train_summary_steps):
+        return []
+    if source is None or config.probe_dataset:
+        source = job.train_source
+    batches = data.views(
+        source,
+        recipes.trained(config, job.size),
+        batch_size=min(pictures.COLUMNS, source.num_examples),
+        seed=config.seed,
+        stop_step=1,
+    )
+    with data.reading(source.name):
+        images = next(iter(batches))["views"][0]
+    path = os.path.join(config.model_dir, RECONSTRUCTIONS)
+    every = seldom(job)
+    return [
+        pictures.Reconstructions(start, job.total_steps, writer, every, images, path, config.seed)
+    ]
+
+
+def seldom(job):
+    """Steps between two points of what takes a pass over many images."""
+    every = job.config.train_summary_steps
+    return every * math.ceil(job.total_steps / (every * points_of(job)))
+
+
+RECONSTRUCTIONS = "reconstructions.png"
+
+
 def held_out(job, writer, start):
     """A list of the callback for the scalars of held-out images; empty for batches of one image.
 
@@ -396,6 +432,7 @@ def held_out(job, writer, start):
     batches no larger than those of the training on a device.
     """
     config, source, views = job.config, job.eval_source, recipes.trained(job.config, job.size)
+    views = views * 2 if len(views) == 1 else views  # of which measures compare two
     if source is None or config.probe_dataset:
         source = job.train_source
     of_image = 4 * len(views) * math.prod(job.size) * source.channels
@@ -411,14 +448,12 @@ def held_out(job, writer, start):
         seed=config.seed,
         stop_step=images // batch_size,
     )
-    every = config.train_summary_steps
-    every *= math.ceil(job.total_steps / (every * points_of(job)))
     return [
         heldout.HeldOutScalars(
             start,
             job.total_steps,
             writer,
-            every,
+            seldom(job),
             batches,
             config.model_dir,
             say_flags,

@@ -69,6 +69,8 @@ class Facts:
             the first two views have different sizes or are constant.
         temperature: float, of the loss; None: it has none.
         method: name of the method.
+        compared: whether the loss compares views with each other; False: it is judged by the loss
+            of held-out images, as that of MAE is.
     """
 
     images: int = 0
@@ -84,6 +86,7 @@ class Facts:
     pixel_rank: float = NAN
     temperature: float | None = None
     method: str = ""
+    compared: bool = True
 
 
 @dataclasses.dataclass

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfssl.verdict.evidence import Facts, Point
 
@@ -84,7 +84,7 @@ def judge(points: Sequence[Point], facts: Facts) -> Verdict:
         if found:
             kind, why, advice = found
             return Verdict(kind, points[-1].step, why, advice)
-    return Verdict("learning", points[-1].step, progress(points))
+    return Verdict("learning", points[-1].step, progress(points, facts))
 
 
 # Each rule takes the points and the facts and returns (kind, why, advice), or None.
@@ -122,7 +122,8 @@ def unusable(points, facts):
             f"All of the {facts.images} images have the same label, of {facts.of_classes} or more.",
             "Train on images of more kinds; a folder per class, read in order, must be shuffled.",
         )
-    if last.view_rank < FOUND_EARLY and last.view_retrieval < SELDOM_FIRST:
+    seldom_first = last.view_rank < FOUND_EARLY and last.view_retrieval < SELDOM_FIRST
+    if facts.compared and seldom_first:
         alike = max(2, round(2 * last.view_rank * facts.images))
         return (
             "unusable",
@@ -158,6 +159,10 @@ def not_learning(points, facts):
             )
     if first.step or not last.step or last.z_std < FLAT:  # a collapse is another kind
         return None
+    if not facts.compared:
+        if last.loss_of_views > (1 - LOWER) * first.loss_of_views:
+            return "not_learning", f"{progress(points, facts)} It has not become lower.", LONGER
+        return None
     if last.uniformity > EQUAL and last.z_std > SPREAD:
         return (
             "not_learning",
@@ -176,11 +181,13 @@ def not_learning(points, facts):
             "not_learning",
             f"The views of an image do not find each other better (rank {last.view_rank:.3f}) than "
             f"before training ({first.view_rank:.3f}).",
-            "Train for longer; multiply the learning rate by 10, or divide it (`learning_rate`).",
+            LONGER,
         )
     return None
 
 
+LONGER = "Train for longer; multiply the learning rate by 10, or divide it (`learning_rate`)."
+LOWER = 0.01  # relative fall of the loss of held-out images
 TELLS = 0.2  # share of the ceiling that the loss can reach at least
 BY_CHANCE = 0.42  # rank of views
 SPREAD = 0.3  # of projections that have not collapsed
@@ -195,6 +202,8 @@ def least_loss(ceiling, temperature):
 
 def collapsing(points, facts):
     first, last = points[0], points[-1]
+    if not facts.compared:
+        return None
     if last.z_std < FLAT:
         return (
             "collapsing",
@@ -228,6 +237,8 @@ COLLAPSED = (
 
 
 def too_easy(points, facts):
+    if not facts.compared:
+        return None
     if facts.identical > IDENTICAL:
         return (
             "too_easy",
@@ -264,43 +275,66 @@ REACHED = 0.9
 
 
 def improving(points, facts):
-    change = change_of(points)
-    if change is None or change < IMPROVES:
+    change, what = change_of(points, facts), MEASURED[facts.compared]
+    if change is None or change < what.improves:
         return None
     at_end = not facts.total_steps or points[-1].step >= facts.total_steps
     return (
         "improving",
-        f"{progress(points)} In the last third of the steps their rank fell by {change:.0%}.",
+        f"{progress(points, facts)} In the last third of the steps {what.name} fell by "
+        f"{change:.{what.digits}%}.",
         "Train for twice as long." if at_end else "",
     )
 
 
-IMPROVES = 0.15  # relative fall of the rank of views in the last third
+class Measured(NamedTuple):
+    """What tells whether a training becomes better, the lower the better.
+
+    Attributes:
+        name: what it is, for messages.
+        of: attribute of a `Point`.
+        improves, stays: its relative fall in the last third of the steps from which on it improves,
+            and up to which it has levelled off.
+        digits: of its fall in percent.
+    """
+
+    name: str
+    of: str
+    improves: float
+    stays: float
+    digits: int
+
+
+MEASURED = {  # by whether the loss compares views
+    True: Measured("their rank", "view_rank", improves=0.15, stays=0.03, digits=0),
+    False: Measured("it", "loss_of_views", improves=0.01, stays=0.002, digits=1),
+}
 
 
 def levelled_off(points, facts):
-    change = change_of(points)
-    if change is None or change > STAYS or len(points) < LEAST_POINTS:
+    change, what = change_of(points, facts), MEASURED[facts.compared]
+    if change is None or change > what.stays or len(points) < LEAST_POINTS:
         return None
     return (
         "levelled_off",
-        f"{progress(points)} In the last third of the steps their rank changed by {-change:+.0%}.",
+        f"{progress(points, facts)} In the last third of the steps {what.name} changed by "
+        f"{-change:+.{what.digits}%}.",
         "",
     )
 
 
-STAYS = 0.03  # relative fall of the rank of views in the last third
 LEAST_POINTS = 5
 
 
-def change_of(points):
-    """By which share the rank of views fell over the last third of the steps so far; or None.
+def change_of(points, facts=Facts()):
+    """By which share `MEASURED` fell over the last third of the steps so far; or None.
 
     From the mean of the points in the third before to the last ones; None without such points.
     """
     last = points[-1].step
-    before = [p.view_rank for p in points if last / 3 <= p.step <= last * 2 / 3 and p.step]
-    after = [p.view_rank for p in points if p.step > last * 2 / 3]
+    values = [(p.step, getattr(p, MEASURED[facts.compared].of)) for p in points]
+    before = [value for step, value in values if last / 3 <= step <= last * 2 / 3 and step]
+    after = [value for step, value in values if step > last * 2 / 3]
     before, after = before[-2:], after[-2:]
     if not before or not after or not sum(before) > 0:
         return None
@@ -308,8 +342,11 @@ def change_of(points):
     return change if math.isfinite(change) else None
 
 
-def progress(points):
+def progress(points, facts):
     first, last = points[0], points[-1]
+    if not (facts.compared and math.isfinite(last.view_retrieval)):
+        before = f", {first.loss_of_views:.4g} before training" if not first.step else ""
+        return f"The loss of held-out images is {last.loss_of_views:.4g}{before}."
     before = f", {first.view_retrieval:.1%} before training" if not first.step else ""
     return (
         f"Of held-out images {last.view_retrieval:.1%} are found first by another view of them"

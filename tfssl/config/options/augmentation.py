@@ -94,7 +94,7 @@ class ViewOptions(Schema):
     use_blur: bool = knob(
         False,
         VIEW,
-        "Gaussian blur, by --blur_p and --blur_sigma_* (Table 8: it helps).",
+        "Gaussian blur, by --blur_p and --blur_sigma_* (Table 8).",
         common=True,
     )
     blur_p: float = knob(

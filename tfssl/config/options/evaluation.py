@@ -47,7 +47,7 @@ class EvaluationOptions(Schema):
     knn_k: str = knob(
         "20,200",
         EVAL,
-        "Neighbours of the kNN evaluation, comma-separated; empty: no kNN evaluation.",
+        "Neighbours of the kNN evaluation, comma-separated; empty: none.",
         COUNTS,
         common=True,
     )

@@ -11,10 +11,12 @@ from tfssl.config.values import NON_NEGATIVE, POSITIVE, SUFFIX, at_least
 class OptimizerOptions(Schema):
     """The optimizer and its schedule."""
 
-    optimizer: Literal["lars", "momentum", "adam"] = knob(
+    optimizer: Literal["lars", "momentum", "adam", "adamw", "lion", "muon"] = knob(
         "lars",
         OPTIM,
-        "lars (You et al. 2017), momentum (SGD with Nesterov momentum) or adam.",
+        "lars (You et al. 2017), momentum (SGD with Nesterov momentum), adam; or, with decoupled "
+        "weight decay, adamw (Loshchilov & Hutter 2019), lion (Chen et al. 2023) or muon (Liu et "
+        "al. 2025: matrices by muon, all else by adamw).",
         common=True,
     )
     lars_form: Literal["classic", "popular"] = knob(
@@ -50,12 +52,26 @@ class OptimizerOptions(Schema):
     weight_decay: float = knob(
         1e-4,
         OPTIM,
-        "L2 penalty on the kernels of convolutions and dense layers." + by_length("weight_decay"),
+        "L2 penalty on the kernels of convolutions and dense layers. With adamw, lion and muon it "
+        "is the share of these that a step takes, times its learning rate."
+        + by_length("weight_decay"),
         NON_NEGATIVE,
         common=True,
     )
     momentum: float = knob(
         0.9, OPTIM, "Momentum of lars and momentum.", (lambda x: 0 <= x < 1, "a number in [0, 1)")
+    )
+    adam_beta_2: float = knob(
+        0.999,
+        OPTIM,
+        "Decay of the mean of squared gradients in adam, adamw and muon.",
+        (lambda x: 0 <= x < 1, "a number in [0, 1)"),
+    )
+    clip_norm: Optional[float] = knob(
+        None,
+        OPTIM,
+        "Norm of all gradients together above which they are scaled down to it. Not given: none.",
+        POSITIVE,
     )
     train_batch_size: int = knob(
         512,

@@ -1,0 +1,97 @@
+"""The parts of a Vision Transformer, for methods that pass some of its tokens only."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfssl import compat
+from tfssl.layers.remat import Rematerialized, recomputed
+from tfssl.layers.transformer import Tokens, TransformerBlock
+
+
+class Sections(NamedTuple):
+    """A Vision Transformer in parts, which share its layers.
+
+    Attributes:
+        patches: `keras.Model`, images [B, H, W, C] -> map of patches [B, rows, columns, D].
+        tokens: the `tfssl.layers.Tokens` layer.
+        blocks: list of `tfssl.layers.TransformerBlock`, in order.
+        norm: the normalization after them, of tokens; None: there is none.
+        head: `keras.Model`, tokens after the last block -> the encoder's output.
+        remat: whether the blocks are computed again for the gradient.
+    """
+
+    patches: keras.Model
+    tokens: Tokens
+    blocks: list[TransformerBlock]
+    norm: keras.layers.LayerNormalization | None
+    head: keras.Model
+    remat: bool
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """Height and width of the patches in pixels."""
+        return self.patches.layers[-1].strides
+
+    @property
+    def dim(self) -> int:
+        return self.tokens.dim
+
+    def transformed(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Tokens after the last block: [B, n, D] -> [B, n, D]."""
+        for block in self.blocks:
+            x = recomputed(block, x) if self.remat and training else block(x, training=training)
+        return x
+
+    def normalized(self, x: tf.Tensor) -> tf.Tensor:
+        return self.norm(x) if self.norm is not None else x
+
+
+def sections(encoder: keras.Layer, needed_by: str) -> Sections:
+    """The parts of a Vision Transformer.
+
+    Args:
+        encoder: a built functional `keras.Model` of `tfssl.encoders.vit` or `from_timm`, or another
+            one of a convolution, `Tokens` and `TransformerBlock`s in sequence.
+        needed_by: name of the method, for the message.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = find(encoder)
+    if parts is None:
+        raise ValueError(
+            f"{needed_by} needs a Vision Transformer: tfssl.encoders.vit(...) or from_timm(...). "
+            f"Received: `encoder` {encoder.name} ({type(encoder).__name__})"
+        )
+    return parts
+
+
+def find(encoder):
+    """The `Sections` of an encoder; None: it is no such network."""
+    if not compat.is_functional(encoder):
+        return None
+    remat = any(isinstance(layer, Rematerialized) for layer in (encoder, *encoder.layers))
+    encoder = compat.flattened(encoder)
+    outputs = compat.outputs_within(encoder)
+    named = {layer.name: layer for layer in encoder.layers}
+    layers = [named[name] for name in outputs if name in named]
+    blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
+    tokens = [layer for layer in layers if isinstance(layer, Tokens)]
+    before = layers[: layers.index(tokens[0])] if len(tokens) == 1 else []
+    if not blocks or not before or not isinstance(before[-1], keras.layers.Conv2D):
+        return None
+    inputs, chain = compat.inputs_within(encoder), [before[-1], *tokens, *blocks]
+    if any(inputs[b.name] != [outputs[a.name]] for a, b in zip(chain, chain[1:])):
+        return None  # something lies between them
+    last = layers.index(blocks[-1])
+    norms = [x for x in layers[last:] if isinstance(x, keras.layers.LayerNormalization)]
+    return Sections(
+        patches=keras.Model(encoder.inputs[0], outputs[before[-1].name]),
+        tokens=tokens[0],
+        blocks=blocks,
+        norm=norms[0] if norms else None,
+        head=keras.Model(outputs[blocks[-1].name], encoder.outputs[0]),
+        remat=remat,
+    )

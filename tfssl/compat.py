@@ -134,17 +134,63 @@ def fixed_rate(optimizer, variables, rate):
     """
     optimizer = inner(optimizer)
     fixed = {optimizer._get_variable_index(variable) for variable in variables}
-    update_step = optimizer.update_step
+    update_step = type(optimizer).update_step
 
     def with_rate(gradient, variable, learning_rate):
         own = optimizer._get_variable_index(variable) in fixed
-        return update_step(gradient, variable, rate if own else learning_rate)
+        return update_step(optimizer, gradient, variable, rate if own else learning_rate)
 
-    optimizer.update_step = with_rate
+    with replaced(optimizer, update_step=with_rate):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(thing, **methods):
+    """Context in which an object has these methods in place of those of its class.
+
+    Replicas are in it together, each in its thread: they enter before any of them takes its step,
+    and the first one to leave is followed by the others without one.
+    """
+    thing.__dict__.update(methods)
     try:
         yield
     finally:
-        del optimizer.update_step
+        for name in methods:
+            thing.__dict__.pop(name, None)
+
+
+@contextlib.contextmanager
+def scaled_rates(optimizer, factors):
+    """Context in which an optimizer's rates for some variables are multiplied, weight decay too.
+
+    Args:
+        optimizer: a built Keras optimizer.
+        factors: list of pairs (number, list of some of its trainable variables).
+    """
+    optimizer = inner(optimizer)
+    factor_of = {
+        optimizer._get_variable_index(variable): factor
+        for factor, variables in factors
+        for variable in variables
+    }
+    cls, whole = type(optimizer), optimizer.weight_decay
+
+    def with_rate(gradient, variable, learning_rate):
+        factor = factor_of.get(optimizer._get_variable_index(variable), 1.0)
+        return cls.update_step(optimizer, gradient, variable, learning_rate * factor)
+
+    def decayed(variables):
+        groups = {}
+        for variable in variables:
+            factor = factor_of.get(optimizer._get_variable_index(variable), 1.0)
+            groups.setdefault(factor, []).append(variable)
+        for factor, group in groups.items():
+            optimizer.weight_decay = whole and whole * factor
+            cls._apply_weight_decay(optimizer, group)
+        optimizer.weight_decay = whole
+
+    with replaced(optimizer, update_step=with_rate, _apply_weight_decay=decayed):
+        yield
 
 
 def inner(optimizer):

@@ -1,5 +1,7 @@
 """SimSiam, FastSiam, Barlow Twins, VICReg, SIGReg and EMP-SSL: their papers' algorithms."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tests import networks, reference
 from tests.helpers import assert_close
 from tests.networks import made
 from tfssl import layers, losses
+from tfssl.distribute.strategy import strategy_on
 
 
 def views_of(model, num_views=None, **options):
@@ -220,6 +223,21 @@ def test_the_predictor_learns_at_the_highest_rate_while_the_others_decay(method)
         assert made_moves["encoder"] == pytest.approx(-rate, rel=1e-3)
         assert made_moves["projector"] == pytest.approx(-rate, rel=1e-3)
     assert int(model.optimizer.iterations) == 8
+
+
+def test_the_predictors_rate_is_its_own_on_two_replicas_too():
+    """Both are within the optimizer's step at the same time."""
+    ended = []
+    for replicas in (1, 2):
+        scope = strategy_on("CPU", 2).scope() if replicas > 1 else contextlib.nullcontext()
+        with scope:
+            model = made("simsiam", networks.feature_maps, optimizer=scheduled())
+            views = networks.images(8, seed=1), networks.images(8, seed=2)
+            views = tf.data.Dataset.from_tensors(views)
+            model.fit(views.repeat(3), verbose=0)
+        ended.append([v.numpy() for v in model.predictor.trainable_variables])
+    for one, two in zip(*ended, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("step", [0, 8, 9])

@@ -303,7 +303,7 @@ def check_distillation(config):
             "besides the teacher, which needs --distill_alpha below 1. "
             "Received: 1.0"
         )
-    refuse(config, "distillation", "ft_proj_selector")
+    refuse(config, "distillation", "ft_proj_selector", "layer_decay")
 
 
 def check_pretraining(config):
@@ -314,6 +314,7 @@ def check_pretraining(config):
         "label_fraction",
         "label_list",
         "fine_tune_after_block",
+        "layer_decay",
         "ft_proj_selector",
         "zero_init_logits_layer",
     )

@@ -136,6 +136,7 @@ LATER = {
     "label_key": None,
     "split_key": None,
     "group_by": None,
+    "layer_decay": None,
     "adam_beta_2": 0.999,
     "clip_norm": None,
     "stop_when": None,

@@ -82,6 +82,7 @@ MODES = {
             *WEIGHTS,
             *LABELS,
             "fine_tune_after_block",
+            "layer_decay",
             "ft_proj_selector",
             "views",
             *TRAINING,

@@ -68,6 +68,35 @@ def sections(encoder: keras.Layer, needed_by: str) -> Sections:
     return parts
 
 
+def layers_of(parts: Sections) -> list[list[keras.Layer]]:
+    """The layers of a Vision Transformer before its head: embedding, first block, second, ..."""
+    return [[*parts.patches.layers, parts.tokens], *([block] for block in parts.blocks)]
+
+
+def rates(encoder: keras.Layer, decay: float, needed_by: str) -> list[tuple[float, list]]:
+    """Factors of the learning rate by depth: [(factor, variables), ...].
+
+    `decay` to the power of the number of layers that follow, of which the head is one (Clark et al.
+    2020, ELECTRA; Bao et al. 2022, BEiT, Appendix); 1 for all that is not listed.
+
+    Raises:
+        ValueError: the encoder is no Vision Transformer.
+    """
+    depths = layers_of(sections(encoder, needed_by))
+    return [
+        (decay ** (len(depths) - place), [v for x in group for v in x.trainable_variables])
+        for place, group in enumerate(depths)
+    ]
+
+
+def freeze(parts: Sections, quarters: int) -> None:
+    """Freezes the embedding of a Vision Transformer, and quarters of its blocks from the first."""
+    depths = layers_of(parts)
+    for group in depths[: 1 + round(len(parts.blocks) * quarters / 4)]:
+        for layer in group:
+            layer.trainable = False
+
+
 def find(encoder):
     """The `Sections` of an encoder; None: it is no such network."""
     if not compat.is_functional(encoder):

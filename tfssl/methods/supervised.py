@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfssl import layers
+from tfssl import compat, layers
+from tfssl.encoders import sections
 from tfssl.methods import checks
 from tfssl.methods.classification import CLASSIFICATION_SCALARS, classification_loss
 from tfssl.methods.hints import Batch, Encoder, Layers, Scalars
@@ -26,10 +27,14 @@ class Supervised(Learner):
         num_classes: integer, number of classes C; may be omitted if `head` is given.
         head: a `keras.Layer` that returns logits [B, C]; None: a linear layer.
         projector: a `keras.Layer` between encoder and head; None: none.
+        layer_decay: float in (0, 1], factor of the learning rate from each block of a Vision
+            Transformer of tfssl to the one before, as MAE is finetuned (He et al. 2022, Table 9:
+            0.75); None: one rate.
         **options: see `Learner`.
 
     Raises:
-        ValueError: neither `num_classes` nor `head` is given.
+        ValueError: neither `num_classes` nor `head` is given, or `layer_decay` is, for another
+            encoder.
 
     Example:
 
@@ -54,9 +59,14 @@ class Supervised(Learner):
         *,
         head: keras.Layer | None = None,
         projector: keras.Layer | None = None,
+        layer_decay: float | None = None,
         **options: Any,
     ) -> None:
         super().__init__(encoder, **options)
+        if layer_decay is not None:
+            checks.positive("layer_decay", layer_decay)
+            checks.share("layer_decay", layer_decay)
+        self.layer_decay = layer_decay
         if head is None and num_classes is None:
             raise ValueError("`num_classes` must be given, or a `head`")
         if num_classes is not None:
@@ -70,6 +80,9 @@ class Supervised(Learner):
             width = layers.build_head(projector, width, "projector")
         head = head or layers.classifier(width, self.num_classes, seed=self.seed, name="head")
         self.num_classes = layers.build_head(head, width, "head")
+        if self.layer_decay is not None:
+            # In a namespace, as Keras would track the variables a second time.
+            self.hidden.rates = sections.rates(self.encoder, self.layer_decay, "`layer_decay`")
         between = {"projector": projector} if projector is not None else {}
         return {**between, "head": head}, {}
 
@@ -86,6 +99,13 @@ class Supervised(Learner):
         for part in list(self.parts.values())[1:]:
             outputs = part(outputs, training=training)
         return outputs
+
+    def apply(self, gradients: list[tf.Tensor | None], step: tf.Tensor) -> None:
+        if self.layer_decay is None:
+            super().apply(gradients, step)
+            return
+        with compat.scaled_rates(self.optimizer, self.hidden.rates):
+            super().apply(gradients, step)
 
     def loss_on(self, batch: Batch, training: bool = True) -> tuple[tf.Tensor, Scalars]:
         logits = self(batch["views"][0], training=training)

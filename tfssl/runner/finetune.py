@@ -11,7 +11,7 @@ import shlex
 import tensorflow as tf
 
 from tfssl import augment, compat, data, encoders, files, layers
-from tfssl.encoders import stages
+from tfssl.encoders import sections, stages
 from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
 from tfssl.runner import build, evaluate, loop, page, recipes
@@ -379,7 +379,13 @@ def build_model(job, found=None, num_classes=None):
                 alpha=config.distill_alpha,
             )
         else:
-            model = Supervised(encoder, head=head, projector=projector, input_range="0,1")
+            model = Supervised(
+                encoder,
+                head=head,
+                projector=projector,
+                layer_decay=config.layer_decay,
+                input_range="0,1",
+            )
         return compile_model(job, model, [view_recipe(job)])
 
 
@@ -390,6 +396,8 @@ def freeze(encoder, config):
         encoders.freeze(encoder, after)
     elif after == HEAD_ALONE:
         encoder.trainable = False
+    elif after != -1 and sections.find(encoder):
+        sections.freeze(sections.find(encoder), after)
     elif after != -1:
         try:
             stages.freeze_to(encoder, after + 1)
@@ -400,11 +408,13 @@ def freeze(encoder, config):
             ) from None
 
 
-def trained(config):
+def trained(config, encoder):
     """The trained layers, for messages."""
     after = config.fine_tune_after_block
     if config.encoder == "resnet" or after in (-1, HEAD_ALONE):
         return TRAINED[after]
+    if sections.find(encoder):
+        return f"all after {f'{after} quarters of the blocks' if after else 'the embedding'}"
     return f"all after its map is 1/{2 ** (after + 1)} of the image"
 
 
@@ -454,7 +464,7 @@ def announce(job, model, origin, start):
         f"{scored or ''}\n{origin_text}\n"
         f"{job.network}, new head "
         f"for {model.head.output_shape[-1]} classes; trains "
-        f"{trained(config)}: {learned:,} of {total:,} parameters\n"
+        f"{trained(config, model.encoder)}: {learned:,} of {total:,} parameters\n"
         f"{job.schedule}\n"
         f"{job.precision} on {job.devices}, seed {config.seed}\n"
         f"{config.model_dir}: " + (f"continues from step {start}" if start else "from the start"),

@@ -121,10 +121,18 @@ class TransferOptions(Schema):
         -1,
         TRANSFER,
         "Layers that finetuning trains. -1: all; 0: those after the stem; 1, 2, 3: those "
-        "after that group of blocks; 4: only the head. For another --encoder, 0 to 3: those after "
-        "the feature map is 1/2, 1/4, 1/8 or 1/16 of the image. Frozen layers keep their batch "
-        "statistics too.",
+        "after that group of blocks; 4: only the head. For a Vision Transformer, 0: those after "
+        "the embedding; 1, 2, 3: those after that quarter of the blocks. For another --encoder, 0 "
+        "to 3: those after the feature map is 1/2, 1/4, 1/8 or 1/16 of the image. Frozen layers "
+        "keep their batch statistics too.",
         (lambda x: -1 <= x <= 4, "an integer from -1 to 4"),
+    )
+    layer_decay: Optional[float] = knob(
+        None,
+        TRANSFER,
+        "Factor of the learning rate from each block of a Vision Transformer to the one before; "
+        "0.65 to 0.75 is usual after MAE. Not given: one rate.",
+        (lambda x: 0 < x <= 1, "a number above 0, 1 at most"),
     )
     ft_proj_selector: int = knob(
         0,

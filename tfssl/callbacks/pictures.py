@@ -1,12 +1,13 @@
-"""Pictures: what augmentation does to images, and how masked images are completed."""
+"""Pictures: of views, of masked images that are completed, and of attention."""
 
 import tensorflow as tf
 
 from tfssl import data, files
 from tfssl.callbacks.tensorboard import Points
 from tfssl.data import channels
+from tfssl.encoders import adapt, sections
 
-COLUMNS = 12
+COLUMNS, MOST_HEADS = 12, 6
 SIDE = 64  # pixels that an image has at least
 
 
@@ -28,11 +29,9 @@ def save_views(source, recipes, path, writer, seed=0, settings=None):
     )
     with data.reading(source.name):
         batch = next(iter(batches))
-    grid = grid_of(batch["views"])
-    write(path, grid)
+    save(grid_of(batch["views"]), path, writer, "image", step=0)
     table = "\n".join(f"| {name} | {value} |" for name, value in (settings or {}).items())
     with writer.as_default(step=0):
-        tf.summary.image("image", grid[tf.newaxis])
         tf.summary.text("flags", "| flag | value |\n| --- | --- |\n" + table)
 
 
@@ -53,10 +52,46 @@ class Reconstructions(Points):
         self.images, self.path, self.seed = images[:COLUMNS], path, seed
 
     def write(self, step, logs):
-        grid = grid_of([self.images, *self.model.reconstruct(self.images, self.seed)])
-        write(self.path, grid)
-        with self.writer.as_default(step=step):
-            tf.summary.image("reconstructions", grid[tf.newaxis])
+        rows = [self.images, *self.model.reconstruct(self.images, self.seed)]
+        save(grid_of(rows), self.path, self.writer, "reconstructions", step)
+
+
+class Attention(Points):
+    """Writes where the heads of a Vision Transformer look, as a PNG and as `attention`.
+
+    A row of images, and one for each head, at most MOST_HEADS: what the class token takes from
+    every patch in the last block, the most of each image in white.
+
+    Args:
+        start_step, total_steps, writer, every, images, path: as for `Reconstructions`.
+        parts: the `tfssl.encoders.sections.Sections` of the encoder, which has a class token.
+        input_range: pixel values that the encoder expects, (low, high).
+    """
+
+    def __init__(
+        self, start_step, total_steps, writer, every, images, path, parts, input_range=(0.0, 1.0)
+    ):
+        super().__init__(start_step, total_steps, writer, every)
+        self.images, self.path, self.parts = images[:COLUMNS], path, parts
+        self.input_range = input_range
+
+    def write(self, step, logs):
+        scaled = adapt.scaled(self.images, self.input_range)
+        maps = sections.class_attention(self.parts, scaled)[:, :MOST_HEADS]
+        maps /= tf.reduce_max(maps, axis=(2, 3), keepdims=True)
+        size, shown = self.images.shape[1:3], channels.shown(self.images)
+        heads = [
+            tf.repeat(tf.image.resize(one[..., tf.newaxis], size, "nearest"), shown.shape[-1], -1)
+            for one in tf.unstack(maps, axis=1)
+        ]
+        save(grid_of([shown, *heads]), self.path, self.writer, "attention", step)
+
+
+def save(grid, path, writer, tag, step):
+    """Writes a picture as a PNG and to TensorBoard."""
+    files.write_whole(path, lambda file: file.write(tf.io.encode_png(grid).numpy()))
+    with writer.as_default(step=step):
+        tf.summary.image(tag, grid[tf.newaxis])
 
 
 def grid_of(rows):
@@ -66,10 +101,6 @@ def grid_of(rows):
     grid = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     scale = max(1, SIDE // rows[0].shape[1])
     return tf.repeat(tf.repeat(grid, scale, axis=0), scale, axis=1)
-
-
-def write(path, grid):
-    files.write_whole(path, lambda file: file.write(tf.io.encode_png(grid).numpy()))
 
 
 def framed(views):

@@ -68,6 +68,30 @@ def sections(encoder: keras.Layer, needed_by: str) -> Sections:
     return parts
 
 
+def class_attention(parts: Sections, images: tf.Tensor) -> tf.Tensor:
+    """How much the class token takes from each patch in the last block.
+
+    Caron et al. 2021 (DINO), Figure 1: the heads of a network that was trained without labels
+    attend to objects.
+
+    Args:
+        parts: those of an encoder with a class token.
+        images: float [B, H, W, C], as the encoder takes them.
+
+    Returns:
+        float32 [B, heads, rows, columns]; the sum over an image is the share that the token takes
+        from patches, 1 at most.
+    """
+    patches = parts.patches(images)
+    rows, columns = patches.shape[1:3]
+    x = parts.tokens(patches)
+    for block in parts.blocks[:-1]:
+        x = block(x)
+    last = parts.blocks[-1]
+    of_class = last.attention.maps(last.norm1(x))[:, :, 0, parts.tokens.first :]
+    return tf.cast(tf.reshape(of_class, [-1, last.heads, rows, columns]), tf.float32)
+
+
 def layers_of(parts: Sections) -> list[list[keras.Layer]]:
     """The layers of a Vision Transformer before its head: embedding, first block, second, ..."""
     return [[*parts.patches.layers, parts.tokens], *([block] for block in parts.blocks)]

@@ -60,6 +60,7 @@ class Run:
         command: the command that repeats the run.
         views: PNG of some views, bytes; None: there is none.
         reconstructions: likewise of completed images.
+        attention: likewise of where a transformer looks.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Run:
     command: str = ""
     views: bytes | None = None
     reconstructions: bytes | None = None
+    attention: bytes | None = None
 
 
 def page_of(run: Run, images: Sample | None = None, seed: int = 0) -> str:
@@ -90,6 +92,7 @@ def page_of(run: Run, images: Sample | None = None, seed: int = 0) -> str:
         ("curves", "Curves", curves_of(run.scalars)),
         ("views", "Views", views_of(run)),
         ("reconstructions", "Masked images, completed", reconstructions_of(run)),
+        ("attention", "Attention", attention_of(run)),
         *(images_of(images, seed) if images is not None and len(images) > 2 else []),
         ("settings", "Settings", settings_of(run)),
     ]
@@ -207,6 +210,14 @@ def reconstructions_of(run):
         run.reconstructions,
         "Held-out images, what the network sees of them, and how it completes them.",
         "masked images and their completions",
+    )
+
+
+def attention_of(run):
+    return picture(
+        run.attention,
+        "What the class token takes from every patch in the last block: a row per head.",
+        "attention of the heads",
     )
 
 

@@ -360,6 +360,11 @@ def build_model(job, found=None, num_classes=None):
             encoder = networks.build_encoder(
                 config, job.stem, normalization, config.seed, **classes
             )
+        if config.layer_decay is not None and not sections.find(encoder):
+            raise UsageError(
+                "--layer_decay needs a Vision Transformer, such as --encoder=vit_tiny. Received: "
+                f"{config.layer_decay} with {networks.network(config.to_dict())}"
+            )
         freeze(encoder, config)
         if projector is not None:
             projector = layers.first_layers(projector, config.ft_proj_selector)

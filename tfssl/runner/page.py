@@ -86,7 +86,7 @@ def picture(image):
     return np.asarray(square)
 
 
-PICTURES = ("views", "reconstructions")  # of a run, as NAME.png
+PICTURES = ("views", "reconstructions", "attention")  # of a run, as NAME.png
 
 
 def run_of(config, step):

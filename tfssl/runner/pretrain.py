@@ -9,6 +9,7 @@ from tfssl import compat, data, files, layers
 from tfssl.callbacks import heldout, pictures
 from tfssl.callbacks.alarms import WarnOfCollapse
 from tfssl.callbacks.tensorboard import InformationScalars
+from tfssl.encoders import sections
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
 from tfssl.methods.masked import Masked
@@ -366,7 +367,7 @@ def train(job, model, checkpoints, start):
         callbacks=[
             WarnOfCollapse(start, IF_COLLAPSED),
             *information(job, model, writer, start),
-            *reconstructions(job, model, writer, start),
+            *pictures_of(job, model, writer, start),
         ],
         dataset=config.dataset,
         smaller="--train_batch_size, --image_size or --width_multiplier, "
@@ -393,11 +394,27 @@ def information(job, model, writer, start):
     ]
 
 
-def reconstructions(job, model, writer, start):
-    """A list of the callback for pictures of completed images; empty if nothing is masked."""
-    config, source = job.config, job.eval_source
-    if not (isinstance(model, Masked) and writer and config.train_summary_steps):
+def pictures_of(job, model, writer, start):
+    """A list of callbacks that draw what a masked model completes, and what a transformer sees."""
+    config, parts = job.config, sections.find(model.encoder)
+    if not (writer and config.train_summary_steps):
         return []
+    masked, attends = isinstance(model, Masked), parts is not None and parts.tokens.class_token
+    images = shown(job) if masked or attends else None
+    first = start, job.total_steps, writer, seldom(job), images
+    made = []
+    if masked:
+        path = os.path.join(config.model_dir, RECONSTRUCTIONS)
+        made.append(pictures.Reconstructions(*first, path, config.seed))
+    if attends:
+        path = os.path.join(config.model_dir, ATTENTION)
+        made.append(pictures.Attention(*first, path, parts, model.input_range))
+    return made
+
+
+def shown(job):
+    """The images of these pictures, held-out ones where there are any, float32 [B, H, W, C]."""
+    config, source = job.config, job.eval_source
     if source is None or config.probe_dataset:
         source = job.train_source
     batches = data.views(
@@ -408,12 +425,7 @@ def reconstructions(job, model, writer, start):
         stop_step=1,
     )
     with data.reading(source.name):
-        images = next(iter(batches))["views"][0]
-    path = os.path.join(config.model_dir, RECONSTRUCTIONS)
-    every = seldom(job)
-    return [
-        pictures.Reconstructions(start, job.total_steps, writer, every, images, path, config.seed)
-    ]
+        return next(iter(batches))["views"][0]
 
 
 def seldom(job):
@@ -422,7 +434,7 @@ def seldom(job):
     return every * math.ceil(job.total_steps / (every * points_of(job)))
 
 
-RECONSTRUCTIONS = "reconstructions.png"
+RECONSTRUCTIONS, ATTENTION = "reconstructions.png", "attention.png"
 
 
 def held_out(job, writer, start):

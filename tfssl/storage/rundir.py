@@ -7,6 +7,7 @@ checkpoints/, newest.json see `tfssl.storage.checkpoint`
 encoder.keras             the encoder, for use without tfssl
 report.html, compare.html see `tfssl.runner.page`
 views.png                 some images and their augmented views
+attention.png             where the heads of a Vision Transformer with a class token look
 reconstructions.png       masked images and how they are completed, with --method=mae and simmim
 neighbours.npy, verdict.json  see `tfssl.callbacks.heldout`
 labels.json               number of training labels, a digest of the indices of their images,

@@ -5,7 +5,6 @@ import tensorflow as tf
 from tfssl import data, files
 from tfssl.callbacks.tensorboard import Points
 from tfssl.data import channels
-from tfssl.encoders import adapt, sections
 
 COLUMNS, MOST_HEADS = 12, 6
 SIDE = 64  # pixels that an image has at least
@@ -64,20 +63,15 @@ class Attention(Points):
 
     Args:
         start_step, total_steps, writer, every, images, path: as for `Reconstructions`.
-        parts: the `tfssl.encoders.sections.Sections` of the encoder, which has a class token.
-        input_range: pixel values that the encoder expects, (low, high).
+        attention: function of the images that returns this, float32 [B, heads, rows, columns].
     """
 
-    def __init__(
-        self, start_step, total_steps, writer, every, images, path, parts, input_range=(0.0, 1.0)
-    ):
+    def __init__(self, start_step, total_steps, writer, every, images, path, attention):
         super().__init__(start_step, total_steps, writer, every)
-        self.images, self.path, self.parts = images[:COLUMNS], path, parts
-        self.input_range = input_range
+        self.images, self.path, self.attention = images[:COLUMNS], path, attention
 
     def write(self, step, logs):
-        scaled = adapt.scaled(self.images, self.input_range)
-        maps = sections.class_attention(self.parts, scaled)[:, :MOST_HEADS]
+        maps = self.attention(self.images)[:, :MOST_HEADS]
         maps /= tf.reduce_max(maps, axis=(2, 3), keepdims=True)
         size, shown = self.images.shape[1:3], channels.shown(self.images)
         heads = [

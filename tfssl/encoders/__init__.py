@@ -1,5 +1,6 @@
 """Encoders, networks from images to representations, and adapters for any Keras model."""
 
+from tfssl.encoders.convnexts import convnext
 from tfssl.encoders.patches import patch_mean
 from tfssl.encoders.resnets import (
     BLOCKS,
@@ -15,6 +16,7 @@ from tfssl.encoders.vits import vit
 
 __all__ = [
     "BLOCKS",
+    "convnext",
     "copy_all_but_the_stem",
     "first_filters",
     "freeze",

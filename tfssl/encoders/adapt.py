@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import compat
+from tfssl.layers.remat import Rematerialized
 
 RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
 LARGEST_NORMALIZED = 20.0  # largest width of the range of normalized images
@@ -226,7 +227,7 @@ def maps_of(encoder):
     Raises:
         ValueError: their outputs cannot be read.
     """
-    if not compat.is_functional(encoder):
+    if not compat.is_functional(encoder) or isinstance(encoder, Rematerialized):
         raise ValueError(
             "`encoder` must be a functional or sequential keras.Model, whose feature maps can be "
             f"read. Received: {type(encoder).__name__}"

@@ -1,4 +1,4 @@
-"""Encoders by name: ResNets, registered encoders, keras.applications, keras-hub, files."""
+"""Encoders by name: those of tfssl, registered ones, keras.applications, keras-hub, files."""
 
 import ast
 import importlib
@@ -10,15 +10,15 @@ import zipfile
 import keras
 
 from tfssl import registry
-from tfssl.encoders import adapt
+from tfssl.encoders import adapt, convnexts, vits
+from tfssl.encoders.convnexts import convnext
 from tfssl.encoders.resnets import resnet
-from tfssl.encoders.vits import SIZES, vit
+from tfssl.encoders.vits import vit
 
-VIT = "vit_"
 APPLICATIONS, HUB = "keras.applications.", "keras_hub:"
 EXPECTED = (
-    "resnet, vit_tiny, vit_small, vit_base, a registered name, keras.applications.NAME, "
-    "keras_hub:CLASS, FILE.py:FUNCTION or FILE.keras"
+    "resnet, vit_tiny, vit_small, vit_base, convnext_atto to convnext_tiny, a registered name, "
+    "keras.applications.NAME, keras_hub:CLASS, FILE.py:FUNCTION or FILE.keras"
 )
 
 
@@ -27,9 +27,10 @@ def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int =
 
     Args:
         name: "resnet18", "resnet50", ... for the ResNets of tfssl; "vit_tiny", "vit_small" or
-            "vit_base" for its Vision Transformers, whose patches have 16 px; a name registered with
-            `tfssl.register(name, kind="encoder")`; "keras.applications.NAME", without its top and
-            with random weights; "keras_hub:CLASS", a backbone; "FILE.py:FUNCTION", a function
+            "vit_base" for its Vision Transformers, whose patches have 16 px; "convnext_atto",
+            "convnext_femto", "convnext_pico", "convnext_nano" or "convnext_tiny"; a name registered
+            with `tfssl.register(name, kind="encoder")`; "keras.applications.NAME", without its top
+            and with random weights; "keras_hub:CLASS", a backbone; "FILE.py:FUNCTION", a function
             (input_shape) or () -> `keras.Layer`; or "FILE.keras", a saved model with its weights.
             Arguments may follow in parentheses: "keras_hub:ViTBackbone(patch_size=4, ...)".
         input_shape: (height, width, channels) of the images; sides may be None.
@@ -91,9 +92,11 @@ def maker_of(name):
         return lambda shape, seed, options: called(entry.value, shape, seed, options)
     if name.startswith("resnet") and name[6:].isdigit():
         return lambda shape, seed, options: our_resnet(int(name[6:]), shape, seed, options)
-    if name.startswith(VIT) and name.removeprefix(VIT) in SIZES:
-        return lambda shape, seed, options: vit(
-            name.removeprefix(VIT), **{"channels": shape[-1], "seed": seed} | options
+    family, _, size = name.partition("_")
+    if family in SIZED and size in SIZED[family][1]:
+        build = SIZED[family][0]
+        return lambda shape, seed, options: build(
+            size, **{"channels": shape[-1], "seed": seed} | options
         )
     if name.startswith(APPLICATIONS):
         return application(name)
@@ -106,6 +109,9 @@ def maker_of(name):
         found = function_of(path, function)
         return lambda shape, seed, options: called(found, shape, seed, options)
     raise ValueError(f"`encoder` must be {EXPECTED}. Received: {name}")
+
+
+SIZED = {"vit": (vit, vits.SIZES), "convnext": (convnext, convnexts.SIZES)}
 
 
 def our_resnet(depth, shape, seed, options):

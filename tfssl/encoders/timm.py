@@ -1,4 +1,4 @@
-"""Reads the weights of Vision Transformers of timm, DINO and MAE, which have the same names."""
+"""Reads the weights of Vision Transformers and ConvNeXts by the names that timm gives them."""
 
 import math
 import os
@@ -7,9 +7,13 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from tfssl.encoders.convnexts import convnext
 from tfssl.encoders.vits import vit
+from tfssl.layers.convnext import ConvNeXtBlock
 from tfssl.layers.transformer import Tokens, TransformerBlock
 
+PATCHES, STEM = "patch_embed.proj.weight", "stem.0.weight"
+EXPECTED = "`weights` must be those of a Vision Transformer or a ConvNeXt of timm."
 IN_HEAD = 64  # dimensions of a head in all sizes of the papers
 
 
@@ -18,9 +22,9 @@ def from_timm(
     *,
     heads: int | None = None,
     stochastic_depth: float = 0.0,
-    name: str = "vit",
+    name: str | None = None,
 ) -> keras.Model:
-    """Makes a Vision Transformer of the weights of one of timm, DINO or MAE.
+    """Makes a Vision Transformer, or a ConvNeXt, of the weights of one of timm, DINO or MAE.
 
     Given the same images, normalized as its training wants them, its representations are those of
     timm's `forward` without a classifier (num_classes=0), to rounding.
@@ -32,10 +36,10 @@ def from_timm(
         heads: number of heads, which the weights do not tell; None: one for 64 dimensions, as in
             all sizes of the papers.
         stochastic_depth: as for `tfssl.encoders.vit`, for training on.
-        name: name of the model.
+        name: name of the model; None: "vit" or "convnext".
 
     Returns:
-        As `tfssl.encoders.vit`.
+        As `tfssl.encoders.vit` or `tfssl.encoders.convnext`.
 
     Raises:
         ValueError: these are not the weights of such a network.
@@ -49,14 +53,16 @@ def from_timm(
         str(error)  # '`weights` must be a .safetensors or .npz file. Received: vit_small.pth'
     ```
     """
-    weights = without_prefix(weights if isinstance(weights, Mapping) else read(weights))
+    weights = weights if isinstance(weights, Mapping) else read(weights)
+    is_convnext = any(weight.endswith(STEM) for weight in weights)
+    weights = without_prefix(weights, STEM if is_convnext else PATCHES)
     try:
-        model = network(weights, heads, stochastic_depth, name)
+        if is_convnext:
+            return filled_convnext(weights, stochastic_depth, name or "convnext")
+        model = network(weights, heads, stochastic_depth, name or "vit")
         fill(model, weights)
     except KeyError as error:
-        raise ValueError(
-            f"`weights` must be those of a Vision Transformer of timm. Missing: {error.args[0]}"
-        ) from None
+        raise ValueError(f"{EXPECTED} Missing: {error.args[0]}") from None
     return model
 
 
@@ -82,15 +88,12 @@ def read(path):
     raise ValueError(f"`weights` must be a .safetensors or .npz file. Received: {path}")
 
 
-def without_prefix(weights):
-    """The weights by their names without a prefix such as "backbone."."""
-    names = [name for name in weights if name.endswith("patch_embed.proj.weight")]
+def without_prefix(weights, first):
+    """The weights by their names without a prefix such as "backbone.", which `first` has."""
+    names = [name for name in weights if name.endswith(first)]
     if not names:
-        raise ValueError(
-            "`weights` must be those of a Vision Transformer of timm. "
-            "Missing: patch_embed.proj.weight"
-        )
-    prefix = names[0].removesuffix("patch_embed.proj.weight")
+        raise ValueError(f"{EXPECTED} Missing: {first}")
+    prefix = names[0].removesuffix(first)
     return {
         name.removeprefix(prefix): np.asarray(value, np.float32)
         for name, value in weights.items()
@@ -134,8 +137,7 @@ def fill(model, weights):
         KeyError: one is missing.
         ValueError: one has another shape.
     """
-    assign(model.get_layer("patches").kernel, weights, "patch_embed.proj.weight", (2, 3, 1, 0))
-    assign(model.get_layer("patches").bias, weights, "patch_embed.proj.bias")
+    fill_patches(model.get_layer("patches"), weights, "patch_embed.proj")
     fill_tokens(model.get_layer("tokens"), weights)
     blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
     for number, block in enumerate(blocks):
@@ -155,6 +157,54 @@ def fill(model, weights):
                 assign(scale, weights, start + name)
     last = "fc_norm" if "fc_norm.weight" in weights else "norm"
     fill_norm(model.get_layer("norm"), weights, last)
+
+
+def filled_convnext(weights, stochastic_depth, name):
+    """A ConvNeXt of its weights."""
+    blocks = {tuple(key.split(".")[1:4:2]) for key in weights if ".blocks." in key}
+    stages = sorted({int(stage) for stage, _ in blocks})
+    depths = [sum(int(stage) == number for stage, _ in blocks) for number in stages]
+    dim, channels, patch_size, _ = weights[STEM].shape
+    dims = [dim] + [weights[f"stages.{n}.downsample.1.weight"].shape[0] for n in stages[1:]]
+    model = convnext(
+        patch_size=patch_size,
+        channels=channels,
+        layer_scale=1.0 if "stages.0.blocks.0.gamma" in weights else None,
+        stochastic_depth=stochastic_depth,
+        depths=depths,
+        dims=dims,
+        name=name,
+    )
+    fill_patches(model.get_layer("stem"), weights, "stem.0")
+    fill_norm(model.get_layer("stem_norm"), weights, "stem.1")
+    for number in stages[1:]:
+        start = f"stages.{number}.downsample."
+        fill_norm(model.get_layer(f"downsample{number + 1}_norm"), weights, f"{start}0")
+        fill_patches(model.get_layer(f"downsample{number + 1}"), weights, f"{start}1")
+    for number, depth in zip(stages, depths):
+        for block in range(depth):
+            layer = model.get_layer(f"stage{number + 1}_block{block + 1}")
+            fill_convnext_block(layer, weights, f"stages.{number}.blocks.{block}.")
+    fill_norm(model.get_layer("norm"), weights, "head.norm")
+    return model
+
+
+def fill_convnext_block(block: ConvNeXtBlock, weights, start):
+    assign(block.depthwise.kernel, weights, f"{start}conv_dw.weight", (2, 3, 0, 1))
+    assign(block.depthwise.bias, weights, f"{start}conv_dw.bias")
+    fill_norm(block.norm, weights, f"{start}norm")
+    for layer, name in ((block.hidden, "mlp.fc1"), (block.output_layer, "mlp.fc2")):
+        kernel = weights[f"{start}{name}.weight"]  # of a dense layer, or of a 1x1 convolution
+        flat = {f"{start}{name}.weight": kernel.reshape(kernel.shape[:2])}
+        assign(layer.kernel, flat, f"{start}{name}.weight", (1, 0))
+        assign(layer.bias, weights, f"{start}{name}.bias")
+    if block.scale is not None:
+        assign(block.scale, weights, f"{start}gamma")
+
+
+def fill_patches(layer, weights, name):
+    assign(layer.kernel, weights, f"{name}.weight", (2, 3, 1, 0))
+    assign(layer.bias, weights, f"{name}.bias")
 
 
 def fill_norm(layer, weights, name):

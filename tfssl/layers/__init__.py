@@ -6,6 +6,7 @@ TensorFlow.
 """
 
 from tfssl.layers.conv import ProductGradientConv2D
+from tfssl.layers.convnext import ConvNeXtBlock
 from tfssl.layers.decoder import MaskedDecoder, Replacement
 from tfssl.layers.heads import (
     build_head,
@@ -22,6 +23,7 @@ from tfssl.layers.transformer import Attention, Tokens, TransformerBlock
 
 __all__ = [
     "Attention",
+    "ConvNeXtBlock",
     "FusedBatchNormalization",
     "MaskedDecoder",
     "ProductGradientConv2D",

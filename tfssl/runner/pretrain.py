@@ -9,7 +9,7 @@ from tfssl import compat, data, files, layers
 from tfssl.callbacks import heldout, pictures
 from tfssl.callbacks.alarms import WarnOfCollapse
 from tfssl.callbacks.tensorboard import InformationScalars
-from tfssl.encoders import sections
+from tfssl.encoders import adapt, sections
 from tfssl.errors import UsageError
 from tfssl.methods import cpc
 from tfssl.methods.masked import Masked
@@ -408,8 +408,12 @@ def pictures_of(job, model, writer, start):
         made.append(pictures.Reconstructions(*first, path, config.seed))
     if attends:
         path = os.path.join(config.model_dir, ATTENTION)
-        made.append(pictures.Attention(*first, path, parts, model.input_range))
+        made.append(pictures.Attention(*first, path, functools.partial(attention, model, parts)))
     return made
+
+
+def attention(model, parts, images):
+    return sections.class_attention(parts, adapt.scaled(images, model.input_range))
 
 
 def shown(job):

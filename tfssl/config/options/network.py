@@ -25,7 +25,8 @@ class NetworkOptions(Schema):
     encoder: str = knob(
         "resnet",
         NET,
-        "resnet, as the flags below describe it; vit_tiny, vit_small or vit_base; "
+        "resnet, as the flags below describe it; vit_tiny, small or base; "
+        "convnext_atto, femto, pico, nano or tiny; "
         "keras.applications.NAME, with random weights; "
         "keras_hub:CLASS; FILE.py:FUNCTION, which is run and returns a keras.Layer; FILE.keras, "
         "with its weights; or a name registered by a plug-in. Arguments may follow: NAME(a=1).",

@@ -28,8 +28,8 @@ class NetworkOptions(Schema):
         "resnet, as the flags below describe it; vit_tiny, small or base; "
         "convnext_atto, femto, pico, nano or tiny; "
         "keras.applications.NAME, with random weights; "
-        "keras_hub:CLASS; FILE.py:FUNCTION, which is run and returns a keras.Layer; FILE.keras, "
-        "with its weights; or a name registered by a plug-in. Arguments may follow: NAME(a=1).",
+        "keras_hub:CLASS; FILE.py:FUNCTION, which is run for a layer; FILE.keras, "
+        "with its weights; or a name of a plug-in. Arguments may follow: NAME(a=1).",
         NOT_EMPTY,
         common=True,
     )

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers import build_method as build
+from tests.helpers import costly, spared
 from tests.helpers import random_views as batch
 from tfssl import encoders, layers
 from tfssl.methods import BYOL
@@ -165,7 +166,23 @@ class NoStopGradient(BYOL):
         return self.projector(self.encode(view, training), training=training)
 
 
-def spread_after_training(of_class, steps=300):
+def resnet_of(seed):
+    return encoders.resnet(18, stem="cifar", width_multiplier=1 / 8, seed=seed)
+
+
+def convolutions_of(seed):
+    """Three convolutions, each of which halves the map, with batch normalization."""
+    x = inputs = keras.Input((None, None, 3))
+    for number, filters in enumerate((16, 32, 64)):
+        kernel = keras.initializers.HeNormal(seed=10 * seed + number)
+        x = keras.layers.Conv2D(
+            filters, 3, 2, padding="same", use_bias=False, kernel_initializer=kernel
+        )(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def spread_after_training(of_class, encoder, steps):
     """z_std of BYOL, or of a crippled copy of it, after a short run on the embedded data."""
     from tfssl import augment, data
     from tfssl.config import Config
@@ -174,9 +191,6 @@ def spread_after_training(of_class, steps=300):
     source = sources.load(config, config.train_split)
     view = augment.simclr_view((16, 16), crop_area=(0.5, 1.0))
     batches = data.views(source, (view, view), batch_size=64, seed=0, stop_step=steps)
-
-    def encoder(seed):
-        return encoders.resnet(18, stem="cifar", width_multiplier=1 / 8, seed=seed)
 
     def head(in_dim, seed):
         return layers.byol_head(in_dim, hidden_dim=128, out_dim=32, seed=seed)
@@ -208,9 +222,12 @@ def spread_after_training(of_class, steps=300):
     return float(np.mean(spreads[-20:]))
 
 
-@pytest.mark.slow
-@pytest.mark.ci
-def test_byol_does_not_collapse_and_without_its_two_tricks_it_does():
-    whole, no_predictor, no_stop = map(spread_after_training, (BYOL, NoPredictor, NoStopGradient))
+@pytest.mark.parametrize(
+    ("encoder", "steps"), [costly(convolutions_of, 100), spared(resnet_of, 300)]
+)
+def test_byol_does_not_collapse_and_without_its_two_tricks_it_does(encoder, steps):
+    whole, no_predictor, no_stop = (
+        spread_after_training(cls, encoder, steps) for cls in (BYOL, NoPredictor, NoStopGradient)
+    )
     assert whole > 0.3, (whole, no_predictor, no_stop)
     assert no_predictor < 0.5 * whole and no_stop < 0.5 * whole, (whole, no_predictor, no_stop)

@@ -37,11 +37,12 @@ TABLES = (
     "remat",
     "information",
     "width",
+    "transformer",
     "run",
     "startup",
     "epochs",
 )
-PEERS = ("keras_cv", "keras", "torchvision", "lightly")
+PEERS = ("keras_cv", "keras", "torchvision", "lightly", "timm")
 
 
 class Variant:
@@ -183,7 +184,7 @@ def machine():
 
     found = device.describe()
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    for name in ("torch", "torchvision", "lightly", "keras_cv"):
+    for name in ("torch", "torchvision", "lightly", "timm", "keras_cv"):
         if importlib.util.find_spec(name):
             versions += f", {name} {importlib.metadata.version(name)}"
     return f"{found['device']}, {platform.system()}; {versions}"

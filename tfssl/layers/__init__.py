@@ -5,6 +5,7 @@
 TensorFlow.
 """
 
+from tfssl.layers.activations import gelu
 from tfssl.layers.conv import ProductGradientConv2D
 from tfssl.layers.convnext import ConvNeXtBlock
 from tfssl.layers.decoder import MaskedDecoder, Replacement
@@ -35,6 +36,7 @@ __all__ = [
     "byol_head",
     "classifier",
     "first_layers",
+    "gelu",
     "mlp",
     "projector",
     "prototypes",

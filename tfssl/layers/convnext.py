@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfssl.layers.activations import gelu
 from tfssl.layers.transformer import EPSILON, Shape, dense, normal
 
 
@@ -53,7 +54,7 @@ class ConvNeXtBlock(keras.layers.Layer):
             dtype=policy,
         )
         self.norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm", dtype=policy)
-        self.hidden = dense(hidden, self.seed + 2, "hidden", policy, "gelu")
+        self.hidden = dense(hidden, self.seed + 2, "hidden", policy)
         self.output_layer = dense(dim, self.seed + 3, "output", policy)
         for layer in (self.depthwise, self.norm, self.hidden):
             layer.build(input_shape)
@@ -68,7 +69,8 @@ class ConvNeXtBlock(keras.layers.Layer):
             )
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        branch = self.output_layer(self.hidden(self.norm(self.depthwise(x))))
+        hidden = self.hidden(self.norm(self.depthwise(x)))
+        branch = self.output_layer(gelu(hidden, training))
         branch = branch if self.scale is None else branch * ops.cast(self.scale, branch.dtype)
         return x + (self.drop(branch, training=training) if self.drop else branch)
 

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfssl.layers.activations import gelu
+
 Shape = tuple[int | None, ...]
 EPSILON = 1e-6  # of layer normalizations
 DEVIATION = 0.02  # of initial weights
@@ -214,8 +216,8 @@ class Attention(keras.layers.Layer):
     def _parts(self, x):
         """Queries, keys and values: [B, n, D] -> three times [B, heads, n, D / heads]."""
         shape = (-1, ops.shape(x)[1], 3, self.heads, self.in_head)
-        parts = ops.transpose(ops.reshape(self.qkv(x), shape), (2, 0, 3, 1, 4))
-        return parts[0], parts[1], parts[2]
+        # Not by indices, whose gradients are three tensors of the size of the whole.
+        return ops.unstack(ops.transpose(ops.reshape(self.qkv(x), shape), (2, 0, 3, 1, 4)), num=3)
 
     def _probabilities(self, q, k):
         """[B, heads, n, n]: how much each token takes from each."""
@@ -234,10 +236,8 @@ class Attention(keras.layers.Layer):
         return super().get_config() | {"heads": self.heads, "seed": self.seed}
 
 
-def dense(units, seed, name, policy, activation=None):
-    return keras.layers.Dense(
-        units, activation, kernel_initializer=normal(seed), name=name, dtype=policy
-    )
+def dense(units, seed, name, policy):
+    return keras.layers.Dense(units, kernel_initializer=normal(seed), name=name, dtype=policy)
 
 
 @keras.saving.register_keras_serializable(package="tfssl")
@@ -284,7 +284,7 @@ class TransformerBlock(keras.layers.Layer):
             for name in ("norm1", "norm2")
         )
         self.attention = Attention(self.heads, seed=seed, name="attention", dtype=policy)
-        self.hidden = dense(hidden, seed + 3, "hidden", policy, "gelu")
+        self.hidden = dense(hidden, seed + 3, "hidden", policy)
         self.output_layer = dense(dim, seed + 4, "output", policy)
         for layer in (self.norm1, self.norm2, self.attention, self.hidden):
             layer.build(input_shape)
@@ -308,7 +308,8 @@ class TransformerBlock(keras.layers.Layer):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         x = x + self._branch(0, self.attention(self.norm1(x)), training)
-        return x + self._branch(1, self.output_layer(self.hidden(self.norm2(x))), training)
+        hidden = gelu(self.hidden(self.norm2(x)), training)
+        return x + self._branch(1, self.output_layer(hidden), training)
 
     def _branch(self, number, x, training):
         """The output of a branch as it is added."""

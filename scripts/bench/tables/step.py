@@ -49,7 +49,7 @@ def finish(rows):
     peak = {MATMUL[row["variant"]]: row["GFLOP/s"] for row in rows if row["variant"] in MATMUL}
     for row in rows:
         kind = "bfloat16" if "bfloat16" in row["variant"] else "float32"
-        if kind in peak:
+        if kind in peak and "GFLOP/s" in row:
             row["of matmul"] = row["GFLOP/s"] / peak[kind]
     return rows
 

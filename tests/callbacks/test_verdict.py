@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfssl
-from tests.networks import dataset, elements, head, made
+from tests.networks import SELF_SUPERVISED, dataset, elements, head, made
 from tfssl.callbacks import Verdict
 
 
@@ -35,6 +35,19 @@ def test_points_begin_before_training_and_hold_what_was_logged():
     assert callback.history.facts.total_steps == 6
     model.fit(dataset(model), epochs=1, callbacks=[callback], verbose=0)
     assert [point.step for point in callback.history.points] == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("method", SELF_SUPERVISED)
+def test_a_training_by_any_method_is_judged_from_its_first_step_on(method):
+    model = made(method, compiled={"run_eagerly": True})
+    of_two = elements(model, 8, num_views=2)
+    callback = Verdict(of_two, verbose=False)
+    model.fit(dataset(model, count=8), epochs=1, callbacks=[callback], verbose=0)
+    facts, points = callback.history.facts, callback.history.points
+    assert [point.step for point in points] == [0, 1]
+    assert facts.ceiling == model.ceiling(8, 2)
+    measured = [[point.view_retrieval, point.loss_of_views] for point in points]
+    assert np.isfinite(measured).all() and callback.now.why
 
 
 def test_every_other_epoch():

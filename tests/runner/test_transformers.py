@@ -133,6 +133,19 @@ def test_it_is_finetuned_by_depth(mae, tmp_path, capsys):
     assert not any(changed[0]) and all(changed[1])
 
 
+def test_blocks_are_computed_again(mae, tmp_path):
+    """The same weights but for rounding; not of an encoder whose blocks are unknown."""
+    run_given(**{**TINY_SETTINGS, **MAE, "model_dir": str(tmp_path / "again"), "remat": True})
+    for a, b in zip(
+        *(tfssl.load_encoder(path).get_weights() for path in (mae[0], tmp_path / "again"))
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+    with pytest.raises(
+        UsageError, match="--remat is for the resnet, vit and .*Received: --encoder=tiny"
+    ):
+        run_given(**{**TINY_SETTINGS, "model_dir": str(tmp_path / "run"), "remat": True})
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

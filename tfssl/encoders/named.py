@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import os
 import zipfile
+from typing import Any
 
 import keras
 
@@ -22,7 +23,9 @@ EXPECTED = (
 )
 
 
-def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int = 0) -> keras.Layer:
+def make(
+    name: str, input_shape: tuple[int | None, int | None, int], seed: int = 0, **more: Any
+) -> keras.Layer:
     """Makes an encoder by name.
 
     Args:
@@ -35,6 +38,7 @@ def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int =
             Arguments may follow in parentheses: "keras_hub:ViTBackbone(patch_size=4, ...)".
         input_shape: (height, width, channels) of the images; sides may be None.
         seed: integer; equal seeds give equal initial weights.
+        **more: further arguments, beside those in parentheses.
 
     Returns:
         A `keras.Layer`.
@@ -53,7 +57,7 @@ def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int =
     """
     plain, options = split(name)
     try:
-        encoder = maker_of(plain)(input_shape, seed, options)
+        encoder = maker_of(plain)(input_shape, seed, options | more)
     except ValueError:
         raise
     except Exception as error:  # constructors and files are the user's code
@@ -63,6 +67,12 @@ def make(name: str, input_shape: tuple[int | None, int | None, int], seed: int =
     if not isinstance(encoder, keras.Layer):
         raise ValueError(f"`encoder` {name} must give a keras.Layer. Received: {encoder!r}")
     return encoder
+
+
+def has_blocks(name):
+    """Whether the blocks of an encoder of tfssl by this name can be computed again (`remat`)."""
+    family, _, size = name.partition("(")[0].partition("_")
+    return family in SIZED and size in SIZED[family][1]
 
 
 def split(name):
@@ -93,7 +103,7 @@ def maker_of(name):
     if name.startswith("resnet") and name[6:].isdigit():
         return lambda shape, seed, options: our_resnet(int(name[6:]), shape, seed, options)
     family, _, size = name.partition("_")
-    if family in SIZED and size in SIZED[family][1]:
+    if has_blocks(name):
         build = SIZED[family][0]
         return lambda shape, seed, options: build(
             size, **{"channels": shape[-1], "seed": seed} | options

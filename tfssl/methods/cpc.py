@@ -101,8 +101,8 @@ class CPC(Contrastive):
             raise ValueError(
                 f"CPC needs views of a known size. Received: images {adapt.shape_text(input_shape)}"
             )
-        self.patch, self.stride, self.rows, columns = grid((height, width), *self.hidden.grid)
-        if self.rows < 2 or not columns:
+        self.patch, self.stride, self.rows, self.columns = grid((height, width), *self.hidden.grid)
+        if self.rows < 2 or not self.columns:
             raise ValueError(
                 "`patch` and `stride` must leave two rows of patches in the views. Received: "
                 f"{self.patch} and {self.stride} for views of {height}x{width}"
@@ -160,7 +160,7 @@ class CPC(Contrastive):
         return tf.reshape(self.hidden.pixels[number](flat, seed), tf.shape(patches))
 
     def candidates(self, batch_size: int) -> int:
-        return batch_size * self.laid_out[1]
+        return batch_size * self.columns
 
     def contrast(
         self, z1: tf.Tensor, z2: tf.Tensor, labels: tf.Tensor | None = None

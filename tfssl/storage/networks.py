@@ -25,7 +25,7 @@ def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes
         A functional `keras.Model`: float [B, H, W, channels] in [0, 1] -> h [B, D].
     """
     if config.encoder != "resnet":
-        return build_named(config, seed, name)
+        return build_named(config, seed, name, classes.get("remat"))
     return encoders.resnet(
         config.resnet_depth,
         stem=stem,
@@ -42,13 +42,22 @@ def build_encoder(config, stem, normalization, seed=0, name="encoder", **classes
     )
 
 
-def build_named(config, seed, name):
+def build_named(config, seed, name, remat=None):
     """Builds an encoder other than tfssl's ResNet, with input scaling and global pooling.
 
+    Args:
+        config, seed, name: as for `build_encoder`.
+        remat: class of the model that computes its blocks again for the gradient, or None.
+
     Raises:
-        UsageError: there is no such encoder, it does not accept such images, or it is defined in a
-            Python file that this command did not name.
+        UsageError: there is no such encoder, it does not accept such images, its blocks cannot be
+            computed again, or it is defined in a Python file that this command did not name.
     """
+    if remat and not named.has_blocks(config.encoder):
+        raise UsageError(
+            "--remat is for the resnet, vit and convnext encoders of tfssl. Received: "
+            f"--encoder={config.encoder}"
+        )
     path, colon, _ = config.encoder.partition("(")[0].rpartition(":")
     if path.endswith(".py") and os.path.realpath(path) not in registry.PERMITTED:
         raise UsageError(
@@ -57,7 +66,8 @@ def build_named(config, seed, name):
         )
     size = sides(config.encoder_size) if config.encoder_size else (None, None)
     try:
-        encoder = named.make(config.encoder, (*size, channels(config)), seed)
+        more = {"remat": remat} if remat else {}
+        encoder = named.make(config.encoder, (*size, channels(config)), seed, **more)
         wanted = config.input_range
         wanted = wanted if wanted == "auto" else value_range(wanted)
         low, high = adapt.resolve_input_range(wanted, encoder)

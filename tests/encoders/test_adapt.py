@@ -104,6 +104,12 @@ def test_what_is_no_encoder_of_such_images_is_refused(encoder, shape, said):
         adapt.build(encoder, shape)
 
 
+def test_a_long_reason_ends_with_a_word():
+    text = adapt.first_line(ValueError("Exception encountered\n" + "some words " * 40))
+    assert text.endswith(("some ...", "words ...")) and 180 < len(text) <= 200
+    assert adapt.first_line(ValueError("short")) == "short"
+
+
 def test_an_encoder_that_fails_says_why():
     class Fails(keras.Model):
         def call(self, images):

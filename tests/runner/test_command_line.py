@@ -120,6 +120,13 @@ def test_json_prints_the_result_alone_and_quiet_nothing_else(copied, tmp_path, c
     assert out == "" and path in err and err.count("\n") == 1
 
 
+def test_json_has_null_for_what_is_no_number():
+    result = {"loss": float("nan"), "all": [{"bound": float("-inf")}, 1.5], "kind": "learning"}
+    text = program.as_json("pretrain", result)
+    expected = {"mode": "pretrain", "loss": None, "all": [{"bound": None}, 1.5], "kind": "learning"}
+    assert json.loads(text) == expected and "NaN" not in text and "Infinity" not in text
+
+
 def test_quiet_leaves_warnings(capsys, monkeypatch):
     def work(*_):
         print("step 1 of 2")

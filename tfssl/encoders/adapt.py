@@ -1,6 +1,7 @@
 """Adapts any Keras encoder: input range, output shape, building, cloning."""
 
 import re
+import textwrap
 
 import keras
 import numpy as np
@@ -284,4 +285,4 @@ def first_line(error):
     text = re.sub("\x1b[^m]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(PREFACES)] or lines
-    return lines[0][:200] if lines else type(error).__name__
+    return textwrap.shorten(lines[0], 200, placeholder=" ...") if lines else type(error).__name__

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -74,9 +75,21 @@ def printing(config):
 
 
 def as_json(mode, result):
-    """The result of a mode on one line: a dict, the path that was written, or nothing."""
+    """The result of a mode on one line: a dict, the path that was written, or nothing.
+
+    What is not finite is null, as JSON has no such numbers.
+    """
     found = result if isinstance(result, dict) else {"output": result} if result else {}
-    return json.dumps({"mode": mode, **found})
+    return json.dumps(finite({"mode": mode, **found}), allow_nan=False)
+
+
+def finite(value):
+    """A JSON-serializable value with None in place of numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def prepare_and_work(config, given, flagfile):

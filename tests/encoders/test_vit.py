@@ -200,7 +200,7 @@ def test_half_precision():
     np.testing.assert_allclose(tf.cast(half, tf.float32), whole, atol=0.1)
 
 
-@pytest.mark.parametrize("method", ["BYOL", spared("SimCLR"), spared("DINO")])
+@pytest.mark.parametrize("method", ["SimCLR", spared("BYOL"), spared("DINO")])
 def test_it_learns_by_every_kind_of_method(method):
     options = {"num_prototypes": 16} if method == "DINO" else {}
     model = getattr(tfssl, method)(encoders.vit(**SMALL, channels=6), **options)

@@ -183,6 +183,8 @@ def test_the_encoder_costs_about_a_quarter():
     assert seen == [1 + 64 // 4]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_mae_learns_to_complete_images():
     """Of two colours, half and half: what is hidden follows from what is seen."""
     x = np.zeros((64, 8, 8, 3), np.float32)

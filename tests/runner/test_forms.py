@@ -349,7 +349,7 @@ def multispectral(path):
     return images
 
 
-@pytest.mark.parametrize("suffix", ["", costly("saved_model")])
+@pytest.mark.parametrize("suffix", ["", spared("saved_model")])
 def test_an_encoder_of_raw_values_gives_what_the_run_does(suffix, tmp_path, capsys):
     images = multispectral(tmp_path)
     path, run = str(tmp_path / "a.npz"), str(tmp_path / "run")

@@ -243,7 +243,6 @@ def test_shared_images_are_found_however_a_folder_is_spelled(photos, spelled):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_copies_of_training_images_are_counted_and_too_many_refused(photos, capsys):
     shutil.copy("A/train/cat/0.png", "A/test/cat/copy.png")
     with pytest.raises(

@@ -13,7 +13,6 @@ import tfssl
 from tests.helpers import (
     COLOURS,
     RESNET,
-    costly,
     read_scalars,
     run_until_killed,
     spared,
@@ -154,7 +153,7 @@ FASTER = [
 @pytest.mark.parametrize(
     "changes",
     [
-        costly(dict(augment_on="device", compile_augmentation=True, product_gradients=False)),
+        spared(dict(augment_on="device", compile_augmentation=True, product_gradients=False)),
         spared(
             dict(
                 compile_augmentation=True,

@@ -14,9 +14,9 @@ class OptimizerOptions(Schema):
     optimizer: Literal["lars", "momentum", "adam", "adamw", "lion", "muon"] = knob(
         "lars",
         OPTIM,
-        "lars (You et al. 2017), momentum (SGD with Nesterov momentum), adam; or, with decoupled "
-        "weight decay, adamw (Loshchilov & Hutter 2019), lion (Chen et al. 2023) or muon (Liu et "
-        "al. 2025: matrices by muon, all else by adamw).",
+        "lars (You et al. 2017), momentum (SGD with Nesterov momentum), adam, adamw, lion or muon. "
+        "The last three have decoupled weight decay: Loshchilov & Hutter 2019, Chen et al. 2023, "
+        "Liu et al. 2025 (matrices by muon; all else, and the last layers, by adamw).",
         common=True,
     )
     lars_form: Literal["classic", "popular"] = knob(

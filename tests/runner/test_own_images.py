@@ -2,13 +2,20 @@
 
 import contextlib
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import tfssl
-from tests.helpers import read_scalars, tiny_config, write_image
+from tests.helpers import (
+    FINETUNE_SETTINGS,
+    read_scalars,
+    run_given,
+    tiny_config,
+    write_image,
+)
 from tfssl import Config, UsageError, augment
 
 
@@ -98,6 +105,30 @@ def test_images_without_labels_can_be_embedded(unlabelled):
     settings = dict(mode="embed", model_dir=str(unlabelled[0]), eval_split="train[:9]")
     done = np.load(f"{tfssl.run(Config(**settings), given=set(settings))}/embeddings.npz")
     assert done["h"].shape == (9, 32) and set(done["labels"]) == {-1}
+
+
+def test_photos_of_several_sizes_are_finetuned_at_that_of_the_pretraining(
+    images, unlabelled, tmp_path, capsys
+):
+    settings = {
+        **FINETUNE_SETTINGS,
+        "mode": "finetune",
+        "dataset": "folder",
+        "data_dir": str(images / "sorted"),
+        "train_split": "train",
+        "eval_split": "test",
+        "checkpoint": str(unlabelled[0]),
+        "model_dir": str(tmp_path / "run"),
+        "train_batch_size": 8,
+        "train_steps": 1,
+    }
+    run_given(**settings)
+    said = capsys.readouterr().out
+    assert "--image_size=16x16, that of --checkpoint, as the images have several" in said
+    recorded = json.loads((tmp_path / "run" / "flags.json").read_text())
+    assert recorded["image_size"] == "16x16"
+    run_given(**settings)  # has nothing left to do, and is not refused
+    assert "--image_size=16x16, that" not in capsys.readouterr().out
 
 
 @pytest.mark.slow  # test_classes.py finetunes and scores on a folder

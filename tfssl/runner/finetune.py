@@ -70,8 +70,10 @@ def prepared(config, given, distribution=None):
     Returns:
         The `Job`; the `Pretrained` weights and their description, as of `starting_point`.
     """
+    begun = runs.recorded(config.model_dir)
     config, found, origin, ranges = starting_point(config, given)
-    job = plan(config, distribution, ranges)
+    size = None if begun else (origin or {}).get("image_size")
+    job = plan(config, distribution, ranges, size)
     if config.task == "finetune":
         check_selector(config)
     check_begun(job)

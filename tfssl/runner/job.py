@@ -142,13 +142,15 @@ class Job(Opened):
         }
 
 
-def plan(config, distributed=None, ranges=None):
+def plan(config, distributed=None, ranges=None, usual_size=None):
     """Opens the data and resolves all sizes and lengths of the run.
 
     Args:
         config: a `tfssl.Config`, with the architecture of the checkpoint, if any.
         distributed: the `Distribution` that trains; None: one device.
         ranges: the `value_ranges` of a trained network; None: to be determined.
+        usual_size: (height, width) of the views where the images have several sizes and none is
+            given; None: that of `sources.image_size`.
 
     Returns:
         A `Job`.
@@ -156,7 +158,13 @@ def plan(config, distributed=None, ranges=None):
     Raises:
         UsageError: the settings do not fit the dataset or each other.
     """
-    return resolve(open_images(config, ranges), distributed)
+    opened = open_images(config, ranges)
+    if usual_size and not config.image_size and None in opened.train_source.image_shape:
+        size = "x".join(map(str, usual_size))
+        print(f"--image_size={size}, that of --checkpoint, as the images have several", flush=True)
+        config = opened.config.replace(image_size=size)
+        opened = dataclasses.replace(opened, config=config)
+    return resolve(opened, distributed)
 
 
 def open_images(config, ranges=None):

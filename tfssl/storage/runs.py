@@ -81,6 +81,7 @@ def continued(config, there, given):
         config = config.replace(input_normalization=there.input_normalization)
     kept = [*ABSENT, *CHOSEN, "train_batch_size"]
     kept += ("channels", "views", *NEED_RGB) if there.channels else ()
+    kept += ["image_size"] if there.task != "pretrain" else []  # it may be that of the weights
     return config.replace(**{name: getattr(there, name) for name in kept if name not in given})
 
 

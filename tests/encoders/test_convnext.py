@@ -9,7 +9,7 @@ from tests.helpers import ROOT
 from tfssl import encoders, layers
 from tfssl.encoders import convnexts, named
 
-GOLDEN = np.load(ROOT / "tests" / "golden" / "convnext.npz")  # by scripts/golden_convnext.py
+GOLDEN = np.load(ROOT / "tests" / "golden" / "convnext.npz")  # by scripts/golden_timm.py
 SMALL = dict(patch_size=2, depths=(1, 2), dims=(6, 8))
 
 

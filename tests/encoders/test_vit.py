@@ -12,7 +12,7 @@ from tfssl.encoders import named, vits
 from tfssl.layers import transformer
 
 SMALL = dict(patch_size=4, dim=16, depth=2, heads=2)
-GOLDEN = np.load(ROOT / "tests" / "golden" / "vit.npz")  # made by scripts/golden_vit.py
+GOLDEN = np.load(ROOT / "tests" / "golden" / "vit.npz")  # by scripts/golden_timm.py
 
 
 def images(*shape, seed=0):

@@ -10,7 +10,7 @@ from tfssl.encoders import adapt
 from tfssl.information import bounds
 from tfssl.methods import checks
 from tfssl.methods.coupled import Coupled, Tensors
-from tfssl.methods.hints import Encoder, Layers, Scalars, Shape, Views
+from tfssl.methods.hints import Encoder, Layers, Scalars, Views
 from tfssl.methods.learner import Outputs
 
 ESTIMATORS = {"jsd": bounds.jsd_bound, "infonce": bounds.infonce_bound}
@@ -64,6 +64,7 @@ class DeepInfoMax(Coupled):
 
     SCALARS = ("information_local", "information_global")
     NUM_VIEWS = 1
+    KNOWN_SIZE = True
 
     def __init__(
         self,
@@ -97,19 +98,6 @@ class DeepInfoMax(Coupled):
             )
         self.local_weight, self.global_weight = local_weight, global_weight
         self.estimator, self.local_layer = estimator, local_layer
-
-    def build_if_known(self) -> None:
-        shape = adapt.known_input_shape(self.encoder)
-        if shape is not None and None not in shape[1:]:
-            super().build_if_known()
-
-    def encoder_shape(self, input_shape: Shape) -> Shape:
-        if None in input_shape[1:]:
-            raise ValueError(
-                "DeepInfoMax needs views of a known size. "
-                f"Received: images {adapt.shape_text(input_shape)}"
-            )
-        return super().encoder_shape(input_shape)
 
     def make_heads(
         self,

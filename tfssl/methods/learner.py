@@ -106,6 +106,7 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     NUM_VIEWS = 2  # None: any number from LEAST_VIEWS on
     LEAST_VIEWS = 1
     SAME_SIZE = False
+    KNOWN_SIZE = False  # whether the size of the views must be known to build the model
     SCHEDULED = False  # whether something but the learning rate depends on the planned steps
     least_batch = 1  # images that a batch must have
     total_steps = None  # the length of the training, if it was given to the constructor
@@ -160,11 +161,17 @@ class Learner(keras.Model, metaclass=creation.BuildsWhenItCan):
     def build_if_known(self) -> None:
         """Builds the model if the encoder's input shape is known."""
         shape = adapt.known_input_shape(self.encoder)
-        if shape is not None and shape[-1] is not None:
+        needed = shape and (shape[1:] if self.KNOWN_SIZE else shape[-1:])
+        if shape is not None and None not in needed:
             self.build((None, *shape[1:]))
 
     def encoder_shape(self, input_shape: Shape) -> Shape:
         """The shape of the encoder's inputs for views of a shape."""
+        if self.KNOWN_SIZE and None in input_shape[1:]:
+            raise ValueError(
+                f"{type(self).__name__} needs views of a known size. "
+                f"Received: images {adapt.shape_text(input_shape)}"
+            )
         return tuple(input_shape)
 
     def build(self, input_shape: Shape) -> None:

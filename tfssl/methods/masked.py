@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfssl.distribute import replicas
-from tfssl.encoders import adapt
 from tfssl.methods import checks
-from tfssl.methods.hints import Batch, Encoder, Layers, Shape, Views
+from tfssl.methods.hints import Batch, Encoder, Layers, Views
 from tfssl.methods.learner import Outputs
 from tfssl.methods.selfsupervised import SelfSupervised
 
@@ -49,6 +48,7 @@ class Masked(SelfSupervised):
 
     SCALARS = ("reconstruction_loss",)
     NUM_VIEWS = 1
+    KNOWN_SIZE = True
     COMPARES_VIEWS = False
     SPREAD = False  # what all images have in common dominates h
     least_batch = 1
@@ -69,19 +69,6 @@ class Masked(SelfSupervised):
                 f"views. Received: {rows}x{columns}, with patches of {height}x{width} pixels"
             )
         return parts
-
-    def build_if_known(self) -> None:
-        shape = adapt.known_input_shape(self.encoder)
-        if shape is not None and None not in shape[1:]:
-            super().build_if_known()
-
-    def encoder_shape(self, input_shape: Shape) -> Shape:
-        if None in input_shape[1:]:
-            raise ValueError(
-                f"{type(self).__name__} needs views of a known size. "
-                f"Received: images {adapt.shape_text(input_shape)}"
-            )
-        return super().encoder_shape(input_shape)
 
     # What a subclass says
 

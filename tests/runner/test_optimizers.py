@@ -10,7 +10,8 @@ import tensorflow as tf
 
 import tfssl
 from tests.networks import elements, small_vit
-from tfssl.runner.job import DECOUPLED, build_optimizer
+from tfssl.runner import optimizers
+from tfssl.runner.optimizers import DECOUPLED
 
 OF = {
     "lars": tfssl.LARS,
@@ -25,7 +26,7 @@ OF = {
 def optimizer(name, model=None, **settings):
     config = tfssl.Config(optimizer=name, **settings)
     job = types.SimpleNamespace(config=config, learning_rate=0.01, warmup_steps=0, total_steps=10)
-    return build_optimizer(job, model or built(tfssl.SimMIM))
+    return optimizers.build(job, model or built(tfssl.SimMIM))
 
 
 def built(method, **options):

@@ -12,9 +12,7 @@ import keras
 
 from tfssl import registry
 from tfssl.encoders import adapt, convnexts, vits
-from tfssl.encoders.convnexts import convnext
 from tfssl.encoders.resnets import resnet
-from tfssl.encoders.vits import vit
 
 APPLICATIONS, HUB = "keras.applications.", "keras_hub:"
 EXPECTED = (
@@ -71,8 +69,7 @@ def make(
 
 def has_blocks(name):
     """Whether the blocks of an encoder of tfssl by this name can be computed again (`remat`)."""
-    family, _, size = name.partition("(")[0].partition("_")
-    return family in SIZED and size in SIZED[family][1]
+    return sized(name.partition("(")[0]) is not None
 
 
 def split(name):
@@ -102,9 +99,8 @@ def maker_of(name):
         return lambda shape, seed, options: called(entry.value, shape, seed, options)
     if name.startswith("resnet") and name[6:].isdigit():
         return lambda shape, seed, options: our_resnet(int(name[6:]), shape, seed, options)
-    family, _, size = name.partition("_")
-    if has_blocks(name):
-        build = SIZED[family][0]
+    if sized(name):
+        build, size = sized(name)
         return lambda shape, seed, options: build(
             size, **{"channels": shape[-1], "seed": seed} | options
         )
@@ -121,7 +117,14 @@ def maker_of(name):
     raise ValueError(f"`encoder` must be {EXPECTED}. Received: {name}")
 
 
-SIZED = {"vit": (vit, vits.SIZES), "convnext": (convnext, convnexts.SIZES)}
+def sized(name):
+    """The function that builds an encoder of a family, and its size; None: it is of none."""
+    family, _, size = name.partition("_")
+    build, sizes = FAMILIES.get(family, (None, ()))
+    return (build, size) if size in sizes else None
+
+
+FAMILIES = {"vit": (vits.vit, vits.SIZES), "convnext": (convnexts.convnext, convnexts.SIZES)}
 
 
 def our_resnet(depth, shape, seed, options):

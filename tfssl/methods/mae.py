@@ -100,10 +100,6 @@ class MAE(Masked):
     def patch_size(self) -> tuple[int, int]:
         return self.hidden.sections.patch_size
 
-    def squares(self) -> tuple[int, int]:
-        """Rows and columns of the patches."""
-        return tuple(-(-side // of) for side, of in zip(self.views_shape[1:3], self.patch_size))
-
     def masked_pass(
         self, images: tf.Tensor, noise: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -118,7 +114,7 @@ class MAE(Masked):
         h = adapt.pooled(parts.head(x))
         self.keep_losses(self.decoder)
         predicted = self.decoder(
-            parts.normalized(x), order=order, size=self.squares(), training=training
+            parts.normalized(x), order=order, size=self.patches, training=training
         )
         return h, predicted, order[:, visible:]
 

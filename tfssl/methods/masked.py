@@ -38,7 +38,7 @@ class Masked(SelfSupervised):
     Projections z, for monitoring, are the representations h of the masked images; the probe learns
     from these too.
 
-    Subclasses implement `make_heads`, `squares`, `patch_size`, `loss_of` and `predict_patches`.
+    Subclasses implement `make_heads`, `patch_size`, `loss_of` and `predict_patches`.
 
     Args:
         encoder: see `Learner`.
@@ -78,8 +78,8 @@ class Masked(SelfSupervised):
         raise NotImplementedError
 
     def squares(self) -> tuple[int, int]:
-        """Rows and columns of what is masked as a whole in a view."""
-        raise NotImplementedError
+        """Rows and columns of what is masked as a whole in a view: by default, the patches."""
+        return self.patches
 
     def loss_of(
         self, images: tf.Tensor, noise: tf.Tensor, training: bool
@@ -98,6 +98,11 @@ class Masked(SelfSupervised):
         raise NotImplementedError
 
     # The same for all
+
+    @property
+    def patches(self) -> tuple[int, int]:
+        """Rows and columns of the patches of a view."""
+        return tuple(-(-side // of) for side, of in zip(self.views_shape[1:3], self.patch_size))
 
     @property
     def num_masked(self) -> int:
@@ -154,21 +159,17 @@ class Masked(SelfSupervised):
         return Outputs(loss, {"reconstruction_loss": loss}, (h,), (h,))
 
     def patched(self, images: tf.Tensor) -> tf.Tensor:
-        """The patches of images: [B, H, W, C] -> [B, n, patch height * patch width * C].
+        """The patches of views: [B, H, W, C] -> [B, n, patch height * patch width * C].
 
         Images are padded with black, evenly at opposite sides, to whole patches.
         """
         height, width = self.patch_size
-        rows, columns = self.squares_of(images)
+        rows, columns = self.patches
         channels = images.shape[-1]
         pads = [(0, 0), *self.padding(images), (0, 0)]
         x = tf.reshape(tf.pad(images, pads), [-1, rows, height, columns, width, channels])
         x = tf.transpose(x, [0, 1, 3, 2, 4, 5])
         return tf.reshape(x, [-1, rows * columns, height * width * channels])
-
-    def squares_of(self, images: tf.Tensor) -> tuple[int, int]:
-        """Rows and columns of the patches of images."""
-        return tuple(-(-side // of) for side, of in zip(images.shape[1:3], self.patch_size))
 
     def padding(self, images: tf.Tensor) -> list[tuple[int, int]]:
         """Rows above and below, and columns left and right, that make whole patches."""
@@ -181,7 +182,7 @@ class Masked(SelfSupervised):
     def assembled(self, patches: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """The images of `patched`, of the size of `images`."""
         height, width = self.patch_size
-        rows, columns = self.squares_of(images)
+        rows, columns = self.patches
         channels = images.shape[-1]
         x = tf.reshape(patches, [-1, rows, columns, height, width, channels])
         x = tf.reshape(

@@ -109,11 +109,6 @@ class SimMIM(Masked):
     def patch_size(self) -> tuple[int, int]:
         return self.hidden.patch
 
-    @property
-    def patches(self) -> tuple[int, int]:
-        """Rows and columns of the patches of a view."""
-        return tuple(-(-side // of) for side, of in zip(self.views_shape[1:3], self.patch_size))
-
     def squares(self) -> tuple[int, int]:
         return tuple(-(-count // of) for count, of in zip(self.patches, self.hidden.times))
 

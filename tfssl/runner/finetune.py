@@ -70,9 +70,7 @@ def prepared(config, given, distribution=None):
     Returns:
         The `Job`; the `Pretrained` weights and their description, as of `starting_point`.
     """
-    begun = runs.recorded(config.model_dir)
-    config, found, origin, ranges = starting_point(config, given)
-    size = None if begun else (origin or {}).get("image_size")
+    config, found, origin, ranges, size = starting_point(config, given)
     job = plan(config, distribution, ranges, size)
     if config.task == "finetune":
         check_selector(config)
@@ -87,7 +85,8 @@ def starting_point(config, given):
 
     Returns:
         The Config with the architecture of the weights; a `Pretrained`, or None if it is not
-        needed; the description of the weights, {} without any; and the `ranges` for `plan`.
+        needed; the description of the weights, {} without any; and the `ranges` and the
+        `usual_size` for `plan`.
     """
     there = runs.recorded(config.model_dir)
     config = runs.continued(config, there, given)
@@ -112,7 +111,8 @@ def starting_point(config, given):
     config, ranges = scaled_as(config, given, taught_by(config) or origin, there)
     if there:
         runs.check_same(config, there, config.model_dir)
-    return config, found, origin, ranges
+    size = None if there else (origin or {}).get("image_size")
+    return config, found, origin, ranges, size
 
 
 def teacher_file(config):
@@ -362,12 +362,13 @@ def build_model(job, found=None, num_classes=None):
             encoder = networks.build_encoder(
                 config, job.stem, normalization, config.seed, **classes
             )
-        if config.layer_decay is not None and not sections.find(encoder):
+        transformer = sections.find(encoder)
+        if config.layer_decay is not None and not transformer:
             raise UsageError(
                 "--layer_decay needs a Vision Transformer, such as --encoder=vit_tiny. Received: "
                 f"{config.layer_decay} with {networks.network(config.to_dict())}"
             )
-        freeze(encoder, config)
+        freeze(encoder, config, transformer)
         if projector is not None:
             projector = layers.first_layers(projector, config.ft_proj_selector)
         head = layers.classifier(
@@ -396,15 +397,21 @@ def build_model(job, found=None, num_classes=None):
         return compile_model(job, model, [view_recipe(job)])
 
 
-def freeze(encoder, config):
-    """Freezes layers according to --fine_tune_after_block."""
+def freeze(encoder, config, transformer):
+    """Freezes layers according to --fine_tune_after_block.
+
+    Args:
+        encoder: the encoder.
+        config: a `tfssl.Config`.
+        transformer: the `Sections` of the encoder; None: it is no Vision Transformer.
+    """
     after = config.fine_tune_after_block
     if config.encoder == "resnet":
         encoders.freeze(encoder, after)
     elif after == HEAD_ALONE:
         encoder.trainable = False
-    elif after != -1 and sections.find(encoder):
-        sections.freeze(sections.find(encoder), after)
+    elif after != -1 and transformer:
+        sections.freeze(transformer, after)
     elif after != -1:
         try:
             stages.freeze_to(encoder, after + 1)

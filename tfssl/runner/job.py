@@ -20,13 +20,21 @@ from tfssl.data import Source, values
 from tfssl.data.channels import Mismatch
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
-from tfssl.runner import build, demand, device, objective, plugins, protocols, sources
+from tfssl.runner import (
+    build,
+    demand,
+    device,
+    objective,
+    optimizers,
+    plugins,
+    protocols,
+    sources,
+)
 from tfssl.runner.recipes import compiled, function_of
 from tfssl.storage import networks, rundir, runs
 from tfssl.storage.networks import describe, network
 
 FEWEST_NEIGHBOURS = 1  # of kNN, where there are fewer labels than by default
-DECOUPLED = ("adamw", "lion", "muon")  # optimizers with a weight decay of their own
 MOST_WHITE, MOST_BLACK = 0.5, 0.99  # of the values of images, beyond which it is told
 
 
@@ -564,8 +572,8 @@ def compile_model(job, model, recipes):
     except ValueError as error:  # it names an argument of the method, which is a flag
         raise UsageError(re.sub(r"`(\w+)`", r"--\1", str(error))) from error
     model.compile(
-        build_optimizer(job, model),
-        weight_decay=None if config.optimizer in DECOUPLED else config.weight_decay,
+        optimizers.build(job, model),
+        weight_decay=None if config.optimizer in optimizers.DECOUPLED else config.weight_decay,
         accumulate_steps=config.accumulate_steps,
         jit_compile=config.jit_compile == "on",
         prepare=preparation(job, recipes),
@@ -649,53 +657,3 @@ def train_as_worker(job, model, checkpoints, train):
     if start < job.total_steps:
         train(job, model, checkpoints, start)
     job.distribution.finish()
-
-
-def build_optimizer(job, model):
-    """The optimizer of a built model at the run's learning rate.
-
-    Of those that are not DECOUPLED `Learner.compile` gives the weight decay.
-    """
-    config = job.config
-    clip = {"global_clipnorm": config.clip_norm}
-    # The schedule needs at least one step after the warm-up, even if training ends before.
-    rate = optim.WarmupCosine(
-        job.learning_rate, job.warmup_steps, max(job.total_steps, job.warmup_steps + 1)
-    )
-    if config.optimizer == "lars":
-        return optim.LARS(
-            rate,
-            momentum=config.momentum,
-            eeta=config.lars_eeta,
-            momentum_form=config.lars_form,
-            **clip,
-        )
-    if config.optimizer == "momentum":
-        return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True, **clip)
-    decay, beta_2 = {"weight_decay": config.weight_decay}, config.adam_beta_2
-    if config.optimizer == "lion":
-        return keras.optimizers.Lion(rate, **decay, **clip)
-    if config.optimizer == "muon":
-        return keras.optimizers.Muon(
-            rate,
-            **decay,
-            **clip,
-            adam_weight_decay=config.weight_decay,
-            adam_beta_2=beta_2,
-            exclude_layers=[f"^{re.escape(v.path)}$" for v in not_by_muon(model)],
-        )
-    if config.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, beta_2=beta_2, **decay, **clip)
-    return keras.optimizers.Adam(rate, beta_2=beta_2, **clip)
-
-
-def not_by_muon(model):
-    """The matrices of a model that are no kernels, such as positions, or of its last layers."""
-    last = {id(v) for name in LAST for v in getattr(model.parts.get(name), "variables", ())}
-    kernels = {id(v) for part in model.parts.values() for v in optim.decayed(part)}
-    matrices = [v for v in model.trainable_variables if len(v.shape) == 2]
-    return [v for v in matrices if id(v) in last or id(v) not in kernels or v.path.endswith(PIXELS)]
-
-
-LAST = ("probe", "head", "prototypes", "pixels")  # parts
-PIXELS = "decoder/pixels/kernel"

@@ -208,10 +208,17 @@ def test_what_cannot_be_is_refused(of, options, message):
         deep_infomax(of, **options)
 
 
-def test_an_encoder_whose_maps_cannot_be_read_is_refused():
-    model = deep_infomax(lambda: networks.Subclassed(6))
+@pytest.mark.parametrize("of", [lambda: networks.Subclassed(6), keras.layers.Flatten], ids=str)
+def test_an_encoder_whose_maps_cannot_be_read_is_refused_at_once(of):
     with pytest.raises(ValueError, match="must be a functional or sequential keras.Model"):
-        model.build((None, 8, 8, 3))
+        deep_infomax(of)
+
+
+def test_a_sequential_encoder_may_be_without_its_input():
+    convolutions = [keras.layers.Conv2D(4, 3, strides=2, padding="same") for _ in range(2)]
+    model = deep_infomax(lambda: keras.Sequential(convolutions))
+    model.build((None, 8, 8, 3))
+    assert model.map_shape == (4, 4, 4)
 
 
 def test_two_views_are_refused():

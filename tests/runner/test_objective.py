@@ -105,6 +105,14 @@ def test_positives_by_class_need_classes(classes, tmp_path):
         objective.check(job)
 
 
+def test_positives_by_class_need_labels(tmp_path):
+    job = plan(tiny_config(tmp_path, method="supcon"))
+    images, labels = job.train_source.arrays
+    unlabelled = dataclasses.replace(job.train_source, arrays=(images, np.full_like(labels, -1)))
+    with pytest.raises(UsageError, match="--method=supcon needs images .* with no label"):
+        objective.check(dataclasses.replace(job, train_source=unlabelled))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", VOID, ids=told)
 def test_what_is_refused_would_learn_nothing(case, tmp_path, monkeypatch):
@@ -119,7 +127,7 @@ def test_what_is_refused_would_learn_nothing(case, tmp_path, monkeypatch):
 
 def test_an_encoder_that_does_not_suit_the_method_is_refused(tmp_path):
     config = tiny_config(tmp_path / "run", **RESNET, method="dim", remat=True)
-    with pytest.raises(UsageError, match="--method=dim: `encoder` must be a functional or seq"):
+    with pytest.raises(UsageError, match="--method=dim .*: `encoder` must be a functional"):
         build_model(plan(config))
 
 

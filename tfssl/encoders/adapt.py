@@ -228,14 +228,21 @@ def maps_of(encoder):
     Raises:
         ValueError: their outputs cannot be read.
     """
-    if not compat.is_functional(encoder) or isinstance(encoder, Rematerialized):
+    check_readable(encoder)
+    encoder = compat.flattened(encoder)
+    outputs = compat.outputs_within(encoder)
+    return encoder, {name: output for name, output in outputs.items() if len(output.shape) == 4}
+
+
+def check_readable(encoder):
+    """Raises ValueError unless the feature maps of an encoder can be read once it is built."""
+    unbuilt = isinstance(encoder, keras.Sequential) and not encoder.built
+    readable = compat.is_functional(encoder) and not isinstance(encoder, Rematerialized)
+    if not (readable or unbuilt):
         raise ValueError(
             "`encoder` must be a functional or sequential keras.Model, whose feature maps can be "
             f"read. Received: {type(encoder).__name__}"
         )
-    encoder = compat.flattened(encoder)
-    outputs = compat.outputs_within(encoder)
-    return encoder, {name: output for name, output in outputs.items() if len(output.shape) == 4}
 
 
 def map_shapes(encoder, maps, input_shape):

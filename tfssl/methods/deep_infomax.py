@@ -85,6 +85,7 @@ class DeepInfoMax(Coupled):
             "global_projector": global_projector,
         }
         super().__init__(encoder, heads=heads, **options)
+        adapt.check_readable(self.encoder)
         checks.weight("local_weight", local_weight)
         checks.weight("global_weight", global_weight)
         if not local_weight and not global_weight:

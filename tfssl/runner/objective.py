@@ -46,14 +46,18 @@ def check_classes(job):
 
 
 def check_positives(job):
-    """Raises UsageError if positives are defined by classes, and there are fewer than two."""
+    """Raises UsageError if positives are defined by classes that the images do not have."""
     config, source = job.config, job.train_source
-    if config.task == "pretrain" and config.by_class and source.num_classes < 2:
+    if config.task != "pretrain" or not config.by_class:
+        return
+    labelled = source.num_labelled
+    if source.num_classes < 2 or not labelled:
         flag = f"--method={config.method}" if config.facts.by_class else "--positives=classes"
+        received = "no label" if source.num_classes else "no classes"
         raise UsageError(
             f"{flag} needs images of two classes or more in "
             f"--train_split. Received: {source.split} of {source.name}, with "
-            f"{source.num_classes or 'no classes'}"
+            f"{source.num_classes if labelled else received}"
         )
 
 

@@ -5,6 +5,7 @@ method    the properties of a method that the table of methods states
 methods   the table of methods: properties, defaults and options of each
 modes     the table of modes: function and properties of each
 defaults  defaults that depend on method, task or kind of images; defaults for older records
+effects   which settings change nothing beside others
 google    command lines of google-research/simclr
 values    parsing and checks of single values
 checks    checks of types, ranges and combinations
@@ -26,6 +27,7 @@ from tfssl.config.defaults import (
     view_flags,
     without_later,
 )
+from tfssl.config.effects import idle
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
 from tfssl.config.method import Method
@@ -77,6 +79,7 @@ __all__ = [
     "default_model_dir",
     "differences",
     "google_defaults",
+    "idle",
     "kind",
     "knob",
     "listed",

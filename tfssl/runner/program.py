@@ -19,6 +19,7 @@ from tfssl.config import (
     MODES,
     Config,
     google_defaults,
+    idle,
 )
 from tfssl.errors import UsageError
 from tfssl.runner import build, plugins, sources, workers
@@ -198,7 +199,8 @@ def print_compatibility(config, given):
         )
     ignored = without_effect(config, given)
     if ignored:
-        print("accepted and without effect here: " + ", ".join(f"--{name}" for name in ignored))
+        named = (f"--{name}" + (f" (needs {of})" if of else "") for name, of in ignored.items())
+        print("accepted and without effect here: " + ", ".join(named))
 
 
 def spelled(settings):
@@ -206,22 +208,25 @@ def spelled(settings):
 
 
 def without_effect(config, given):
-    """The given flags for compatibility, for a TPU or another method, that have no effect."""
+    """The given flags that have no effect, with what they need; "": nothing that can be given.
+
+    Flags for compatibility, for a TPU, for another method, and those that others turn off.
+    """
     on_tpu = config.trains and (
         config.distribute == "tpu" or config.use_tpu and config.distribute == "auto"
     )
     honoured = {"eval_name"} | ({"variable_schema"} if config.loads else set())
     honoured |= set(OF_A_TPU) if on_tpu else set()
     unused = build.unused(config.method) if config.trains and config.task == "pretrain" else ()
-    usual = Config(method=config.method)
-    return [
-        f.name
+    usual, needs = Config(method=config.method), idle(config)
+    return {
+        f.name: needs.get(f.name, "")
         for f in dataclasses.fields(Config)
-        if (f.metadata["group"] == COMPAT or f.name in (*OF_A_TPU, *unused))
+        if (f.metadata["group"] == COMPAT or f.name in (*OF_A_TPU, *unused, *needs))
         and f.name in given
         and f.name not in honoured
         and getattr(config, f.name) != getattr(usual, f.name)
-    ]
+    }
 
 
 OF_A_TPU = ("use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master")

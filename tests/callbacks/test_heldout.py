@@ -11,7 +11,8 @@ from tests.helpers import read_scalars, run_until_killed, spared
 from tests.helpers import tiny_config as config_of
 from tfssl import run
 from tfssl.callbacks import heldout
-from tfssl.runner.pretrain import points_of
+from tfssl.runner.job import plan
+from tfssl.runner.pretrain import build_model, held_out, points_of
 
 NAMES = [f"information/{name}" for name in heldout.NAMES]
 ALL = {"train_steps": 5, "train_summary_steps": 1, "checkpoint_steps": 2}
@@ -52,6 +53,16 @@ def test_the_verdict_is_in_the_result(straight):
     judged = json.loads((straight / heldout.VERDICT).read_text())["verdict"]
     assert judged["step"] == 5 and judged["kind"] in tfssl.verdict.KINDS
     assert json.loads((straight / "result.json").read_text())["verdict"] == judged
+
+
+@pytest.mark.parametrize("settings,separate", [({}, True), ({"probe_dataset": "shapes"}, False)])
+def test_the_verdict_knows_whether_its_images_are_held_out(settings, separate, tmp_path):
+    job = plan(tiny_config(tmp_path, **settings))
+    (of,) = held_out(job, writer=None, start=0)
+    of.set_model(build_model(job))
+    of.judged.set_model(of.model)
+    of.judged.begin(None)
+    assert of.judged.history.facts.held_out == separate
 
 
 def judged_as(kind, first=3):

@@ -55,6 +55,13 @@ def test_sound_trainings(made, kind):
     assert found.why.endswith(".")
 
 
+@pytest.mark.parametrize("held_out,which", [(True, "held-out"), (False, "training")])
+@pytest.mark.parametrize("compared", [True, False])
+def test_the_words_say_of_which_images_the_measures_are(held_out, which, compared):
+    found = judge(points(), dataclasses.replace(FACTS, held_out=held_out, compared=compared))
+    assert f"f {which} images" in found.why
+
+
 FAULTS = {
     "loss": ({"loss": math.nan, "view_rank": math.nan}, {}, "diverging"),
     "grown": ({"loss": 25.0}, {}, "diverging"),

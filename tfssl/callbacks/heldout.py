@@ -34,15 +34,25 @@ class HeldOutScalars(Points):
         directory: of the run.
         say: function of a text, prints a new verdict.
         stop_when: a key of `STOPS`, or None.
+        held_out: as for `Verdict`.
     """
 
     def __init__(
-        self, start_step, total_steps, writer, every, views, directory, say=print, stop_when=None
+        self,
+        start_step,
+        total_steps,
+        writer,
+        every,
+        views,
+        directory,
+        say=print,
+        stop_when=None,
+        held_out=True,
     ):
         super().__init__(start_step, total_steps, writer, every)
         self.directory, self.say, self.stop_when = directory, say, stop_when
         self.path = os.path.join(directory, FILE)
-        self.judged = Verdict(views, num_batches=len(views), verbose=False)
+        self.judged = Verdict(views, num_batches=len(views), verbose=False, held_out=held_out)
         self.neighbours = {}
 
     def on_train_begin(self, logs=None):

@@ -20,6 +20,8 @@ class Verdict(Information):
     Args:
         views, every, num_batches: as for `Information`.
         verbose: bool, whether to print.
+        held_out: bool, whether the views are of images that the training does not see; for the
+            words of the verdict.
 
     Attributes:
         history: `tfssl.verdict.History`; its first point is before training.
@@ -49,9 +51,10 @@ class Verdict(Information):
         num_batches: int = 1,
         *,
         verbose: bool = True,
+        held_out: bool = True,
     ) -> None:
         super().__init__(views, every, num_batches)
-        self.verbose = verbose
+        self.verbose, self.held_out = verbose, held_out
         self.history, self.now, self.said, self.averages = verdict.History(), None, None, None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -74,7 +77,8 @@ class Verdict(Information):
     def begin(self, total_steps: int | None) -> None:
         """Looks at the views and the network before the first step of a process."""
         self.averages = moving_averages(self.model)
-        self.history.facts = facts_of(self.model, self.batches, total_steps)
+        facts = facts_of(self.model, self.batches, total_steps)
+        self.history.facts = dataclasses.replace(facts, held_out=self.held_out)
 
     def add(self, step: int, measured: dict[str, float]) -> None:
         """Adds a point of what was logged and measured, and judges."""

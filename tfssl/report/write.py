@@ -21,10 +21,10 @@ MOST_COLOURS = 10
 
 # {title of a chart: {name of a line: scalar}}; a line without points is left out.
 CHARTS = {
-    "loss": {"training": "train/total_loss", "held-out views": "information/loss_of_views"},
+    "loss": {"training": "train/total_loss", "fixed views": "information/loss_of_views"},
     "accuracy of the online head": {"training views": "train/supervised_acc"},
     "contrastive accuracy": {"training": "train/contrast_acc"},
-    "other view of a held-out image found first": {"share": "information/view_retrieval"},
+    "other view of an image found first": {"share": "information/view_retrieval"},
     "rank at which it is found (0 is first)": {"mean rank": "information/view_rank"},
     "neighbours kept since the point before": {"share": "information/neighbours_kept"},
     "InfoNCE bound, nats": {

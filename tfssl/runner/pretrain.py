@@ -449,8 +449,8 @@ def held_out(job, writer, start):
     """
     config, source, views = job.config, job.eval_source, recipes.trained(job.config, job.size)
     views = views * 2 if len(views) == 1 else views  # of which measures compare two
-    if source is None or config.probe_dataset:
-        source = job.train_source
+    separate = source is not None and not config.probe_dataset
+    source = source if separate else job.train_source
     of_image = 4 * len(views) * math.prod(job.size) * source.channels
     images = min(HELD_OUT, HELD_OUT_BYTES // of_image, source.num_examples)
     parts = config.accumulate_steps * job.distribution.replicas
@@ -474,6 +474,7 @@ def held_out(job, writer, start):
             config.model_dir,
             say_flags,
             config.stop_when,
+            held_out=separate,
         )
     ]
 

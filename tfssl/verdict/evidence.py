@@ -55,7 +55,8 @@ class Facts:
     """What holds for a whole training.
 
     Attributes:
-        images: integer, how many held-out images the measures are of.
+        images: integer, how many images the measures are of, held-out ones unless `held_out` is
+            False.
         total_steps: integer, the planned length; None: unknown.
         ceiling: float, log of the candidates of an InfoNCE loss on the held-out views, in nats;
             None: the loss is another one.
@@ -71,6 +72,7 @@ class Facts:
         method: name of the method.
         compared: whether the loss compares views with each other; False: it is judged by the loss
             of held-out images, as that of MAE is.
+        held_out: whether the images are others than those of the training.
     """
 
     images: int = 0
@@ -87,6 +89,7 @@ class Facts:
     temperature: float | None = None
     method: str = ""
     compared: bool = True
+    held_out: bool = True
 
 
 @dataclasses.dataclass

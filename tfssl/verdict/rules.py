@@ -344,12 +344,13 @@ def change_of(points, facts=Facts()):
 
 def progress(points, facts):
     first, last = points[0], points[-1]
+    which = "held-out" if facts.held_out else "training"
     if not (facts.compared and math.isfinite(last.view_retrieval)):
         before = f", {first.loss_of_views:.4g} before training" if not first.step else ""
-        return f"The loss of held-out images is {last.loss_of_views:.4g}{before}."
+        return f"The loss of {which} images is {last.loss_of_views:.4g}{before}."
     before = f", {first.view_retrieval:.1%} before training" if not first.step else ""
     return (
-        f"Of held-out images {last.view_retrieval:.1%} are found first by another view of them"
+        f"Of {which} images {last.view_retrieval:.1%} are found first by another view of them"
         f"{before}."
     )
 

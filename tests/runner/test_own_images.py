@@ -72,6 +72,14 @@ def test_unlabelled_images_are_learned_from_and_the_table_says_why_there_is_none
 
 
 @pytest.mark.slow
+def test_images_with_labels_need_not_be_evaluated_on(images, tmp_path, capsys):
+    result = tfssl.run(folder(images, "sorted", tmp_path / "run", eval_split="none"))
+    assert result["global_step"] == 2 and "pretrained" not in result
+    said = capsys.readouterr().out
+    assert said.count("nothing is evaluated, as --eval_split=none") == 2
+    assert "Of held-out" not in said
+
+
 def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):
     config = folder(
         images,

@@ -588,7 +588,8 @@ def evaluation_split(splits, path, what):
         raise UsageError(
             f"`eval_split` must name what to evaluate on: `data_dir={path}` has no test or "
             f"validation {what}. A part of train will do: `train_split=train[:90%]` "
-            "`eval_split=train[90%:]`. Received: None"
+            "`eval_split=train[90%:]`; or `eval_split=none`, to train without evaluation. "
+            "Received: None"
         )
     return found
 

@@ -16,6 +16,7 @@ from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
 from tfssl.runner import build, evaluate, loop, page, recipes
 from tfssl.runner.job import (
+    UNSCORED,
     check_data,
     compile_model,
     plan,
@@ -203,7 +204,11 @@ def train_as_chief(job, model, origin, flagfile, teacher):
         export_classifier(config, job.stem, model, config.model_dir, {**about, **classes}),
     ):
         print(f"exported: {path}")
-    result = evaluate_and_record(job, model, job.total_steps) if job.evaluates else None
+    result = None
+    if job.evaluates:
+        result = evaluate_and_record(job, model, job.total_steps)
+    elif config.eval_split == UNSCORED:
+        print(f"no table: nothing is evaluated, as --eval_split={UNSCORED}")
     if config.report:
         page.write_page(job, model.encoder, job.total_steps)
     job.distribution.finish()

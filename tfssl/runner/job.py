@@ -34,6 +34,7 @@ from tfssl.runner.recipes import compiled, function_of
 from tfssl.storage import networks, rundir, runs
 from tfssl.storage.networks import describe, network
 
+UNSCORED = "none"  # the --eval_split of a training that is not evaluated
 FEWEST_NEIGHBOURS = 1  # of kNN, where there are fewer labels than by default
 MOST_WHITE, MOST_BLACK = 0.5, 0.99  # of the values of images, beyond which it is told
 
@@ -185,10 +186,12 @@ def open_images(config, ranges=None):
         if config.own_views:
             function_of(config.views)  # refuses what is no function
     if not (config.trains or mode.evaluates or config.probe_dataset):
-        train_source = sources.load(config, getattr(config, mode.split), mode.split, ranges)
+        split = getattr(config, mode.split)
+        split = config.train_split if split == UNSCORED else split
+        train_source = sources.load(config, split, mode.split, ranges)
         labelled_source = eval_source = train_source
     else:
-        if config.eval_split or config.probe_dataset:
+        if config.probe_dataset or config.eval_split not in (None, UNSCORED):
             sources.check_split(probed(config), config.eval_split, "eval_split")
         train_source = sources.load(config, config.train_split, ranges=ranges)
         tell_levels(config, train_source, ranges)
@@ -402,7 +405,8 @@ def evaluation_sources(config, train_source):
     """Loads the images that classifiers are fitted to, and those that are scored.
 
     Returns:
-        Two `Source`s; the second is None if the images have no labels.
+        Two `Source`s; the second is None if the images have no labels, or for a training that is
+        not evaluated.
 
     Raises:
         UsageError: labels are needed and missing, or the two share images.
@@ -429,10 +433,13 @@ def evaluation_sources(config, train_source):
                 f"{labelled.split} of {other.dataset} {other.data_dir}, without any"
             )
         return labelled, None
+    if config.trains and config.eval_split == UNSCORED:
+        return labelled, None
     scored = sources.load(other, config.eval_split, "eval_split", labelled.value_ranges, again=True)
     if not scored.num_classes:
+        without = ", or be none, to train without evaluation" if config.trains else ""
         raise UsageError(
-            f"--eval_split must have labels ({sources.labels_by(other)}). Received: "
+            f"--eval_split must have labels ({sources.labels_by(other)}){without}. Received: "
             f"{scored.split}, without any"
         )
     if config.evaluates:

@@ -15,6 +15,7 @@ from tfssl.methods import cpc
 from tfssl.methods.masked import Masked
 from tfssl.runner import build, cost, edge, evaluate, loop, page, plugins, recipes
 from tfssl.runner.job import (
+    UNSCORED,
     check_data,
     compile_model,
     plan,
@@ -154,7 +155,7 @@ def train_as_chief(job, model, flagfile):
     )
     print(f"encoder: {path or 'not written, as layers without get_config() cannot be saved'}")
     if config.evaluates and not job.evaluates:
-        print(f"no table: {NO_LABELS}")
+        print(f"no table: {unscored(job)}")
     result = evaluate_both(job, model, fresh_weights, step) if job.evaluates else judged(job, step)
     if config.report:
         page.write_page(job, model.encoder, step)
@@ -171,10 +172,14 @@ def over(job, step):
     return newest == step > 0 and heldout.stops(history, job.config.stop_when)
 
 
-NO_LABELS = (
-    "the images have no labels, so there is no online head and nothing to evaluate with; "
-    "--probe_dataset names a labelled set"
-)
+def unscored(job):
+    """Why there is nothing to evaluate on."""
+    if job.config.eval_split == UNSCORED:
+        return f"nothing is evaluated, as --eval_split={UNSCORED}"
+    return (
+        "the images have no labels, so there is no online head and nothing to evaluate with; "
+        "--probe_dataset names a labelled set"
+    )
 
 
 def evaluate_pretrained(job):
@@ -318,7 +323,7 @@ def announce(job, model, start):
             f"evaluated on {evaluated}{job.eval_source.split}: "
             f"{job.eval_source.num_examples:,} images at {job.eval_size[0]}x{job.eval_size[1]} px"
             if job.eval_source
-            else NO_LABELS
+            else unscored(job)
         )
         + "\n"
         f"{job.network}: "

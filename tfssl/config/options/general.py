@@ -160,8 +160,8 @@ class DataOptions(Schema):
     eval_split: Optional[str] = knob(
         None,
         DATA,
-        "Split to evaluate on. Not given: the dataset's test split, or validation; "
-        "with --mode=predict, all images of a folder that has no splits.",
+        "Split to evaluate on; none: a training is not evaluated. Not given: the dataset's test "
+        "split, or validation; with --mode=predict, all images of a folder that has no splits.",
         common=True,
     )
     max_shared_fraction: float = knob(

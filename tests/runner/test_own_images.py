@@ -17,6 +17,7 @@ from tests.helpers import (
     write_image,
 )
 from tfssl import Config, UsageError, augment
+from tfssl.runner import job
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,15 @@ def images(tmp_path_factory):
 def folder(images, name, model_dir, **changes):
     return tiny_config(
         model_dir,
-        dataset="folder",
-        data_dir=str(images / name),
-        train_split="train",
-        eval_split=None,
-        train_steps=2,
-        train_batch_size=8,
-        **changes,
+        **{
+            "dataset": "folder",
+            "data_dir": str(images / name),
+            "train_split": "train",
+            "eval_split": None,
+            "train_steps": 2,
+            "train_batch_size": 8,
+            **changes,
+        },
     )
 
 
@@ -78,6 +81,38 @@ def test_images_with_labels_need_not_be_evaluated_on(images, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.count("nothing is evaluated, as --eval_split=none") == 2
     assert "Of held-out" not in said
+
+
+def test_a_run_on_a_relative_folder_says_so_elsewhere(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(images)
+    run = str(tmp_path / "run")
+    tfssl.run(folder(images, "flat", run, data_dir="flat", eval_split="none"))
+    again = Config(mode="embed", model_dir=run)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="--data_dir must say where .* relative. Received: flat"):
+        tfssl.run(again)
+    assert tfssl.run(again.replace(data_dir=str(images / "flat")))
+    monkeypatch.chdir(images)
+    assert tfssl.run(again)
+
+
+@pytest.mark.parametrize(
+    "names,alike",
+    [
+        (("Cat", "cat", "dog"), "'Cat' and 'cat' are"),
+        (("a_b", "A b ", "ab", "c", "c"), "'A b' and 'a_b' are"),
+        (("a", "b", "ab"), None),
+    ],
+)
+def test_classes_that_may_be_one_are_told(names, alike, tmp_path, capsys):
+    rows = [f"{number}.png,{name}" for number, name in enumerate(names)]
+    for number in range(len(names)):
+        write_image(tmp_path / f"{number}.png", seed=number)
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows, ""]))
+    table = dict(dataset=str(tmp_path / "labels.csv"), data_dir=None, train_batch_size=2)
+    job.plan(folder(tmp_path, "", tmp_path / "run", eval_split="none", **table))
+    said = capsys.readouterr().out
+    assert (f"WARNING: {alike}" in said) if alike else "WARNING" not in said
 
 
 def test_a_labelled_folder_beside_them_is_evaluated_on(images, tmp_path, capsys):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 import re
 from typing import Optional
 
@@ -33,6 +34,7 @@ from tfssl.runner import (
 from tfssl.runner.recipes import compiled, function_of
 from tfssl.storage import networks, rundir, runs
 from tfssl.storage.networks import describe, network
+from tfssl.text import printable
 
 UNSCORED = "none"  # the --eval_split of a training that is not evaluated
 FEWEST_NEIGHBOURS = 1  # of kNN, where there are fewer labels than by default
@@ -196,6 +198,7 @@ def open_images(config, ranges=None):
         train_source = sources.load(config, config.train_split, ranges=ranges)
         tell_levels(config, train_source, ranges)
         tell_grey(config, train_source)
+        tell_alike(train_source)
         labelled_source, eval_source = evaluation_sources(
             config.replace(channels=train_source.channels), train_source
         )
@@ -366,6 +369,19 @@ def tell_grey(config, source):
         )
 
 
+def tell_alike(source):
+    """Prints the names of classes that people may have meant to be one."""
+    meant = {}
+    for name in map(str, source.classes):
+        meant.setdefault(" ".join(name.casefold().replace("_", " ").split()), []).append(name)
+    for names in [names for names in meant.values() if len(names) > 1]:
+        print(
+            f"WARNING: {' and '.join(repr(printable(name)) for name in names)} are different "
+            f"classes of {source.name}, whose names differ in case and spaces alone.",
+            flush=True,
+        )
+
+
 def tell_levels(config, source, ranges):
     """Prints which values become 0 and 1 if a network decides it, and whether images fit it.
 
@@ -479,6 +495,7 @@ def reopen(config, given):
             f"Received: {config.model_dir}, which holds none"
         )
     mode = MODES[config.mode]
+    check_places(there, config.model_dir, given)
     new_labels = {"label_fraction", "label_list"} if mode.takes_labels else set()
     runs.check_same(config, there, config.model_dir, set(given) - new_labels)
     names = set(given) | new_labels | {"mode", "model_dir", "plugin"}
@@ -494,6 +511,19 @@ def reopen(config, given):
     rundir.make(config.model_dir)
     rundir.check_files(config.model_dir)
     return job
+
+
+def check_places(there, model_dir, given):
+    """Raises UsageError if the images of a run are at a relative path that is not here."""
+    for name in ("data_dir", "probe_data_dir"):
+        path = getattr(there, name) or ""
+        elsewhere = os.path.isabs(path) or "://" in path or os.path.exists(path)
+        if path and name not in given and not elsewhere:
+            raise UsageError(
+                f"--{name} must say where the images of --model_dir={model_dir} are, or the command "
+                "be given where that run was begun, whose path is relative. "
+                f"Received: {path}, which is not in {os.getcwd()}"
+            )
 
 
 def check_data(job, there, goes_on=False):

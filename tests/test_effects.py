@@ -27,9 +27,7 @@ BESIDE = {
     "microscopy": dict(views="microscopy"),
     "byol": dict(method="byol"),
     "all": {**ALL, "use_blur": True},
-    "nothing": dict(
-        color_jitter_p=0.0, grayscale_p=0.0, solarize_p=0.0, use_blur=True, blur_p=0.0
-    ),
+    "nothing": dict(color_jitter_p=0.0, grayscale_p=0.0, solarize_p=0.0, use_blur=True, blur_p=0.0),
     "no strength": dict(color_jitter_strength=0.0),
     "first view": dict(solarize_p=0.5, view2_solarize_p=0.0, view2_color_jitter_strength=0.0),
     "second view": dict(color_jitter_p=0.0, view2_color_jitter_p=0.5, view2_solarize_p=0.5),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.reference import knn_votes_loop
-from tfssl.evaluation import knn_scores, topk_correct
+from tfssl.evaluation import knn, knn_scores, topk_correct
 
 
 def random_split(m=60, n=11, d=5, classes=4, seed=0):
@@ -35,6 +35,43 @@ def test_blocks_change_nothing(block):
     whole = knn_scores(train, labels, test, k=9, num_classes=4)
     blocked = knn_scores(train, labels, test, k=9, num_classes=4, block=block)
     np.testing.assert_allclose(blocked, whole, rtol=1e-4, atol=1e-7)
+
+
+def on_disk(tmp_path, h, dtype=np.float32):
+    """A file of representations, as a `np.memmap`."""
+    np.save(tmp_path / "h.npy", h.astype(dtype))
+    return np.load(tmp_path / "h.npy", mmap_mode="r")
+
+
+@pytest.mark.parametrize("rows", [1, 7, 59, 60, 100])
+@pytest.mark.parametrize("block", [4, 100])
+def test_a_file_read_in_blocks_has_the_same_neighbours(rows, block, tmp_path, monkeypatch):
+    train, labels, test = random_split()
+    train[40:] = train[:20]  # equally near ones, of which the first count
+    monkeypatch.setattr(knn, "ROWS", rows)
+    whole = knn_scores(train, labels, test, k=(9, 3), num_classes=4)
+    file = on_disk(tmp_path, train)
+    read = knn_scores(file, labels, test, k=(9, 3), num_classes=4, block=block)
+    for k in (9, 3):
+        np.testing.assert_allclose(read[k], whole[k], rtol=1e-4, atol=1e-7)
+
+
+def test_of_a_file_only_blocks_are_in_memory(tmp_path, monkeypatch):
+    train, labels, test = random_split(m=4000)
+    monkeypatch.setattr(knn, "ROWS", 100)
+    file, read = on_disk(tmp_path, train, np.float16), []
+    inner = knn._nearest
+    monkeypatch.setattr(knn, "_nearest", lambda *args: read.append(len(args[1])) or inner(*args))
+    knn_scores(file, labels, test, k=5, num_classes=4)
+    assert read == [100] * 40
+
+
+def test_what_is_not_finite_in_a_file_is_counted(tmp_path, monkeypatch):
+    train, labels, test = random_split()
+    train[[3, 50], 1] = np.nan
+    monkeypatch.setattr(knn, "ROWS", 10)
+    with pytest.raises(ValueError, match="`train_h` must be finite. Received: 2 values"):
+        knn_scores(on_disk(tmp_path, train), labels, test, k=1, num_classes=4)
 
 
 def test_several_k_at_once():

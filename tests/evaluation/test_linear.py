@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfssl.evaluation import linear_probe, topk_correct
+from tfssl.evaluation import knn, linear_probe, topk_correct
 
 
 def blobs(n, spread, d=8, classes=5, seed=0):
@@ -52,6 +52,21 @@ def test_rescaled_and_shifted_features_give_the_same_scores():
     moved = linear_probe(train * scale + shift, labels, test * scale + shift, num_classes=5)
     np.testing.assert_allclose(moved, plain, atol=0.02)
     np.testing.assert_array_equal(moved.argmax(1), plain.argmax(1))
+
+
+@pytest.mark.parametrize("rows", [1, 64, 1000])
+@pytest.mark.parametrize("dtype,atol", [(np.float32, 0.01), (np.float16, 0.05)])
+def test_a_file_read_in_blocks_has_the_same_optimum(rows, dtype, atol, tmp_path, monkeypatch):
+    train, labels = blobs(200, spread=2.0)
+    train[:, 6] = 5.0  # constant, without a say
+    test, _ = blobs(50, spread=2.0, seed=1)
+    np.save(tmp_path / "h.npy", train.astype(dtype))
+    monkeypatch.setattr(knn, "ROWS", rows)
+    file = np.load(tmp_path / "h.npy", mmap_mode="r")
+    whole = linear_probe(train, labels, test, num_classes=6)
+    read = linear_probe(file, labels, test, num_classes=6)
+    np.testing.assert_allclose(read[:, :5], whole[:, :5], atol=atol)
+    assert np.isneginf(read[:, 5]).all()
 
 
 def test_statistics_come_from_the_training_split_alone():

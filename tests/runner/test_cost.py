@@ -136,15 +136,6 @@ def test_the_cost_of_an_evaluation_is_of_what_it_does(changes, expected, monkeyp
     assert cost.of_evaluation(config, encode, 4, train, test, (16, 16)) == expected
 
 
-def test_representations_that_do_not_fit_in_memory_cost_nothing(monkeypatch):
-    encode = SlowEncoder(1.0)
-    monkeypatch.setattr(cost, "time", encode)
-    monkeypatch.setattr(cost.evaluate, "MAX_BYTES", 64 * 4 * 4 - 1)
-    config = tiny_config("run")
-    train, test = (sources.load(config, split) for split in ("train[:64]", "test[:40]"))
-    assert cost.of_evaluation(config, encode, 4, train, test, (16, 16)) == Cost(40, 40)
-
-
 def test_seconds_of_a_linear_classifier_are_those_of_its_parts(monkeypatch):
     """Twice the rows, 80 evaluations of which some are timed; twice the side: eightfold."""
     counts = []

@@ -41,7 +41,9 @@ OF_TRAINING = (
         ("train_epochs",),
         "--train_steps=0",
         # Defaults of a method that depend on the epochs are computed from them all the same.
-        lambda value: not value("train_steps") or any(map(callable, value("facts").defaults.values())),
+        lambda value: (
+            not value("train_steps") or any(map(callable, value("facts").defaults.values()))
+        ),
     ),
     Dependent(
         ("checkpoint_epochs",), "--checkpoint_steps=0", lambda value: not value("checkpoint_steps")

@@ -383,7 +383,7 @@ def shuffled(records, num_examples, seed):
 
 
 def labelled(
-    source: Source, crop: Callable[[tf.Tensor], tf.Tensor], *, batch_size: int
+    source: Source, crop: Callable[[tf.Tensor], tf.Tensor], *, batch_size: int, start: int = 0
 ) -> tf.data.Dataset:
     """Makes evaluation batches: the whole split once, in its order; the last batch may be smaller.
 
@@ -391,6 +391,7 @@ def labelled(
         source: a `Source`.
         crop: function from an image float32 [H, W, C] in [0, 1] to float32 [h, w, C].
         batch_size: images per batch, at most the whole split.
+        start: images at the beginning that are passed over, without being decoded.
 
     Returns:
         `tf.data.Dataset` of dicts {"image": float32 [B, h, w, C], "label": int64 [B]}.
@@ -416,6 +417,7 @@ def labelled(
         image, label = decode(*example)
         return {"image": crop(augment.as_float(image)), "label": label}
 
+    examples = examples.skip(start) if start else examples
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     return prefetched(examples.batch(batch_size))
 

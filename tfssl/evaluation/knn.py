@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 BLOCK = 512  # test rows per matmul
+ROWS = 16384  # rows of a file that are in memory at once
 SAMPLE = 8192  # training rows on which an estimate is timed
 
 
@@ -29,14 +30,16 @@ def knn_scores(
     ranking of classes and cannot overflow.
 
     Args:
-        train_h: float [M, D], training representations; converted to float32.
+        train_h: float [M, D], training representations; converted to float32. A `np.memmap` is read
+            in blocks, so that it may be larger than the memory; the neighbours are the same.
         train_labels: int [M], in [0, num_classes).
         test_h: float [N, D], representations to classify.
         k: integer in [1, M], number of neighbours; or a tuple of these, for one pass over the
             similarities.
         num_classes: integer, number of classes C.
         temperature: float > 0.
-        block: integer, test rows per matmul; memory is about 4 * block * M bytes.
+        block: integer, test rows per matmul; memory is about 4 * block * M bytes, with a file
+            4 * (block + D) * 16,384 and 8 * N * k.
 
     Returns:
         float64 [N, C], the votes for each class; a dict {k: votes} if `k` is a tuple.
@@ -58,10 +61,8 @@ def knn_scores(
     check_k(ks, len(train_h))
     if not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
-    train_h, test_h = tf.math.l2_normalize(train_h, 1), tf.math.l2_normalize(test_h, 1)
     votes = {n: [] for n in ks}
-    for start in range(0, len(test_h), block):
-        near, index = _nearest(test_h[start : start + block], train_h, max(ks))
+    for near, index in _neighbours(tf.math.l2_normalize(test_h, 1), train_h, max(ks), block):
         weights = np.exp((near - near[:, :1]) / temperature)
         for n in ks:
             votes[n].append(_votes(weights[:, :n], train_labels[index[:, :n]], num_classes))
@@ -82,11 +83,15 @@ def check_k(ks, count):
 def check_split(train_h, train_labels, test_h, num_classes):
     """Checks representations and labels, and returns the representations as float32.
 
+    A `np.memmap` of training representations stays one.
+
     Raises:
         ValueError: if shapes disagree, a label is outside [0, num_classes), or a representation is
             not finite.
     """
-    train_h, test_h = np.asarray(train_h, np.float32), np.asarray(test_h, np.float32)
+    if not isinstance(train_h, np.memmap):
+        train_h = np.asarray(train_h, np.float32)
+    test_h = np.asarray(test_h, np.float32)
     train_labels = np.asarray(train_labels)
     if (
         train_h.ndim != 2
@@ -105,11 +110,51 @@ def check_split(train_h, train_labels, test_h, num_classes):
             f"[{train_labels.min()}, {train_labels.max()}]"
         )
     for name, h in (("train_h", train_h), ("test_h", test_h)):
-        if not np.isfinite(h).all():
-            raise ValueError(
-                f"`{name}` must be finite. Received: {(~np.isfinite(h)).sum()} values that are not"
-            )
+        wrong = sum(int((~np.isfinite(rows)).sum()) for _, rows in of_rows(h))
+        if wrong:
+            raise ValueError(f"`{name}` must be finite. Received: {wrong} values that are not")
     return train_h, train_labels, test_h
+
+
+def of_rows(h, rows=None):
+    """Yields (index of the first row, rows as float32): in blocks of a file, otherwise all at once.
+
+    Args:
+        h: float [N, D].
+        rows: integer, rows of a block; None: ROWS.
+    """
+    rows = (rows or ROWS) if isinstance(h, np.memmap) else max(1, len(h))
+    for start in range(0, len(h), rows):
+        yield start, np.asarray(h[start : start + rows], np.float32)
+
+
+def _neighbours(test_h, train_h, k, block):
+    """Yields `_nearest` of each block of test rows, in order.
+
+    Of a file the training rows are read once, and the nearest ones so far are kept for all test
+    rows. Of equally near ones the first is taken, either way.
+    """
+    blocks = [test_h[start : start + block] for start in range(0, len(test_h), block)]
+    best = [None] * len(blocks)
+    for first, rows in of_rows(train_h):
+        rows, last = tf.math.l2_normalize(rows, 1), first + len(rows) == len(train_h)
+        for number, of in enumerate(blocks):
+            near, index = _nearest(of, rows, min(k, len(rows)))
+            found = near, index + first
+            if best[number]:
+                found = _merged(best[number], found, k)
+            if last:
+                best[number] = None
+                yield found
+            else:
+                best[number] = found
+
+
+def _merged(first, second, k):
+    """The k nearest rows of two sorted selections, of which the first has the lower indices."""
+    near, index = (np.concatenate(pair, axis=1) for pair in zip(first, second))
+    order = np.argsort(-near, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(near, order, 1), np.take_along_axis(index, order, 1)
 
 
 @tf.function(reduce_retracing=True, autograph=False)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from tfssl.evaluation.knn import check_split
+from tfssl.evaluation.knn import check_split, of_rows
 
 MAX_ITERATIONS = 500
 EVALUATIONS = 80  # of the objective in a typical fit: 20 to 130 with this preconditioner
@@ -37,7 +37,9 @@ def linear_probe(
     for a trained one. With only 1,000 images to fit, 1e-2 and above was better by 2 to 6 points.
 
     Args:
-        train_h: float [M, D], training representations; converted to float32.
+        train_h: float [M, D], training representations; converted to float32. A `np.memmap` is read
+            in blocks for every evaluation of the objective, so that it may be larger than the
+            memory; the optimum is the same, up to rounding.
         train_labels: int [M], in [0, num_classes).
         test_h: float [N, D], representations to classify.
         num_classes: integer, number of classes C.
@@ -63,46 +65,69 @@ def linear_probe(
     if not l2 > 0:
         raise ValueError(f"`l2` must be positive. Received: l2={l2}")
     center, scale = _moments(train_h)
-    train_h, test_h = (train_h - center) / scale, (test_h - center) / scale
     classes, targets = np.unique(train_labels, return_inverse=True)
-    basis, penalties = _preconditioner(train_h, l2, len(classes))
-    weights = _fit(train_h @ basis, targets, penalties, len(classes))
+    stored = isinstance(train_h, np.memmap)
+    blocks = Stored(train_h, center, scale) if stored else [(0, (train_h - center) / scale)]
+    basis, penalties = _preconditioner(blocks, len(train_h), l2, len(classes))
+    blocks = blocks if stored else [(0, blocks[0][1] @ basis)]
+    weights = _fit(blocks, targets, penalties, len(classes), basis if stored else None)
     scores = np.full([len(test_h), num_classes], -np.inf, np.float32)
-    scores[:, classes] = test_h @ basis @ weights[:-1] + weights[-1]
+    scores[:, classes] = (test_h - center) / scale @ basis @ weights[:-1] + weights[-1]
     return scores
+
+
+class Stored:
+    """Standardised rows of a file, which are computed whenever they are iterated over.
+
+    Args:
+        h: `np.memmap` [M, D].
+        center, scale: float32 [D].
+    """
+
+    def __init__(self, h, center, scale):
+        self.h, self.center, self.scale = h, center, scale
+
+    def __iter__(self):
+        for first, rows in of_rows(self.h):
+            yield first, (rows - self.center) / self.scale
 
 
 def _moments(h):
     """Mean and standard deviation of each feature; infinite (weight 0) for constant features."""
-    mean, deviation = h.mean(0, dtype=np.float64), h.std(0, dtype=np.float64)
+    if isinstance(h, np.memmap):
+        mean = sum(rows.sum(0, dtype=np.float64) for _, rows in of_rows(h)) / len(h)
+        squares = sum(((rows - mean) ** 2).sum(0) for _, rows in of_rows(h))
+        deviation = np.sqrt(squares / len(h))
+    else:
+        mean, deviation = h.mean(0, dtype=np.float64), h.std(0, dtype=np.float64)
     alive = deviation > 1e-6 * np.abs(mean)
     return mean.astype(np.float32), np.where(alive, deviation, np.inf).astype(np.float32)
 
 
-def _preconditioner(h, l2, num_classes):
+def _preconditioner(blocks, count, l2, num_classes):
     """A basis [D, D] that whitens the Hessian at W = 0, and the penalty of each direction.
 
     Features of an encoder are strongly correlated, which slows L-BFGS down. In this basis it takes
     a third to a fifth of the steps to the same optimum.
     """
-    variances, axes = np.linalg.eigh(h.T @ h / len(h))
+    variances, axes = np.linalg.eigh(sum(rows.T @ rows for _, rows in blocks) / count)
     lengths = 1 / np.sqrt(np.maximum(variances, 0) / num_classes + l2)
     return axes * lengths, l2 * lengths[:, None] ** 2
 
 
-def _fit(x, targets, penalties, num_classes):
+def _fit(blocks, targets, penalties, num_classes, basis=None):
     """Weights [D + 1, C], the bias last, that minimise the penalised mean cross-entropy."""
-    result = _descend(x, targets, penalties, num_classes, MAX_ITERATIONS)
+    result = _descend(blocks, targets, penalties, num_classes, MAX_ITERATIONS, basis)
     if result.nit >= MAX_ITERATIONS:
         warnings.warn(f"The linear probe did not converge in {MAX_ITERATIONS} iterations.")
-    return result.x.reshape(x.shape[1] + 1, num_classes).astype(np.float32)
+    return result.x.reshape(len(penalties) + 1, num_classes).astype(np.float32)
 
 
-def _descend(x, targets, penalties, num_classes, iterations):
+def _descend(blocks, targets, penalties, num_classes, iterations, basis=None):
     """Runs SciPy's L-BFGS from 0 for at most `iterations`."""
-    shape = (x.shape[1] + 1, num_classes)
+    shape = (len(penalties) + 1, num_classes)
     return minimize(
-        _objective(x, targets, penalties, shape),
+        _objective(blocks, targets, penalties, shape, basis),
         np.zeros(shape).ravel(),
         jac=True,
         method="L-BFGS-B",
@@ -110,19 +135,39 @@ def _descend(x, targets, penalties, num_classes, iterations):
     )
 
 
-def _objective(x, targets, penalties, shape):
-    """The function from flat weights to (penalised mean cross-entropy, gradient)."""
-    rows = np.arange(len(x))
+def _objective(blocks, targets, penalties, shape, basis=None):
+    """The function from flat weights to (penalised mean cross-entropy, gradient).
+
+    Args:
+        blocks: iterable of (index of the first row, rows float32 [N, D]), passed through once for
+            each call.
+        targets: int [M], in [0, C).
+        penalties: float [D, 1], of the weights in each direction.
+        shape: (D + 1, C) of the weights, the bias last.
+        basis: float32 [D, D] in which the weights are; None: the rows are in it already.
+    """
+    count = len(targets)
+
+    def of_block(inner, bias, x, labels):
+        rows = np.arange(len(x))
+        log_p = log_softmax(x @ inner + bias, axis=1)
+        loss = -log_p[rows, labels].sum(dtype=np.float64) / count
+        error = np.exp(log_p)
+        error[rows, labels] -= 1
+        error /= count
+        return loss, np.vstack([x.T @ error, error.sum(0)])
 
     def objective(flat):
         weights = flat.reshape(shape).astype(np.float32)
-        log_p = log_softmax(x @ weights[:-1] + weights[-1], axis=1)
+        inner = weights[:-1] if basis is None else basis @ weights[:-1]
         decay = penalties * weights[:-1]
-        loss = -log_p[rows, targets].mean(dtype=np.float64) + 0.5 * np.sum(decay * weights[:-1])
-        error = np.exp(log_p)
-        error[rows, targets] -= 1
-        error /= len(x)
-        gradient = np.vstack([x.T @ error + decay, error.sum(0)])
+        loss, gradient = 0.5 * np.sum(decay * weights[:-1]), 0.0
+        for first, x in blocks:
+            part, change = of_block(inner, weights[-1], x, targets[first : first + len(x)])
+            loss, gradient = loss + part, gradient + change
+        if basis is not None:
+            gradient[:-1] = basis.T @ gradient[:-1]
+        gradient[:-1] += decay
         return float(loss), gradient.ravel().astype(np.float64)
 
     return objective
@@ -158,7 +203,7 @@ def linear_seconds(n: int, dim: int, num_classes: int) -> float:
 
     def descend():
         return _descend(
-            h,
+            [(0, h)],
             np.arange(rows) % num_classes,
             np.full((dim, 1), 1e-3, np.float32),
             num_classes,

@@ -15,7 +15,11 @@ from tfssl.evaluation.linear import linear_probe
 
 @typing.runtime_checkable
 class Protocol(typing.Protocol):
-    """The interface of a protocol; subclassing is not required."""
+    """The interface of a protocol; subclassing is not required.
+
+    `train_h` is float32 [M, D]; of a run whose representations do not fit in memory it is a
+    `np.memmap` of float16 or float32.
+    """
 
     @property
     def name(self) -> str: ...

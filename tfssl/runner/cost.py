@@ -62,8 +62,7 @@ def of_evaluation(config, encode, dim, train_source, eval_source, size):
     """
     scored, ks = evaluate.count(config, eval_source), config.neighbours
     wanted = ks or config.linear_probe or config.protocols
-    classified = wanted and evaluate.fits(train_source, dim)
-    fitted = train_source.num_examples if classified else 0
+    fitted = train_source.num_examples if wanted else 0
     images = scored + fitted
     return Cost(
         images=images,

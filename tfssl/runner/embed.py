@@ -10,7 +10,7 @@ from tfssl import files
 from tfssl.data import channels
 from tfssl.report.sample import places
 from tfssl.runner import cost, evaluate, frozen
-from tfssl.storage import rundir
+from tfssl.storage import rows, rundir
 from tfssl.storage.pretrained import described
 from tfssl.storage.projector import MOST_SPRITES, THUMBNAIL, picture, write_projector
 
@@ -37,8 +37,16 @@ def embed(config, given):
     print(f"embeddings by {described(origin)}")
     encode = evaluate.encoder_function(config, encoder, job.eval_size)
     cost.announce("embed", cost.of_encoding(config, encode, source, job.eval_size))
+    place = os.path.join(directory, evaluate.REPRESENTATIONS)
     h, labels = evaluate.represent(
-        config, encode, source, job.eval_size, "embed", config.eval_steps
+        config,
+        encode,
+        source,
+        job.eval_size,
+        "embed",
+        config.eval_steps,
+        place=place,
+        unlabelled=True,
     )
     ids = source.ids()[: evaluate.count(config, source)]
     rundir.make(directory)
@@ -64,6 +72,7 @@ def embed(config, given):
     print(f"tensorboard --logdir {quoted}    (Projector, {len(shown):,} images)")
     title = f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}"
     picture(directory, lambda: places(h[shown], config.seed), labels[shown], names, title)
+    rows.remove(h)
     return directory
 
 

@@ -8,20 +8,23 @@ Accuracies of the same encoder differ by several points between protocols.
 """
 
 import contextlib
+import itertools
+import os
 import time
 
 import numpy as np
 import tensorflow as tf
 
-from tfssl import augment, data, encoders, evaluation
+from tfssl import augment, data, encoders, evaluation, memory
 from tfssl.callbacks.progress import Progress
 from tfssl.errors import TrainingError, UsageError
 from tfssl.information.representation import label_information
 from tfssl.runner import protocols
-from tfssl.storage import networks
+from tfssl.storage import networks, rows
 from tfssl.text import printable
 
-MAX_BYTES = 4 * 2**30  # limit of training representations in memory, for linear and kNN
+COPIES = 6  # of representations in memory, with what a classifier makes of them
+REPRESENTATIONS = "representations"  # directory in a run of those that do not fit in memory
 
 
 def evaluate(config, encode, train_source, eval_source, size, title, probe=None):
@@ -52,14 +55,9 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
     ks, others = config.neighbours, protocols.registered(config)
     if not (ks or config.linear_probe or others):
         return results
-    if not fits(train_source, test_h.shape[1]):
-        print(
-            "linear and kNN evaluation are left out: the representations of the training split "
-            "do not fit in memory"
-        )
-        return results
+    place = os.path.join(config.model_dir, REPRESENTATIONS)
     train_h, train_labels = labelled(
-        *represent(config, encode, train_source, size, title), "train_split"
+        *represent(config, encode, train_source, size, title, place=place), "train_split"
     )
     tell_new_labels(train_source, eval_source, train_labels, test_labels)
     ks = tuple(k for k in ks if k <= len(train_h))
@@ -89,12 +87,13 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
         with timed(f"{title}: {name} on {len(train_h):,} frozen representations"):
             scores = protocols.scores(name, protocol, train_h, train_labels, test_h, num_classes)
         results[name] = score(scores, test_labels)
+    rows.remove(train_h)
     return results
 
 
-def fits(source, dim):
-    """Whether the representations of a split, float32 [N, dim], are below MAX_BYTES."""
-    return source.num_examples * dim * 4 <= MAX_BYTES
+def fits(count, dim):
+    """Whether representations float32 [count, dim] can be evaluated in memory."""
+    return COPIES * count * dim * 4 <= memory.available()
 
 
 def batch_function(model, size, channels=3):
@@ -117,8 +116,21 @@ def patches_of(config):
     return {"eval_patches": config.eval_patches} if config.eval_patches > 1 else {}
 
 
-def represent(config, encode, source, size, title, steps=0, what="representations"):
+def represent(
+    config,
+    encode,
+    source,
+    size,
+    title,
+    steps=0,
+    what="representations",
+    place=None,
+    unlabelled=False,
+):
     """Computes representations float32 [N, D] and labels int64 [N] of a split, in order.
+
+    Those that are too many for the memory are written to `place` and read from there, a
+    `np.memmap` that `storage.rows.remove` deletes. After an interruption that goes on.
 
     Args:
         config: a `tfssl.Config`.
@@ -128,20 +140,64 @@ def represent(config, encode, source, size, title, steps=0, what="representation
         title: text for the progress bar.
         steps: integer, number of batches; 0: all.
         what: name of the outputs of `encode`.
+        place: directory of those that do not fit in memory; None: they are kept there anyway.
+        unlabelled: whether those of images without a label are written too; in memory they
+            always are.
 
     Raises:
         TrainingError: the outputs are not finite, or the data is damaged.
+        UsageError: there is no room for them on the disk.
     """
-    total, batches = crops(config, source, size, steps)
+    total, _ = crops(config, source, size, steps)
+    count = min(total * config.eval_batch_size, source.num_examples)
     progress = Progress(
         f"{title}: {what} of {source.split}", total, config.eval_batch_size, unit="batches"
     )
-    hs, labels = [], []
-    for step, batch in enumerate(read(batches, source), start=1):
-        hs.append(finite(encode(batch["image"]).numpy(), f"{what} of {source.name} {source.split}"))
-        labels.append(batch["label"].numpy())
-        progress(step)
-    return np.concatenate(hs), np.concatenate(labels)
+
+    def encoded(start=0):
+        _, batches = crops(config, source, size, steps, start)
+        for step, batch in enumerate(read(batches, source), start=start + 1):
+            h = encode(batch["image"]).numpy()
+            yield finite(h, f"{what} of {source.name} {source.split}"), batch["label"].numpy()
+            progress(step)
+
+    batches = encoded()
+    first = next(batches)
+    if place is None or fits(count, first[0].shape[1]):
+        hs, labels = zip(first, *batches)
+        return np.concatenate(hs), np.concatenate(labels)
+    made = store(config, first[0], source, size, count, place, unlabelled)
+    rest = encoded(made.blocks) if made.blocks else itertools.chain([first], batches)
+    for h, labels in rest:
+        wanted = slice(None) if unlabelled else labels >= 0
+        made.add(h[wanted], labels[wanted])
+    made.note()
+    return made.read()
+
+
+def store(config, first, source, size, count, place, unlabelled):
+    """The `Rows` for the representations of `represent`, and tells where they are.
+
+    Args:
+        first: those of the first batch.
+        count: integer, number of images.
+        config, source, size, place, unlabelled: as for `represent`.
+    """
+    about = {
+        "data": data.digest(source.identity),
+        "size": list(size),
+        "crop": crop_proportion(config, size),
+        "batch": config.eval_batch_size,
+        "unlabelled": unlabelled,
+    }
+    made = rows.Rows(place, count, first, about)
+    print(
+        f"{count:,} x {first.shape[1]:,} numbers are too many for the memory, "
+        f"{memory.gib(memory.available())}: kept in {made.directory} meanwhile"
+        + (f", where {made.count:,} are already" if made.count else ""),
+        flush=True,
+    )
+    return made
 
 
 def finite(values, what):
@@ -173,7 +229,7 @@ def labelled(values, labels, flag):
         UsageError: no image has a label.
     """
     known = labels >= 0
-    if known.all():
+    if known.all() and len(known):
         return values, labels
     if not known.any():
         looked_at = "images" if flag == "train_split" else "images that --eval_steps allows"
@@ -184,16 +240,22 @@ def labelled(values, labels, flag):
     return values[known], labels[known]
 
 
-def crops(config, source, size, steps=0):
-    """The number of evaluation batches, and the batches; only the first `steps`, unless 0."""
+def crops(config, source, size, steps=0, start=0):
+    """The number of evaluation batches, and the batches.
+
+    Args:
+        steps: integer, only so many of the first ones; 0: all.
+        start: integer, how many of these are passed over.
+    """
     proportion = crop_proportion(config, size)
     batches = data.labelled(
         source,
         lambda image: augment.center_crop(image, size, proportion),
         batch_size=config.eval_batch_size,
+        start=start * config.eval_batch_size,
     )
     total = -(-source.num_examples // config.eval_batch_size)
-    return (min(steps, total), batches.take(steps)) if steps else (total, batches)
+    return (min(steps, total), batches.take(steps - start)) if steps else (total, batches)
 
 
 def count(config, source):

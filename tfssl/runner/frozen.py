@@ -65,12 +65,6 @@ def nearest_neighbours(config, given):
         raise UsageError("--knn_k must name at least one number of neighbours for --mode=knn.")
     dim = network.output_shape[-1]
     source = job.labelled_source
-    if not evaluate.fits(source, dim):
-        raise UsageError(
-            f"--train_split must hold at most {evaluate.MAX_BYTES // (4 * dim):,} images for "
-            f"--mode=knn, whose {dim} numbers each fit in memory. Received: "
-            f"{source.split}, {source.num_examples:,}"
-        )
     rundir.make(config.model_dir)
     print(f"kNN with {pretrained.described(origin)}")
     encode = evaluate.encoder_function(job.config, network, job.eval_size)

@@ -520,8 +520,8 @@ def check_places(there, model_dir, given):
         elsewhere = os.path.isabs(path) or "://" in path or os.path.exists(path)
         if path and name not in given and not elsewhere:
             raise UsageError(
-                f"--{name} must say where the images of --model_dir={model_dir} are, or the command "
-                "be given where that run was begun, whose path is relative. "
+                f"--{name} must say where the images of --model_dir={model_dir} are, or the "
+                "command be given where that run was begun, whose path is relative. "
                 f"Received: {path}, which is not in {os.getcwd()}"
             )
 

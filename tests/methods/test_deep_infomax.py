@@ -208,7 +208,9 @@ def test_what_cannot_be_is_refused(of, options, message):
         deep_infomax(of, **options)
 
 
-@pytest.mark.parametrize("of", [lambda: networks.Subclassed(6), keras.layers.Flatten], ids=str)
+@pytest.mark.parametrize(
+    "of", [lambda: networks.Subclassed(6), keras.layers.Flatten], ids=["subclassed", "layer"]
+)
 def test_an_encoder_whose_maps_cannot_be_read_is_refused_at_once(of):
     with pytest.raises(ValueError, match="must be a functional or sequential keras.Model"):
         deep_infomax(of)

@@ -55,7 +55,7 @@ def evaluate(config, encode, train_source, eval_source, size, title, probe=None)
     ks, others = config.neighbours, protocols.registered(config)
     if not (ks or config.linear_probe or others):
         return results
-    place = os.path.join(config.model_dir, REPRESENTATIONS)
+    place = config.model_dir and os.path.join(config.model_dir, REPRESENTATIONS)
     train_h, train_labels = labelled(
         *represent(config, encode, train_source, size, title, place=place), "train_split"
     )

@@ -148,7 +148,7 @@ def represent(
         TrainingError: the outputs are not finite, or the data is damaged.
         UsageError: there is no room for them on the disk.
     """
-    total, _ = crops(config, source, size, steps)
+    total = num_batches(config, source, steps)
     count = min(total * config.eval_batch_size, source.num_examples)
     progress = Progress(
         f"{title}: {what} of {source.split}", total, config.eval_batch_size, unit="batches"
@@ -254,8 +254,14 @@ def crops(config, source, size, steps=0, start=0):
         batch_size=config.eval_batch_size,
         start=start * config.eval_batch_size,
     )
+    batches = batches.take(steps - start) if steps else batches
+    return num_batches(config, source, steps), batches
+
+
+def num_batches(config, source, steps=0):
+    """The number of evaluation batches of a split, at most `steps` unless that is 0."""
     total = -(-source.num_examples // config.eval_batch_size)
-    return (min(steps, total), batches.take(steps - start)) if steps else (total, batches)
+    return min(steps, total) if steps else total
 
 
 def count(config, source):

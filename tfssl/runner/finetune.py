@@ -16,6 +16,7 @@ from tfssl.errors import UsageError
 from tfssl.methods import Distilled, Supervised
 from tfssl.runner import build, evaluate, loop, page, recipes
 from tfssl.runner.job import (
+    NOTHING_SCORED,
     UNSCORED,
     check_data,
     compile_model,
@@ -208,7 +209,7 @@ def train_as_chief(job, model, origin, flagfile, teacher):
     if job.evaluates:
         result = evaluate_and_record(job, model, job.total_steps)
     elif config.eval_split == UNSCORED:
-        print(f"no table: nothing is evaluated, as --eval_split={UNSCORED}")
+        print(f"no table: {NOTHING_SCORED}")
     if config.report:
         page.write_page(job, model.encoder, job.total_steps)
     job.distribution.finish()

@@ -37,6 +37,7 @@ from tfssl.storage.networks import describe, network
 from tfssl.text import printable
 
 UNSCORED = "none"  # the --eval_split of a training that is not evaluated
+NOTHING_SCORED = f"nothing is evaluated, as --eval_split={UNSCORED}"
 FEWEST_NEIGHBOURS = 1  # of kNN, where there are fewer labels than by default
 MOST_WHITE, MOST_BLACK = 0.5, 0.99  # of the values of images, beyond which it is told
 

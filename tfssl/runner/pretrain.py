@@ -15,6 +15,7 @@ from tfssl.methods import cpc
 from tfssl.methods.masked import Masked
 from tfssl.runner import build, cost, edge, evaluate, loop, page, plugins, recipes
 from tfssl.runner.job import (
+    NOTHING_SCORED,
     UNSCORED,
     check_data,
     compile_model,
@@ -175,7 +176,7 @@ def over(job, step):
 def unscored(job):
     """Why there is nothing to evaluate on."""
     if job.config.eval_split == UNSCORED:
-        return f"nothing is evaluated, as --eval_split={UNSCORED}"
+        return NOTHING_SCORED
     return (
         "the images have no labels, so there is no online head and nothing to evaluate with; "
         "--probe_dataset names a labelled set"

@@ -208,6 +208,28 @@ def encode_image(image, kind, **options):
     return buffer.getvalue()
 
 
+def encode_array(array, kind="PNG"):
+    """Bytes of a file of this kind with an image, uint8 [H, W, 3] or [H, W]."""
+    return encode_image(Image.fromarray(array), kind)
+
+
+def write_records(path, records, compression=""):
+    """Writes dicts of bytes, texts and integers as a TFRecord file; returns its path as text."""
+
+    def feature(value):
+        if isinstance(value, (bytes, str)):
+            value = value.encode() if isinstance(value, str) else value
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value)]))
+
+    with tf.io.TFRecordWriter(str(path), compression) as writer:
+        for record in records:
+            of = {name: feature(value) for name, value in record.items() if value is not None}
+            made = tf.train.Example(features=tf.train.Features(feature=of))
+            writer.write(made.SerializeToString())
+    return str(path)
+
+
 def write_image(path, content=None, seed=0, **size):
     """Writes `content`, or else a random picture as PNG, in folders as needed; returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)

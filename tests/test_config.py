@@ -730,6 +730,9 @@ def test_a_training_goes_on_in_the_order_of_its_images_alone():
     one, streamed = Config(), Config(cache_dataset=False)
     assert differences(one, streamed) == []
     assert differences(one, streamed, goes_on=True) == ["cache_dataset"]
+    in_blocks = one.replace(shuffle="blocks")
+    assert differences(one, in_blocks) == []
+    assert differences(one, in_blocks, goes_on=True) == ["shuffle"]
     larger = {"eval_image_size": "40"}  # for which shapes draws the training images too
     for dataset, differing in (("shapes", ["eval_image_size"]), ("cifar10", [])):
         base = Config(dataset=dataset)
@@ -752,7 +755,8 @@ def test_free_knobs_alone_leave_the_run_the_same(field):
     other = other_value(field)
     if field.name in CHOSEN:  # the default takes the name of what older versions did
         plain[field.name] = CHOSEN[field.name][1]
-        other = {"augment_on": "device", "jit_compile": "on", "steps_per_execution": 5}[field.name]
+        others = {"augment_on": "device", "jit_compile": "on", "steps_per_execution": 5}
+        other = {**others, "shuffle": "whole"}[field.name]
     base, changed = Config(**plain), Config(**{**plain, field.name: other})
     same_run = field.name in FREE
     differing = differences(base, changed)

@@ -130,8 +130,8 @@ def test_views_of_windows_are_those_of_the_scaled_images(cache_dataset, tmp_path
     )
     view = augment.simclr_view((8, 8))
     made, expected = (
-        list(data.views(s, [view, view], batch_size=6, seed=1, stop_step=2))
-        for s in (source, scaled)
+        list(data.views(s, [view, view], batch_size=6, seed=1, stop_step=2, shuffle="blocks"))
+        for s in (source, scaled)  # whose examples in order have a label
     )
     for one, other in zip(made, expected, strict=True):
         for mine, theirs in zip(one["views"], other["views"], strict=True):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from PIL import Image
 
 import tfssl
-from tests.helpers import encode_image, read_source
+from tests.helpers import encode_array as encoded
+from tests.helpers import read_source
+from tests.helpers import write_records as write
 from tfssl.data import tfrecord
 from tfssl.data.stored import Names
 from tfssl.errors import UsageError
@@ -14,26 +14,6 @@ from tfssl.errors import UsageError
 NONE = Names(None, None, None, None)
 RNG = np.random.default_rng(0)
 QUIET = {"report": lambda line: None}
-
-
-def feature(value):
-    if isinstance(value, (bytes, str)):
-        value = value.encode() if isinstance(value, str) else value
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value)]))
-
-
-def write(path, records, compression=""):
-    with tf.io.TFRecordWriter(str(path), compression) as writer:
-        for record in records:
-            of = {name: feature(value) for name, value in record.items() if value is not None}
-            made = tf.train.Example(features=tf.train.Features(feature=of))
-            writer.write(made.SerializeToString())
-    return str(path)
-
-
-def encoded(array, kind="PNG"):
-    return encode_image(Image.fromarray(array), kind)
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])

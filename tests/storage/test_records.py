@@ -110,7 +110,7 @@ def test_an_encoder_is_described_in_the_words_that_name_directories_of_0_1():
 
 
 def test_records_of_before_a_knob_mean_what_was_done_then(tmp_path):
-    config = Config(model_dir=str(tmp_path), jit_compile="off")
+    config = Config(model_dir=str(tmp_path), jit_compile="off", shuffle="blocks")
     before = {k: v for k, v in config.to_dict().items() if k not in LATER}
     (tmp_path / "flags.json").write_text(json.dumps(before))
     assert runs.recorded(str(tmp_path)) == config
@@ -130,3 +130,15 @@ def test_images_without_a_label_are_told_as_that():
     assert runs.difference("classes", here, there) == "classes c0 c1 (there (without a label) c1)"
     told = runs.difference("classes", {"": 3, "c1": 2}, there)
     assert told == "images of (without a label) 3 (there 1)"
+
+
+@pytest.mark.parametrize("said", ["auto", None])
+@pytest.mark.parametrize("chosen", ["whole", "blocks"])
+def test_a_run_goes_on_with_what_was_chosen_at_its_start(chosen, said):
+    """auto, typed or not, means what was chosen; another value is kept, to be refused."""
+    given = [] if said is None else ["shuffle"]
+    there = Config(shuffle=chosen, jit_compile="on")
+    made = runs.continued(Config(), there, given)
+    assert (made.shuffle, made.jit_compile) == (chosen, "on")
+    other = Config(shuffle="blocks" if chosen == "whole" else "whole")
+    assert runs.continued(other, there, ["shuffle"]).shuffle == other.shuffle

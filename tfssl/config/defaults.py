@@ -119,6 +119,7 @@ LATER = {
     "cutout_side": 0.5,
     "protocols": None,
     "jit_compile": "off",
+    "shuffle": "blocks",
     "num_views": 2,
     "local_views": 0,
     "local_size": None,
@@ -151,12 +152,13 @@ LATER = {
     "json": False,
 }
 
-# Settings whose default leaves them to the device when a run begins: {name: (that default, the
-# value of older versions)}. A run goes on with what was chosen.
+# Settings whose default leaves them to the device, or to the images, when a run begins: {name:
+# (that default, the value of older versions)}. A run goes on with what was chosen.
 CHOSEN = {
     "augment_on": ("auto", "host"),
     "jit_compile": ("auto", "off"),
     "steps_per_execution": (0, 1),
+    "shuffle": ("auto", "blocks"),
 }
 
 

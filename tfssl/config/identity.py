@@ -42,6 +42,7 @@ FREE = frozenset(
     "data_dir",
     "eval_split",
     "cache_dataset",
+    "shuffle",
     "max_shared_fraction",
     "max_similar_fraction",
     "plugin",
@@ -57,7 +58,7 @@ def differences(config, other, goes_on=False):
     """
     free = FREE
     if goes_on:
-        free -= {"cache_dataset"}  # it changes the order of the images
+        free -= {"cache_dataset", "shuffle"}  # which change the order of the images
         if config.dataset == "shapes":
             free -= {"eval_image_size"}  # the images are drawn at the larger of both sizes
     return [

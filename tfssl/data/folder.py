@@ -25,7 +25,7 @@ from tfssl.data import channels as colours
 from tfssl.data import groups as whole
 from tfssl.data import images, tree, values
 from tfssl.data.index import Index
-from tfssl.data.source import Source, evaluation_split, parse_slice
+from tfssl.data.source import Source, evaluation_split, parse_slice, rows_of
 from tfssl.errors import UsageError
 from tfssl.text import plain, printable
 
@@ -114,6 +114,7 @@ def load(
         (image.reader, image.orientation) == (images.BY_TENSORFLOW, 1) for _, image in good
     )
     turned = any(image.orientation > 1 for _, image in good)
+    at = reader(good, chosen, alike, bool(classes))
     return Source(
         name=name_of(directory, found),
         split=split,
@@ -124,7 +125,8 @@ def load(
         image_shape=sizes.pop() if len(sizes) == 1 else (None, None),
         dtype=np.float32 if deep else np.uint8,
         value_ranges=chosen,
-        records=functools.partial(records, good, chosen, alike, bool(classes)),
+        records=lambda: tf.data.Dataset.range(len(good)).map(at),
+        at=at,
         decode=lambda example: (
             images.decode(example, deep, rules, of_files, missing, channels),
             example["label"],
@@ -316,7 +318,7 @@ def examined(directory, files, max_pixels, rules, missing=values.NONE):
     for start in range(0, len(new), PERIOD):
         part = new[start : start + PERIOD]
         found = examined_anew(part, max_pixels, rules, missing)
-        index.add(zip(part, found))
+        index.add((file, one) for file, one in zip(part, found) if not one.problem)
         known |= {file.name: one for file, one in zip(part, found)}
         if start + PERIOD < len(new):
             print(f"{start + PERIOD:,} of {len(new):,} files are read", flush=True)
@@ -372,8 +374,8 @@ def labels_in(good, labelled):
     return np.array([file.label if labelled else -1 for file, _ in good], np.int64)
 
 
-def records(good, ranges, alike, labelled):
-    """A dataset of {"image": bytes of a file, "label"}, in order, and what `decode` needs.
+def reader(good, ranges, alike, labelled):
+    """The function index -> {"image": bytes of a file, "label"}, and what `decode` needs.
 
     Args:
         good: pairs of a `tree.File` and its `Found`.
@@ -382,7 +384,7 @@ def records(good, ranges, alike, labelled):
         labelled: whether to keep the labels; otherwise all are -1.
     """
     columns = {
-        "path": tf.constant([os.fsencode(file.path) for file, _ in good]),
+        "path": [os.fsencode(file.path) for file, _ in good],
         "label": labels_in(good, labelled),
     }
     if not alike:
@@ -395,9 +397,11 @@ def records(good, ranges, alike, labelled):
         }
 
     bands = any(os.path.isdir(file.path) for file, _ in good[:1])
+    row = rows_of(columns)
 
     @as_it_is
-    def read(example):
+    def read(place):
+        example = row(place)
         path = example.pop("path")
         content = (
             tf.ensure_shape(tf.numpy_function(images.bands_of, [path], tf.string), [])
@@ -406,4 +410,4 @@ def records(good, ranges, alike, labelled):
         )
         return {"image": content, **example}
 
-    return tf.data.Dataset.from_tensor_slices(columns).map(read)
+    return read

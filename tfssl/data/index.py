@@ -1,8 +1,8 @@
-"""A cache of what was found in the image files of a folder.
+"""A cache of what was found in the files of a folder: images, or shards of records.
 
-A file whose name, size and times have not changed is not decoded again. The index is one SQLite
+A file whose name, size and times have not changed is not examined again. The index is one SQLite
 file per folder in $TFSSL_CACHE_DIR, or in `tfssl` in the user's cache directory. If it cannot be
-read or written, files are decoded again.
+read or written, files are examined again.
 """
 
 import contextlib
@@ -31,11 +31,15 @@ class Index:
 
     Args:
         directory: the folder.
-        rules: version of the rules for reading files; as for `folder.load`.
+        rules: what else decides what is found: the version of the rules for reading files, as for
+            `folder.load`; or a text, for shards.
         missing: values that stand for no data, which extremes leave out.
+        parse: function of what JSON kept of a file, that makes what was found of it; None if it is
+            malformed.
     """
 
-    def __init__(self, directory, rules, missing=()):
+    def __init__(self, directory, rules, missing=(), parse=None):
+        self.parse = parse or found_of
         without = f"{missing}\0" if missing else ""
         name = f"{FORMAT}\0{rules}\0{without}{os.path.realpath(directory)}"
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
@@ -64,7 +68,7 @@ class Index:
             yield connection
 
     def known(self, files):
-        """{name: `Found`} of the files that have not changed."""
+        """{name: what was found} of the files that have not changed."""
         now = {os.fsencode(file.name): file for file in files}
         there = {}
         with self.opened() as connection, contextlib.suppress(sqlite3.Error):
@@ -74,19 +78,26 @@ class Index:
                 file = now.get(name)
                 if file and [file.bytes, file.modified, file.changed] == status:
                     there[file.name] = found
-        return {name: found for name, text in there.items() if (found := read(text))}
+        return {name: found for name, text in there.items() if (found := self.read(text))}
+
+    def read(self, text):
+        """Parses the text of a row; None if it is malformed."""
+        try:
+            return self.parse(json.loads(text))
+        except (TypeError, ValueError):
+            return None
 
     def add(self, files):
         """Stores results.
 
         Args:
-            files: pairs of a `tree.File` and its `Found`.
+            files: pairs of a `tree.File` and what was found, of JSON types; not None.
         """
         settled = time.time_ns() - SETTLED
         rows = [
             (os.fsencode(file.name), file.bytes, file.modified, file.changed, json.dumps(found))
             for file, found in files
-            if file.modified < settled and not found.problem
+            if file.modified < settled
         ]
         with self.opened() as connection, contextlib.suppress(sqlite3.Error):
             if connection and rows:
@@ -96,12 +107,9 @@ class Index:
                     )
 
 
-def read(text):
-    """Parses the `Found` of a row; None if it is malformed."""
-    try:
-        size, *others = json.loads(text)
-        found = Found(tuple(size), *others)
-        whole = [type(value) for value in found] == [type(value) for value in Found()]
-        return found if whole and len(size) == 2 and min(size) > 0 else None
-    except (TypeError, ValueError):
-        return None
+def found_of(values):
+    """A `Found` of its values as JSON keeps them; None if they are those of a problem, or wrong."""
+    size, *others = values
+    found = Found(tuple(size), *others)
+    whole = [type(value) for value in found] == [type(value) for value in Found()]
+    return found if whole and len(size) == 2 and min(size) > 0 else None

@@ -17,13 +17,15 @@ from tfssl import augment
 from tfssl.compat import as_it_is, prefetched
 from tfssl.data.orientation import stored_window, upright, upright_shape
 from tfssl.data.source import Source
+from tfssl.errors import UsageError
 
 ORDER, VIEWS, PIXELS = 0, 1, 2  # uses of a seed, each with its own stream of random numbers
 WINDOW = ("top", "left", "height", "width")
 SEEP = 2  # pixels around a window that the interpolation of a JPEG's subsampled colours reads
 JPEG_CHANNELS = (1, 3)  # numbers of channels that a JPEG can be decoded to
 PARALLEL = max(2, os.cpu_count() or 2)  # batches augmented at once, each by about one core
-SHUFFLE_BLOCK = 8192  # undecoded examples that a streamed dataset is shuffled within
+WHOLLY, BLOCKS = "whole", "blocks"  # how streamed images are shuffled
+SHUFFLE_BLOCK = 8192  # undecoded examples that are shuffled together, by blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +65,13 @@ def views(
     finished: bool = True,
     by_index: bool = False,
     share: Share = WHOLE,
+    shuffle: str = "auto",
 ) -> tf.data.Dataset:
     """Makes training batches of random views of each image, for a range of steps.
 
     Args:
         source: a `Source`. Images in memory are augmented as one batch. Streamed images are decoded
-            and cropped one at a time, the other operations run on the batch, and the order is
-            random within blocks only.
+            and cropped one at a time, and the other operations run on the batch.
         recipes: the views, each a `tfssl.augment.View`.
         batch_size: images per batch.
         seed: integer; seed and step determine order and augmentation.
@@ -82,6 +84,9 @@ def views(
             for a `finisher` that holds the images itself. Only for images in memory.
         share: which parts of every batch to make. A part is B / parts consecutive images. The
             images and their augmentations do not depend on the number of parts.
+        shuffle: "whole": every order of an epoch's images is as likely, in memory and streamed
+            alike; "blocks": streamed images are read in their order from a random one on, and
+            shuffled within blocks of 8,192; "auto": the whole, unless the source has no `at`.
 
     Returns:
         `tf.data.Dataset` of (stop_step - start_step) * share.count dicts {"views": a tuple of
@@ -100,7 +105,7 @@ def views(
     ```
     """
     build = batches_in_memory if source.arrays else batches_streamed
-    options = {"by_index": True} if by_index else {}
+    options = {"by_index": by_index} if source.arrays else {"shuffle": shuffle}
     batches = build(source, recipes, batch_size, seed, start_step, share, **options)
     if finished:
         batches = batches.map(
@@ -249,9 +254,8 @@ def order(num_examples, batch_size, seed, first):
     return numbers.map(of_epoch).prefetch(1).rebatch(batch_size, drop_remainder=True)
 
 
-def batches_streamed(source, recipes, batch_size, seed, start_step, share):
+def batches_streamed(source, recipes, batch_size, seed, start_step, share, shuffle):
     """Like `batches_in_memory`, but "images" is a tuple of crops [B, H, W, C], one per view."""
-    records = source.records()
 
     def crop(place, example):
         seeds = tf.unstack(view_seeds(seed, place, len(recipes)))
@@ -263,19 +267,46 @@ def batches_streamed(source, recipes, batch_size, seed, start_step, share):
         return {"images": made[0], "label": made[1], "part": part, "seeds": seeds}
 
     crop = as_it_is(crop) if all(recipe.crop.own for recipe in recipes) else crop
-    stream = epochs(
-        source.num_examples,
-        start_step * batch_size,
-        lambda epoch: shuffled(records, source.num_examples, fold(seed, ORDER, epoch)),
-    )
-    return in_parts(stream, source, crop, batch_size, start_step, share).map(batch)
+    if shuffled_as_whole(source, shuffle):
+        first = start_step * batch_size
+        stream = order(source.num_examples, batch_size, seed, first).unbatch()
+        read = as_it_is(lambda place, index: (place, source.at(tf.cast(index, tf.int64))))
+    else:
+        records = source.records()
+        stream, read = (
+            epochs(
+                source.num_examples,
+                start_step * batch_size,
+                lambda epoch: in_blocks(records, source.num_examples, fold(seed, ORDER, epoch)),
+            ),
+            None,
+        )
+    return in_parts(stream, read, source, crop, batch_size, start_step, share).map(batch)
 
 
-def in_parts(stream, source, function, batch_size, start_step, share):
+def shuffled_as_whole(source, shuffle):
+    """Whether the images of a source come in any order, or in blocks; see `views`.
+
+    Raises:
+        UsageError: they cannot come in any order, and have to.
+    """
+    if source.arrays or source.at:
+        return bool(source.arrays) or shuffle != BLOCKS
+    if shuffle == WHOLLY:
+        raise UsageError(
+            f"`shuffle={WHOLLY}` needs images that can be read in any order, which those of "
+            f"`dataset={source.name}` cannot, as they are compressed together, or a stream. Give "
+            f"`shuffle={BLOCKS}`. Received: {WHOLLY}"
+        )
+    return False
+
+
+def in_parts(stream, read, source, function, batch_size, start_step, share):
     """Batches a stream that begins at `start_step`, and makes the parts of a share.
 
     Args:
-        stream: `tf.data.Dataset` of examples of the source.
+        stream: `tf.data.Dataset` of examples of the source, or of what `read` makes them of.
+        read: (place in the stream, element) -> (place, example); None: elements are examples.
         function: (place in the stream, example) -> element of a batch.
 
     Returns:
@@ -294,6 +325,8 @@ def in_parts(stream, source, function, batch_size, start_step, share):
             return (first <= part) & (part <= last)
 
         placed = placed.filter(ours)
+    if read:
+        placed = placed.map(read, num_parallel_calls=tf.data.AUTOTUNE)
     made = source.fetched(placed).map(function, num_parallel_calls=tf.data.AUTOTUNE)
     batches = made.batch(size, drop_remainder=True)
     numbers = tf.data.Dataset.range(start_step * share.count, tf.int64.max)
@@ -360,7 +393,7 @@ def epochs(num_examples, first, one_epoch):
     return numbers.flat_map(as_it_is(one_epoch)).skip(first % num_examples)
 
 
-def shuffled(records, num_examples, seed):
+def in_blocks(records, num_examples, seed):
     """The records rotated by a random offset and shuffled within blocks.
 
     `Dataset.shuffle` mixes an epoch better, but within `flat_map` it keeps the seed of the first
@@ -391,7 +424,8 @@ def labelled(
         source: a `Source`.
         crop: function from an image float32 [H, W, C] in [0, 1] to float32 [h, w, C].
         batch_size: images per batch, at most the whole split.
-        start: images at the beginning that are passed over, without being decoded.
+        start: images at the beginning that are passed over; they are not read if the source has
+            `at`, and not decoded in any case.
 
     Returns:
         `tf.data.Dataset` of dicts {"image": float32 [B, h, w, C], "label": int64 [B]}.
@@ -411,7 +445,8 @@ def labelled(
     if source.arrays:
         examples, decode = tf.data.Dataset.from_tensor_slices(source.arrays), lambda *pair: pair
     else:
-        examples, decode = source.fetched(tf.data.Dataset.zip((source.records(),))), source.decode
+        examples, decode = source.ordered(start), source.decode
+        start = 0
 
     def prepare(*example):
         image, label = decode(*example)

@@ -65,6 +65,8 @@ class Source:
             None if nothing is known. Splits and few-label lists do not cut a group.
         fetch: examples [n] -> the same with their images, for `decode`, as graph code: reads many
             of them at once where a call costs more than an image; None if there is no such way.
+        at: index, an int64 scalar -> the example there in the order of `records`, as graph code;
+            None if examples can only be read in their order.
         bands: names of the channels where the data tell them, otherwise ().
 
     Example:
@@ -103,6 +105,7 @@ class Source:
     groups: Callable[[], list[str]] | None = None
     thumbnails: Callable[[], np.ndarray | None] | None = None
     fetch: Callable | None = None
+    at: Callable | None = None
     bands: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -155,12 +158,21 @@ class Source:
         pixels = self.num_examples * self.image_shape[0] * self.image_shape[1]
         return pixels * self.channels * np.dtype(self.dtype).itemsize
 
+    def ordered(self, start: int = 0) -> tf.data.Dataset:
+        """The examples from a place on, in their order, each as a tuple of one."""
+        if not self.at:
+            return self.fetched(tf.data.Dataset.zip((self.records().skip(start),)))
+        places = tf.data.Dataset.range(start, self.num_examples)
+        read = as_it_is(lambda place: (self.at(place),))
+        return self.fetched(places.map(read, num_parallel_calls=tf.data.AUTOTUNE))
+
     def fetched(self, examples: tf.data.Dataset) -> tf.data.Dataset:
         """The elements of a dataset, (..., example), with images that are read many at a time."""
         if self.fetch is None:
             return examples
-        each = self.decoded_bytes // max(1, self.num_examples)
-        many = max(1, min(FETCHED, FETCHED_BYTES // each))
+        many = FETCHED
+        if self.decoded_bytes:
+            many = max(1, min(many, FETCHED_BYTES * self.num_examples // self.decoded_bytes))
 
         @as_it_is
         def read(*element):
@@ -493,7 +505,7 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
 
         return texts and chosen_texts
 
-    wanted = np.zeros(source.num_examples, bool)
+    wanted, places = np.zeros(source.num_examples, bool), np.asarray(chosen, np.int64)
     wanted[chosen] = True
 
     def records():
@@ -504,6 +516,7 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
         source,
         kept=len(chosen),
         records=records,
+        at=source.at and (lambda place: source.at(tf.gather(places, place))),
         arrays=source.arrays and tuple(array[chosen] for array in source.arrays),
         ids=at_places(source.ids),
         paths=at_places(source.paths),
@@ -512,6 +525,18 @@ def subset(source: Source, chosen: np.ndarray) -> Source:
         groups=at_places(source.groups),
         thumbnails=source.thumbnails and (lambda: at(source.thumbnails(), chosen)),
     )
+
+
+def rows_of(columns):
+    """The function index -> {name: value there} of columns {name: [N, ...]}, as graph code."""
+    with tf.init_scope(), tf.device("CPU:0"):  # once, instead of as constants of each graph
+        columns = {name: tf.constant(column) for name, column in columns.items()}
+
+    @as_it_is
+    def row(place):
+        return {name: tf.gather(column, place) for name, column in columns.items()}
+
+    return row
 
 
 def at(array, places):
@@ -541,14 +566,15 @@ def numbered(source: Source) -> Source:
         images, labels = source.arrays
         return dataclasses.replace(source, arrays=(images, np.arange(len(labels))))
     content, orientation, fetch = source.content, source.orientation, source.fetch
+
+    def of_place(place, example):
+        return {"place": place, "example": example}
+
     return dataclasses.replace(
         source,
         labels=source.labels and (lambda: np.arange(source.num_examples)),
-        records=lambda: (
-            source.records()
-            .enumerate()
-            .map(lambda place, example: {"place": place, "example": example})
-        ),
+        records=lambda: source.records().enumerate().map(of_place),
+        at=source.at and (lambda place: of_place(place, source.at(place))),
         decode=lambda record: (source.decode(record["example"])[0], record["place"]),
         fetch=fetch and (lambda record: {**record, "example": fetch(record["example"])}),
         content=content and (lambda record: content(record["example"])),

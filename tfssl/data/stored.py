@@ -21,7 +21,7 @@ import tensorflow as tf
 from tfssl import files, memory
 from tfssl.data import arrays, channels, values
 from tfssl.data import groups as whole
-from tfssl.data.source import Source, evaluation_split, parse_slice
+from tfssl.data.source import Source, evaluation_split, parse_slice, rows_of
 from tfssl.data.tree import split_name
 from tfssl.errors import UsageError
 from tfssl.text import printable
@@ -148,6 +148,7 @@ def load(
     if part.labels is None and others:
         report(f"{os.path.basename(path)}: {unlabelled(found, 'array')}")
     held = (pixels(rows), labels) if size <= limit_bytes else None
+    columns = {"row": rows.astype(np.int64), "label": labels}
     return Source(
         name=os.path.basename(path),
         split=split or base,
@@ -160,9 +161,8 @@ def load(
         value_ranges={dtype.name: scale},
         records=arrays.records_of(*held)
         if held
-        else functools.partial(
-            tf.data.Dataset.from_tensor_slices, {"row": rows.astype(np.int64), "label": labels}
-        ),
+        else functools.partial(tf.data.Dataset.from_tensor_slices, columns),
+        at=None if held else rows_of(columns),
         decode=(lambda example: (example["image"], example["label"]))
         if held
         else functools.partial(decode, pixels, (*first[:2], count), kept_type),

@@ -13,11 +13,12 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfssl.compat import steady
+from tfssl.compat import as_it_is, steady
 from tfssl.data import channels as colours
 from tfssl.data import features, values
+from tfssl.data.framing import damaged, in_index, places_of, read
 from tfssl.data.images import EXTENSIONS
-from tfssl.data.source import Source, checked, parse_slice, unreadable
+from tfssl.data.source import Source, checked, parse_slice, rows_of, unreadable
 from tfssl.data.source import reason as explained
 from tfssl.errors import UsageError
 
@@ -25,6 +26,8 @@ from tfssl.errors import UsageError
 EVAL_SPLITS = {"imagenet2012": "validation"}
 DEFAULT_DIR = os.path.join("~", "tensorflow_datasets")
 LEAST = 16  # bytes of framing per record of a TFRecord file
+INTERLEAVED = 16, 16  # files that tensorflow_datasets reads at once, and records of one at a time
+AT_ONCE = 65_536  # places that are looked up together
 
 
 def load(
@@ -82,6 +85,15 @@ def load(
     )
     plain = scale == (0, 255) and feature.np_dtype == np.uint8 and not missing.values
     kept = None if plain else scale
+    of = functools.partial(parsed, builder, image, label)
+
+    def decode(example):
+        example = of(example)
+        return (
+            colours.converted(as_rgb(pixels(feature, example[image], kept, missing)), channels),
+            checked(example[label], num_classes) if label else tf.constant(-1, tf.int64),
+        )
+
     return Source(
         name=name,
         split=split,
@@ -90,11 +102,11 @@ def load(
         classes=tuple(classes.names or ()) if named else (),
         image_shape=tuple(feature.shape[:2]),
         records=functools.partial(records, builder, f"{base}[{start}:{stop}]", image, label),
-        decode=lambda example: (
-            colours.converted(as_rgb(pixels(feature, example[image], kept, missing)), channels),
-            checked(example[label], num_classes) if label else tf.constant(-1, tf.int64),
+        **by_place(builder, f"{base}[{start}:{stop}]"),
+        decode=decode,
+        content=(
+            (lambda example: of(example)[image]) if feature.shape[-1] == 3 and plain else None
         ),
-        content=((lambda example: example[image]) if feature.shape[-1] == 3 and plain else None),
         ids=functools.partial(identifiers, builder, f"{base}[{start}:{stop}]", image),
         dtype=np.uint8 if plain else np.float32,
         channels=channels,
@@ -344,12 +356,86 @@ def records(builder, split, image, label=None, ids=False):
     return builder.as_dataset(
         split=split,
         shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding(
-            {name: True for name in (image, label) if name},
-            decoders={image: tfds.decode.SkipDecoding()} if image else None,
-        ),
+        decoders=undecoded(image, label),
         read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=ids),
     )
+
+
+def undecoded(image, label):
+    """The decoding of two features, None: neither, of which the image stays as it is."""
+    import tensorflow_datasets as tfds
+
+    return tfds.decode.PartialDecoding(
+        {name: True for name in (image, label) if name},
+        decoders={image: tfds.decode.SkipDecoding()} if image else None,
+    )
+
+
+def parsed(builder, image, label, example):
+    """An example as one of `records`, also if it was read by its place."""
+    if "record" not in example:
+        return example
+    decoding = undecoded(image, label)
+    features = decoding.extract_features(builder.info.features)
+    return features.deserialize_example(example["record"], decoders=decoding.decoders)
+
+
+def by_place(builder, split):
+    """How examples are read in any order, as `Source`'s `at` and `fetch`; neither if they cannot.
+
+    The places of records are looked up when they are first asked for.
+    """
+    shards = builder.info.splits[split].file_instructions
+    paths = tuple(os.fspath(shard.filename) for shard in shards)
+    form = getattr(getattr(builder.info, "file_format", None), "value", "tfrecord")
+    if form != "tfrecord" or any("://" in path for path in paths):
+        return {}
+
+    @functools.cache
+    def rows():
+        with tf.init_scope():
+            return rows_of(columns(shards, paths, builder.info.disable_shuffling))
+
+    @as_it_is
+    def fetch(examples):
+        if "file" not in examples:  # read in order
+            return examples
+        placed = [examples[name] for name in ("file", "start", "bytes")]
+        content = tf.numpy_function(functools.partial(read, paths), placed, tf.string)
+        return {"record": tf.ensure_shape(content, [None])}
+
+    return {"at": as_it_is(lambda place: rows()(place)), "fetch": fetch}
+
+
+def columns(shards, paths, in_order):
+    """The file, the offset and the length of each record, {name: int [n]}, as they are in order.
+
+    Args:
+        shards: `file_instructions` of tensorflow_datasets.
+        paths: of their files.
+        in_order: whether they are read one after the other.
+    """
+    of_files, index, known = in_index(paths, "places", parse=lambda pairs: np.int64(pairs))
+    found = []
+    for file, shard in zip(of_files, shards):
+        places = known.get(file.path)
+        if places is None:
+            places = places_of(file.path)
+            index.add([(file, places.tolist())])
+        if len(places) != shard.examples_in_shard:
+            raise damaged(
+                file.path, f"{len(places)} of {shard.examples_in_shard} records are there"
+            )
+        found.append(places[shard.skip :][: shard.take])
+    starts = np.cumsum([0, *map(len, found)])
+    cycle, block = (1, 1) if in_order else INTERLEAVED
+    order = tf.data.Dataset.from_tensor_slices((starts[:-1], starts[1:])).interleave(
+        tf.data.Dataset.range, cycle_length=cycle, block_length=block, num_parallel_calls=None
+    )
+    order = np.concatenate(list(steady(order.batch(AT_ONCE)).as_numpy_iterator()))
+    places = np.concatenate(found)[order]
+    numbers = np.repeat(np.arange(len(found), dtype=np.int32), list(map(len, found)))[order]
+    return {"file": numbers, "start": places[:, 0], "bytes": places[:, 1]}
 
 
 def identifiers(builder, split, image):

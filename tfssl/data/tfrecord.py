@@ -7,14 +7,17 @@
 A feature may also be called image/encoded, image/height, image/class/label and so on, as in older
 TensorFlow datasets, in any case; `stored.Names` gives other names. A directory holds a split for
 each of the usual names in the names of its files (train-00000-of-00010, mine-test.tfrecord);
-without any, and in a single file, all is train. Records are read in the order of the files. A slice
-is a random subset.
+without any, and in a single file, all is train. A slice is a random subset.
+
+Every image is decoded once before training, and `index.py` keeps what was found in each file, with
+the place of each record, so that records are read in any order; those of compressed files can only
+be read one after the other. A record whose checksum is wrong counts as an unreadable image.
 """
 
 import concurrent.futures
-import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 import re
 from typing import NamedTuple
@@ -23,11 +26,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import files
-from tfssl.compat import steady
+from tfssl.compat import as_it_is
 from tfssl.data import channels as colours
 from tfssl.data import folder, images, values
 from tfssl.data import groups as whole
-from tfssl.data.source import Source, evaluation_split, parse_slice, reason, subset
+from tfssl.data.framing import compressed, damaged, dataset_of, in_index, read, records_of
+from tfssl.data.index import found_of
+from tfssl.data.source import Source, evaluation_split, parse_slice, rows_of
 from tfssl.data.stored import Names, coded_labels, spelled, unlabelled, unless_missing
 from tfssl.data.tree import File, split_name
 from tfssl.errors import UsageError
@@ -44,9 +49,11 @@ SPLIT = re.compile(
     r"(?:^|[-_.])(training|train|testing|test|validation|valid|val)(?=[-_.\d]|$)", re.IGNORECASE
 )
 ENDINGS = (".tfrecord", ".tfrecords")
-GZIP = b"\x1f\x8b"
 TYPES = {1: np.uint8, 2: np.uint16, 4: np.float32}  # by bytes of a value
 AT_ONCE = 512  # records that are examined together
+READ = 64  # records that are read together
+SAID = 20_000  # records between two lines of progress
+BROKEN = "its checksum is wrong"
 
 
 class Keys(NamedTuple):
@@ -66,12 +73,18 @@ class Keys(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What is known of a record: its name, label as stored, group, and `images.Found`."""
+    """What is known of a record: its name, label as stored, group, `images.Found`, and its place.
+
+    The place is the offset of its content in the file and the number of its bytes; in a compressed
+    file, -1 and 0.
+    """
 
     name: str
     label: object
     group: str
     found: images.Found
+    start: int = -1
+    bytes: int = 0
 
 
 def load(
@@ -143,39 +156,38 @@ def load(
     count = colours.choose(of_files, wanted_channels)
     sizes = {found.size for found in founds}
     turned = any(found.orientation > 1 for found in founds)
+    low, high = zip(*(scale[found.dtype] for found in founds))
     columns = {
-        "label": np.full(len(rows), -1, np.int64),
-        "reader": np.array([row.found.reader for row in rows], np.int32),
-        "orientation": np.array([row.found.orientation for row in rows], np.int32),
+        "label": labels if num_classes else np.full(len(good), -1, np.int64),
+        "reader": np.array([found.reader for found in founds], np.int32),
+        "orientation": np.array([found.orientation for found in founds], np.int32),
+        "low": np.array(low, np.float64),
+        "high": np.array(high, np.float64),
     }
-    sides = np.shape(next(iter(scale.values()))[0])  # () or (channels,)
-    columns |= {"low": np.zeros((len(rows), *sides)), "high": np.ones((len(rows), *sides))}
-    columns["label"][good] = labels if num_classes else -1
-    for place, found in zip(good, founds):
-        columns["low"][place], columns["high"][place] = scale[found.dtype]
-    source = Source(
+    reading = reader(tuple(shards[base]), keys, rows, good, columns)
+    return Source(
         name=os.path.basename(os.path.normpath(path)),
         split=split or base,
-        examples=(base, 0, len(rows)),
+        examples=(base, start, stop),
+        kept=len(good),
         num_classes=num_classes,
         classes=classes if num_classes else (),
         image_shape=sizes.pop() if len(sizes) == 1 else (None, None),
         dtype=np.float32 if deep else np.uint8,
         channels=count,
         value_ranges=scale,
-        records=functools.partial(records, tuple(shards[base]), keys, columns),
+        **reading,
         decode=functools.partial(decode, keys, of_files, count, deep, missing),
         content=None if keys.raw else folder.content_of,
         orientation=(lambda example: example["orientation"]) if turned else None,
-        ids=lambda: [row.name for row in rows],
-        digests=lambda: [row.found.digest for row in rows],
-        thumbnails=lambda: images.thumbnails(row.found for row in rows),
-        groups=(lambda: grouped) if keys.group else None,
+        ids=lambda: [rows[place].name for place in good],
+        labels=lambda: columns["label"],
+        digests=lambda: [found.digest for found in founds],
+        thumbnails=lambda: images.thumbnails(founds),
+        groups=(lambda: [grouped[place] for place in good]) if keys.group else None,
         origin=("tfrecord", os.path.realpath(path)),
         identity=identity_of(shards[base], rows, classes),
     )
-    source = source if len(good) == len(rows) else subset(source, good)
-    return dataclasses.replace(source, examples=(base, start, stop))
 
 
 def identify(path, split, *, names=Names(None, None, None, None), max_pixels=folder.MAX_PIXELS):
@@ -240,17 +252,14 @@ def opened(path, names):
 def first_record(path):
     """The first `tf.train.Example` of a file."""
     try:
-        record = next(iter(dataset_of((path,)).take(1).as_numpy_iterator()))
+        record = next((record for _, record in records_of(path) if record is not None), None)
+        if record is None:
+            raise damaged(path, "no record")
         return tf.train.Example.FromString(record)
-    except (StopIteration, tf.errors.OpError, ValueError) as error:
-        why = "no record" if isinstance(error, StopIteration) else reason(error)
-        raise damaged(path, why) from None
+    except UsageError:
+        raise
     except Exception as error:  # of protobuf
         raise damaged(path, f"a record that is no tf.train.Example: {error}") from None
-
-
-def damaged(path, why):
-    return UsageError(f"`data_dir`: {printable(path)} is no whole TFRecord file ({why}).")
 
 
 def keys_of(example, names, path):
@@ -299,34 +308,58 @@ def is_image(content):
     return True
 
 
-def dataset_of(shard):
-    """The serialized records of files, in order."""
-    with files.opened(shard[0]) as file:
-        compressed = file.read(2) == GZIP
-    return tf.data.TFRecordDataset(list(shard), "GZIP" if compressed else "")
-
-
 @functools.lru_cache(maxsize=4)
 def scan(shard, keys, max_pixels, missing=values.NONE):
-    """A `Row` for each record of files; every image is decoded once."""
-    examine = functools.partial(examined, keys, max_pixels, missing)
-    rows = []
+    """A `Row` for each record of files; every image is decoded once, unless the index knows it."""
+    rules, rows = f"records {max_pixels} {tuple(keys)}", []
+    of_files, index, known = in_index(shard, rules, missing.values, rows_of_text)
+    size = sum(file.bytes for file in of_files if file.path not in known)
+    done = told = 0
     with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-        for path in shard:
-            name, made = os.path.basename(path), []
-            try:
-                for batch in steady(dataset_of((path,)).batch(AT_ONCE)).as_numpy_iterator():
-                    made += pool.map(examine, batch)
-            except tf.errors.OpError as error:
-                raise damaged(path, reason(error)) from None
-            rows += [row._replace(name=f"{name}:{place}") for place, row in enumerate(made)]
+        for file in of_files:
+            made = known.get(file.path)
+            if made is None:
+                made = []
+                for part in scanned(file.path, keys, max_pixels, missing, pool):
+                    made += part
+                    told += len(part)
+                    if told // SAID > (told - len(part)) // SAID:
+                        share = (done + max(made[-1].start, 0)) / max(1, size)
+                        print(
+                            f"{told:,} records are examined, {share:.0%} of the files", flush=True
+                        )
+                done += file.bytes
+                index.add([(file, made)])
+            rows += [row._replace(name=f"{file.name}:{place}") for place, row in enumerate(made)]
     if not rows:
         raise damaged(shard[0], "no record")
     return rows
 
 
-def examined(keys, max_pixels, missing, record):
-    """The `Row` of a serialized record, without its name."""
+def scanned(path, keys, max_pixels, missing, pool):
+    """Yields lists of `Row`s of the records of a file, without their names."""
+    examine = functools.partial(examined, keys, max_pixels, missing)
+    records = records_of(path)
+    while part := list(itertools.islice(records, AT_ONCE)):
+        yield list(pool.map(examine, part))
+
+
+def rows_of_text(values):
+    """The `Row`s of a file from what the index keeps of it; None if it is malformed."""
+    rows = []
+    for name, label, group, (size, *others), start, length in values:
+        found = images.Found(tuple(size), *others)
+        if not found.problem and found_of((size, *others)) is None:
+            return None
+        rows.append(Row(name, label, group, found, start, length))
+    return rows
+
+
+def examined(keys, max_pixels, missing, placed):
+    """The `Row` of a (place, serialized record) of `records_of`, without its name."""
+    start, record = placed
+    if record is None:
+        return Row("", None, "", images.Found(problem=BROKEN), start)
     features = tf.train.Example.FromString(record).features.feature
     content = features[keys.image].bytes_list.value
     content = content[0] if len(content) else b""
@@ -340,7 +373,8 @@ def examined(keys, max_pixels, missing, record):
         found = found._replace(digest=hashlib.sha256(content).hexdigest()[:32])
     except Exception as error:  # of Pillow's plugins
         found = images.Found(problem=images.reason(error))
-    return Row("", text_or_number(features, keys.label), group_of(features, keys.group), found)
+    label, group = text_or_number(features, keys.label), group_of(features, keys.group)
+    return Row("", label, group, found, start, 0 if start < 0 else len(record))
 
 
 def pixels_of(features, keys, content):
@@ -389,10 +423,7 @@ def coded_of(shards, keys):
     """`all_labels`, without decoding images."""
     raw = {}
     for split, shard in shards:
-        found = [
-            labels_in(record, keys.label)
-            for record in steady(dataset_of(shard)).as_numpy_iterator()
-        ]
+        found = labels_in(shard, keys.label)
         texts = any(isinstance(value, str) for value in found)
         missing = "" if texts else -1
         found = [missing if value is None else value for value in found]
@@ -400,8 +431,21 @@ def coded_of(shards, keys):
     return coded_labels(raw, keys.label)
 
 
-def labels_in(record, name):
-    return text_or_number(tf.train.Example.FromString(record).features.feature, name)
+def labels_in(shard, name):
+    """The label of each record of files, as stored; the index keeps them."""
+    of_files, index, known = in_index(shard, f"labels {name}", parse=list)
+    labels = []
+    for file in of_files:
+        found = known.get(file.path)
+        if found is None:
+            found = [
+                record
+                and text_or_number(tf.train.Example.FromString(record).features.feature, name)
+                for _, record in records_of(file.path)
+            ]
+            index.add([(file, found)])
+        labels += found
+    return labels
 
 
 def one_of(found, what, path):
@@ -413,22 +457,75 @@ def one_of(found, what, path):
     return next(iter(found))
 
 
-def records(shard, keys, columns):
-    """A dataset of {"image": bytes, ...} of all records, and what `decode` needs."""
-    wanted = {keys.image: tf.io.FixedLenFeature([], tf.string, "")}
-    for name in (keys.height, keys.width, keys.depth) if keys.raw else ():
-        if name:
-            wanted[name] = tf.io.FixedLenFeature([], tf.int64, 0)
+def reader(shard, keys, rows, good, columns):
+    """How the records at some places are read, as `Source`'s `records`, `at` and `fetch`.
 
-    def parsed(record, columns):
-        features = tf.io.parse_single_example(record, wanted)
-        shape = [features[name] for name in (keys.height, keys.width, keys.depth) if name]
-        return {"image": features[keys.image], **columns} | (
-            {"shape": tf.stack([*shape, *[1] * (3 - len(shape))])} if keys.raw else {}
-        )
+    Args:
+        shard: files.
+        rows: a `Row` for each record of them.
+        good: places of those that there are.
+        columns: what `decode` needs besides, {name: [n]}.
 
+    Returns:
+        dict: "records" of {"image": bytes, ...}, and "at" and "fetch", which adds the image to
+        several examples; or without both, for compressed files.
+    """
+    if any(rows[place].start < 0 for place in good):
+        return {"records": functools.partial(in_order, shard, keys, columns, good)}
+    numbers = {os.path.basename(path): number for number, path in enumerate(shard)}
+    of_files = [numbers[rows[place].name.rpartition(":")[0]] for place in good]
+    at = rows_of(
+        columns
+        | {
+            "file": np.array(of_files, np.int32),
+            "start": np.array([rows[place].start for place in good], np.int64),
+            "bytes": np.array([rows[place].bytes for place in good], np.int64),
+        }
+    )
+
+    @as_it_is
+    def fetch(examples):
+        if "file" not in examples:  # read in order
+            return examples
+        placed = [examples[name] for name in ("file", "start", "bytes")]
+        content = tf.numpy_function(functools.partial(read, shard), placed, tf.string)
+        kept = {name: examples[name] for name in columns}
+        return parsed(keys, tf.ensure_shape(content, [None]), kept)
+
+    def records():
+        places = tf.data.Dataset.range(len(good)).batch(READ)
+        return places.map(as_it_is(lambda places: fetch(at(places)))).unbatch()
+
+    return {"records": records, "at": at, "fetch": fetch}
+
+
+def in_order(shard, keys, columns, good):
+    """A dataset of {"image": bytes, ...} of the records at some places, in order."""
+    alike = [tuple(paths) for _, paths in itertools.groupby(shard, compressed)]
+    records = functools.reduce(tf.data.Dataset.concatenate, map(dataset_of, alike))
+    if len(good) < good[-1] + 1:
+        wanted = np.zeros(good[-1] + 1, bool)
+        wanted[good] = True
+        numbered = records.take(len(wanted)).enumerate()
+        records = numbered.filter(lambda place, _: tf.gather(wanted, place))
+        records = records.map(lambda _, record: record)
     of_columns = tf.data.Dataset.from_tensor_slices(columns)
-    return tf.data.Dataset.zip(dataset_of(shard), of_columns).map(parsed)
+    together = tf.data.Dataset.zip(records, of_columns)
+    return together.map(as_it_is(lambda record, of_it: parsed(keys, record, of_it)))
+
+
+def parsed(keys, content, columns):
+    """{"image": bytes, ...} of a serialized record, or of several, beside `columns` of it."""
+    wanted = {keys.image: tf.io.FixedLenFeature([], tf.string, "")}
+    sides = [name for name in (keys.height, keys.width, keys.depth) if name] if keys.raw else []
+    wanted |= {name: tf.io.FixedLenFeature([], tf.int64, 0) for name in sides}
+    features = tf.io.parse_example(content, wanted)
+    example = {"image": features[keys.image], **columns}
+    if keys.raw:
+        shape = [features[name] for name in sides]
+        shape += [tf.ones_like(shape[0])] * (3 - len(shape))
+        example["shape"] = tf.stack(shape, axis=-1)
+    return example
 
 
 def decode(keys, of_files, count, deep, missing, example):
@@ -457,7 +554,7 @@ def stored_values(shard, keys, readers):
     Args:
         readers: {place of a record: decoder of its image; see `images.Found`}.
     """
-    for place, record in enumerate(steady(dataset_of(shard)).as_numpy_iterator()):
+    for place, (_, record) in enumerate(itertools.chain(*map(records_of, shard))):
         if place not in readers:
             continue
         features = tf.train.Example.FromString(record).features.feature

@@ -149,7 +149,7 @@ def examples_in(source):
         image = tf.ensure_shape(image, [*source.image_shape, source.channels])
         return {"image": image, "label": label}
 
-    examples = source.fetched(tf.data.Dataset.zip((source.records(),)))
+    examples = source.ordered()
     return examples.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
 
 

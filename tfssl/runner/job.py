@@ -243,6 +243,7 @@ def resolve(opened, distributed=None):
     check_sizes(config, stem, size, eval_size)
     total = config.train_steps or optim.train_steps(n, config.train_epochs, batch)
     config = device.choose(config, total, distributed.replicas if distributed else 1)
+    config = sources.with_order(config, train_source)
     per_checkpoint = config.checkpoint_steps or round(config.checkpoint_epochs * n / batch)
     job = Job(
         **{**vars(opened), "config": config},
@@ -676,6 +677,7 @@ def training_batches(job, recipes, start):
             compiled=compiled(config, recipes),
             finished=config.augment_on == "host",
             by_index=job.holder is not None,
+            shuffle=config.shuffle,
         )
     )
 

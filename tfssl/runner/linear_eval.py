@@ -126,6 +126,7 @@ def train_and_evaluate(job, encoder, origin, settings, directory):
             start_step=start,
             stop_step=steps,
             compiled=config.compile_augmentation,
+            shuffle=config.shuffle if source.at else "auto",
         )
         per_epoch = config.checkpoint_epochs * source.num_examples / batch
         loop.train(

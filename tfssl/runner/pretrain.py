@@ -469,6 +469,7 @@ def held_out(job, writer, start):
         batch_size=batch_size,
         seed=config.seed,
         stop_step=images // batch_size,
+        shuffle=config.shuffle if source.at else "auto",
     )
     return [
         heldout.HeldOutScalars(

@@ -27,6 +27,7 @@ from tfssl.data import (
     values,
 )
 from tfssl.data.near import alike
+from tfssl.data.pipeline import BLOCKS, WHOLLY, shuffled_as_whole
 from tfssl.data.source import (
     Source,
     balanced,
@@ -68,6 +69,19 @@ def load(config, split, flag="train_split", ranges=None, again=False):
 def memory_limit(config):
     """Largest size in bytes of decoded images that are kept in memory."""
     return {None: MEMORY_LIMIT, True: float("inf"), False: 0}[config.cache_dataset]
+
+
+def with_order(config, source):
+    """The Config with `--shuffle` as it is for a source.
+
+    Raises:
+        UsageError: its images cannot be read in the order that is asked for.
+    """
+    with naming(config, "train_split"):
+        whole = shuffled_as_whole(source, config.shuffle)
+    return (
+        config if config.shuffle != "auto" else config.replace(shuffle=WHOLLY if whole else BLOCKS)
+    )
 
 
 def identify(config, split, flag="train_split", download=True):

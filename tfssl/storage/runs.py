@@ -82,6 +82,7 @@ def continued(config, there, given):
     kept = [*ABSENT, *CHOSEN, "train_batch_size"]
     kept += ("channels", "views", *NEED_RGB) if there.channels else ()
     kept += ["image_size"] if there.task != "pretrain" else []  # it may be that of the weights
+    given -= {name for name, (unsaid, _) in CHOSEN.items() if getattr(config, name) == unsaid}
     return config.replace(**{name: getattr(there, name) for name in kept if name not in given})
 
 

@@ -192,6 +192,14 @@ class DataOptions(Schema):
         DATA,
         "Keep the whole decoded dataset in memory. Not given: if it takes less than 2 GiB.",
     )
+    shuffle: Literal["auto", "whole", "blocks"] = knob(
+        "auto",
+        DATA,
+        "How images that do not fit in memory are shuffled. whole: all orders of an epoch are as "
+        "likely, as in memory; files are read at random places. blocks: they are read in their "
+        "order and shuffled within blocks of 8,192, for disks that are slow to seek. auto: whole, "
+        "unless the images cannot be read in any order, as in compressed files.",
+    )
     channels: Optional[int] = knob(
         None,
         DATA,

@@ -1,0 +1,143 @@
+"""TFRecord files: their records in order, and those at any places.
+
+A record is framed by its length, 8 bytes, the checksum of these, 4 bytes, its content, and the
+checksum of that, 4 bytes.
+"""
+
+import os
+import struct
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl import files
+from tfssl.compat import steady
+from tfssl.data.index import Index
+from tfssl.data.source import reason
+from tfssl.data.tree import File, status_of
+from tfssl.errors import UsageError
+from tfssl.text import printable
+
+GZIP = b"\x1f\x8b"
+LENGTH, BEFORE, FRAME = struct.Struct("<Q"), 12, 16  # bytes before a record, and around it
+
+
+def compressed(path):
+    """Whether a file is compressed by gzip."""
+    with files.opened(path) as file:
+        return file.read(2) == GZIP
+
+
+def dataset_of(shard, start=0):
+    """The serialized records of files, in order, from a byte on."""
+    form = "GZIP" if compressed(shard[0]) else ""
+    if not start:
+        return tf.data.TFRecordDataset(list(shard), form)
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=list(shard), compression_type=form, buffer_size=2**18, byte_offsets=[start]
+    )
+    made = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string))
+    options = tf.data.Options()  # TensorFlow 2.21 loses the place where it rewrites the graph
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return made.with_options(options)
+
+
+def records_of(path):
+    """Yields (place of its content, serialized record or None) of each record of a file.
+
+    Its place in a compressed file is -1. A record is None where its checksum is wrong, but not that
+    of its length, so that there is a next one.
+
+    Raises:
+        UsageError: the file is damaged otherwise.
+    """
+    packed, start = compressed(path), 0
+    while True:
+        try:
+            for record in steady(dataset_of((path,), start)).as_numpy_iterator():
+                yield (-1 if packed else start + BEFORE), record
+                start += FRAME + len(record)
+            return
+        except tf.errors.OpError as error:
+            following = None if packed else next_record(path, start)
+            if following is None:
+                raise damaged(path, reason(error)) from None
+        yield start + BEFORE, None
+        start = following
+
+
+def next_record(path, start):
+    """The place after a record whose content is damaged; None if it does not end in the file."""
+    with files.opened(path) as file:
+        file.seek(start)
+        header = file.read(LENGTH.size)
+        if len(header) < LENGTH.size:
+            return None
+        following = start + FRAME + LENGTH.unpack(header)[0]
+        return following if following <= os.fstat(file.fileno()).st_size else None
+
+
+def places_of(path):
+    """The place of the content of each record of a file and the number of its bytes, int64 [n, 2].
+
+    Reads lengths only, whose checksums are not compared.
+
+    Raises:
+        UsageError: the last record is cut off.
+    """
+    found, start = [], 0
+    with files.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        while start < size:
+            file.seek(start)
+            header = file.read(LENGTH.size)
+            length = LENGTH.unpack(header)[0] if len(header) == LENGTH.size else size
+            if start + FRAME + length > size:
+                raise damaged(path, "the last record is cut off")
+            found.append((start + BEFORE, length))
+            start += FRAME + length
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def read(shard, numbers, starts, lengths):
+    """The serialized records at places of files.
+
+    Args:
+        shard: paths of files.
+        numbers: int [n], of files.
+        starts, lengths: int [n], of bytes.
+
+    Raises:
+        ValueError: a file has become shorter, or cannot be read.
+    """
+    made = []
+    for number, start, length in zip(numbers, starts, lengths):
+        try:
+            with files.opened(shard[number]) as file:
+                file.seek(start)
+                content = file.read(length)
+        except OSError as error:
+            raise ValueError(f"{shard[number]}: {error.strerror}") from None
+        if len(content) < length:
+            raise ValueError(f"{shard[number]} is shorter than it was")
+        made.append(content)
+    return np.array(made, object)
+
+
+def in_index(shard, rules, missing=(), parse=None):
+    """The files as `tree.File`s, an `Index` of them, and what that knows, {path: found}.
+
+    Args:
+        shard: paths of files in one directory.
+        rules, missing, parse: as for `Index`.
+    """
+    root = os.path.dirname(os.path.abspath(shard[0]))
+    of_files = [File(path, os.path.basename(path), -1, *status_of(path)) for path in shard]
+    index = Index(root, rules, missing, parse)
+    known = index.known(of_files)
+    return of_files, index, {file.path: known[file.name] for file in of_files if file.name in known}
+
+
+def damaged(path, why):
+    return UsageError(f"`data_dir`: {printable(path)} is no whole TFRecord file ({why}).")

@@ -54,7 +54,7 @@ def options(choice):
     }
 
 
-def assert_same_training(one, other):
+def assert_same_training(one, other, steps=10):
     """Losses of every step, and final weights and statistics, up to rounding.
 
     Not the momentum: where a ReLU is at its kink, rounding decides what flows back through it, and
@@ -70,7 +70,7 @@ def assert_same_training(one, other):
     ]
     assert losses[0].keys() == losses[1].keys()
     for name, points in losses[0].items():
-        assert list(points) == list(range(1, 11))
+        assert list(points) == list(range(1, steps + 1))
         np.testing.assert_allclose(
             [losses[1][name][step] for step in points],
             list(points.values()),
@@ -78,13 +78,13 @@ def assert_same_training(one, other):
             atol=1e-6,
             err_msg=name,
         )
-    a, b = (weights(directory) for directory in (one, other))
+    a, b = (weights(directory, steps) for directory in (one, other))
     assert a.keys() == b.keys()
     assert float(np.linalg.norm(joined(a) - joined(b))) < 1e-5 * float(np.linalg.norm(joined(a)))
 
 
-def weights(directory):
-    path = directory / "checkpoints" / "step_00000010" / "state"
+def weights(directory, step):
+    path = directory / "checkpoints" / f"step_{step:08d}" / "state"
     reader = tf.train.load_checkpoint(str(path))
     return {
         name: reader.get_tensor(name)
@@ -220,13 +220,13 @@ def test_followers_are_quiet(capsys):
 
 
 class Workers:
-    """Two workers of one run, by scripts/launch_local_workers.py."""
+    """Workers of one run, by scripts/launch_local_workers.py."""
 
-    def __init__(self, directory, settings):
+    def __init__(self, directory, settings, count=2):
         config = tiny_config(directory, **settings).to_dict()
         flags = [f"--{name}={value}" for name, value in config.items() if value is not None]
         self.process = subprocess.Popen(
-            [sys.executable, "scripts/launch_local_workers.py", "--workers=2", *flags],
+            [sys.executable, "scripts/launch_local_workers.py", f"--workers={count}", *flags],
             cwd=ROOT,
             text=True,
             stdout=subprocess.PIPE,
@@ -308,3 +308,27 @@ def test_when_a_worker_dies_the_other_stops_and_both_go_on(victim, number, tmp_p
     out, code = Workers(tmp_path / "run", settings).end()
     assert code == 0, out
     assert re.search(rf"continues from step {steps[-1]}", out)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_workers(tmp_path):
+    """Four of them until one is told to end, then two, then one device: the batches are the same.
+
+    The images are streamed, of which every worker reads its part.
+    """
+    settings = {
+        **options("streamed"),
+        "train_steps": 24,
+        "learning_rate": 1e-3,
+        "augment_on": "host",
+    }
+    tfssl.run(tiny_config(tmp_path / "alone", **settings))
+    for count in (4, 2):
+        workers = Workers(tmp_path / "many", settings, count)
+        workers.until("/24 steps")
+        os.kill(workers.children()[1], signal.SIGTERM)
+        out, code = workers.end()
+        assert code == 143 and out.count("another worker's signal") == count - 1, out
+    result = tfssl.run(tiny_config(tmp_path / "many", **settings))
+    assert (result["replicas"], result["workers"]) == (1, 1)
+    assert_same_training(tmp_path / "alone", tmp_path / "many", steps=24)

@@ -1,6 +1,7 @@
 """The optimizers of the runner: which, with what settings, and on what weights."""
 
 import dataclasses
+import json
 import types
 
 import keras
@@ -17,9 +18,9 @@ OF = {
     "lars": tfssl.LARS,
     "momentum": keras.optimizers.SGD,
     "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "lion": keras.optimizers.Lion,
-    "muon": keras.optimizers.Muon,
+    "adamw": tfssl.optim.AdamW,
+    "lion": tfssl.optim.Lion,
+    "muon": tfssl.optim.Muon,
 }
 
 
@@ -68,6 +69,60 @@ def test_kernels_decay_and_nothing_else_does(name):
         np.testing.assert_allclose(v, expected, rtol=1e-6, err_msg=v.path)
     logs = model.train_step(elements(model, 4))
     assert float(logs["weight_decay"]) == 0
+
+
+def cosine(step, start=0.04, end=0.4, steps=10):
+    """Caron et al. 2021, section 3.2."""
+    return end + (start - end) * (1 + np.cos(np.pi * min(step, steps) / steps)) / 2
+
+
+@pytest.mark.parametrize("name", DECOUPLED)
+def test_the_weight_decay_goes_from_one_value_to_another(name):
+    """Twelve steps of a training of ten, without gradients, compiled as a training is."""
+    model = built(tfssl.SimMIM)
+    made = optimizer(name, model, weight_decay=0.04, weight_decay_end=0.4)
+    model.compile(made, jit_compile=False)
+    kernels = [v for part in model.parts.values() for v in tfssl.optim.decayed(part)]
+    for v in kernels:
+        v.assign(tf.ones(v.shape))
+    others = [v.numpy() for v in model.trainable_variables if all(v is not k for k in kernels)]
+    nothing = [tf.zeros(v.shape) for v in model.trainable_variables]
+    apply = tf.function(lambda: made.apply(nothing))
+    expected = 1.0
+    for step in range(12):
+        expected *= 1 - float(made.learning_rate) * cosine(step)
+        apply()
+        for v in kernels:
+            np.testing.assert_allclose(v, np.full(v.shape, expected), rtol=1e-6, err_msg=v.path)
+    assert float(made.weight_decay) == pytest.approx(0.4)
+    after = [v.numpy() for v in model.trainable_variables if all(v is not k for k in kernels)]
+    for one, other in zip(others, after):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", DECOUPLED)
+@pytest.mark.parametrize("end", [None, 0.3])
+def test_it_is_saved_with_its_schedule(name, end):
+    made = optimizer(name, weight_decay=0.02, weight_decay_end=end)
+    saved = keras.optimizers.serialize(made)
+    again = keras.optimizers.deserialize(json.loads(json.dumps(saved)))
+    again.build([])
+    for step, decay in ((0, 0.02), (5, cosine(5, 0.02, end or 0.02)), (10, end or 0.02)):
+        again.iterations.assign(step)
+        assert float(again.weight_decay) == pytest.approx(decay)
+        if name == "muon":
+            assert float(again.adam_weight_decay) == pytest.approx(decay)
+
+
+def test_a_decay_that_begins_at_0_has_no_ratio():
+    with pytest.raises(tfssl.UsageError, match="--weight_decay_end needs a --weight_decay above 0"):
+        tfssl.Config(optimizer="adamw", weight_decay=0.0, weight_decay_end=0.1)
+
+
+def test_a_schedule_and_a_decay_in_compile_are_refused():
+    decay = keras.optimizers.schedules.CosineDecay(0.04, 10, alpha=10.0)
+    with pytest.raises(ValueError, match="`weight_decay` must be given once"):
+        built(tfssl.SimMIM).compile(tfssl.optim.AdamW(weight_decay=decay), weight_decay=0.1)
 
 
 def test_muon_takes_matrices_within_the_network():

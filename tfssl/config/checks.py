@@ -78,6 +78,7 @@ def check_together(config):
         check_paths,
         check_views,
         check_batch,
+        check_decay,
         check_method,
         check_mode,
         check_task,
@@ -162,6 +163,15 @@ def check_batch(config):
         raise UsageError(
             "--accumulate_steps must divide --train_batch_size. Received: "
             f"{config.accumulate_steps} and {config.train_batch_size}"
+        )
+
+
+def check_decay(config):
+    """Raises UsageError for a schedule of the weight decay that has no ratio."""
+    if config.weight_decay_end and not config.weight_decay:
+        raise UsageError(
+            "--weight_decay_end needs a --weight_decay above 0, from which it goes. Received: "
+            f"{config.weight_decay_end:g} and {config.weight_decay:g}"
         )
 
 

@@ -140,6 +140,7 @@ LATER = {
     "layer_decay": None,
     "adam_beta_2": 0.999,
     "clip_norm": None,
+    "weight_decay_end": None,
     "stop_when": None,
     "report": True,
     "compare": None,

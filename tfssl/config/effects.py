@@ -38,6 +38,11 @@ OF_TRAINING = (
         lambda value: value("optimizer") in ("adam", "adamw", "muon"),
     ),
     Dependent(
+        ("weight_decay_end",),
+        "--optimizer=adamw, lion or muon",
+        lambda value: value("optimizer") in ("adamw", "lion", "muon"),
+    ),
+    Dependent(
         ("train_epochs",),
         "--train_steps=0",
         # Defaults of a method that depend on the epochs are computed from them all the same.

@@ -14,7 +14,7 @@ def leave_out(model, optimizer):
     """
     parts, decay = list(model.parts.values()), model.weight_decay
     if not isinstance(optimizer, optim.LARS):
-        own = getattr(optimizer, "weight_decay", None)
+        own = optim.decay_of(optimizer)
         refuse_two(decay, own)
         if own:
             optimizer.exclude_from_weight_decay(

@@ -1,7 +1,9 @@
-"""The LARS optimizer, schedules, and the selection of variables for weight decay."""
+"""The LARS optimizer, schedules, optimizers with a scheduled weight decay, and the selection of its
+variables."""
 
 from tfssl.optim.decay import decayed, excluded
 from tfssl.optim.lars import LARS
+from tfssl.optim.scheduled import AdamW, Lion, Muon, decay_of
 from tfssl.optim.schedules import (
     WarmupCosine,
     scaled_learning_rate,
@@ -11,8 +13,12 @@ from tfssl.optim.schedules import (
 )
 
 __all__ = [
+    "AdamW",
     "LARS",
+    "Lion",
+    "Muon",
     "WarmupCosine",
+    "decay_of",
     "decayed",
     "excluded",
     "scaled_learning_rate",

@@ -32,21 +32,29 @@ def build(job, model):
         )
     if config.optimizer == "momentum":
         return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True, **clip)
-    decay, beta_2 = {"weight_decay": config.weight_decay}, config.adam_beta_2
+    decay, beta_2 = {"weight_decay": decay_of(job)}, config.adam_beta_2
     if config.optimizer == "lion":
-        return keras.optimizers.Lion(rate, **decay, **clip)
+        return optim.Lion(rate, **decay, **clip)
     if config.optimizer == "muon":
-        return keras.optimizers.Muon(
+        return optim.Muon(
             rate,
             **decay,
             **clip,
-            adam_weight_decay=config.weight_decay,
+            adam_weight_decay=decay["weight_decay"],
             adam_beta_2=beta_2,
             exclude_layers=[f"^{re.escape(v.path)}$" for v in not_by_muon(model)],
         )
     if config.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, beta_2=beta_2, **decay, **clip)
+        return optim.AdamW(rate, beta_2=beta_2, **decay, **clip)
     return keras.optimizers.Adam(rate, beta_2=beta_2, **clip)
+
+
+def decay_of(job):
+    """The weight decay of a run: a number, or a cosine from one to another."""
+    start, end = job.config.weight_decay, job.config.weight_decay_end
+    if end is None or end == start:
+        return start
+    return keras.optimizers.schedules.CosineDecay(start, job.total_steps, alpha=end / start)
 
 
 def not_by_muon(model):

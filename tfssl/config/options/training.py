@@ -58,6 +58,13 @@ class OptimizerOptions(Schema):
         NON_NEGATIVE,
         common=True,
     )
+    weight_decay_end: Optional[float] = knob(
+        None,
+        OPTIM,
+        "Weight decay at the end of the training, to which adamw, lion and muon go from "
+        "--weight_decay by a cosine, as DINO does from 0.04 to 0.4. Not given: it does not change.",
+        NON_NEGATIVE,
+    )
     momentum: float = knob(
         0.9, OPTIM, "Momentum of lars and momentum.", (lambda x: 0 <= x < 1, "a number in [0, 1)")
     )

@@ -25,7 +25,7 @@ from tfssl.data import channels as colours
 from tfssl.data import groups as whole
 from tfssl.data import images, tree, values
 from tfssl.data.index import Index
-from tfssl.data.source import Source, evaluation_split, parse_slice, rows_of
+from tfssl.data.source import Source, Texts, evaluation_split, parse_slice, rows_of
 from tfssl.errors import UsageError
 from tfssl.text import plain, printable
 
@@ -114,7 +114,10 @@ def load(
         (image.reader, image.orientation) == (images.BY_TENSORFLOW, 1) for _, image in good
     )
     turned = any(image.orientation > 1 for _, image in good)
-    at = reader(good, chosen, alike, bool(classes))
+    labels = labels_in(good, bool(classes))
+    thumbs = images.thumbnails(image for _, image in good)
+    count = len(good)
+    at = reader(good, labels, chosen, alike)
     return Source(
         name=name_of(directory, found),
         split=split,
@@ -125,7 +128,7 @@ def load(
         image_shape=sizes.pop() if len(sizes) == 1 else (None, None),
         dtype=np.float32 if deep else np.uint8,
         value_ranges=chosen,
-        records=lambda: tf.data.Dataset.range(len(good)).map(at),
+        records=lambda: tf.data.Dataset.range(count).map(at),
         at=at,
         decode=lambda example: (
             images.decode(example, deep, rules, of_files, missing, channels),
@@ -135,12 +138,13 @@ def load(
         bands=next(iter(named), ()),
         content=content_of,
         orientation=(lambda example: example["orientation"]) if turned else None,
-        ids=lambda: [plain(file.name) for file, _ in good],
-        paths=lambda: [plain(os.path.abspath(file.path)) for file, _ in good],
-        labels=lambda: labels_in(good, bool(classes)),
-        digests=lambda: [image.digest for _, image in good],
-        thumbnails=lambda: images.thumbnails(found for _, found in good),
-        groups=(lambda: [file.group for file, _ in good]) if any(f.group for f in files) else None,
+        # Not from the lists of what was found, which take much more memory.
+        ids=Texts(plain(file.name) for file, _ in good),
+        paths=Texts(plain(os.path.abspath(file.path)) for file, _ in good),
+        labels=lambda: labels,
+        digests=Texts(image.digest for _, image in good),
+        thumbnails=lambda: thumbs,
+        groups=Texts(file.group for file, _ in good) if any(f.group for f in files) else None,
         origin=("folder", os.path.realpath(directory)),
         identity={
             **tree.identity(found, name),
@@ -374,19 +378,16 @@ def labels_in(good, labelled):
     return np.array([file.label if labelled else -1 for file, _ in good], np.int64)
 
 
-def reader(good, ranges, alike, labelled):
+def reader(good, labels, ranges, alike):
     """The function index -> {"image": bytes of a file, "label"}, and what `decode` needs.
 
     Args:
         good: pairs of a `tree.File` and its `Found`.
+        labels: int64 [N].
         ranges: {dtype: (low, high)}.
         alike: whether TensorFlow decodes all files to uint8, and all are upright.
-        labelled: whether to keep the labels; otherwise all are -1.
     """
-    columns = {
-        "path": [os.fsencode(file.path) for file, _ in good],
-        "label": labels_in(good, labelled),
-    }
+    columns = {"path": [os.fsencode(file.path) for file, _ in good], "label": labels}
     if not alike:
         low, high = zip(*(ranges[image.dtype] for _, image in good))
         columns |= {
@@ -396,7 +397,7 @@ def reader(good, ranges, alike, labelled):
             "high": np.array(high, np.float64),
         }
 
-    bands = any(os.path.isdir(file.path) for file, _ in good[:1])
+    bands = os.path.isdir(good[0][0].path)
     row = rows_of(columns)
 
     @as_it_is

@@ -32,7 +32,7 @@ from tfssl.data import folder, images, values
 from tfssl.data import groups as whole
 from tfssl.data.framing import compressed, damaged, dataset_of, in_index, read, records_of
 from tfssl.data.index import found_of
-from tfssl.data.source import Source, evaluation_split, parse_slice, rows_of
+from tfssl.data.source import Source, Texts, evaluation_split, parse_slice, rows_of
 from tfssl.data.stored import Names, coded_labels, spelled, unlabelled, unless_missing
 from tfssl.data.tree import File, split_name
 from tfssl.errors import UsageError
@@ -53,6 +53,7 @@ TYPES = {1: np.uint8, 2: np.uint16, 4: np.float32}  # by bytes of a value
 AT_ONCE = 512  # records that are examined together
 READ = 64  # records that are read together
 SAID = 20_000  # records between two lines of progress
+KEPT = 200_000  # records of a split, at most, of which all that was found stays in memory
 BROKEN = "its checksum is wrong"
 
 
@@ -165,6 +166,9 @@ def load(
         "high": np.array(high, np.float64),
     }
     reading = reader(tuple(shards[base]), keys, rows, good, columns)
+    thumbs, identity = images.thumbnails(founds), identity_of(shards[base], rows, classes)
+    if len(rows) > KEPT:
+        scan.cache_clear()
     return Source(
         name=os.path.basename(os.path.normpath(path)),
         split=split or base,
@@ -180,13 +184,14 @@ def load(
         decode=functools.partial(decode, keys, of_files, count, deep, missing),
         content=None if keys.raw else folder.content_of,
         orientation=(lambda example: example["orientation"]) if turned else None,
-        ids=lambda: [rows[place].name for place in good],
+        # Not from the rows, which take much more memory.
+        ids=Texts(rows[place].name for place in good),
         labels=lambda: columns["label"],
-        digests=lambda: [found.digest for found in founds],
-        thumbnails=lambda: images.thumbnails(founds),
-        groups=(lambda: [grouped[place] for place in good]) if keys.group else None,
+        digests=Texts(found.digest for found in founds),
+        thumbnails=lambda: thumbs,
+        groups=Texts(grouped[place] for place in good) if keys.group else None,
         origin=("tfrecord", os.path.realpath(path)),
-        identity=identity_of(shards[base], rows, classes),
+        identity=identity,
     )
 
 

@@ -3,7 +3,8 @@
 `checks` lists them, `run` measures one and compares it with its reference.
 """
 
+from tfssl.doctor.apart import outcomes
 from tfssl.doctor.catalogue import checks
 from tfssl.doctor.comparison import Check, Outcome, run
 
-__all__ = ["Check", "Outcome", "checks", "run"]
+__all__ = ["Check", "Outcome", "checks", "outcomes", "run"]

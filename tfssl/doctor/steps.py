@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfssl import augment, compat, data, encoders, layers, methods, optim
 from tfssl.data.arrays import source_of
-from tfssl.doctor.bounds import NORMALIZED, STEP
+from tfssl.doctor.bounds import CHOOSING, NORMALIZED, STEP
 from tfssl.doctor.comparison import Check
 from tfssl.doctor.material import HOST, in_graph, initialize, pictures
 
@@ -90,7 +90,7 @@ METHODS = {
     "dim": peer(methods.DeepInfoMax, {}),
     "supcon": peer(methods.SupCon, temperature=0.5),
 }
-OF_NORMALIZED = ("barlow_twins", "mocov3", "nnclr")
+FACTORS = {"triplet": CHOOSING} | dict.fromkeys(("barlow_twins", "mocov3", "nnclr"), NORMALIZED)
 AUGMENTING = ("simclr", "cpc")  # the operations of other methods within the step are SimCLR's
 
 
@@ -113,7 +113,7 @@ def of_step(method, precision, compiled, inside=False):
         with tf.device(HOST):
             return step(method, "float32", None, inside)
 
-    factors = NORMALIZED if method in OF_NORMALIZED else {}
+    factors = FACTORS.get(method, {})
     bounds = {name: bound * factors.get(name, 1.0) for name, bound in STEP[precision].items()}
     return Check(name, "method", measure, expect, max(bounds.values()), bounds=bounds)
 

@@ -1,8 +1,9 @@
 """Optimizers of Keras whose weight decay may follow a schedule, as DINO's does."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
+import tensorflow as tf
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -34,7 +35,9 @@ class ScheduledDecay:
         return {**super().get_config(), **described}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Self:
         described = {
             name: keras.optimizers.schedules.deserialize(config[name], custom_objects)
             for name in cls.DECAYS
@@ -66,11 +69,14 @@ def decay_of(optimizer: keras.Optimizer) -> float | Schedule | None:
 def _scheduled(attribute):
     """A property that holds a number or a schedule, and gives the value of the current step."""
 
-    def now(self):
+    def now(self) -> float | tf.Tensor | None:
         given = getattr(self, attribute)
         return given(self.iterations) if callable(given) else given
 
-    return property(now, lambda self, given: setattr(self, attribute, given))
+    def give(self, given: float | Schedule | None) -> None:
+        setattr(self, attribute, given)
+
+    return property(now, give)
 
 
 @keras.saving.register_keras_serializable(package="tfssl")

@@ -4,7 +4,7 @@ import os
 import time
 
 from tfssl import encoders, files
-from tfssl.doctor import catalogue, comparison, machine, speed
+from tfssl.doctor import apart, catalogue, comparison, machine, speed
 from tfssl.errors import UsageError
 from tfssl.runner import device, edge, parser
 from tfssl.runner.cost import duration
@@ -57,7 +57,7 @@ def doctor(config, given):
         checks = catalogue.checks(method=config.method, precision=policy, full=config.full)
     except ValueError as error:
         raise UsageError(f"--mode=doctor checks tfssl's own methods: {error}") from error
-    found["checks"] = checked(checks)
+    found["checks"] = checked(checks, config.full)
     found["speed"] = measured(policy, chosen.jit_compile == "on")
     found["recipes"] = durations(found["speed"])
     show_speed(found)
@@ -95,14 +95,19 @@ def gpu_text(gpu):
     return gpu["name"] + (" (compute capability {}.{})".format(*capability) if capability else "")
 
 
-def checked(checks):
-    """Runs the checks, prints a line each, and returns their outcomes as dicts."""
+def checked(checks, full=False):
+    """Runs the checks, prints a line each, and returns their outcomes as dicts.
+
+    Args:
+        full: whether they are the full list, of which steps are run in other processes.
+    """
     print(f"{'check':58} {'error':>8} {'bound':>8}")
     outcomes, line = [], StatusLine()
+    made = apart.outcomes(checks) if full else map(comparison.run, checks)
     for number, check in enumerate(checks, start=1):
         if line.terminal:
             line.show(f"{number}/{len(checks)} {check.name} ...")
-        outcome = comparison.run(check)
+        outcome = next(made)
         line.end(
             f"{outcome.name:58} {outcome.error:8.1e} {outcome.bound:8.1e} "
             + ("ok" if outcome.passed else f"FAILED {outcome.failed or ''}")

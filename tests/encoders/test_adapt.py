@@ -57,6 +57,18 @@ def test_images_are_scaled_and_features_pooled():
     images = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 2, 2, 3)
     assert adapt.scaled(images, (0.0, 1.0)) is images
     np.testing.assert_allclose(adapt.scaled(images, (-1.0, 1.0)), 2 * images - 1, atol=1e-6)
+    mean, deviation = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    standard = adapt.scaled(images, adapt.resolve_input_range("imagenet", None))
+    np.testing.assert_allclose(standard, (images - mean) / deviation, atol=1e-5)
+    each = adapt.resolve_input_range([[0, 1, 2], [1, 3, 5]], None)
+    np.testing.assert_allclose(adapt.scaled(images, each), images * [1, 2, 3] + [0, 1, 2], 1e-5)
+    for wrong in ([[0, 1], [1, 2, 3]], [[0, 2], [1, 1]], "imagenets"):
+        with pytest.raises(ValueError, match="`input_range` must be one of"):
+            adapt.resolve_input_range(wrong, None)
+    with pytest.raises(
+        ValueError, match="as many numbers on each side as the images have channels, 1. R"
+    ):
+        adapt.scaled(images[..., :1], each)
     features = np.random.default_rng(0).random((2, 3, 4, 5), np.float32)
     np.testing.assert_allclose(adapt.pooled(tf.constant(features)), features.mean((1, 2)), 1e-6)
     tokens = features[:, :, 0]

@@ -52,6 +52,9 @@ def test_weights_that_do_not_fit_are_named():
     for name in ("patch_embed.proj.weight", "pos_embed", "blocks.1.mlp.fc2.bias", "norm.weight"):
         with pytest.raises(ValueError, match=f"Missing: .*{name}"):
             encoders.from_timm({k: v for k, v in weights.items() if k != name}, heads=2)
+    for more in ("blocks.0.attn.q_norm.weight", "norm_pre.weight"):
+        with pytest.raises(ValueError, match=f"Received: {more}, which these do not have"):
+            encoders.from_timm(weights | {more: np.ones(8)}, heads=2)
     with pytest.raises(ValueError, match=r"norm.bias of shape \(16,\). Received: \(3,\)"):
         encoders.from_timm(weights | {"norm.bias": np.zeros(3)}, heads=2)
     with pytest.raises(ValueError, match="positions of a square of patches. Received: 8 positions"):

@@ -45,7 +45,7 @@ from tfssl.config.schema import (
     knob,
 )
 from tfssl.config.settings import Config
-from tfssl.config.values import moments, no_data, sides, value_range, within
+from tfssl.config.values import NAMED_RANGES, moments, no_data, sides, value_range, within
 
 __all__ = [
     "ABSENT",
@@ -59,6 +59,7 @@ __all__ = [
     "GOOGLE_DEFAULTS",
     "GOOGLE_DEFAULTS_LEFT",
     "LATER",
+    "NAMED_RANGES",
     "NEED_RGB",
     "METHODS",
     "MORE_VIEW",

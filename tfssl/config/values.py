@@ -91,9 +91,10 @@ def counts(text):
 
 
 SIZE = (lambda x: sides(x) is not None, "a side in pixels, or HEIGHTxWIDTH such as 48x64")
+NAMED_RANGES = ("auto", "imagenet")
 INPUT_RANGE = (
-    lambda x: x == "auto" or len(value_range(x) or ()) == 2,
-    "auto, or LOW,HIGH such as 0,255",
+    lambda x: x in NAMED_RANGES or len(value_range(x) or ()) == 2,
+    "auto, imagenet, or LOW,HIGH such as 0,255",
 )
 RANGE = (
     lambda x: value_range(x) is not None,

@@ -10,7 +10,17 @@ import tensorflow as tf
 from tfssl import compat
 from tfssl.layers.remat import Rematerialized
 
-RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
+# What 0 and 1 become; of "imagenet", in each channel.
+RANGES = {
+    "0,1": (0.0, 1.0),
+    "0,255": (0.0, 255.0),
+    "-1,1": (-1.0, 1.0),
+    "imagenet": (
+        tuple(-mean / deviation for mean, deviation in zip(MEAN, DEVIATION)),
+        tuple((1 - mean) / deviation for mean, deviation in zip(MEAN, DEVIATION)),
+    ),
+}
 LARGEST_NORMALIZED = 20.0  # largest width of the range of normalized images
 
 
@@ -21,7 +31,8 @@ def resolve_input_range(input_range, encoder):
     If they normalize values of 0 to 255, the encoder expects those; otherwise images in [0, 1].
 
     Args:
-        input_range: "auto", "0,1", "0,255", "-1,1", or a pair of numbers, low below high.
+        input_range: "auto", "0,1", "0,255", "-1,1", "imagenet" (the means and deviations of its
+            channels), or a pair of numbers, low below high; or of one number for each channel each.
         encoder: a `keras.Layer`.
 
     Raises:
@@ -32,9 +43,9 @@ def resolve_input_range(input_range, encoder):
     if isinstance(input_range, str) and input_range in RANGES:
         return RANGES[input_range]
     if isinstance(input_range, (tuple, list)) and len(input_range) == 2:
-        low, high = map(float, input_range)
-        if low < high:
-            return low, high
+        low, high = (tuple(np.ravel(side).astype(float).tolist()) for side in input_range)
+        if len(low) == len(high) and all(map(float.__lt__, low, high)):
+            return (low, high) if len(low) > 1 else (low[0], high[0])
     choices = ", ".join(map(repr, ("auto", *RANGES)))
     raise ValueError(
         f"`input_range` must be one of {choices}, or a pair (low, high). "
@@ -77,12 +88,28 @@ def scaled(images, input_range):
 
     Args:
         images: float [B, H, W, C] in [0, 1], uint8 in [0, 255] or uint16 in [0, 65535].
-        input_range: (low, high); for (0, 1) float images are returned unchanged.
+        input_range: (low, high), each a number or one for each channel; for (0, 1) float images are
+            returned unchanged.
     """
     low, high = input_range
     most = {"uint8": 255.0, "uint16": 65535.0}.get(tf.as_dtype(images.dtype).name)
     images = images if most is None else tf.cast(images, tf.float32) / most
-    return images if (low, high) == (0.0, 1.0) else low + (high - low) * images
+    if (low, high) == (0.0, 1.0):
+        return images
+    check_range(input_range, images.shape[-1])
+    dtype = tf.as_dtype(images.dtype).as_numpy_dtype
+    low, high = (np.asarray(side, dtype) for side in (low, high))
+    return low + (high - low) * images
+
+
+def check_range(input_range, channels):
+    """Raises ValueError if a range is for another number of channels, which may be None."""
+    wanted = np.size(input_range[0])
+    if wanted > 1 and channels not in (None, wanted):
+        raise ValueError(
+            "`input_range` must have as many numbers on each side as the images have "
+            f"channels, {channels}. Received: {wanted}"
+        )
 
 
 def pooled(features):

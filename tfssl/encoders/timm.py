@@ -15,6 +15,8 @@ from tfssl.layers.transformer import Tokens, TransformerBlock
 PATCHES, STEM = "patch_embed.proj.weight", "stem.0.weight"
 EXPECTED = "`weights` must be those of a Vision Transformer or a ConvNeXt of timm."
 IN_HEAD = 64  # dimensions of a head in all sizes of the papers
+# How the names of weights begin that change the representation: none of them may be left over.
+BODY = ("patch_embed.", "pos_embed", "blocks.", "norm", "fc_norm", "stem.", "stages.")
 
 
 def from_timm(
@@ -53,17 +55,61 @@ def from_timm(
         str(error)  # '`weights` must be a .safetensors or .npz file. Received: vit_small.pth'
     ```
     """
-    weights = weights if isinstance(weights, Mapping) else read(weights)
-    is_convnext = any(weight.endswith(STEM) for weight in weights)
-    weights = without_prefix(weights, STEM if is_convnext else PATCHES)
+    weights = Noted(plain(weights))
     try:
-        if is_convnext:
-            return filled_convnext(weights, stochastic_depth, name or "convnext")
-        model = network(weights, heads, stochastic_depth, name or "vit")
+        family, options = described(weights, heads)
+        build, fill = FAMILIES[family]
+        model = build(**options, stochastic_depth=stochastic_depth, name=name or family)
         fill(model, weights)
     except KeyError as error:
         raise ValueError(f"{EXPECTED} Missing: {error.args[0]}") from None
+    more = [name for name in weights if name.startswith(BODY) and name not in weights.read]
+    if more:
+        raise ValueError(f"{EXPECTED} Received: {more[0]}, which these do not have")
     return model
+
+
+class Noted(dict):
+    """A dict that notes the keys of the values that were read."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.read = set()
+
+    def __getitem__(self, key):
+        self.read.add(key)
+        return super().__getitem__(key)
+
+
+def plain(weights):
+    """The weights, or those in a file, by their names without a common prefix."""
+    weights = weights if isinstance(weights, Mapping) else read(weights)
+    is_convnext = any(weight.endswith(STEM) for weight in weights)
+    return without_prefix(weights, STEM if is_convnext else PATCHES)
+
+
+def described(weights, heads=None):
+    """The network in which weights fit.
+
+    Args:
+        weights: result of `plain`.
+        heads: as for `from_timm`.
+
+    Returns:
+        A pair: "vit" or "convnext"; and the arguments of `vit` or `convnext`, a dict.
+
+    Raises:
+        KeyError: the name of a weight that is missing.
+        ValueError: their positions are those of no square.
+    """
+    return of_convnext(weights) if STEM in weights else of_vit(weights, heads)
+
+
+def name_of(family, options):
+    """The name by which `encoders.named.make` makes a network: "vit_base(dim=1024, ...)"."""
+    size = {"vit": "base", "convnext": "tiny"}[family]
+    values = ", ".join(f"{name}={value!r}" for name, value in options.items() if name != "channels")
+    return f"{family}_{size}({values})"
 
 
 def read(path):
@@ -101,8 +147,8 @@ def without_prefix(weights, first):
     }
 
 
-def network(weights, heads, stochastic_depth, name):
-    """A network in which the weights fit."""
+def of_vit(weights, heads):
+    """`described` of a Vision Transformer."""
     dim, channels, patch_size, _ = weights["patch_embed.proj.weight"].shape
     class_token = "cls_token" in weights
     registers = weights["reg_token"].shape[1] if "reg_token" in weights else 0
@@ -113,24 +159,22 @@ def network(weights, heads, stochastic_depth, name):
         raise ValueError(
             f"`weights` must have positions of a square of patches. Received: {places} positions"
         )
-    return vit(
-        patch_size=patch_size,
-        image_size=side * patch_size,
-        channels=channels,
-        class_token=class_token,
-        pool="mean" if "fc_norm.weight" in weights or not class_token else "token",
-        positions="learned",
-        registers=registers,
-        layer_scale=1.0 if "blocks.0.ls1.gamma" in weights else None,
-        stochastic_depth=stochastic_depth,
-        dim=dim,
-        depth=len(blocks),
-        heads=heads or max(1, dim // IN_HEAD),
-        name=name,
-    )
+    return "vit", {
+        "patch_size": patch_size,
+        "image_size": side * patch_size,
+        "channels": channels,
+        "class_token": class_token,
+        "pool": "mean" if "fc_norm.weight" in weights or not class_token else "token",
+        "positions": "learned",
+        "registers": registers,
+        "layer_scale": 1.0 if "blocks.0.ls1.gamma" in weights else None,
+        "dim": dim,
+        "depth": len(blocks),
+        "heads": heads or max(1, dim // IN_HEAD),
+    }
 
 
-def fill(model, weights):
+def fill_vit(model, weights):
     """Sets the weights of a network.
 
     Raises:
@@ -159,34 +203,36 @@ def fill(model, weights):
     fill_norm(model.get_layer("norm"), weights, last)
 
 
-def filled_convnext(weights, stochastic_depth, name):
-    """A ConvNeXt of its weights."""
+def of_convnext(weights):
+    """`described` of a ConvNeXt."""
     blocks = {tuple(key.split(".")[1:4:2]) for key in weights if ".blocks." in key}
     stages = sorted({int(stage) for stage, _ in blocks})
     depths = [sum(int(stage) == number for stage, _ in blocks) for number in stages]
     dim, channels, patch_size, _ = weights[STEM].shape
     dims = [dim] + [weights[f"stages.{n}.downsample.1.weight"].shape[0] for n in stages[1:]]
-    model = convnext(
-        patch_size=patch_size,
-        channels=channels,
-        layer_scale=1.0 if "stages.0.blocks.0.gamma" in weights else None,
-        stochastic_depth=stochastic_depth,
-        depths=depths,
-        dims=dims,
-        name=name,
-    )
+    return "convnext", {
+        "patch_size": patch_size,
+        "channels": channels,
+        "layer_scale": 1.0 if "stages.0.blocks.0.gamma" in weights else None,
+        "depths": depths,
+        "dims": dims,
+    }
+
+
+def fill_convnext(model, weights):
+    """Sets the weights of a network; errors as for `fill_vit`."""
+    depths = of_convnext(weights)[1]["depths"]
     fill_patches(model.get_layer("stem"), weights, "stem.0")
     fill_norm(model.get_layer("stem_norm"), weights, "stem.1")
-    for number in stages[1:]:
-        start = f"stages.{number}.downsample."
-        fill_norm(model.get_layer(f"downsample{number + 1}_norm"), weights, f"{start}0")
-        fill_patches(model.get_layer(f"downsample{number + 1}"), weights, f"{start}1")
-    for number, depth in zip(stages, depths):
+    for number, depth in enumerate(depths):
+        if number:
+            start = f"stages.{number}.downsample."
+            fill_norm(model.get_layer(f"downsample{number + 1}_norm"), weights, f"{start}0")
+            fill_patches(model.get_layer(f"downsample{number + 1}"), weights, f"{start}1")
         for block in range(depth):
             layer = model.get_layer(f"stage{number + 1}_block{block + 1}")
             fill_convnext_block(layer, weights, f"stages.{number}.blocks.{block}.")
     fill_norm(model.get_layer("norm"), weights, "head.norm")
-    return model
 
 
 def fill_convnext_block(block: ConvNeXtBlock, weights, start):
@@ -235,3 +281,6 @@ def assign(variable, weights, name, order=None):
             f"`weights` must have {name} of shape {tuple(variable.shape)}. Received: {value.shape}"
         )
     variable.assign(value)
+
+
+FAMILIES = {"vit": (vit, fill_vit), "convnext": (convnext, fill_convnext)}

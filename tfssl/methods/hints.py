@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 Encoder = keras.Layer | Callable[[], keras.Layer]
-InputRange = str | tuple[float, float]
+InputRange = str | tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
 Shape = tuple[int | None, ...]
 
 Layers = dict[str, keras.Layer]

@@ -36,7 +36,7 @@ def export(config, given):
             "--mode=export needs --checkpoint or --model_dir: the weights to export. "
             f"Received: {source}"
         )
-    found = pretrained.find(source)
+    found = pretrained.find(source, pretrained.given_range(config, given))
     config = pretrained.adopt(config, given, found.about, source)
     if config.stem != found.about["stem"]:
         raise UsageError(

@@ -6,12 +6,12 @@ import shlex
 import numpy as np
 from PIL import Image
 
-from tfssl import files
+from tfssl import data, files
 from tfssl.data import channels
 from tfssl.report.sample import places
 from tfssl.runner import cost, evaluate, frozen
 from tfssl.storage import rows, rundir
-from tfssl.storage.pretrained import described
+from tfssl.storage.pretrained import described, learned_by
 from tfssl.storage.projector import MOST_SPRITES, THUMBNAIL, picture, write_projector
 
 
@@ -70,7 +70,7 @@ def embed(config, given):
     )
     quoted = shlex.quote(str(directory))
     print(f"tensorboard --logdir {quoted}    (Projector, {len(shown):,} images)")
-    title = f"{source.name} {source.split}, {origin['method']} on {origin['dataset']}"
+    title = f"{source.name} {source.split}, {learned_by(origin)} on {origin['dataset']}"
     picture(directory, lambda: places(h[shown], config.seed), labels[shown], names, title)
     rows.remove(h)
     return directory
@@ -81,14 +81,17 @@ def slug(text):
 
 
 def thumbnails(job, shown):
-    """uint8 [len(shown), THUMBNAIL, THUMBNAIL, 3], resized evaluation crops, in order."""
-    wanted, size = set(shown.tolist()), (THUMBNAIL, THUMBNAIL)
-    _, images = evaluate.crops(job.config, job.eval_source, job.eval_size)
-    made, place = [], 0
+    """Resized evaluation crops of images, uint8 [len(shown), THUMBNAIL, THUMBNAIL, 3].
+
+    Args:
+        job: the `Job`, whose evaluation split has the images.
+        shown: int [n], their places, ascending.
+    """
+    size = (THUMBNAIL, THUMBNAIL)
+    _, images = evaluate.crops(job.config, data.subset(job.eval_source, shown), job.eval_size)
+    made = []
     for batch in images:
         for image in np.asarray(channels.shown(batch["image"])):
-            if place in wanted:
-                whole = Image.fromarray((image * 255).round().astype(np.uint8))
-                made.append(np.asarray(whole.resize(size, Image.BOX)))
-            place += 1
+            whole = Image.fromarray((image * 255).round().astype(np.uint8))
+            made.append(np.asarray(whole.resize(size, Image.BOX)))
     return np.stack(made)

@@ -98,7 +98,7 @@ def starting_point(config, given):
             raise UsageError("--stem=keep needs a --checkpoint to keep it from. Received: none")
         origin = {}
     elif not (there and origin):
-        found = pretrained.find(config.checkpoint)
+        found = pretrained.find(config.checkpoint, pretrained.given_range(config, given))
         origin = found.origin
     elif checkpoints_in(config):
         check_weights(config, origin)
@@ -160,7 +160,7 @@ def train_and_evaluate(job, found, origin, flagfile, teacher=None):
         The content of result.json; None without evaluation.
     """
     if found is None and origin and not checkpoints_of(job).steps():
-        found = pretrained.find(job.config.checkpoint)
+        found = pretrained.find(job.config.checkpoint, job.config.input_range)
         origin = found.origin  # that run may have continued since
     job.distribution.require_same(
         {

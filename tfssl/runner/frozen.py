@@ -38,7 +38,7 @@ def encoder(config, given):
         raise UsageError(
             f"--mode={config.mode} needs the weights of a --checkpoint. Received: none"
         )
-    found = pretrained.find(config.checkpoint)
+    found = pretrained.find(config.checkpoint, pretrained.given_range(config, given))
     config, ranges = scaled_as(config, given, found.about)
     job = plan(pretrained.adopt(config, given, found.about, config.checkpoint), ranges=ranges)
     if job.stem != found.about["stem"]:

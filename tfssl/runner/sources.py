@@ -35,6 +35,7 @@ from tfssl.data.source import (
     labels_of,
     parse_slice,
     read_list,
+    subset,
 )
 from tfssl.errors import UsageError
 from tfssl.runner.edge import naming_flags, with_flags
@@ -205,7 +206,8 @@ def spread(source, most):
     if source.arrays:
         images = (tf.constant(image) for image in source.arrays[0][::every])
     else:
-        images = source.records().shard(every, 0).map(lambda one: source.decode(one)[0])
+        some = subset(source, np.arange(0, source.num_examples, every))
+        images = some.ordered().map(lambda one: some.decode(one)[0])
     for image in images:
         yield augment.as_float(image).numpy().astype(np.float64)
 

@@ -3,9 +3,10 @@
 import os
 
 import keras
+import numpy as np
 
 from tfssl import encoders, registry
-from tfssl.config import ARCHITECTURE, moments, sides, value_range
+from tfssl.config import ARCHITECTURE, NAMED_RANGES, moments, sides, value_range
 from tfssl.encoders import adapt, named
 from tfssl.errors import UsageError
 
@@ -69,12 +70,15 @@ def build_named(config, seed, name, remat=None):
         more = {"remat": remat} if remat else {}
         encoder = named.make(config.encoder, (*size, channels(config)), seed, **more)
         wanted = config.input_range
-        wanted = wanted if wanted == "auto" else value_range(wanted)
+        wanted = wanted if wanted in NAMED_RANGES else value_range(wanted)
         low, high = adapt.resolve_input_range(wanted, encoder)
         shape = adapt.known_input_shape(encoder) or (None, *size, channels(config))
+        adapt.check_range((low, high), shape[-1])
         outputs = inputs = keras.Input(shape[1:], name="images")
         if (low, high) != (0.0, 1.0):
-            outputs = keras.layers.Rescaling(high - low, low, dtype="float32")(outputs)
+            span = np.subtract(high, low).tolist()
+            low = list(low) if isinstance(low, tuple) else low
+            outputs = keras.layers.Rescaling(span, low, dtype="float32")(outputs)
         adapt.build(encoder, (None, *shape[1:]))
         outputs = encoder(outputs)
         pool = {3: keras.layers.GlobalAveragePooling1D, 4: keras.layers.GlobalAveragePooling2D}

@@ -14,7 +14,7 @@ from tfssl.config import ARCHITECTURE, LATER
 from tfssl.encoders import google
 from tfssl.errors import UsageError
 from tfssl.files import sha256
-from tfssl.storage import export, networks
+from tfssl.storage import export, foreign, networks
 from tfssl.storage.checkpoint import MANIFEST, Checkpoints, verify
 
 SCRATCH = "none"
@@ -83,16 +83,17 @@ class Pretrained:
         )
 
 
-def find(path):
+def find(path, input_range=None):
     """Finds and verifies the weights of --checkpoint.
 
     Args:
         path: directory of a run (its newest checkpoint, or its encoder.keras if there is none), a
             checkpoint in it, or an encoder.keras; or a checkpoint of google-research/simclr's tf2
-            code, see `tfssl.encoders.google`.
+            code, see `tfssl.encoders.google`; or a file of a transformer's weights, see `foreign`.
+        input_range: --input_range as it was given, for weights that do not say it; or None.
 
     Returns:
-        A `Pretrained`.
+        A `Pretrained`, or what is like one.
 
     Raises:
         UsageError: there are no weights, they are damaged, or not from tfssl.
@@ -100,10 +101,12 @@ def find(path):
     theirs = google.prefix(path)
     if theirs and not os.path.exists(os.path.join(path, MANIFEST)):
         return google.find(theirs)
+    if foreign.is_one(path):
+        return foreign.find(path, input_range)
     if not os.path.exists(path):
         raise UsageError(
-            "--checkpoint must be the directory of a run, a checkpoint in it, or an "
-            f"encoder.keras. Received: {path}, which does not exist"
+            "--checkpoint must be the directory of a run, a checkpoint in it, an encoder.keras, or "
+            f"weights by the names of timm. Received: {path}, which does not exist"
         )
     if os.path.isdir(path) and not os.path.exists(os.path.join(path, MANIFEST)):
         checkpoints = Checkpoints(path)
@@ -143,6 +146,11 @@ def find(path):
             "give the run that it was exported from, or an export with --export_input=unit."
         )
     return Pretrained(path, about)
+
+
+def given_range(config, given):
+    """--input_range, if it was given; None if not."""
+    return config.input_range if "input_range" in given else None
 
 
 def adopt(config, given, about, path):
@@ -201,12 +209,23 @@ def load(pretrained, config, normalization, projector=None, **classes):
     return changed
 
 
+def learned_by(origin):
+    """A word for how weights were learned."""
+    by_others = origin.get("source") == foreign.SOURCE
+    return "weights" if by_others else LEARNED.get(origin.get("task"), origin["method"])
+
+
 def described(origin):
     """A description of the weights for messages."""
     size = origin["image_size"]
-    what = LEARNED.get(origin.get("task"), origin["method"])
+    if origin.get("source") == foreign.SOURCE:
+        name = origin["encoder"].partition("_")[0]
+        return (
+            f"{origin['path']}: weights of a {foreign.NAMES[name]}, which is given images as by "
+            f"--input_range={origin['input_range']}"
+        )
     return (
-        f"{origin['path']}: {what} on {origin['dataset']}"
+        f"{origin['path']}: {learned_by(origin)} on {origin['dataset']}"
         + (f" at {size[0]}x{size[1]} px" if size else "")
         + f", step {origin['step']}"
     )

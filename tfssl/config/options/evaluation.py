@@ -95,7 +95,8 @@ class TransferOptions(Schema):
         None,
         TRANSFER,
         "Pretrained weights: the directory of a run, a checkpoint in it, an "
-        "encoder.keras, or a checkpoint of google-research/simclr's tf2 code. The architecture is "
+        "encoder.keras, a checkpoint of google-research/simclr's tf2 code, or weights of timm, "
+        "DINO or MAE (.safetensors, .npz). The architecture is "
         "read from them; images may have any size. finetune and distill (for the student) also "
         "accept none: the network of the flags, from scratch. predict takes the directory of a "
         "finetuned or distilled run, or its classifier.keras.",

@@ -43,9 +43,9 @@ class NetworkOptions(Schema):
     input_range: str = knob(
         "auto",
         NET,
-        "Pixel values that another --encoder expects: 0,1 or 0,255 or -1,1 or LOW,HIGH. auto: "
-        "determined from the Rescaling and Normalization layers that it begins with; otherwise "
-        "0,1.",
+        "Pixel values that another --encoder expects: 0,1 or 0,255 or -1,1 or LOW,HIGH; imagenet: "
+        "with its means and deviations of the channels taken away. auto: determined from the "
+        "Rescaling and Normalization layers that it begins with; otherwise 0,1.",
         INPUT_RANGE,
     )
     resnet_depth: Literal[18, 34, 50, 101, 152, 200] = knob(

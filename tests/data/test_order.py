@@ -108,7 +108,7 @@ def test_it_is_read_from_a_place_on(source):
     assert_same(made, decoded(source, source.records())[20:])
 
 
-def order_of(source, steps=20, **options):
+def order_of(source, steps=12, **options):
     """The numbers of the examples of some batches of eight, in order."""
     batches = data.views(
         data.numbered(source), [CROPS], batch_size=8, seed=3, stop_step=steps, **options
@@ -123,7 +123,6 @@ def test_they_come_in_the_order_of_images_in_memory(source):
     )
     made = order_of(source)
     np.testing.assert_array_equal(made, order_of(held))
-    np.testing.assert_array_equal(made, order_of(source, shuffle="whole"))
     assert not np.array_equal(made, order_of(source, shuffle="blocks"))
 
 

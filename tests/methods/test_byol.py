@@ -1,5 +1,7 @@
 """BYOL: who learns, who follows, and what keeps it from collapse."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -182,15 +184,20 @@ def convolutions_of(seed):
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
 
 
-def spread_after_training(of_class, encoder, steps):
-    """z_std of BYOL, or of a crippled copy of it, after a short run on the embedded data."""
+@functools.cache
+def batches_of(steps):
+    """Batches of views of the embedded data."""
     from tfssl import augment, data
     from tfssl.config import Config
 
     config = Config(method="byol", dataset="shapes", train_split="train[:2000]", image_size=16)
     source = sources.load(config, config.train_split)
     view = augment.simclr_view((16, 16), crop_area=(0.5, 1.0))
-    batches = data.views(source, (view, view), batch_size=64, seed=0, stop_step=steps)
+    return data.views(source, (view, view), batch_size=64, seed=0, stop_step=steps)
+
+
+def spread_after_training(of_class, encoder, steps):
+    """z_std of BYOL, or of a crippled copy of it, after a short run on the embedded data."""
 
     def head(in_dim, seed):
         return layers.byol_head(in_dim, hidden_dim=128, out_dim=32, seed=seed)
@@ -214,7 +221,7 @@ def spread_after_training(of_class, encoder, steps):
         model.reset_metrics()
 
     model.fit(
-        batches,
+        batches_of(steps),
         verbose=0,
         shuffle=False,
         callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)],

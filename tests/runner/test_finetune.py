@@ -247,7 +247,7 @@ def test_from_scratch_is_the_network_of_the_flags(tmp_path):
 
 
 def test_a_training_without_evaluation_needs_no_other_images(tmp_path, capsys):
-    settings = dict(width_multiplier=1 / 16, image_size=16, train_split="test")
+    settings = dict(encoder="tiny", image_size=16, train_split="test")
     run = tmp_path / "run"
     assert finetune_shapes("none", run, **settings, eval_split="none", report=True) is None
     assert "no table: nothing is evaluated, as --eval_split=none" in capsys.readouterr().out

@@ -187,7 +187,7 @@ def test_each_batch_of_files_in_the_order_of_classes_has_all_classes():
     assert max(most_classes(shuffle="blocks")) <= 3
 
 
-def test_what_is_compressed_comes_in_blocks(tmp_path):
+def test_what_is_compressed_comes_in_blocks(tmp_path, capsys):
     path = write(tmp_path / "a.tfrecord", ROWS[:40], "GZIP")
     write(tmp_path / "b.tfrecord", ROWS[40:60])
     for place, count in ((path, 40), (str(tmp_path), 60)):
@@ -199,6 +199,7 @@ def test_what_is_compressed_comes_in_blocks(tmp_path):
         ):
             sources.with_order(Config(shuffle="whole"), source)
         assert sources.with_order(Config(), source).shuffle == "blocks"
+        assert "can only be read in their order" in capsys.readouterr().out
     source = tfrecord.load(str(tmp_path / "b.tfrecord"), "train", **QUIET)
     assert sources.with_order(Config(), source).shuffle == "whole"
     assert sources.with_order(Config(shuffle="blocks"), source).shuffle == "blocks"
@@ -251,6 +252,18 @@ def test_a_file_that_is_cut_off_or_whose_lengths_are_wrong_is_refused(tmp_path):
     (tmp_path / "b.tfrecord").write_bytes(content[:-3])
     with pytest.raises(UsageError, match="b.tfrecord is no whole TFRecord .*is cut off"):
         framing.places_of(str(tmp_path / "b.tfrecord"))
+
+
+def test_a_missing_file_of_several_is_named(tmp_path):
+    for shard in (0, 2):
+        write(tmp_path / f"mine-train.tfrecord-0000{shard}-of-00003", ROWS[:5])
+    missing = "must have all 3 files .* 2 of them, without mine-train.tfrecord-00001-of-00003"
+    with pytest.raises(UsageError, match=missing):
+        tfrecord.load(str(tmp_path), "train", **QUIET)
+    write(tmp_path / "mine-train.tfrecord-00001-of-00003", ROWS[:5])
+    assert tfrecord.load(str(tmp_path), "train", **QUIET).num_examples == 15
+    one = str(tmp_path / "mine-train.tfrecord-00001-of-00003")  # asked for by itself
+    assert tfrecord.load(one, "train", **QUIET).num_examples == 5
 
 
 def test_what_was_found_in_files_is_kept(tmp_path, monkeypatch):

@@ -114,6 +114,12 @@ def test_it_is_saved_with_its_schedule(name, end):
             assert float(again.adam_weight_decay) == pytest.approx(decay)
 
 
+@pytest.mark.parametrize("wrong", [-1.0, "0.1", [0.1]])
+def test_a_decay_that_is_none_is_refused(wrong):
+    with pytest.raises(ValueError, match="A weight decay must be a number of 0 or more"):
+        tfssl.optim.Lion(1e-3, weight_decay=wrong)
+
+
 def test_a_decay_that_begins_at_0_has_no_ratio():
     with pytest.raises(tfssl.UsageError, match="--weight_decay_end needs a --weight_decay above 0"):
         tfssl.Config(optimizer="adamw", weight_decay=0.0, weight_decay_end=0.1)

@@ -232,7 +232,10 @@ def test_an_encoder_of_a_fixed_size_says_which(tmp_path):
         (["--encoder=nothing"], "--encoder must be resnet, vit_tiny, .*a registered name"),
         (["--encoder=keras.applications.Nothing"], "must be a model of keras.applications"),
         (["--encoder={}", "--encoder_size=32"], "--image_size must be 32x32, the size that --enco"),
-        (["--encoder={}", "--input_range=1,0"], "--input_range must be auto, or LOW,HIGH"),
+        (
+            ["--encoder={}", "--input_range=1,0"],
+            "--input_range must be auto, imagenet, or LOW,HIGH",
+        ),
         (["--encoder={}x"], "--encoder must be a function in .*net.py. Received: buildx"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import tfssl
 from tests.helpers import FINETUNE_SETTINGS, LINEAR_EVAL_SETTINGS, ROOT, run_given
 from tfssl import UsageError, encoders
+from tfssl.encoders import convnexts, named, timm, vits
 from tfssl.storage import pretrained
 
 IMAGES = dict(dataset="shapes", train_split="train[:48]", eval_split="test[:24]", image_size="16")
@@ -63,7 +64,7 @@ def test_other_values_than_imagenets(file, tmp_path):
 def test_frozen_it_is_evaluated(file, tmp_path, capsys):
     found = run_given(**KNN, **IMAGES, checkpoint=file, model_dir=str(tmp_path / "knn"))
     assert 0 <= found["results"]["knn_5"]["top_1"] <= 1
-    assert found["encoder"]["encoder"].startswith("vit_base(")
+    assert found["encoder"]["encoder"].startswith("vit_base(")  # with dimensions of its own
     told = "weights of a Vision Transformer, which is given images as by --input_range=imagenet"
     assert f"{file}: {told}" in capsys.readouterr().out
     settings = {**LINEAR_EVAL_SETTINGS, **IMAGES, "eval_batch_size": 12, "precision": "float32"}
@@ -92,6 +93,20 @@ def test_a_file_of_safetensors(file, tmp_path):
     theirs = encoders.from_timm(path)
     for a, b in zip(theirs.get_weights(), encoders.from_timm(file).get_weights()):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny(patch_size=8, image_size=16)", "convnext_atto"])
+def test_a_usual_size_has_its_name(name):
+    made = named.make(name, (None, None, 3))
+    family, size = name.partition("(")[0].split("_")
+    if family == "vit":
+        size_of = vits.SIZES[size]._asdict() | {"patch_size": 8, "image_size": 16, "channels": 3}
+    else:
+        size_of = convnexts.SIZES[size]._asdict() | {"patch_size": 4, "channels": 3}
+    said = timm.name_of(family, size_of)
+    assert said.startswith(f"{family}_{size}(") and "dim" not in said
+    again = named.make(said, (None, None, 3))
+    assert [w.shape for w in again.weights] == [w.shape for w in made.weights]
 
 
 def test_mistakes(file, tmp_path):

@@ -45,6 +45,7 @@ USUAL = {
     "width": ("width", "image/width"),
     "depth": ("depth", "channels", "image/channels"),
 }
+OF_SHARDS = re.compile(r"(.*-)(\d+)-of-(\d+)(.*)")
 SPLIT = re.compile(
     r"(?:^|[-_.])(training|train|testing|test|validation|valid|val)(?=[-_.\d]|$)", re.IGNORECASE
 )
@@ -246,12 +247,34 @@ def opened(path, names):
             f"`data_dir={path}` must hold files called .tfrecord or NAME-00000-of-00010. "
             "Received: a directory without any"
         )
+    check_shards(paths, path)
     found = [(SPLIT.search(os.path.basename(path)), path) for path in paths]
     shards = {}
     for match, file in found:
         shards.setdefault(split_name(match[1].lower()) if match else "train", []).append(file)
     first = first_record(paths[0])
     return shards, keys_of(first, names, path)
+
+
+def check_shards(paths, directory):
+    """Raises UsageError where files called NAME-00001-of-00010 are fewer than they say."""
+    if not os.path.isdir(directory):
+        return
+    counts = {}
+    for path in paths:
+        match = OF_SHARDS.fullmatch(os.path.basename(path))
+        if match:
+            before, number, count, after = match.groups()
+            counts.setdefault((before, int(count), after), set()).add(int(number))
+    for (before, count, after), there in counts.items():
+        missing = sorted(set(range(count)) - there)
+        if missing:
+            width = len(str(count)) if count > 99_999 else 5
+            first = f"{before}{missing[0]:0{width}d}-of-{count:0{width}d}{after}"
+            raise UsageError(
+                f"`data_dir={directory}` must have all {count:,} files {before}*{after}. "
+                f"Received: {len(there):,} of them, without {printable(first)}"
+            )
 
 
 def first_record(path):

@@ -48,7 +48,8 @@ def resolve_input_range(input_range, encoder):
             return (low, high) if len(low) > 1 else (low[0], high[0])
     choices = ", ".join(map(repr, ("auto", *RANGES)))
     raise ValueError(
-        f"`input_range` must be one of {choices}, or a pair (low, high). "
+        f"`input_range` must be one of {choices}, or a pair (low, high), low below high, of two "
+        "numbers or of as many for each channel. "
         f"Received: input_range={input_range!r}"
     )
 

@@ -2,11 +2,13 @@
 
 import math
 import os
+import zipfile
 from collections.abc import Mapping
 
 import keras
 import numpy as np
 
+from tfssl.encoders import convnexts, vits
 from tfssl.encoders.convnexts import convnext
 from tfssl.encoders.vits import vit
 from tfssl.layers.convnext import ConvNeXtBlock
@@ -107,7 +109,13 @@ def described(weights, heads=None):
 
 def name_of(family, options):
     """The name by which `encoders.named.make` makes a network: "vit_base(dim=1024, ...)"."""
-    size = {"vit": "base", "convnext": "tiny"}[family]
+    options, size = dict(options), {"vit": "base", "convnext": "tiny"}[family]
+    for name, usual in {"vit": vits.SIZES, "convnext": convnexts.SIZES}[family].items():
+        own = usual._asdict()
+        if all(np.array_equal(options[key], value) for key, value in own.items()):
+            size = name
+            options = {key: value for key, value in options.items() if key not in own}
+            break
     values = ", ".join(f"{name}={value!r}" for name, value in options.items() if name != "channels")
     return f"{family}_{size}({values})"
 
@@ -121,6 +129,8 @@ def read(path):
     path = os.fspath(path)
     try:
         if path.endswith(".npz"):
+            if os.path.exists(path) and not zipfile.is_zipfile(path):
+                raise ValueError("it is no .npz file")
             with np.load(path) as archive:
                 return dict(archive)
         if path.endswith(".safetensors"):

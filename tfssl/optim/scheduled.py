@@ -1,5 +1,6 @@
 """Optimizers of Keras whose weight decay may follow a schedule, as DINO's does."""
 
+from numbers import Real
 from typing import Any, Self
 
 import keras
@@ -74,6 +75,11 @@ def _scheduled(attribute):
         return given(self.iterations) if callable(given) else given
 
     def give(self, given: float | Schedule | None) -> None:
+        if not (given is None or callable(given) or isinstance(given, Real) and given >= 0):
+            raise ValueError(
+                "A weight decay must be a number of 0 or more, or a schedule of it. "
+                f"Received: {given!r}"
+            )
         setattr(self, attribute, given)
 
     return property(now, give)

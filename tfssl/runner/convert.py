@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfssl import files
 from tfssl.errors import UsageError
-from tfssl.storage import formats, pretrained
+from tfssl.storage import foreign, formats, pretrained
 from tfssl.storage.export import of_raw_values
 from tfssl.text import printable
 
@@ -44,6 +44,8 @@ def export(config, given):
             f"--stem={found.about['stem']}."
         )
     directory = source if os.path.isdir(source) else os.path.dirname(source)
+    if foreign.is_one(source):
+        directory = ""  # not beside the weights of others
     raw = config.export_input == "raw"
     name = formats.NAMES[config.format]
     name = name.replace("encoder", "encoder_raw") if raw else name

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfssl import data, domains, encoders, layers, optim
 from tfssl.callbacks.board import Board
 from tfssl.callbacks.checkpoints import STOP
-from tfssl.config import MODES, Config, sides
+from tfssl.config import MODES, Config, idle, sides
 from tfssl.config.defaults import default_of
 from tfssl.data import Source, values
 from tfssl.data.channels import Mismatch
@@ -113,6 +113,11 @@ class Job(Opened):
             f"epochs), {config.optimizer}, peak learning rate {self.learning_rate:.4g}, "
             f"{self.warmup_steps} steps of warm-up{short}, weight decay "
             f"{config.weight_decay:.4g}"
+            + (
+                f" to {config.weight_decay_end:.4g}"
+                if config.weight_decay_end is not None and "weight_decay_end" not in idle(config)
+                else ""
+            )
         )
 
     def writer(self):

@@ -27,7 +27,7 @@ from tfssl.data import (
     values,
 )
 from tfssl.data.near import alike
-from tfssl.data.pipeline import BLOCKS, WHOLLY, shuffled_as_whole
+from tfssl.data.pipeline import BLOCKS, SHUFFLE_BLOCK, WHOLLY, shuffled_as_whole
 from tfssl.data.source import (
     Source,
     balanced,
@@ -80,9 +80,16 @@ def with_order(config, source):
     """
     with naming(config, "train_split"):
         whole = shuffled_as_whole(source, config.shuffle)
-    return (
-        config if config.shuffle != "auto" else config.replace(shuffle=WHOLLY if whole else BLOCKS)
-    )
+    if config.shuffle != "auto":
+        return config
+    if not whole:
+        print(
+            f"--shuffle={BLOCKS}: the images of {source.name} {source.split} can only be read in "
+            f"their order, and are shuffled within {SHUFFLE_BLOCK:,}; where that is the order of "
+            "their classes, a batch has few of them",
+            flush=True,
+        )
+    return config.replace(shuffle=WHOLLY if whole else BLOCKS)
 
 
 def identify(config, split, flag="train_split", download=True):

@@ -76,9 +76,10 @@ def find(path, input_range=None):
         weights = timm.plain(path)
         try:
             family, options = timm.described(weights)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            said = error.args[0] if error.args else type(error).__name__
-            raise ValueError(f"{timm.EXPECTED} Missing or of another shape: {said}") from None
+        except KeyError as error:
+            raise ValueError(f"{timm.EXPECTED} Missing: {error.args[0]}") from None
+        except (TypeError, IndexError, AttributeError):
+            raise ValueError(f"{timm.EXPECTED} Received: weights of other shapes") from None
     side = options.get("image_size")
     channels = options["channels"]
     plain = Config()

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tests.helpers import decode_all, encode_image, load_folder, random_picture, write_image
+from tests.helpers import decode_all, encode_image, load_folder, old, random_picture, write_image
 from tfssl.data import folder, images, index
 from tfssl.data.index import Index
 
@@ -31,11 +31,6 @@ def photos(tmp_path):
     for i in range(6):
         old(write_image(tmp_path / "photos" / f"{i}.png", seed=i))
     return tmp_path / "photos"
-
-
-def old(path, seconds=100):
-    status = os.stat(path)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - int(seconds * 1e9)))
 
 
 def test_files_that_are_as_they_were_are_not_read_again(photos, examined):

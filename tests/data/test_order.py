@@ -1,14 +1,14 @@
 """Images that do not fit in memory come in any order, whatever they are stored in."""
 
 import dataclasses
-import os
+import sqlite3
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests.helpers import encode_array, load_folder, write_image
+from tests.helpers import encode_array, load_folder, old, write_image
 from tests.helpers import write_records as write
 from tfssl import augment, data
 from tfssl.config import Config
@@ -225,7 +225,7 @@ def test_places_are_those_of_the_records(tmp_path):
     read = tf.data.TFRecordDataset(path).as_numpy_iterator()
     places = framing.places_of(path)
     assert [content[start : start + length] for start, length in places] == list(read)
-    assert [start for start, _ in framing.records_of(path)] == places[:, 0].tolist()
+    assert [start for start, _ in framing.records_of(path)] == [start for start, _ in places]
 
 
 @pytest.mark.parametrize("places", [(0,), (3, 4), (19,)])
@@ -270,7 +270,7 @@ def test_what_was_found_in_files_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("TFSSL_CACHE_DIR", str(tmp_path / "cache"))
     rows = [*ROWS[:15], {"image": b"nothing", "label": 7}]
     path = write(tmp_path / "a.tfrecord", rows)
-    made_long_ago(path)
+    old(path)
     examined, examine = [], tfrecord.examined
     monkeypatch.setattr(tfrecord, "examined", lambda *a: examined.append(a) or examine(*a))
 
@@ -289,9 +289,31 @@ def test_what_was_found_in_files_is_kept(tmp_path, monkeypatch):
     assert load().num_examples == 5
 
 
-def made_long_ago(path):
-    status = os.stat(path)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**11))
+def test_places_in_prepared_files_are_kept(tmp_path, monkeypatch):
+    """And looked up again where the index has something else."""
+    monkeypatch.setenv("TFSSL_CACHE_DIR", str(tmp_path / "cache"))
+    first = prepared_files(tmp_path)
+    for shard in (tmp_path / "many").rglob("*.tfrecord*"):
+        old(shard)
+    expected, looked_up, places_of = order_of(first), [], prepared.places_of
+    monkeypatch.setattr(
+        prepared, "places_of", lambda path: looked_up.append(path) or places_of(path)
+    )
+
+    def again():
+        looked_up.clear()
+        return order_of(prepared.load("many", "train[5:290]", data_dir=str(tmp_path)))
+
+    np.testing.assert_array_equal(again(), expected)
+    assert looked_up == []
+    (index,) = (tmp_path / "cache").glob("*.sqlite")
+    with sqlite3.connect(index) as connection:
+        for wrong in ("nonsense", "[[1, 2, 3]]", '[["a", 2]]', '{"a": 1}'):
+            connection.execute("UPDATE files SET found = ?", (wrong,))
+            connection.commit()
+            np.testing.assert_array_equal(again(), expected)
+            assert len(looked_up) == 7
+    connection.close()
 
 
 def test_a_file_that_becomes_shorter_ends_a_training_with_a_sentence(tmp_path):

@@ -4,6 +4,7 @@ A record is framed by its length, 8 bytes, the checksum of these, 4 bytes, its c
 checksum of that, 4 bytes.
 """
 
+import functools
 import os
 import struct
 
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import files
-from tfssl.compat import steady
+from tfssl.compat import as_it_is, steady
 from tfssl.data.index import Index
 from tfssl.data.source import reason
 from tfssl.data.tree import File, status_of
@@ -19,6 +20,7 @@ from tfssl.errors import UsageError
 from tfssl.text import printable
 
 GZIP = b"\x1f\x8b"
+PLACE = ("file", "start", "bytes")  # of a record, among what is known of an example
 LENGTH, BEFORE, FRAME = struct.Struct("<Q"), 12, 16  # bytes before a record, and around it
 
 
@@ -70,16 +72,21 @@ def records_of(path):
 def next_record(path, start):
     """The place after a record whose content is damaged; None if it does not end in the file."""
     with files.opened(path) as file:
-        file.seek(start)
-        header = file.read(LENGTH.size)
-        if len(header) < LENGTH.size:
-            return None
-        following = start + FRAME + LENGTH.unpack(header)[0]
-        return following if following <= os.fstat(file.fileno()).st_size else None
+        return end_of(file, start)
+
+
+def end_of(file, start):
+    """The place after the record that begins at `start`; None if it does not end in the file."""
+    file.seek(start)
+    header = file.read(LENGTH.size)
+    if len(header) < LENGTH.size:
+        return None
+    end = start + FRAME + LENGTH.unpack(header)[0]
+    return end if end <= os.fstat(file.fileno()).st_size else None
 
 
 def places_of(path):
-    """The place of the content of each record of a file and the number of its bytes, int64 [n, 2].
+    """The place of the content of each record of a file and the number of its bytes, in pairs.
 
     Reads lengths only, whose checksums are not compared.
 
@@ -90,14 +97,12 @@ def places_of(path):
     with files.opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         while start < size:
-            file.seek(start)
-            header = file.read(LENGTH.size)
-            length = LENGTH.unpack(header)[0] if len(header) == LENGTH.size else size
-            if start + FRAME + length > size:
+            end = end_of(file, start)
+            if end is None:
                 raise damaged(path, "the last record is cut off")
-            found.append((start + BEFORE, length))
-            start += FRAME + length
-    return np.array(found, np.int64).reshape(-1, 2)
+            found.append([start + BEFORE, end - start - FRAME])
+            start = end
+    return found
 
 
 def read(shard, numbers, starts, lengths):
@@ -125,18 +130,46 @@ def read(shard, numbers, starts, lengths):
     return np.array(made, object)
 
 
-def in_index(shard, rules, missing=(), parse=None):
-    """The files as `tree.File`s, an `Index` of them, and what that knows, {path: found}.
+def fetcher(shard, finish):
+    """The `Source.fetch` of examples that have the "file", "start" and "bytes" of a record.
+
+    Args:
+        shard: paths of files, of which "file" is the number of one.
+        finish: (serialized records [n], examples) -> examples with their images.
+    """
+
+    @as_it_is
+    def fetch(examples):
+        if "file" not in examples:  # they were read in their order
+            return examples
+        placed = [examples[name] for name in PLACE]
+        content = tf.numpy_function(functools.partial(read, shard), placed, tf.string)
+        return finish(tf.ensure_shape(content, [None]), examples)
+
+    return fetch
+
+
+def found_in(shard, rules, examine, missing=(), parse=list):
+    """Yields (`tree.File`, what is found in it) of files; what the index knows is not found anew.
 
     Args:
         shard: paths of files in one directory.
         rules, missing, parse: as for `Index`.
+        examine: (path, bytes examined before, bytes to examine in all) -> what is found in a file,
+            of JSON types.
     """
     root = os.path.dirname(os.path.abspath(shard[0]))
     of_files = [File(path, os.path.basename(path), -1, *status_of(path)) for path in shard]
     index = Index(root, rules, missing, parse)
     known = index.known(of_files)
-    return of_files, index, {file.path: known[file.name] for file in of_files if file.name in known}
+    done, size = 0, sum(file.bytes for file in of_files if file.name not in known)
+    for file in of_files:
+        found = known.get(file.name)
+        if found is None:
+            found = examine(file.path, done, size)
+            index.add([(file, found)])
+            done += file.bytes
+        yield file, found
 
 
 def damaged(path, why):

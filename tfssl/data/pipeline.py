@@ -267,19 +267,14 @@ def batches_streamed(source, recipes, batch_size, seed, start_step, share, shuff
         return {"images": made[0], "label": made[1], "part": part, "seeds": seeds}
 
     crop = as_it_is(crop) if all(recipe.crop.own for recipe in recipes) else crop
+    count, first = source.num_examples, start_step * batch_size
     if shuffled_as_whole(source, shuffle):
-        first = start_step * batch_size
-        stream = order(source.num_examples, batch_size, seed, first).unbatch()
+        stream = order(count, batch_size, seed, first).unbatch()
         read = as_it_is(lambda place, index: (place, source.at(tf.cast(index, tf.int64))))
     else:
-        records = source.records()
-        stream, read = (
-            epochs(
-                source.num_examples,
-                start_step * batch_size,
-                lambda epoch: in_blocks(records, source.num_examples, fold(seed, ORDER, epoch)),
-            ),
-            None,
+        records, read = source.records(), None
+        stream = epochs(
+            count, first, lambda epoch: in_blocks(records, count, fold(seed, ORDER, epoch))
         )
     return in_parts(stream, read, source, crop, batch_size, start_step, share).map(batch)
 
@@ -443,16 +438,15 @@ def labelled(
     # TensorFlow allocates memory for a full batch, however few images there are.
     batch_size = min(batch_size, max(1, source.num_examples))
     if source.arrays:
-        examples, decode = tf.data.Dataset.from_tensor_slices(source.arrays), lambda *pair: pair
+        pairs = tf.data.Dataset.from_tensor_slices(source.arrays)
+        examples, decode = pairs.skip(start), lambda *pair: pair
     else:
         examples, decode = source.ordered(start), source.decode
-        start = 0
 
     def prepare(*example):
         image, label = decode(*example)
         return {"image": crop(augment.as_float(image)), "label": label}
 
-    examples = examples.skip(start) if start else examples
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     return prefetched(examples.batch(batch_size))
 

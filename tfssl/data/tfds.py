@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfssl.compat import as_it_is, steady
 from tfssl.data import channels as colours
 from tfssl.data import features, values
-from tfssl.data.framing import damaged, in_index, places_of, read
+from tfssl.data.framing import damaged, fetcher, found_in, places_of
 from tfssl.data.images import EXTENSIONS
 from tfssl.data.source import Source, checked, parse_slice, rows_of, unreadable
 from tfssl.data.source import reason as explained
@@ -229,10 +229,14 @@ def check_place(data_dir):
         ) from None
 
 
+def form_of(builder):
+    """The form of the files of a dataset: "tfrecord", "array_record", ..."""
+    return getattr(getattr(builder.info, "file_format", None), "value", "tfrecord")
+
+
 def check_format(builder, name):
     """Raises UsageError for files that TensorFlow cannot stream."""
-    form = getattr(getattr(builder.info, "file_format", None), "value", "tfrecord")
-    if form == "array_record":
+    if form_of(builder) == "array_record":
         raise UsageError(
             f"`dataset={name}` in {builder.data_path} is of ArrayRecord files, which are not read: "
             "prepare it as TFRecord (tfds convert_format --out_file_format=tfrecord, or "
@@ -387,8 +391,7 @@ def by_place(builder, split):
     """
     shards = builder.info.splits[split].file_instructions
     paths = tuple(os.fspath(shard.filename) for shard in shards)
-    form = getattr(getattr(builder.info, "file_format", None), "value", "tfrecord")
-    if form != "tfrecord" or any("://" in path for path in paths):
+    if form_of(builder) != "tfrecord" or any("://" in path for path in paths):
         return {}
 
     @functools.cache
@@ -396,14 +399,7 @@ def by_place(builder, split):
         with tf.init_scope():
             return rows_of(columns(shards, paths, builder.info.disable_shuffling))
 
-    @as_it_is
-    def fetch(examples):
-        if "file" not in examples:  # read in order
-            return examples
-        placed = [examples[name] for name in ("file", "start", "bytes")]
-        content = tf.numpy_function(functools.partial(read, paths), placed, tf.string)
-        return {"record": tf.ensure_shape(content, [None])}
-
+    fetch = fetcher(paths, lambda content, _: {"record": content})
     return {"at": as_it_is(lambda place: rows()(place)), "fetch": fetch}
 
 
@@ -415,18 +411,15 @@ def columns(shards, paths, in_order):
         paths: of their files.
         in_order: whether they are read one after the other.
     """
-    of_files, index, known = in_index(paths, "places", parse=lambda pairs: np.int64(pairs))
     found = []
-    for file, shard in zip(of_files, shards):
-        places = known.get(file.path)
-        if places is None:
-            places = places_of(file.path)
-            index.add([(file, places.tolist())])
+    for (file, places), shard in zip(
+        found_in(paths, "places", lambda path, *_: places_of(path), parse=pairs), shards
+    ):
         if len(places) != shard.examples_in_shard:
             raise damaged(
                 file.path, f"{len(places)} of {shard.examples_in_shard} records are there"
             )
-        found.append(places[shard.skip :][: shard.take])
+        found.append(np.int64(places[shard.skip :][: shard.take]))
     starts = np.cumsum([0, *map(len, found)])
     cycle, block = (1, 1) if in_order else INTERLEAVED
     order = tf.data.Dataset.from_tensor_slices((starts[:-1], starts[1:])).interleave(
@@ -436,6 +429,12 @@ def columns(shards, paths, in_order):
     places = np.concatenate(found)[order]
     numbers = np.repeat(np.arange(len(found), dtype=np.int32), list(map(len, found)))[order]
     return {"file": numbers, "start": places[:, 0], "bytes": places[:, 1]}
+
+
+def pairs(values):
+    """Pairs of integers as the index keeps them; None if they are something else."""
+    whole = all(len(pair) == 2 and {type(value) for value in pair} == {int} for pair in values)
+    return values if whole else None
 
 
 def identifiers(builder, split, image):

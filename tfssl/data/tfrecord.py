@@ -30,7 +30,7 @@ from tfssl.compat import as_it_is
 from tfssl.data import channels as colours
 from tfssl.data import folder, images, values
 from tfssl.data import groups as whole
-from tfssl.data.framing import compressed, damaged, dataset_of, in_index, read, records_of
+from tfssl.data.framing import compressed, damaged, dataset_of, fetcher, found_in, records_of
 from tfssl.data.index import found_of
 from tfssl.data.source import Source, Texts, evaluation_split, parse_slice, rows_of
 from tfssl.data.stored import Names, coded_labels, spelled, unlabelled, unless_missing
@@ -339,25 +339,21 @@ def is_image(content):
 @functools.lru_cache(maxsize=4)
 def scan(shard, keys, max_pixels, missing=values.NONE):
     """A `Row` for each record of files; every image is decoded once, unless the index knows it."""
-    rules, rows = f"records {max_pixels} {tuple(keys)}", []
-    of_files, index, known = in_index(shard, rules, missing.values, rows_of_text)
-    size = sum(file.bytes for file in of_files if file.path not in known)
-    done = told = 0
+    rows = []
     with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-        for file in of_files:
-            made = known.get(file.path)
-            if made is None:
-                made = []
-                for part in scanned(file.path, keys, max_pixels, missing, pool):
-                    made += part
-                    told += len(part)
-                    if told // SAID > (told - len(part)) // SAID:
-                        share = (done + max(made[-1].start, 0)) / max(1, size)
-                        print(
-                            f"{told:,} records are examined, {share:.0%} of the files", flush=True
-                        )
-                done += file.bytes
-                index.add([(file, made)])
+
+        def examine(path, done, size):
+            made = []
+            for part in scanned(path, keys, max_pixels, missing, pool):
+                made += part
+                count = len(rows) + len(made)
+                if count // SAID > (count - len(part)) // SAID:
+                    share = (done + max(made[-1].start, 0)) / max(1, size)
+                    print(f"{count:,} records are examined, {share:.0%} of the files", flush=True)
+            return made
+
+        rules = f"records {max_pixels} {tuple(keys)}"
+        for file, made in found_in(shard, rules, examine, missing.values, rows_of_text):
             rows += [row._replace(name=f"{file.name}:{place}") for place, row in enumerate(made)]
     if not rows:
         raise damaged(shard[0], "no record")
@@ -461,19 +457,27 @@ def coded_of(shards, keys):
 
 def labels_in(shard, name):
     """The label of each record of files, as stored; the index keeps them."""
-    of_files, index, known = in_index(shard, f"labels {name}", parse=list)
-    labels = []
-    for file in of_files:
-        found = known.get(file.path)
-        if found is None:
-            found = [
-                record
-                and text_or_number(tf.train.Example.FromString(record).features.feature, name)
-                for _, record in records_of(file.path)
-            ]
-            index.add([(file, found)])
-        labels += found
-    return labels
+
+    def examine(path, *_):
+        return [label_in(record, name) for _, record in records_of(path)]
+
+    return [
+        label
+        for _, found in found_in(shard, f"labels {name}", examine, parse=labels_of_text)
+        for label in found
+    ]
+
+
+def label_in(record, name):
+    """The label of a record, as stored; None if there is none."""
+    if record is None:
+        return None
+    return text_or_number(tf.train.Example.FromString(record).features.feature, name)
+
+
+def labels_of_text(values):
+    """The labels of a file from what the index keeps of it; None if it is malformed."""
+    return values if {type(value) for value in values} <= {int, str, type(None)} else None
 
 
 def one_of(found, what, path):
@@ -511,14 +515,10 @@ def reader(shard, keys, rows, good, columns):
         }
     )
 
-    @as_it_is
-    def fetch(examples):
-        if "file" not in examples:  # read in order
-            return examples
-        placed = [examples[name] for name in ("file", "start", "bytes")]
-        content = tf.numpy_function(functools.partial(read, shard), placed, tf.string)
-        kept = {name: examples[name] for name in columns}
-        return parsed(keys, tf.ensure_shape(content, [None]), kept)
+    def finish(content, examples):
+        return parsed(keys, content, {name: examples[name] for name in columns})
+
+    fetch = fetcher(shard, finish)
 
     def records():
         places = tf.data.Dataset.range(len(good)).batch(READ)

@@ -29,8 +29,7 @@ def memory():
 
 
 def opened(store, place):
-    dataset = {"folder": "folder", "tfrecord": "tfrecord"}[store]
-    return sources.load(Config(dataset=dataset, data_dir=place, cache_dataset=False), "train")
+    return sources.load(Config(dataset=store, data_dir=place, cache_dataset=False), "train")
 
 
 def batches(source, start=0, stop=10**9, **options):

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import tfssl
 from tests.networks import elements, small_vit
+from tfssl.config import DECOUPLED
 from tfssl.runner import optimizers
-from tfssl.runner.optimizers import DECOUPLED
 
 OF = {
     "lars": tfssl.LARS,

@@ -27,7 +27,7 @@ from tfssl.config.defaults import (
     view_flags,
     without_later,
 )
-from tfssl.config.effects import idle
+from tfssl.config.effects import DECOUPLED, idle
 from tfssl.config.google import GOOGLE_DEFAULTS, GOOGLE_DEFAULTS_LEFT, google_defaults
 from tfssl.config.identity import ARCHITECTURE, FREE, default_model_dir, differences
 from tfssl.config.method import Method
@@ -52,6 +52,7 @@ __all__ = [
     "ARCHITECTURE",
     "BUILT_IN",
     "CHOSEN",
+    "DECOUPLED",
     "COMPAT",
     "Config",
     "DISTILL",

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from tfssl.config.identity import ARCHITECTURE
 
+DECOUPLED = ("adamw", "lion", "muon")  # optimizers with a weight decay of their own
 COLOURS = ("jitter_brightness", "jitter_contrast", "jitter_saturation", "jitter_hue")
 
 
@@ -40,7 +41,7 @@ OF_TRAINING = (
     Dependent(
         ("weight_decay_end",),
         "--optimizer=adamw, lion or muon",
-        lambda value: value("optimizer") in ("adamw", "lion", "muon"),
+        lambda value: value("optimizer") in DECOUPLED,
     ),
     Dependent(
         ("train_epochs",),

@@ -8,17 +8,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import compat
+from tfssl.encoders.resnets import INPUT_NORMALIZATIONS
 from tfssl.layers.remat import Rematerialized
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
+MOMENTS = tuple(zip(*INPUT_NORMALIZATIONS["imagenet"]))  # (mean, deviation) of each channel
 # What 0 and 1 become; of "imagenet", in each channel.
 RANGES = {
     "0,1": (0.0, 1.0),
     "0,255": (0.0, 255.0),
     "-1,1": (-1.0, 1.0),
-    "imagenet": (
-        tuple(-mean / deviation for mean, deviation in zip(MEAN, DEVIATION)),
-        tuple((1 - mean) / deviation for mean, deviation in zip(MEAN, DEVIATION)),
+    "imagenet": tuple(
+        tuple((value - mean) / deviation for mean, deviation in MOMENTS) for value in (0.0, 1.0)
     ),
 }
 LARGEST_NORMALIZED = 20.0  # largest width of the range of normalized images

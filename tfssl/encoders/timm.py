@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from tfssl.encoders import convnexts, vits
+from tfssl.encoders import named
 from tfssl.encoders.convnexts import convnext
 from tfssl.encoders.vits import vit
 from tfssl.layers.convnext import ConvNeXtBlock
@@ -109,8 +109,9 @@ def described(weights, heads=None):
 
 def name_of(family, options):
     """The name by which `encoders.named.make` makes a network: "vit_base(dim=1024, ...)"."""
-    options, size = dict(options), {"vit": "base", "convnext": "tiny"}[family]
-    for name, usual in {"vit": vits.SIZES, "convnext": convnexts.SIZES}[family].items():
+    sizes = named.FAMILIES[family][1]
+    size = list(sizes)[-1]  # any, as its dimensions are given, unless they are those of a size
+    for name, usual in sizes.items():
         own = usual._asdict()
         if all(np.array_equal(options[key], value) for key, value in own.items()):
             size = name

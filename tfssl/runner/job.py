@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfssl import data, domains, encoders, layers, optim
 from tfssl.callbacks.board import Board
 from tfssl.callbacks.checkpoints import STOP
-from tfssl.config import MODES, Config, idle, sides
+from tfssl.config import DECOUPLED, MODES, Config, sides
 from tfssl.config.defaults import default_of
 from tfssl.data import Source, values
 from tfssl.data.channels import Mismatch
@@ -115,7 +115,7 @@ class Job(Opened):
             f"{config.weight_decay:.4g}"
             + (
                 f" to {config.weight_decay_end:.4g}"
-                if config.weight_decay_end is not None and "weight_decay_end" not in idle(config)
+                if config.weight_decay_end is not None and config.optimizer in DECOUPLED
                 else ""
             )
         )
@@ -617,7 +617,7 @@ def compile_model(job, model, recipes):
         raise UsageError(re.sub(r"`(\w+)`", r"--\1", str(error))) from error
     model.compile(
         optimizers.build(job, model),
-        weight_decay=None if config.optimizer in optimizers.DECOUPLED else config.weight_decay,
+        weight_decay=None if config.optimizer in DECOUPLED else config.weight_decay,
         accumulate_steps=config.accumulate_steps,
         jit_compile=config.jit_compile == "on",
         prepare=preparation(job, recipes),

@@ -6,7 +6,6 @@ import keras
 
 from tfssl import optim
 
-DECOUPLED = ("adamw", "lion", "muon")  # with a weight decay of their own
 # Last layers, which muon leaves to adamw: parts of a model, and the end of a path within one.
 LAST, PIXELS = ("probe", "head", "prototypes", "pixels"), "decoder/pixels/kernel"
 
@@ -32,7 +31,7 @@ def build(job, model):
         )
     if config.optimizer == "momentum":
         return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True, **clip)
-    decay, beta_2 = {"weight_decay": decay_of(job)}, config.adam_beta_2
+    decay, beta_2 = {"weight_decay": weight_decay(job)}, config.adam_beta_2
     if config.optimizer == "lion":
         return optim.Lion(rate, **decay, **clip)
     if config.optimizer == "muon":
@@ -49,7 +48,7 @@ def build(job, model):
     return keras.optimizers.Adam(rate, beta_2=beta_2, **clip)
 
 
-def decay_of(job):
+def weight_decay(job):
     """The weight decay of a run: a number, or a cosine from one to another."""
     start, end = job.config.weight_decay, job.config.weight_decay_end
     if end is None or end == start:

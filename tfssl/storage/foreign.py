@@ -1,5 +1,7 @@
 """Weights of Vision Transformers and ConvNeXts by the names of timm, as a --checkpoint."""
 
+import contextlib
+import dataclasses
 import os
 
 from tfssl.config import ARCHITECTURE, Config
@@ -15,26 +17,22 @@ NAMES = {"vit": "Vision Transformer", "convnext": "ConvNeXt"}
 NORMALIZED = "imagenet"  # as the images of nearly all published trainings
 
 
+@dataclasses.dataclass(frozen=True)
 class TimmWeights:
-    """As `pretrained.Pretrained`, of a file.
+    """Weights in a file; see `tfssl.storage.pretrained.Pretrained`.
 
-    Args:
+    Attributes:
         path: the file.
-        about: the description of its network.
+        about: see `Pretrained`.
     """
 
-    is_encoder = False
-
-    def __init__(self, path, about):
-        self.path, self.about = path, about
-
-    @property
-    def fingerprint(self):
-        return sha256(self.path)
+    path: str
+    about: dict
 
     @property
     def origin(self):
-        return {**self.about, "path": self.path, "weights": self.fingerprint}
+        """What a run records about the weights."""
+        return {**self.about, "path": self.path, "weights": sha256(self.path)}
 
     def restore(self, encoder, projector=None):
         """Loads the weights into an encoder of the described architecture.
@@ -65,7 +63,7 @@ def find(path, input_range=None):
             those of images normalized by the means and deviations of ImageNet.
 
     Raises:
-        UsageError: it is missing or cannot be read, or has other weights.
+        UsageError: it cannot be read, or has other weights.
     """
     with reading(path):
         if path.endswith(PICKLED):
@@ -101,21 +99,13 @@ def find(path, input_range=None):
     )
 
 
-class reading:
+@contextlib.contextmanager
+def reading(path):
     """Context that names --checkpoint in what is wrong with a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        if not os.path.exists(self.path):
-            raise UsageError(
-                "--checkpoint must be the directory of a run, a checkpoint in it, an "
-                "encoder.keras, or weights by the names of timm. Received: "
-                f"{self.path}, which does not exist"
-            )
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, ValueError) and not isinstance(error, UsageError):
-            what = str(error).replace("`weights` ", "").replace(f"{self.path} ", "")
-            raise UsageError(f"--checkpoint={self.path}: its weights {what}") from None
+    try:
+        yield
+    except UsageError:
+        raise
+    except ValueError as error:
+        what = str(error).replace("`weights` ", "").replace(f"{path} ", "")
+        raise UsageError(f"--checkpoint={path}: its weights {what}") from None

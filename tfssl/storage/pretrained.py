@@ -101,13 +101,13 @@ def find(path, input_range=None):
     theirs = google.prefix(path)
     if theirs and not os.path.exists(os.path.join(path, MANIFEST)):
         return google.find(theirs)
-    if foreign.is_one(path):
-        return foreign.find(path, input_range)
     if not os.path.exists(path):
         raise UsageError(
             "--checkpoint must be the directory of a run, a checkpoint in it, an encoder.keras, or "
             f"weights by the names of timm. Received: {path}, which does not exist"
         )
+    if foreign.is_one(path):
+        return foreign.find(path, input_range)
     if os.path.isdir(path) and not os.path.exists(os.path.join(path, MANIFEST)):
         checkpoints = Checkpoints(path)
         step = checkpoints.newest_whole()

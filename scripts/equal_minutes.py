@@ -2,9 +2,9 @@
 
 For each method: its speed, by a short training; its learning rate, the best of three by kNN on
 held-out training images; one training for each seed, of the same duration, evaluated on the test
-images; and, with --same_images, one on as many images as SimCLR saw in that time. Speeds are
-measured first, one after the other, in float32 and on all cores, so that each training is a number
-of steps and may be made on other machines, in bfloat16, or several side by side.
+images; and, with --same_images=N, one on N images with the first seed. Speeds are measured first,
+one after the other, in float32 and on all cores, so that each training is a number of steps and may
+be made on other machines, in bfloat16, or several side by side.
 
 Writes OUTPUT_DIR/table.md; curves.png, accuracy of the online head against minutes; and
 runs.json, what each training gave: one that is there already is not made again. Models go to
@@ -78,8 +78,6 @@ OWN = {  # what a method needs besides, at this size
 FACTORS = (1 / 3, 1.0, 3.0)  # of the learning rate
 HELD_OUT = ["--train_split=train[:40000]", "--eval_split=train[40000:]"]
 MASKED = ("mae", "simmim")  # for transformers, which these sizes do not suit
-REFERENCE = "simclr"  # whose images are those of --same_images
-CLOSE = 0.05  # a training on so nearly as many images, relatively, stands for one
 PACE_STEPS = 40
 POINTS = 20  # of a curve
 KNN = "knn_20"
@@ -100,7 +98,7 @@ def parse(argv):
     parser.add_argument("--minutes", type=float, default=8.0, help="of each training")
     parser.add_argument("--search_minutes", type=float, default=4.0, help="of each try of a rate")
     parser.add_argument("--seeds", default="0,1", help="integers, comma-separated")
-    parser.add_argument("--same_images", action="store_true", help=f"as many as {REFERENCE} too")
+    parser.add_argument("--same_images", type=int, default=0, help="of one more training; 0: none")
     options = read(parser, argv)
     options.seeds = options.seeds.split(",")
     return options
@@ -284,14 +282,8 @@ def trainings(options, method):
     for seed in options.seeds:
         final(options, method, f"seed_{seed}", flags, seed, images)
     if options.same_images:
-        same = 60 * options.minutes * pace(options, REFERENCE)
-        if not close(images, same):
-            final(options, method, "same_images", flags, options.seeds[0], same)
-
-
-def close(images, others):
-    """Whether a number of images, or of images per second, stands for another."""
-    return abs(images - others) <= CLOSE * others
+        images = options.same_images
+        final(options, method, f"images_{images}", flags, options.seeds[0], images)
 
 
 def best_rate(options, method, flags, images):
@@ -330,12 +322,14 @@ def report(options):
     finals = {method: of for method, of in finals.items() if of}
     header = [
         *("method", "rate", "images/s", "images", "passes", "seeds", "linear", "kNN-20"),
-        *("effective rank", "linear, same images", "kNN-20, same images"),
+        "effective rank",
     ]
-    rows = [row(method, options.records.all, of) for method, of in finals.items()]
+    same = options.same_images
+    header += [f"{of}, {same:,} images" for of in ("linear", "kNN-20") if same]
+    rows = [row(options.records.all[method], of, same) for method, of in finals.items()]
     pace = options.records.all[next(iter(finals))]["pace"]
     words = [f"--minutes={options.minutes:g}", f"--search_minutes={options.search_minutes:g}"]
-    words += ["--same_images"] * options.same_images
+    words += [f"--same_images={options.same_images}"] * bool(options.same_images)
     text = (
         f"`{command('equal_minutes', options, words)}`\n\nEach training: {options.minutes:g} "
         f"minutes of {pace['cores']} core(s) in float32 at the speed that was measured first; "
@@ -359,16 +353,13 @@ def markdown(table):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def row(method, recorded, finals):
-    """The cells of a method's line, given all records."""
-    flags, records = finals[0]["flags"], recorded[method]
+def row(records, finals, same_images):
+    """The cells of a method's line, given all of its records."""
+    flags = finals[0]["flags"]
     ranks = [one["effective_rank"] for one in finals if one["effective_rank"] is not None]
-    speeds = [of["pace"]["images_per_second"] for of in (records, recorded.get(REFERENCE)) if of]
-    same = finals[:1] if len(speeds) > 1 and close(*speeds) else []
-    if "same_images" in records:
-        same = [records["same_images"]]
+    same = [one for name, one in records.items() if name == f"images_{same_images}"]
     return [
-        runs.METHODS[method],
+        runs.METHODS[last(flags, "method")],
         last(flags, RATE),
         f"{records['pace']['images_per_second']:.0f}",
         f"{finals[0]['steps'] * int(last(flags, 'train_batch_size')):,}",
@@ -377,7 +368,7 @@ def row(method, recorded, finals):
         spread(finals, "linear"),
         spread(finals, KNN),
         f"{statistics.mean(ranks):.0f}" if ranks else "",
-        *(spread(same, protocol) for protocol in ("linear", KNN)),
+        *(spread(same, protocol) for protocol in ("linear", KNN) if same_images),
     ]
 
 

@@ -4,11 +4,9 @@ A record is framed by its length, 8 bytes, the checksum of these, 4 bytes, its c
 checksum of that, 4 bytes.
 """
 
-import functools
 import os
 import struct
 
-import numpy as np
 import tensorflow as tf
 
 from tfssl import files
@@ -105,46 +103,43 @@ def places_of(path):
     return found
 
 
-def read(shard, numbers, starts, lengths):
-    """The serialized records at places of files.
-
-    Args:
-        shard: paths of files.
-        numbers: int [n], of files.
-        starts, lengths: int [n], of bytes.
-
-    Raises:
-        ValueError: a file has become shorter, or cannot be read.
-    """
-    made = []
-    for number, start, length in zip(numbers, starts, lengths):
-        try:
-            with files.opened(shard[number]) as file:
-                file.seek(start)
-                content = file.read(length)
-        except OSError as error:
-            raise ValueError(f"{shard[number]}: {error.strerror}") from None
-        if len(content) < length:
-            raise ValueError(f"{shard[number]} is shorter than it was")
-        made.append(content)
-    return np.array(made, object)
-
-
 def fetcher(shard, finish):
     """The `Source.fetch` of examples that have the "file", "start" and "bytes" of a record.
+
+    It is graph code alone, so that other hosts can run it. Checksums are compared.
 
     Args:
         shard: paths of files, of which "file" is the number of one.
         finish: (serialized records [n], examples) -> examples with their images.
     """
+    with tf.init_scope(), tf.device("CPU:0"):
+        paths = tf.constant(shard)
+
+    @as_it_is
+    def read(place):
+        number, start, length = place
+        path = tf.gather(paths, number)
+        records = tf.raw_ops.TFRecordDatasetV2(
+            filenames=[path],
+            compression_type="",
+            buffer_size=length + FRAME,
+            byte_offsets=[start - BEFORE],
+        )
+        records = tf.data.experimental.from_variant(records, tf.TensorSpec([], tf.string))
+        nothing = tf.data.Dataset.from_tensors("")
+        record = records.take(1).concatenate(nothing).take(1).get_single_element()
+        whole = tf.strings.length(record) == tf.cast(length, tf.int32)
+        message = tf.strings.join([path, " is shorter than it was"])
+        with tf.control_dependencies([tf.debugging.Assert(whole, [message])]):
+            return tf.identity(record)
 
     @as_it_is
     def fetch(examples):
         if "file" not in examples:  # they were read in their order
             return examples
-        placed = [examples[name] for name in PLACE]
-        content = tf.numpy_function(functools.partial(read, shard), placed, tf.string)
-        return finish(tf.ensure_shape(content, [None]), examples)
+        places = tuple(examples[name] for name in PLACE)
+        content = tf.map_fn(read, places, fn_output_signature=tf.TensorSpec([], tf.string))
+        return finish(content, examples)
 
     return fetch
 

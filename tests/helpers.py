@@ -4,6 +4,7 @@ No test module imports another one (`tests/test_architecture.py`): whatever two 
 here, or a fixture in the `conftest.py` of their folder.
 """
 
+import contextlib
 import io
 import os
 import pathlib
@@ -179,6 +180,18 @@ def run_process(*words, code=0, env=None, cwd=ROOT, timeout=300):
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+@contextlib.contextmanager
+def batch_service(workers):
+    """The address of a tf.data service with so many workers, all in this process."""
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    address = dispatcher.target.partition("://")[2]
+    config = service.WorkerConfig(dispatcher_address=address)
+    there = [service.WorkerServer(config) for _ in range(workers)]
+    yield address
+    del there
 
 
 def read_scalars(directory):

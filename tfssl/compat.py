@@ -292,3 +292,13 @@ def map_in_turn(function, elements, signature):
     finally:
         if not tf.executing_eagerly():
             scope.set_caching_device(device)
+
+
+def workers_of(dispatcher):
+    """The number of workers that a dispatcher of a tf.data service knows."""
+    return dispatcher._num_workers()
+
+
+def tasks_of(worker):
+    """The number of datasets that a worker of a tf.data service makes."""
+    return worker._num_tasks()

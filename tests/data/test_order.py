@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests.helpers import encode_array, load_folder, old, write_image
+from tests.helpers import batch_service, encode_array, load_folder, old, write_image
 from tests.helpers import write_records as write
 from tfssl import augment, data
 from tfssl.config import Config
@@ -106,6 +106,21 @@ def test_parts_of_it_and_its_numbers_are_too(source):
 def test_it_is_read_from_a_place_on(source):
     made = decoded(source, source.ordered(start=20).map(lambda example: example))
     assert_same(made, decoded(source, source.records())[20:])
+
+
+def test_the_workers_of_a_service_make_the_same_batches(source):
+    def make(start, stop):
+        options = dict(batch_size=8, seed=3, start_step=start, stop_step=stop)
+        return data.views(source, [CROPS] * 2, **options)
+
+    with batch_service(workers=1) as address:
+        if "npz" in str(source.origin):
+            with pytest.raises(UsageError, match="`data_service` needs images that TensorFlow"):
+                data.served(make, 2, 8, address)
+            return
+        served = list(data.served(make, 2, 8, address))
+    for batch, other in zip(served, make(2, 8), strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, batch, other)
 
 
 def order_of(source, steps=12, **options):

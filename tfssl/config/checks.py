@@ -9,7 +9,7 @@ from tfssl.config.defaults import default_of
 from tfssl.config.google import check_schema
 from tfssl.config.method import LOCAL
 from tfssl.config.methods import METHODS
-from tfssl.config.modes import MODES, TASKS
+from tfssl.config.modes import MODES, SERVING, TASKS
 from tfssl.config.schema import MORE_VIEW, VIEW, VIEW2, kind
 from tfssl.config.values import JOINED_BY, LIMITS, MOST_FLOAT, sides, written
 from tfssl.domains import DOMAINS
@@ -257,6 +257,8 @@ def check_mode(config):
         )
     if config.dry_run and not config.trains:
         raise UsageError(f"--dry_run is for trainings. Received: --mode={config.mode}")
+    if config.mode in SERVING and config.data_service is None:
+        raise UsageError(f"--mode={config.mode} needs --data_service=HOST:PORT, of the dispatcher.")
     for other, mode in MODES.items():
         for name in mode.own if other != config.mode else ():
             value = getattr(config, name)

@@ -218,6 +218,26 @@ MODES = {
         own=("full",),
         example="--full",
     ),
+    "data_dispatcher": Mode(
+        "serve as the dispatcher of a tf.data service at --data_service, which trainings and "
+        "workers name too",
+        "tfssl.runner.data_service:dispatcher",
+        evaluates=False,
+        own_directory=False,
+        alone=True,
+        flags=("data_service",),
+        example="--data_service=node1:5050",
+    ),
+    "data_worker": Mode(
+        "read and augment images for the trainings that name the same --data_service",
+        "tfssl.runner.data_service:worker",
+        evaluates=False,
+        own_directory=False,
+        alone=True,
+        flags=("data_service", "worker_address"),
+        own=("worker_address",),
+        example="--data_service=node1:5050",
+    ),
     "plan": Mode(
         "choose the settings of a pretraining that takes --minutes on this machine, with a reason "
         "for each, and write them as a flagfile",
@@ -246,4 +266,5 @@ MODES = {
     ),
     "train_then_eval": Mode("as train, then evaluate it", trains=True),
 }
+SERVING = ("data_dispatcher", "data_worker")  # of a tf.data service
 TASKS = tuple(name for name, mode in MODES.items() if mode.trains and mode.run)

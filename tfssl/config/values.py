@@ -14,6 +14,16 @@ FRACTION = (lambda x: 0 < x <= 1, "a fraction in (0, 1]")
 NOT_EMPTY = (lambda x: bool(x.strip()), "a name")
 
 
+def host_and_port(text):
+    """Parses HOST:PORT, or HOST, whose port is 0; None if invalid."""
+    match = re.fullmatch(rf"([^\s:/]+)(?::({WHOLE}))?", text)
+    port = int(match[2] or 0) if match else 0
+    return (match[1], port) if match and (not match[2] or 0 < port < 2**16) else None
+
+
+ADDRESS = (lambda x: bool((host_and_port(x) or [0])[-1]), "HOST:PORT, such as node1:5050")
+HOST = (lambda x: host_and_port(x) is not None, "HOST or HOST:PORT")
+
 # Limits of numbers, as computations are in 32 bits.
 MOST_INTEGER = 2**31 - 1
 LEAST_FLOAT, MOST_FLOAT = 2.0**-126, 2.0**127 * (2 - 2**-23)

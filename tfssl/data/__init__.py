@@ -2,6 +2,7 @@
 
 from tfssl.data.near import alike
 from tfssl.data.pipeline import WHOLE, Share, finisher, labelled, views
+from tfssl.data.service import served
 from tfssl.data.source import (
     Source,
     balanced,
@@ -30,6 +31,7 @@ __all__ = [
     "numbered",
     "read_list",
     "reading",
+    "served",
     "subset",
     "views",
 ]

@@ -670,21 +670,37 @@ def training_batches(job, recipes, start):
         start: integer, first step.
     """
     config, source = job.config, job.train_source
-    return job.distribution.batches(
-        functools.partial(
-            data.views,
-            source,
-            recipes,
-            batch_size=config.train_batch_size,
-            seed=config.seed,
-            start_step=start,
-            stop_step=job.total_steps,
-            compiled=compiled(config, recipes),
-            finished=config.augment_on == "host",
-            by_index=job.holder is not None,
-            shuffle=config.shuffle,
-        )
+    make = functools.partial(
+        data.views,
+        source,
+        recipes,
+        batch_size=config.train_batch_size,
+        seed=config.seed,
+        compiled=compiled(config, recipes),
+        finished=config.augment_on == "host",
+        by_index=job.holder is not None,
+        shuffle=config.shuffle,
     )
+    served = config.data_service and job.holder is None
+    if config.data_service and not served:
+        print(
+            "--data_service has no effect: the images are in the GPU's memory, which augments "
+            "them; with --augment_on=host it has",
+            flush=True,
+        )
+
+    def of_share(share):
+        """The batches of a `Share`."""
+
+        def of_steps(first, last):
+            return make(start_step=first, stop_step=last, share=share)
+
+        if not served:
+            return of_steps(start, job.total_steps)
+        address = config.data_service
+        return data.served(of_steps, start, job.total_steps, address, parts=share.count)
+
+    return job.distribution.batches(of_share)
 
 
 def train_as_worker(job, model, checkpoints, train):

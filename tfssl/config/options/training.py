@@ -4,7 +4,7 @@ from typing import Literal, Optional
 
 from tfssl.config.defaults import by_length
 from tfssl.config.schema import COMPAT, DEVICES, LOG, OPTIM, SPEED, Schema, group, knob
-from tfssl.config.values import NON_NEGATIVE, POSITIVE, SUFFIX, at_least
+from tfssl.config.values import ADDRESS, HOST, NON_NEGATIVE, POSITIVE, SUFFIX, at_least
 
 
 @group
@@ -237,6 +237,21 @@ class DeviceOptions(Schema):
         DEVICES,
         "Synchronize batch normalization over all replicas; otherwise each "
         "uses its own statistics, and the moving averages of the first one are kept.",
+    )
+    data_service: Optional[str] = knob(
+        None,
+        DEVICES,
+        "HOST:PORT of the dispatcher of a tf.data service, whose workers read and augment the "
+        "training images: the same batches, made by other hosts (--mode=data_dispatcher and "
+        "--mode=data_worker start it). Batches that do not come are made here.",
+        ADDRESS,
+    )
+    worker_address: Optional[str] = knob(
+        None,
+        DEVICES,
+        "HOST or HOST:PORT by which others reach this worker of the data service. Not given: the "
+        "name of this machine (localhost, if the dispatcher is there) and a free port.",
+        HOST,
     )
     use_tpu: bool = knob(False, DEVICES, "google-research/simclr's flag for --distribute=tpu.")
     tpu_name: Optional[str] = knob(

@@ -182,6 +182,7 @@ def test_a_bucket_as_the_directory_of_a_run_is_refused_in_one_sentence(command):
         dict(mode="export", output="gs://b/encoder.keras"),
         dict(mode="finetune", checkpoint="run", label_list="gs://b/list"),
         dict(dataset="folder", data_dir="gs://b/photos"),
+        dict(dataset="csv", data_dir="gs://b/photos.csv"),
         dict(probe_dataset="folder", probe_data_dir="https://host/photos"),
     ],
     ids=str,

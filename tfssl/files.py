@@ -78,6 +78,16 @@ def text(path, largest=LARGEST):
         raise OSError(errno.EILSEQ, "not text in UTF-8", path) from None
 
 
+def remote(path):
+    """Whether a path is an address that TensorFlow reads, such as gs://bucket/file."""
+    return "://" in os.fspath(path)
+
+
+def real(path):
+    """A path without links, from the root; an address as it is."""
+    return path if remote(path) else os.path.realpath(path)
+
+
 def absence(path):
     """Why a path cannot be accessed, in a few words; "" if it can."""
     try:

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+import tfssl
 from tests.helpers import batch_service, encode_array, load_folder, old, write_image
 from tests.helpers import write_records as write
 from tfssl import augment, data
 from tfssl.config import Config
-from tfssl.data import framing, pipeline, stored, tfrecord
+from tfssl.data import framing, opening, pipeline, stored, tfrecord
 from tfssl.data import tfds as prepared
 from tfssl.errors import TrainingError, UsageError
 from tfssl.runner import sources
@@ -267,6 +268,33 @@ def test_a_file_that_is_cut_off_or_whose_lengths_are_wrong_is_refused(tmp_path):
     (tmp_path / "b.tfrecord").write_bytes(content[:-3])
     with pytest.raises(UsageError, match="b.tfrecord is no whole TFRecord .*is cut off"):
         framing.places_of(str(tmp_path / "b.tfrecord"))
+
+
+def test_records_on_another_file_system_are_read_as_those_here(tmp_path, capsys):
+    for shard in range(2):
+        name = f"mine-train.tfrecord-0000{shard}-of-00002"
+        write(tmp_path / name, ROWS[shard * 20 :][:20])
+        tf.io.gfile.copy(tmp_path / name, f"ram://bucket/{tmp_path.name}/{name}", overwrite=True)
+    place = f"ram://bucket/{tmp_path.name}"
+    here = sources.load(
+        Config(dataset="tfrecord", data_dir=str(tmp_path), cache_dataset=False), "train[:30]"
+    )
+    there = sources.load(Config(dataset=place, cache_dataset=False), "train[:30]")
+    assert there.identity == here.identity and there.ids() == here.ids() and there.at
+    assert_same(decoded(there, there.records()), decoded(here, here.records()))
+    np.testing.assert_array_equal(order_of(there, shuffle="whole"), order_of(here))
+    assert sources.with_order(Config(), there).shuffle == "blocks"  # an access costs a request
+    assert "as each access costs" in capsys.readouterr().out
+    assert sources.with_order(Config(shuffle="whole"), there).shuffle == "whole"
+    views = tfssl.views(f"{place}/{name}", CROPS, batch_size=8)
+    assert next(iter(views))["views"][0].shape == (8, 4, 4, 3)
+    assert opening.splits_of(place) == ("train",)
+
+
+@pytest.mark.parametrize("place", ["ram://no/such", "nothing://a/b.tfrecord"])
+def test_an_address_without_records_is_refused(place):
+    with pytest.raises(UsageError, match=f"must be a file, or .* TFRecord. Received: {place} "):
+        sources.load(Config(dataset=place), "train")
 
 
 def test_a_missing_file_of_several_is_named(tmp_path):

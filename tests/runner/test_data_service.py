@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 import tfssl
-from tests.helpers import ROOT, batch_service, run_given, run_until_killed, tiny_config
+from tests.helpers import (
+    ROOT,
+    batch_service,
+    run_given,
+    run_until_killed,
+    tiny_config,
+    write_classes,
+)
 from tfssl import Config
 from tfssl.errors import UsageError
 from tfssl.runner import data_service, parser
@@ -51,6 +58,15 @@ def test_what_is_no_address_is_refused(address):
 def test_a_dispatcher_that_is_not_there_is_named_before_the_training(tmp_path):
     with pytest.raises(UsageError, match="--data_service=localhost:1 must be HOST:PORT of a disp"):
         tfssl.run(tiny_config(tmp_path / "run", data_service="localhost:1"))
+
+
+def test_images_that_are_read_in_their_order_are_refused(tmp_path):
+    write_classes(tmp_path / "photos", ["a", "b"])
+    streamed = dict(dataset="folder", data_dir=str(tmp_path / "photos"), shuffle="blocks")
+    streamed |= dict(train_split="train", eval_split="none", train_batch_size=4)
+    with batch_service(workers=0) as address:
+        with pytest.raises(UsageError, match="--data_service needs --shuffle=whole"):
+            tfssl.run(tiny_config(tmp_path / "run", data_service=address, **streamed))
 
 
 @pytest.mark.parametrize("mode", ["data_dispatcher", "data_worker"])

@@ -28,6 +28,7 @@ ORDERED = (
 )
 VIEWS = (VIEW, VIEW2, MORE_VIEW)  # groups of knobs
 STORED = (forms.FOLDER, *forms.FORMS)
+LOCAL_FORMS = {*STORED} - {"tfrecord"}  # read from this machine alone
 PATHS = ("model_dir", "checkpoint", "teacher", "label_list", "output")
 
 
@@ -90,8 +91,8 @@ def check_together(config):
 def check_paths(config):
     """Raises UsageError for an address such as gs://bucket in place of a local path."""
     names = [*PATHS]
-    names += ["data_dir"] if config.dataset in STORED else []
-    names += ["probe_data_dir"] if config.probe_dataset in STORED else []
+    names += ["data_dir"] if config.dataset in LOCAL_FORMS else []
+    names += ["probe_data_dir"] if config.probe_dataset in LOCAL_FORMS else []
     for name in names:
         value = getattr(config, name) or ""
         if re.match(r"[a-z][a-z0-9]*://", value, re.IGNORECASE):

@@ -17,6 +17,8 @@ def of_path(text):
     for form, endings in FORMS.items():
         if small.endswith(endings):
             return form
+    if "://" in text:
+        return "tfrecord"  # the one form that is read from other file systems
     if text.startswith(("/", "./", "../", "~")) or text in (".", "..") or text.endswith("/"):
         return FOLDER
     return None

@@ -219,8 +219,7 @@ MODES = {
         example="--full",
     ),
     "data_dispatcher": Mode(
-        "serve as the dispatcher of a tf.data service at --data_service, which trainings and "
-        "workers name too",
+        "serve as the dispatcher of a tf.data service at the address --data_service",
         "tfssl.runner.data_service:dispatcher",
         evaluates=False,
         own_directory=False,

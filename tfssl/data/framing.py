@@ -1,9 +1,13 @@
 """TFRecord files: their records in order, and those at any places.
 
+A path may be an address of a file system that TensorFlow reads, such as gs:// or hdfs://.
+
 A record is framed by its length, 8 bytes, the checksum of these, 4 bytes, its content, and the
 checksum of that, 4 bytes.
 """
 
+import contextlib
+import errno
 import os
 import struct
 
@@ -22,9 +26,58 @@ PLACE = ("file", "start", "bytes")  # of a record, among what is known of an exa
 LENGTH, BEFORE, FRAME = struct.Struct("<Q"), 12, 16  # bytes before a record, and around it
 
 
+@contextlib.contextmanager
+def opened(path):
+    """Context of a file that is open for reading bytes, and its size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not files.remote(path):
+        with files.opened(path) as file:
+            yield file, os.fstat(file.fileno()).st_size
+        return
+    with local_errors(path), tf.io.gfile.GFile(path, "rb") as file:
+        yield file, file.size()
+
+
+@contextlib.contextmanager
+def local_errors(path):
+    """Context in which errors of a file system of TensorFlow are OSErrors."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(errno.EIO, reason(error), path) from None
+
+
+def listed(path):
+    """The names in a directory, in order; None if the path is that of a file.
+
+    Raises:
+        OSError: there is neither.
+    """
+    if not files.remote(path):
+        os.stat(path)
+        return sorted(os.listdir(path)) if os.path.isdir(path) else None
+    with local_errors(path):
+        if tf.io.gfile.isdir(path):
+            return sorted(name.rstrip("/") for name in tf.io.gfile.listdir(path))
+        tf.io.gfile.stat(path)
+        return None
+
+
+def status(path):
+    """(bytes, time of modification, time of change) of a file."""
+    if not files.remote(path):
+        return status_of(path)
+    with local_errors(path):
+        found = tf.io.gfile.stat(path)
+    return found.length, found.mtime_nsec, found.mtime_nsec
+
+
 def compressed(path):
     """Whether a file is compressed by gzip."""
-    with files.opened(path) as file:
+    with opened(path) as (file, _):
         return file.read(2) == GZIP
 
 
@@ -69,18 +122,18 @@ def records_of(path):
 
 def next_record(path, start):
     """The place after a record whose content is damaged; None if it does not end in the file."""
-    with files.opened(path) as file:
-        return end_of(file, start)
+    with opened(path) as (file, size):
+        return end_of(file, start, size)
 
 
-def end_of(file, start):
+def end_of(file, start, size):
     """The place after the record that begins at `start`; None if it does not end in the file."""
     file.seek(start)
     header = file.read(LENGTH.size)
     if len(header) < LENGTH.size:
         return None
     end = start + FRAME + LENGTH.unpack(header)[0]
-    return end if end <= os.fstat(file.fileno()).st_size else None
+    return end if end <= size else None
 
 
 def places_of(path):
@@ -92,10 +145,9 @@ def places_of(path):
         UsageError: the last record is cut off.
     """
     found, start = [], 0
-    with files.opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    with opened(path) as (file, size):
         while start < size:
-            end = end_of(file, start)
+            end = end_of(file, start, size)
             if end is None:
                 raise damaged(path, "the last record is cut off")
             found.append([start + BEFORE, end - start - FRAME])
@@ -153,8 +205,8 @@ def found_in(shard, rules, examine, missing=(), parse=list):
         examine: (path, bytes examined before, bytes to examine in all) -> what is found in a file,
             of JSON types.
     """
-    root = os.path.dirname(os.path.abspath(shard[0]))
-    of_files = [File(path, os.path.basename(path), -1, *status_of(path)) for path in shard]
+    root = os.path.dirname(shard[0]) or "."
+    of_files = [File(path, os.path.basename(path), -1, *status(path)) for path in shard]
     index = Index(root, rules, missing, parse)
     known = index.known(of_files)
     done, size = 0, sum(file.bytes for file in of_files if file.name not in known)

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import time
 
+from tfssl import files as paths
 from tfssl.data.images import Found
 
 FORMAT = 4
@@ -41,7 +42,7 @@ class Index:
     def __init__(self, directory, rules, missing=(), parse=None):
         self.parse = parse or found_of
         without = f"{missing}\0" if missing else ""
-        name = f"{FORMAT}\0{rules}\0{without}{os.path.realpath(directory)}"
+        name = f"{FORMAT}\0{rules}\0{without}{paths.real(directory)}"
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
         self.path = os.path.join(cache_directory(), f"folder-{digest}.sqlite")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfssl import registry
+from tfssl import files, registry
 from tfssl.data import (
     arrays,
     folder,
@@ -178,7 +178,7 @@ def opened(x, split, data_dir, wanted, names, layout, settings):
             report=say,
             **common,
         )
-    if x.lower().endswith(tfrecord.ENDINGS) and not os.path.isdir(x):
+    if files.remote(x) or x.lower().endswith(tfrecord.ENDINGS) and not os.path.isdir(x):
         return tfrecord.load(x, split, names=names, wanted_channels=wanted, report=say, **common)
     if x.lower().endswith(manifest.ENDINGS) and not os.path.isdir(x):
         table = table_of(x, names)
@@ -216,8 +216,8 @@ def in_channels(source, wanted):
 
 
 def is_file(x):
-    """Whether a path is that of a file of arrays, records or of a table, by its ending."""
-    return os.fspath(x).lower().endswith(ENDINGS)
+    """Whether a path is that of a file of arrays, records or of a table, or an address."""
+    return os.fspath(x).lower().endswith(ENDINGS) or files.remote(x)
 
 
 def splits_of(path):
@@ -226,7 +226,7 @@ def splits_of(path):
         return tuple(tree.read(path).splits)
     if path.lower().endswith(manifest.ENDINGS):
         return tuple(manifest.read(path).splits)
-    if path.lower().endswith(tfrecord.ENDINGS):
+    if files.remote(path) or path.lower().endswith(tfrecord.ENDINGS):
         return tuple(tfrecord.opened(path, stored.Names(*[None] * 4))[0])
     return tuple(stored.parts_of(stored.opened(path), path, stored.Names())[0])
 

@@ -86,7 +86,8 @@ def views(
             images and their augmentations do not depend on the number of parts.
         shuffle: "whole": every order of an epoch's images is as likely, in memory and streamed
             alike; "blocks": streamed images are read in their order from a random one on, and
-            shuffled within blocks of 8,192; "auto": the whole, unless the source has no `at`.
+            shuffled within blocks of 8,192; "auto": the whole, unless the source has no `at`, or is
+            distant.
 
     Returns:
         `tf.data.Dataset` of (stop_step - start_step) * share.count dicts {"views": a tuple of
@@ -286,7 +287,8 @@ def shuffled_as_whole(source, shuffle):
         UsageError: they cannot come in any order, and have to.
     """
     if source.arrays or source.at:
-        return bool(source.arrays) or shuffle != BLOCKS
+        by_default = bool(source.arrays) or not source.distant
+        return by_default if shuffle == "auto" else bool(source.arrays) or shuffle == WHOLLY
     if shuffle == WHOLLY:
         raise UsageError(
             f"`shuffle={WHOLLY}` needs images that can be read in any order, which those of "

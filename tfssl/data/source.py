@@ -67,6 +67,8 @@ class Source:
             of them at once where a call costs more than an image; None if there is no such way.
         at: index, an int64 scalar -> the example there in the order of `records`, as graph code;
             None if examples can only be read in their order.
+        distant: whether reading an example at a place is dear, as of an object store, so that they
+            come in blocks unless the whole order is asked for.
         bands: names of the channels where the data tell them, otherwise ().
 
     Example:
@@ -106,6 +108,7 @@ class Source:
     thumbnails: Callable[[], np.ndarray | None] | None = None
     fetch: Callable | None = None
     at: Callable | None = None
+    distant: bool = False
     bands: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

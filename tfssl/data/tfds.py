@@ -13,6 +13,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from tfssl import files
 from tfssl.compat import as_it_is, steady
 from tfssl.data import channels as colours
 from tfssl.data import features, values
@@ -391,7 +392,7 @@ def by_place(builder, split):
     """
     shards = builder.info.splits[split].file_instructions
     paths = tuple(os.fspath(shard.filename) for shard in shards)
-    if form_of(builder) != "tfrecord" or any("://" in path for path in paths):
+    if form_of(builder) != "tfrecord":
         return {}
 
     @functools.cache
@@ -400,7 +401,8 @@ def by_place(builder, split):
             return rows_of(columns(shards, paths, builder.info.disable_shuffling))
 
     fetch = fetcher(paths, lambda content, _: {"record": content})
-    return {"at": as_it_is(lambda place: rows()(place)), "fetch": fetch}
+    distant = any(map(files.remote, paths))
+    return {"at": as_it_is(lambda place: rows()(place)), "fetch": fetch, "distant": distant}
 
 
 def columns(shards, paths, in_order):

@@ -30,7 +30,15 @@ from tfssl.compat import as_it_is
 from tfssl.data import channels as colours
 from tfssl.data import folder, images, values
 from tfssl.data import groups as whole
-from tfssl.data.framing import compressed, damaged, dataset_of, fetcher, found_in, records_of
+from tfssl.data.framing import (
+    compressed,
+    damaged,
+    dataset_of,
+    fetcher,
+    found_in,
+    listed,
+    records_of,
+)
 from tfssl.data.index import found_of
 from tfssl.data.source import Source, Texts, evaluation_split, parse_slice, rows_of
 from tfssl.data.stored import Names, coded_labels, spelled, unlabelled, unless_missing
@@ -191,7 +199,7 @@ def load(
         digests=Texts(found.digest for found in founds),
         thumbnails=lambda: thumbs,
         groups=Texts(grouped[place] for place in good) if keys.group else None,
-        origin=("tfrecord", os.path.realpath(path)),
+        origin=("tfrecord", files.real(path)),
         identity=identity,
     )
 
@@ -229,25 +237,30 @@ def opened(path, names):
     Raises:
         UsageError: there are no files, or no records, or none with an image.
     """
-    why = files.absence(path) if path else "none"
+    try:
+        names_there = listed(path) if path else ()
+        why = "" if path else "none"
+    except (OSError, ValueError) as error:  # a character that no name has
+        why = getattr(error, "strerror", None) or str(error)
     if why:
         raise UsageError(
             "`data_dir` must be a file, or a directory of files, in TFRecord. "
             f"Received: {path}{'' if path is None else f' ({why})'}"
         )
     paths = [path]
-    if os.path.isdir(path):
-        paths = sorted(
+    if names_there is not None:
+        paths = [
             os.path.join(path, name)
-            for name in os.listdir(path)
+            for name in names_there
             if re.search(r"\.tfrecords?(?:\W|$)|-\d+-of-\d+", name) and not name.startswith(".")
-        )
+        ]
     if not paths:
         raise UsageError(
             f"`data_dir={path}` must hold files called .tfrecord or NAME-00000-of-00010. "
             "Received: a directory without any"
         )
-    check_shards(paths, path)
+    if names_there is not None:
+        check_shards(paths, path)
     found = [(SPLIT.search(os.path.basename(path)), path) for path in paths]
     shards = {}
     for match, file in found:
@@ -258,8 +271,6 @@ def opened(path, names):
 
 def check_shards(paths, directory):
     """Raises UsageError where files called NAME-00001-of-00010 are fewer than they say."""
-    if not os.path.isdir(directory):
-        return
     counts = {}
     for path in paths:
         match = OF_SHARDS.fullmatch(os.path.basename(path))
@@ -524,7 +535,7 @@ def reader(shard, keys, rows, good, columns):
         places = tf.data.Dataset.range(len(good)).batch(READ)
         return places.map(as_it_is(lambda places: fetch(at(places)))).unbatch()
 
-    return {"records": records, "at": at, "fetch": fetch}
+    return {"records": records, "at": at, "fetch": fetch, "distant": files.remote(shard[0])}
 
 
 def in_order(shard, keys, columns, good):

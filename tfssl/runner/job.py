@@ -19,6 +19,7 @@ from tfssl.config import DECOUPLED, MODES, Config, sides
 from tfssl.config.defaults import default_of
 from tfssl.data import Source, values
 from tfssl.data.channels import Mismatch
+from tfssl.data.pipeline import shuffled_as_whole
 from tfssl.distribute import strategy
 from tfssl.errors import UsageError
 from tfssl.runner import (
@@ -687,6 +688,12 @@ def training_batches(job, recipes, start):
             "--data_service has no effect: the images are in the GPU's memory, which augments "
             "them; with --augment_on=host it has",
             flush=True,
+        )
+
+    if served and not shuffled_as_whole(source, config.shuffle):
+        raise UsageError(
+            "--data_service needs --shuffle=whole, as its workers make batches of any step: "
+            f"give it with images that can be read in any order. Received: {config.shuffle}"
         )
 
     def of_share(share):

@@ -83,10 +83,15 @@ def with_order(config, source):
     if config.shuffle != "auto":
         return config
     if not whole:
+        why = (
+            "are read in their order, as each access costs"
+            if source.at
+            else ("can only be read in their order")
+        )
         print(
-            f"--shuffle={BLOCKS}: the images of {source.name} {source.split} can only be read in "
-            f"their order, and are shuffled within {SHUFFLE_BLOCK:,}; where that is the order of "
-            "their classes, a batch has few of them",
+            f"--shuffle={BLOCKS}: the images of {source.name} {source.split} {why}, and are "
+            f"shuffled within {SHUFFLE_BLOCK:,}; where that is the order of their classes, a batch "
+            f"has few of them{f' (--shuffle={WHOLLY} reads in any order)' if source.at else ''}",
             flush=True,
         )
     return config.replace(shuffle=WHOLLY if whole else BLOCKS)

@@ -198,7 +198,8 @@ class DataOptions(Schema):
         "How images that do not fit in memory are shuffled. whole: all orders of an epoch are as "
         "likely, as in memory; files are read at random places. blocks: they are read in their "
         "order and shuffled within blocks of 8,192, for disks that are slow to seek. auto: whole, "
-        "unless the images cannot be read in any order, as in compressed files.",
+        "unless the images cannot be read in any order, as in compressed files, or are on an "
+        "object store.",
     )
     channels: Optional[int] = knob(
         None,

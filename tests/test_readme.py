@@ -47,7 +47,9 @@ def test_every_flag_exists(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     sweeps = importlib.import_module("sweep").parser().format_help()
     # The scripts, the tools and SLURM have flags of their own.
-    others = r"`python scripts/[^`]*`|^python scripts/figures.py.*|#SBATCH.*|^(?:pytest|ruff|srun) .*"
+    others = (
+        r"`python scripts/[^`]*`|^python scripts/figures.py.*|#SBATCH.*|^(?:pytest|ruff|srun) .*"
+    )
     ours = re.sub(others, "", ALL, flags=re.M)
     names = set(re.findall(r"--([a-z][a-z0-9_]+)\b", ours)) - {"logdir", "flagfile", "view2_"}
     known = set(flags.define()) | {f"no{name}" for name in flags.define()}

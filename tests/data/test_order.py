@@ -204,8 +204,9 @@ def test_each_batch_of_files_in_the_order_of_classes_has_all_classes():
 
 
 def test_what_is_compressed_comes_in_blocks(tmp_path, capsys):
-    path = write(tmp_path / "a.tfrecord", ROWS[:40], "GZIP")
+    path = write(tmp_path / "a.tfrecord.gz", ROWS[:40], "GZIP")
     write(tmp_path / "b.tfrecord", ROWS[40:60])
+    assert Config(dataset=path).dataset == "tfrecord" and opening.is_file(path)
     for place, count in ((path, 40), (str(tmp_path), 60)):
         source = tfrecord.load(place, "train", **QUIET)
         assert source.at is None and source.num_examples == count

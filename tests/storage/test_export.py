@@ -207,3 +207,9 @@ def test_equal_embeddings_for_equal_commands(run, tmp_path):
         directory = tfssl.run(Config(**settings), given=set(settings))
         made.append(np.load(os.path.join(directory, "embeddings.npz"))["h"])
     np.testing.assert_array_equal(*made)
+
+
+def test_weights_by_other_names_are_not_loaded_as_an_encoder(tmp_path):
+    np.savez(tmp_path / "vit.npz", weight=np.zeros(3))
+    with pytest.raises(UsageError, match="tfssl.encoders.from_timm makes the encoder of weights"):
+        tfssl.load_encoder(tmp_path / "vit.npz")

@@ -6,7 +6,7 @@ FORMS = {  # name: endings of files
     "h5": (".h5", ".hdf5"),
     "csv": (".csv", ".tsv"),
     "parquet": (".parquet",),
-    "tfrecord": (".tfrecord", ".tfrecords"),
+    "tfrecord": (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz"),
 }
 FOLDER = "folder"
 

@@ -57,7 +57,7 @@ OF_SHARDS = re.compile(r"(.*-)(\d+)-of-(\d+)(.*)")
 SPLIT = re.compile(
     r"(?:^|[-_.])(training|train|testing|test|validation|valid|val)(?=[-_.\d]|$)", re.IGNORECASE
 )
-ENDINGS = (".tfrecord", ".tfrecords")
+ENDINGS = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 TYPES = {1: np.uint8, 2: np.uint16, 4: np.float32}  # by bytes of a value
 AT_ONCE = 512  # records that are examined together
 READ = 64  # records that are read together

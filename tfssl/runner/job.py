@@ -671,6 +671,9 @@ def training_batches(job, recipes, start):
         start: integer, first step.
     """
     config, source = job.config, job.train_source
+    served = config.data_service and job.holder is None
+    if served and source.arrays:  # one tensor, instead of a constant in each graph
+        source = dataclasses.replace(source, arrays=tuple(map(tf.constant, source.arrays)))
     make = functools.partial(
         data.views,
         source,
@@ -682,7 +685,6 @@ def training_batches(job, recipes, start):
         by_index=job.holder is not None,
         shuffle=config.shuffle,
     )
-    served = config.data_service and job.holder is None
     if config.data_service and not served:
         print(
             "--data_service has no effect: the images are in the GPU's memory, which augments "

@@ -14,6 +14,7 @@ from tfssl.errors import UsageError
 from tfssl.storage import networks, records
 
 FILE, CLASSIFIER = "encoder.keras", "classifier.keras"
+FOREIGN = (".safetensors", ".npz")  # weights by other names; see `foreign`
 ABOUT = "tfssl.json"  # a file in that archive; Keras ignores it
 UNPACKED, AT_LEAST = 20, 2**26  # an archive may unpack to 20 times its size, or to 64 MiB
 SIZED = ("units", "filters")  # entries of a layer's config that determine its number of weights
@@ -255,6 +256,11 @@ def load_encoder(path: str | os.PathLike[str]) -> keras.Model:
     file = os.path.join(path, FILE) if os.path.isdir(path) else path
     if not os.path.exists(file):
         raise UsageError(f"There is no encoder at {file}: pretraining writes it at its end.")
+    if os.fspath(file).endswith(FOREIGN):
+        raise UsageError(
+            "`path` must be that of a run or of a .keras file; tfssl.encoders.from_timm makes the "
+            f"encoder of weights by the names of timm. Received: {file}"
+        )
     return load_model(file)
 
 

@@ -10,7 +10,7 @@ from tfssl.errors import UsageError
 from tfssl.files import sha256
 from tfssl.storage import export
 
-ENDINGS = (".safetensors", ".npz")
+ENDINGS = export.FOREIGN
 PICKLED = (".pth", ".pt", ".bin")  # by PyTorch, which runs what is in them
 SOURCE = "timm's names"
 NAMES = {"vit": "Vision Transformer", "convnext": "ConvNeXt"}

@@ -5,6 +5,7 @@ here, or a fixture in the `conftest.py` of their folder.
 """
 
 import contextlib
+import gc
 import io
 import os
 import pathlib
@@ -188,10 +189,14 @@ def batch_service(workers):
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer()
     address = dispatcher.target.partition("://")[2]
-    config = service.WorkerConfig(dispatcher_address=address)
+    config = service.WorkerConfig(dispatcher_address=address, heartbeat_interval_ms=200)
     there = [service.WorkerServer(config) for _ in range(workers)]
-    yield address
-    del there
+    try:
+        yield address
+    finally:
+        gc.collect()  # iterators end before what they ask
+        for server in (*there, dispatcher):
+            server._stop()
 
 
 def read_scalars(directory):

@@ -20,6 +20,7 @@ from tests.helpers import (
     write_classes,
 )
 from tfssl import Config
+from tfssl.data import service
 from tfssl.errors import UsageError
 from tfssl.runner import data_service, parser
 
@@ -29,9 +30,11 @@ def weights(directory):
 
 
 @pytest.mark.parametrize("settings", [{}, dict(distribute="mirrored", replicas=2)])
-def test_a_training_ends_as_without_the_service(settings, tmp_path):
+def test_a_training_ends_as_without_the_service(settings, tmp_path, monkeypatch):
     settings = dict(train_steps=4, eval_split="none", **settings)
     tfssl.run(tiny_config(tmp_path / "alone", **settings))
+    monkeypatch.setattr(service.Reader, "make", None)  # all have to come
+    monkeypatch.setattr(service, "PATIENCE", 300.0)
     with batch_service(workers=1) as address:
         tfssl.run(tiny_config(tmp_path / "served", data_service=address, **settings))
     for one, other in zip(weights(tmp_path / "alone"), weights(tmp_path / "served")):
@@ -55,7 +58,8 @@ def test_what_is_no_address_is_refused(address):
         parser.parse(["run.py", f"--data_service={address}"])
 
 
-def test_a_dispatcher_that_is_not_there_is_named_before_the_training(tmp_path):
+def test_a_dispatcher_that_is_not_there_is_named_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "ANSWER", 0.0)
     with pytest.raises(UsageError, match="--data_service=localhost:1 must be HOST:PORT of a disp"):
         tfssl.run(tiny_config(tmp_path / "run", data_service="localhost:1"))
 
@@ -120,17 +124,20 @@ def test_both_say_what_they_know_and_stop_at_a_signal():
     words = [sys.executable, "run.py"]
     options = dict(cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     dispatcher = subprocess.Popen([*words, "data_dispatcher", address], **options)
-    worker = subprocess.Popen([*words, "data_worker", address], **options)
+    processes = [dispatcher]
     try:
-        said = [dispatcher.stdout.readline() for _ in range(3)]
+        said = [dispatcher.stdout.readline() for _ in range(2)]
         assert f"reach it at {address}, without authentication" in said[0]
-        assert re.search(r"\d\d:\d\d 0 workers$", said[1]) and "1 worker\n" in said[2]
+        assert re.search(r"\d\d:\d\d 0 workers$", said[1])
+        worker = subprocess.Popen([*words, "data_worker", address], **options)
+        processes.insert(0, worker)
+        assert "1 worker\n" in dispatcher.stdout.readline()
         while "makes batches for the trainings at" not in worker.stdout.readline():
             assert worker.poll() is None
     finally:
-        for process in (worker, dispatcher):
+        for process in processes:
             process.send_signal(signal.SIGTERM)
-    for process in (worker, dispatcher):
+    for process in processes:
         assert process.wait(60) == 143
         assert "stopped by SIGTERM" in process.stderr.read()
         process.stdout.close()

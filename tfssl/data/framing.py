@@ -165,7 +165,7 @@ def fetcher(shard, finish):
         finish: (serialized records [n], examples) -> examples with their images.
     """
     with tf.init_scope(), tf.device("CPU:0"):
-        paths = tf.constant(shard)
+        paths = tf.constant([os.fsencode(path) for path in shard])
 
     @as_it_is
     def read(place):

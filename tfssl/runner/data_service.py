@@ -93,9 +93,9 @@ def await_dispatcher(address):
         try:
             socket.create_connection(host_and_port(address), SOON).close()
             return
-        except OSError as error:
+        except (OSError, ValueError) as error:  # also of a name that cannot be one
             if not told:
-                why = error.strerror or error
+                why = getattr(error, "strerror", None) or error
                 print(f"waits for the dispatcher at {address} ({why})", flush=True)
             told = True
             time.sleep(SOON)

@@ -673,7 +673,8 @@ def training_batches(job, recipes, start):
     config, source = job.config, job.train_source
     served = config.data_service and job.holder is None
     if served and source.arrays:  # one tensor, instead of a constant in each graph
-        source = dataclasses.replace(source, arrays=tuple(map(tf.constant, source.arrays)))
+        with tf.device("CPU:0"):
+            source = dataclasses.replace(source, arrays=tuple(map(tf.constant, source.arrays)))
     make = functools.partial(
         data.views,
         source,
@@ -694,8 +695,8 @@ def training_batches(job, recipes, start):
 
     if served and not shuffled_as_whole(source, config.shuffle):
         raise UsageError(
-            "--data_service needs --shuffle=whole, as its workers make batches of any step: "
-            f"give it with images that can be read in any order. Received: {config.shuffle}"
+            "--data_service needs --shuffle=whole, as its workers make batches of any step, and "
+            f"thus images that are not compressed together. Received: {config.shuffle}"
         )
 
     def of_share(share):

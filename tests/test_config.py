@@ -27,6 +27,7 @@ from tfssl.config import (
     sides,
     value_range,
 )
+from tfssl.config.modes import SERVING
 from tfssl.errors import UsageError
 
 REFUSED = [
@@ -507,6 +508,7 @@ def other_value(field):
             "value_range": "0,4095",
             "input_range": "0,255",
             "no_data": "0",
+            "data_service": "node2:5050",
             "input_normalization": "0.5/0.2",
             "views": "drawing",
         }
@@ -746,6 +748,8 @@ def test_free_knobs_alone_leave_the_run_the_same(field):
         DISTILL: dict(mode="distill", teacher="run"),
     }.get(field.metadata["group"], {})
     plain |= {"mode": name for name, mode in MODES.items() if field.name in mode.own}
+    if plain.get("mode") in SERVING:
+        plain["data_service"] = "node1:5050"
     if field.name == "positives":  # the other methods refuse it
         plain |= {"method": "npair"}
     elif field.name in ("num_views", "local_views") or field.name.startswith("local_"):

@@ -114,6 +114,7 @@ def load(
         (image.reader, image.orientation) == (images.BY_TENSORFLOW, 1) for _, image in good
     )
     turned = any(image.orientation > 1 for _, image in good)
+    readers = {image.reader for _, image in good}
     labels = labels_in(good, bool(classes))
     thumbs = images.thumbnails(image for _, image in good)
     count = len(good)
@@ -131,7 +132,7 @@ def load(
         records=lambda: tf.data.Dataset.range(count).map(at),
         at=at,
         decode=lambda example: (
-            images.decode(example, deep, rules, of_files, missing, channels),
+            images.decode(example, deep, rules, of_files, missing, channels, readers),
             example["label"],
         ),
         channels=channels,

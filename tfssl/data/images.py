@@ -557,10 +557,11 @@ def channels_last(page):
     return np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
 
 
+ALL = (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)  # numbered from 0
 READERS = {BY_TENSORFLOW: by_tensorflow, BY_PNG16: by_png16, BY_PYTHON: by_python}
 
 
-def decode(example, deep, rules=2, channels=3, missing=NONE, wanted=None):
+def decode(example, deep, rules=2, channels=3, missing=NONE, wanted=None, readers=ALL):
     """Decodes an example of a folder to an image [H, W, wanted], as graph code.
 
     Args:
@@ -572,6 +573,7 @@ def decode(example, deep, rules=2, channels=3, missing=NONE, wanted=None):
         channels: those of the files.
         missing: `values.Missing`.
         wanted: number of channels, as `channels.choose` returns it; None: those of the files.
+        readers: those of the files. Without `BY_PYTHON`, other processes can run the graph.
     """
     content, wanted = example["image"], wanted or channels
     if "reader" not in example:
@@ -598,9 +600,10 @@ def decode(example, deep, rules=2, channels=3, missing=NONE, wanted=None):
         stored = image.shape[-1] or channels
         return converted(shaped(image, stored), wanted)
 
+    there = sorted(readers)
     image = tf.switch_case(
         example["reader"],
-        [functools.partial(made, reader) for reader in (BY_TENSORFLOW, BY_PNG16, BY_PYTHON)],
+        [functools.partial(made, reader if reader in there else there[0]) for reader in ALL],
     )
     return upright(shaped(image, wanted), example["orientation"])
 

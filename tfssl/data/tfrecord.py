@@ -190,7 +190,9 @@ def load(
         channels=count,
         value_ranges=scale,
         **reading,
-        decode=functools.partial(decode, keys, of_files, count, deep, missing),
+        decode=functools.partial(
+            decode, keys, of_files, count, deep, missing, {found.reader for found in founds}
+        ),
         content=None if keys.raw else folder.content_of,
         orientation=(lambda example: example["orientation"]) if turned else None,
         # Not from the rows, which take much more memory.
@@ -567,7 +569,7 @@ def parsed(keys, content, columns):
     return example
 
 
-def decode(keys, of_files, count, deep, missing, example):
+def decode(keys, of_files, count, deep, missing, readers, example):
     """The image and the label of an example, as graph code."""
     if keys.raw:
         image = tf.numpy_function(
@@ -578,7 +580,7 @@ def decode(keys, of_files, count, deep, missing, example):
         )
         image = colours.converted(images.shaped(image, of_files), count)
     else:
-        image = images.decode(example, deep, channels=of_files, missing=missing, wanted=count)
+        image = images.decode(example, deep, 2, of_files, missing, count, readers)
     return image, example["label"]
 
 

@@ -225,6 +225,24 @@ def test_no_one_waits_for_one_while_all_room_is_taken():
     assert made.made_here == 1
 
 
+def test_lost_ones_are_waited_for_once_while_later_ones_are_there(monkeypatch):
+    monkeypatch.setattr(service, "OVERDUE", 0.5)
+    go_on = threading.Event()
+
+    def remote(start):
+        yield from numbered([0, *range(10, 20)])
+        go_on.wait()
+        yield from numbered(range(20, 30))
+
+    made, here = reader(remote, 30, ahead=30)
+    await_true(lambda: len(made.arrivals.there) == 11)
+    began = time.monotonic()
+    assert taken(made, range(20)) == list(range(20)) and here[:9] == list(range(1, 10))
+    assert 0.5 <= time.monotonic() - began < 9 * 0.5
+    go_on.set()
+    assert taken(made, range(20, 30)) == list(range(20, 30)) and made.made_here == 9
+
+
 def test_a_silent_service_is_waited_for_once_and_taken_up_again(impatient):
     go_on, starts = threading.Event(), []
 

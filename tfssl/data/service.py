@@ -24,6 +24,7 @@ from tfssl.notes import say
 ANSWER = 60.0  # seconds within which a dispatcher answers
 FIRST = 60.0  # seconds within which the first batch comes, or a message says that it has not
 PATIENCE = 20.0  # seconds without any batch, after which those that are due are made here
+OVERDUE = 5.0  # seconds for which one is waited for while later ones are there
 RETRY = 5.0  # seconds until a service that failed is asked again
 AHEAD_BYTES, AHEAD = 2**31, 512  # of the batches that wait for one before them; and their number
 AT_ONCE_BYTES, AT_ONCE = 2**26, 16  # of consecutive steps, which one worker makes; and their number
@@ -303,6 +304,7 @@ class Arrivals:
         self.wanted, self.since = number, time.monotonic()
         self.there, self.any, self.ended, self.closed = {}, False, False, False
         self.error, self.broken, self.pausing = None, None, False
+        self.given_up = None  # number of a batch: one lost batch is seldom alone
         threading.Thread(target=self.ask, name="tfssl data service", daemon=True).start()
 
     def close(self):
@@ -367,18 +369,24 @@ class Arrivals:
             for before in [one for one in self.there if one < number]:
                 del self.there[before]
             self.changed.notify_all()
-            while number not in self.there and not self.late():
-                self.changed.wait(max(0.05, self.since + PATIENCE - time.monotonic()))
+            until = time.monotonic() + (0.0 if self.given_up == number - 1 else OVERDUE)
+            while number not in self.there and not self.late(until):
+                now = time.monotonic()
+                soon = until if self.there and until > now else self.since + PATIENCE
+                self.changed.wait(max(0.05, soon - now))
             if self.broken:
                 raise self.broken
             batch = self.there.pop(number, None)
+            self.given_up = number if batch is None else None
             self.wanted = number + 1
             self.changed.notify_all()
             return batch
 
-    def late(self):
-        """Whether no one should wait for the batch that is wanted."""
-        return self.ended or self.pausing or len(self.there) >= self.ahead or self.silent()
+    def late(self, until):
+        """Whether no one should wait for the batch that is wanted, until when others are there."""
+        if self.ended or self.pausing or len(self.there) >= self.ahead or self.silent():
+            return True
+        return bool(self.there) and time.monotonic() >= until
 
     def silent(self):
         """Whether it is long since a batch came that is of use."""

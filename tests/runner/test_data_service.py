@@ -29,7 +29,7 @@ def weights(directory):
     return tfssl.load_encoder(directory / "encoder.keras").get_weights()
 
 
-@pytest.mark.parametrize("settings", [{}, dict(distribute="mirrored", replicas=2)])
+@pytest.mark.parametrize("settings", [{}, spared(dict(distribute="mirrored", replicas=2))])
 def test_a_training_ends_as_without_the_service(settings, tmp_path, monkeypatch):
     settings = dict(train_steps=4, eval_split="none", **settings)
     tfssl.run(tiny_config(tmp_path / "alone", **settings))

@@ -16,6 +16,7 @@ from tests.helpers import (
     batch_service,
     run_given,
     run_until_killed,
+    spared,
     tiny_config,
     write_classes,
 )

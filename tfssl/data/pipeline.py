@@ -286,9 +286,10 @@ def shuffled_as_whole(source, shuffle):
     Raises:
         UsageError: they cannot come in any order, and have to.
     """
-    if source.arrays or source.at:
-        by_default = bool(source.arrays) or not source.distant
-        return by_default if shuffle == "auto" else bool(source.arrays) or shuffle == WHOLLY
+    if source.arrays:
+        return True
+    if source.at:
+        return shuffle == WHOLLY or shuffle != BLOCKS and not source.distant
     if shuffle == WHOLLY:
         raise UsageError(
             f"`shuffle={WHOLLY}` needs images that can be read in any order, which those of "
